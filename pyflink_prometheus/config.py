@@ -1,0 +1,216 @@
+"""Every setting of the sink as frozen values, checked when they are made, with units in their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Optional
+from urllib.parse import urlsplit, urlunsplit
+
+from pyflink_prometheus._version import __version__
+
+# Headers that the protocol or the connection owns; Prometheus refuses the same ones among its `headers` setting.
+RESERVED_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "www-authenticate",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-prometheus-remote-write-version",
+    }
+)
+
+DEFAULT_USER_AGENT = f"pyflink-prometheus/{__version__}"
+
+
+class OnErrorBehavior(Enum):
+    """Say what happens to a request that cannot be written; names as in the Java connector."""
+
+    #: Fail the job; Flink restarts it from its last checkpoint.
+    FAIL = "FAIL"
+    #: Drop the request's samples, count and log them, go on.
+    DISCARD_AND_CONTINUE = "DISCARD_AND_CONTINUE"
+
+
+@dataclass(frozen=True)
+class RetryConfiguration:
+    """
+    Say how often and after how long a request is sent again.
+
+    The delay doubles with each attempt, and each is drawn at random between zero and that ("full jitter"), so that the
+    subtasks of a job do not come back all at once.
+
+    :param initial_retry_delay_ms: the first delay's bound in milliseconds. Default 30, as Prometheus's own sender.
+    :param max_retry_delay_ms: no delay is drawn from beyond this. Default 5000, likewise.
+    :param max_retry_count: how often a request is sent again before it counts as failed. Default 100, as in the Java
+        connector: about four minutes with the other defaults.
+    :raises ValueError: if a number is out of range.
+    """
+
+    initial_retry_delay_ms: int = 30
+    max_retry_delay_ms: int = 5000
+    max_retry_count: int = 100
+
+    def __post_init__(self) -> None:
+        _require_at_least("initial_retry_delay_ms", self.initial_retry_delay_ms, 1)
+        _require_at_least("max_retry_delay_ms", self.max_retry_delay_ms, self.initial_retry_delay_ms)
+        _require_at_least("max_retry_count", self.max_retry_count, 0)
+
+
+@dataclass(frozen=True)
+class SinkWriterErrorHandlingBehaviorConfiguration:
+    """
+    Say what becomes of requests that cannot be written; names and defaults as in the Java connector.
+
+    :param on_max_retry_exceeded: when the retry configuration is exhausted. Default FAIL: the job restarts from its
+        last checkpoint and tries again.
+    :param on_prometheus_non_retryable_error: when the receiver refuses for good. Only DISCARD_AND_CONTINUE: a job that
+        failed would replay the same samples, be refused again, and restart for ever.
+    :raises ValueError: if the second is FAIL.
+    """
+
+    on_max_retry_exceeded: OnErrorBehavior = OnErrorBehavior.FAIL
+    on_prometheus_non_retryable_error: OnErrorBehavior = OnErrorBehavior.DISCARD_AND_CONTINUE
+
+    def __post_init__(self) -> None:
+        _require_type("on_max_retry_exceeded", self.on_max_retry_exceeded, OnErrorBehavior)
+        _require_type("on_prometheus_non_retryable_error", self.on_prometheus_non_retryable_error, OnErrorBehavior)
+        if self.on_prometheus_non_retryable_error is not OnErrorBehavior.DISCARD_AND_CONTINUE:
+            raise ValueError(
+                "on_prometheus_non_retryable_error can only be DISCARD_AND_CONTINUE: with FAIL the job would restart, "
+                "replay the samples that the receiver has refused for good, and restart for ever"
+            )
+
+
+@dataclass(frozen=True)
+class SinkConfig:
+    """
+    Hold all settings of one sink; :class:`~pyflink_prometheus.PrometheusSinkBuilder` documents each where it sets it.
+
+    :raises ValueError: if a value is out of range, naming it.
+    :raises TypeError: if a value is of the wrong type, naming it.
+    """
+
+    prometheus_remote_write_url: str = field(repr=False)
+    max_batch_size_in_samples: int = 2000
+    max_time_in_buffer_ms: int = 5000
+    max_in_flight_requests: int = 1
+    max_buffered_samples: Optional[int] = None
+    max_cached_series: int = 200_000
+    max_isolation_requests: int = 1000
+    retry: RetryConfiguration = field(default_factory=RetryConfiguration)
+    error_handling: SinkWriterErrorHandlingBehaviorConfiguration = field(
+        default_factory=SinkWriterErrorHandlingBehaviorConfiguration
+    )
+    socket_timeout_ms: int = 5000
+    http_user_agent: str = DEFAULT_USER_AGENT
+    http_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    request_signer: Any = field(default=None, repr=False)
+    metric_group_name: str = "Prometheus"
+
+    def __post_init__(self) -> None:
+        check_url(self.prometheus_remote_write_url)
+        _require_at_least("max_batch_size_in_samples", self.max_batch_size_in_samples, 1)
+        _require_at_least("max_time_in_buffer_ms", self.max_time_in_buffer_ms, 1)
+        _require_at_least("max_in_flight_requests", self.max_in_flight_requests, 1)
+        if self.max_buffered_samples is not None:
+            _require_at_least("max_buffered_samples", self.max_buffered_samples, self.max_batch_size_in_samples)
+        _require_at_least("max_cached_series", self.max_cached_series, 2)
+        _require_at_least("max_isolation_requests", self.max_isolation_requests, 0)
+        _require_type("retry", self.retry, RetryConfiguration)
+        _require_type("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
+        _require_at_least("socket_timeout_ms", self.socket_timeout_ms, 1)
+        _require_text("http_user_agent", self.http_user_agent)
+        _require_text("metric_group_name", self.metric_group_name)
+        for name, value in self.http_headers.items():
+            _check_header(name, value)
+        if self.request_signer is not None and not callable(self.request_signer):
+            raise TypeError(
+                "request_signer: expected a requests AuthBase or a function (headers, body) -> headers, got "
+                f"{type(self.request_signer).__name__}"
+            )
+
+    @property
+    def buffer_limit_in_samples(self) -> int:
+        """How many samples may wait before the writer blocks: ten batches a shard unless set otherwise."""
+        if self.max_buffered_samples is not None:
+            return self.max_buffered_samples
+        return 10 * self.max_batch_size_in_samples * self.max_in_flight_requests
+
+    @property
+    def url_without_credentials(self) -> str:
+        """The endpoint as it may stand in logs and messages: without user, password, query and fragment."""
+        return without_credentials(self.prometheus_remote_write_url)
+
+
+def check_url(url: Any) -> None:
+    """
+    Refuse what cannot be the URL of an endpoint.
+
+    :raises ValueError: saying what was expected, without showing what may be a secret.
+    """
+    expected = "expected a URL such as http://localhost:9090/api/v1/write"
+    if not isinstance(url, str) or not url:
+        raise ValueError(f"prometheus_remote_write_url: {expected}, got {'nothing' if not url else type(url).__name__}")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"prometheus_remote_write_url: {expected}; {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"prometheus_remote_write_url: {expected}, got {without_credentials(url)!r}")
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without user, password, query and fragment: any of these may carry a secret."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _check_header(name: Any, value: Any) -> None:
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(
+            f"http_headers: expected strings as names and values, got {name!r} with a {type(value).__name__}"
+        )
+    if name.lower() in RESERVED_HEADERS or name.lower().startswith("proxy-"):
+        raise ValueError(
+            f"http_headers: {name!r} is set by the sink or the connection and cannot be set here"
+            + ("; use set_request_signer" if name.lower() == "authorization" else "")
+        )
+    if not name.isascii() or not name or any(c in name + value for c in "\r\n") or not value.isprintable():
+        raise ValueError(
+            f"http_headers: {name!r} is no header name, or its value has characters that no header may have"
+        )
+
+
+def _require_at_least(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an int, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def _require_type(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__}, got {value!r}")
+
+
+def _require_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError(f"{name}: expected a non-empty line of text, got {value!r}")

@@ -1,0 +1,1 @@
+"""All that knows Flink: the sink and its builder, the function that runs the writer, keys and counters."""

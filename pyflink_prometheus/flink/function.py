@@ -1,0 +1,92 @@
+"""The function that runs a writer in each subtask, and flushes it at the end of each bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Optional, Union
+
+from pyflink.datastream.functions import ProcessFunction, RuntimeContext
+
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
+from pyflink_prometheus.flink.metrics import LedgerCounters
+from pyflink_prometheus.timeseries import PrometheusTimeSeries, as_time_series
+from pyflink_prometheus.writer.writer import RemoteWriter
+
+ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable[PrometheusTimeSeries]]]]
+
+
+class WriterFunction(ProcessFunction):
+    """
+    Give each record to a writer, and emit nothing.
+
+    Flink ends the current bundle before it lets a checkpoint barrier, a savepoint or the end of input pass, waits for
+    Python to answer, and throws what Python raised. The one place on PyFlink's public API where a function runs then
+    is a gauge, which is read at every bundle's end: so the flush is a gauge, whose value is the time it took. It is
+    for this that the writer needs metrics, and a Python process of its own (thread mode reads no gauges).
+
+    :param config: the writer's settings.
+    :param converter: turns a record into series; ``None`` where records are series.
+    """
+
+    def __init__(self, config: SinkConfig, converter: ElementConverter | None) -> None:
+        self._config = config
+        self._converter = converter
+        self._writer: RemoteWriter | None = None
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Start the writer; Flink calls this at the first record, in the worker process."""
+        group = runtime_context.get_metrics_group()
+        if group is None:
+            raise PrometheusSinkError(
+                "python.metric.enabled is false on this cluster, and without metrics PyFlink has no place where a sink "
+                "can flush before a checkpoint: remove that option, or set it to true in the job's configuration"
+            )
+        self._writer = RemoteWriter(self._config)
+        group = group.add_group(self._config.metric_group_name)
+        self._counters = LedgerCounters(group, self._writer.ledger)
+        group.gauge("lastFlushDurationMs", self._flush)
+
+    def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
+        """Convert a record and take what comes out; blocks while too many samples are on their way."""
+        writer = self._writer
+        if writer is None:
+            raise PrometheusSinkError("the writer takes no records before open() or after close()")
+        if self._converter is None:
+            writer.add(as_time_series(value))
+            return
+        try:
+            converted = self._converter(value)
+            if type(converted) is PrometheusTimeSeries:
+                writer.add(converted)
+            elif converted is not None:
+                for series in _several(converted):
+                    writer.add(as_time_series(series))
+        except InvalidTimeSeriesError as error:  # the builder's, within the converter
+            writer.reject(value, error)
+
+    def close(self) -> None:
+        """Release threads and connections; Flink calls this at the end and after failures, no time to send."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _flush(self) -> int:
+        if self._writer is None:
+            return 0
+        began = time.monotonic()
+        try:
+            self._writer.flush()
+        finally:
+            self._counters.publish()
+        return round((time.monotonic() - began) * 1000)
+
+
+def _several(converted: Any) -> Iterable[Any]:
+    """Tell several series from a single one that is a plain tuple."""
+    if isinstance(converted, tuple) and converted and isinstance(converted[0], str):
+        return (converted,)
+    if isinstance(converted, Iterable) and not isinstance(converted, (str, bytes, dict)):
+        return converted
+    return (converted,)  # refused as no series, with a message that says what was expected

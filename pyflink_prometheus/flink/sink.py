@@ -1,0 +1,287 @@
+"""The sink that a job's stream goes into, and its builder."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyflink.common import Types
+from pyflink.datastream import DataStream, KeyedStream
+from pyflink.datastream.connectors.base import Sink, StreamTransformer, SupportsPreprocessing
+from pyflink.java_gateway import get_gateway
+from pyflink.util.java_utils import get_j_env_configuration
+
+from pyflink_prometheus.config import (
+    RetryConfiguration,
+    SinkConfig,
+    SinkWriterErrorHandlingBehaviorConfiguration,
+    check_url,
+)
+from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
+
+_log = logging.getLogger(__name__)
+
+_EXECUTION_MODE = "python.execution-mode"
+_METRICS_ENABLED = "python.metric.enabled"
+
+
+@dataclass(frozen=True)
+class _Operator:
+    """How the writer's operator appears in the job graph; ``None`` leaves it to Flink."""
+
+    name: str = "Prometheus writer"
+    uid: str | None = None
+    parallelism: int | None = None
+
+
+class PrometheusSink(Sink, SupportsPreprocessing):
+    """
+    Write a stream of :class:`~pyflink_prometheus.PrometheusTimeSeries` to a Prometheus Remote-Write endpoint.
+
+    ::
+
+        sink = PrometheusSink.builder().set_prometheus_remote_write_url("http://localhost:9090/api/v1/write").build()
+        readings.sink_to(sink)
+
+    Every sample that was read before a checkpoint has been sent, and answered, when the checkpoint completes. Samples
+    of a series arrive in the order in which a subtask of the sink gets them: with several subtasks, key the stream.
+
+    Name, uid and parallelism are set on the builder. Called on what ``sink_to`` returns they would reach only Flink's
+    discarding sink, which stands behind the writer because a Flink graph must end in a sink of its own.
+    """
+
+    def __init__(self, config: SinkConfig, converter: ElementConverter | None, operator: _Operator) -> None:
+        super().__init__(None)
+        self._transformer = _WriterTransformer(config, converter, operator)
+
+    @staticmethod
+    def builder() -> PrometheusSinkBuilder:
+        """Return a builder; only the URL must be set."""
+        return PrometheusSinkBuilder()
+
+    def get_transformer(self) -> StreamTransformer:
+        """Return what puts the writer in front of the discarding sink; PyFlink calls this in ``sink_to``."""
+        return self._transformer
+
+    def get_java_function(self) -> Any:
+        """Return Java's discarding sink."""
+        return get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()
+
+
+class PrometheusSinkBuilder:
+    """Collect the settings of a :class:`PrometheusSink`; names follow PyFlink and the Java connector."""
+
+    def __init__(self) -> None:
+        self._settings: dict[str, Any] = {}
+        self._converter: ElementConverter | None = None
+        self._operator = _Operator()
+
+    def set_prometheus_remote_write_url(self, prometheus_remote_write_url: str) -> PrometheusSinkBuilder:
+        """
+        Set the endpoint, such as ``http://localhost:9090/api/v1/write``. Required.
+
+        Prometheus takes writes only if it runs with ``--web.enable-remote-write-receiver``.
+        """
+        check_url(prometheus_remote_write_url)
+        return self._set(prometheus_remote_write_url=prometheus_remote_write_url)
+
+    def set_element_converter(self, element_converter: ElementConverter) -> PrometheusSinkBuilder:
+        """
+        Set a function from your record to a PrometheusTimeSeries, an iterable of several, or None to skip the record.
+
+        It runs inside the sink, which saves a Flink operator. Default: records are series already. What it raises
+        fails the job, but for :class:`~pyflink_prometheus.InvalidTimeSeriesError` (the record's builder raises it),
+        which rejects that record alone.
+        """
+        if not callable(element_converter):
+            raise TypeError(f"element_converter: expected a function, got {element_converter!r}")
+        self._converter = element_converter
+        return self
+
+    def set_max_batch_size_in_samples(self, max_batch_size_in_samples: int) -> PrometheusSinkBuilder:
+        """Set how many samples a request holds at most. Default 2000, as Prometheus's own sender."""
+        return self._set(max_batch_size_in_samples=max_batch_size_in_samples)
+
+    def set_max_time_in_buffer_ms(self, max_time_in_buffer_ms: int) -> PrometheusSinkBuilder:
+        """
+        Set how old, in milliseconds, a sample may become before its batch is sent, full or not. Default 5000.
+
+        PyFlink hands records over in bundles (``python.fn-execution.bundle.time``, 1000 ms by default) and the sink
+        flushes at the end of each, so this matters only for bundles that last longer.
+        """
+        return self._set(max_time_in_buffer_ms=max_time_in_buffer_ms)
+
+    def set_max_in_flight_requests(self, max_in_flight_requests: int) -> PrometheusSinkBuilder:
+        """
+        Set how many requests each subtask has in flight at once. Default 1.
+
+        Each is a shard of its own, as in Prometheus's sender, and a series stays on its shard, so order holds. More
+        pay off where the endpoint is far.
+        """
+        return self._set(max_in_flight_requests=max_in_flight_requests)
+
+    def set_max_buffered_samples(self, max_buffered_samples: int) -> PrometheusSinkBuilder:
+        """
+        Set how many samples of a subtask may wait to be sent before it takes no more, which becomes backpressure.
+
+        Default: ten batches for each request in flight.
+        """
+        return self._set(max_buffered_samples=max_buffered_samples)
+
+    def set_max_cached_series(self, max_cached_series: int) -> PrometheusSinkBuilder:
+        """
+        Set how many series each subtask keeps encoded. Default 200,000.
+
+        More series than that work as well, only slower: the labels of a forgotten one are checked and encoded again.
+        """
+        return self._set(max_cached_series=max_cached_series)
+
+    def set_retry_configuration(self, retry_configuration: RetryConfiguration) -> PrometheusSinkBuilder:
+        """
+        Set how often and after how long a failed request is sent again. Default: 30 ms doubling to 5 s, 100 times.
+
+        A flush that waits makes the checkpoint wait; keep the total in view of ``execution.checkpointing.timeout``.
+        """
+        return self._set(retry=retry_configuration)
+
+    def set_error_handling_behavior_configuration(
+        self, error_handling_behavior_configuration: SinkWriterErrorHandlingBehaviorConfiguration
+    ) -> PrometheusSinkBuilder:
+        """Set what becomes of requests that cannot be written. Default: fail after the last retry, drop the refused."""
+        return self._set(error_handling=error_handling_behavior_configuration)
+
+    def set_socket_timeout_ms(self, socket_timeout_ms: int) -> PrometheusSinkBuilder:
+        """Set how long to wait for a connection, and for bytes of an answer, in milliseconds. Default 5000."""
+        return self._set(socket_timeout_ms=socket_timeout_ms)
+
+    def set_http_user_agent(self, http_user_agent: str) -> PrometheusSinkBuilder:
+        """Set the User-Agent header. Default ``pyflink-prometheus/`` with the version."""
+        return self._set(http_user_agent=http_user_agent)
+
+    def set_http_headers(self, http_headers: Mapping[str, str]) -> PrometheusSinkBuilder:
+        """Set headers to send with each request, such as ``X-Scope-OrgID``; the protocol's own are refused."""
+        return self._set(http_headers=dict(http_headers))
+
+    def set_request_signer(self, request_signer: Any) -> PrometheusSinkBuilder:
+        """
+        Set what authenticates each request: any requests ``AuthBase``, or a function (headers, body) -> headers.
+
+        It is called afresh for each attempt, on the worker. Let it read its secret there, from a file for preference:
+        what it holds when the graph is built travels inside the job.
+        """
+        return self._set(request_signer=request_signer)
+
+    def set_metric_group_name(self, metric_group_name: str) -> PrometheusSinkBuilder:
+        """Set the metric group of the counters. Default ``Prometheus``, as in the Java connector."""
+        return self._set(metric_group_name=metric_group_name)
+
+    def set_name(self, name: str) -> PrometheusSinkBuilder:
+        """Set the name of the writer's operator. Default ``Prometheus writer``."""
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name: expected a non-empty string, got {name!r}")
+        self._operator = replace(self._operator, name=name)
+        return self
+
+    def set_uid(self, uid: str) -> PrometheusSinkBuilder:
+        """Set the uid of the writer's operator. Default: Flink's choice."""
+        if not isinstance(uid, str) or not uid:
+            raise ValueError(f"uid: expected a non-empty string, got {uid!r}")
+        self._operator = replace(self._operator, uid=uid)
+        return self
+
+    def set_parallelism(self, parallelism: int) -> PrometheusSinkBuilder:
+        """Set the number of the writer's subtasks. Default: the environment's. Key the stream where it is above 1."""
+        if isinstance(parallelism, bool) or not isinstance(parallelism, int) or parallelism < 1:
+            raise ValueError(f"parallelism: expected an int of at least 1, got {parallelism!r}")
+        self._operator = replace(self._operator, parallelism=parallelism)
+        return self
+
+    def build(self) -> PrometheusSink:
+        """
+        Return the sink.
+
+        :raises ValueError: if no URL was set, or a setting is out of range, naming it.
+        :raises TypeError: if a setting is of the wrong type, naming it.
+        """
+        if "prometheus_remote_write_url" not in self._settings:
+            raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
+        return PrometheusSink(SinkConfig(**self._settings), self._converter, self._operator)
+
+    def _set(self, **settings: Any) -> PrometheusSinkBuilder:
+        self._settings.update(settings)
+        return self
+
+
+class _WriterTransformer(StreamTransformer):
+    """Put the writer's operator behind a stream."""
+
+    def __init__(self, config: SinkConfig, converter: ElementConverter | None, operator: _Operator) -> None:
+        self._config = config
+        self._converter = converter
+        self._operator = operator
+
+    def apply(self, ds: DataStream) -> DataStream:
+        """Return the writer's stream, which has no elements."""
+        j_configuration = get_j_env_configuration(ds.get_execution_environment()._j_stream_execution_environment)
+        _enable_metrics(j_configuration)
+        parallelism = self._operator.parallelism
+        with _process_mode(j_configuration):
+            if isinstance(ds, KeyedStream):
+                # Without its key, but still on its key's subtask; for that, both must have the same parallelism.
+                ds = ds._values()
+                if parallelism is not None:
+                    ds.set_parallelism(parallelism)
+            else:
+                _warn_of_lost_order(ds, parallelism)
+            writer = ds.process(WriterFunction(self._config, self._converter), Types.BYTE())
+        writer.name(self._operator.name)
+        if self._operator.uid is not None:
+            writer.uid(self._operator.uid)
+        if parallelism is not None:
+            writer.set_parallelism(parallelism)
+        return writer
+
+
+@contextlib.contextmanager
+def _process_mode(j_configuration: Any) -> Iterator[None]:
+    """
+    Build operators that run in a Python process, whatever the job's mode.
+
+    PyFlink reads the mode when it builds an operator; in thread mode nothing could flush before a checkpoint.
+    """
+    mode = j_configuration.getString(_EXECUTION_MODE, "process")
+    if mode == "process":
+        yield
+        return
+    _log.info("the Prometheus writer runs in a process although %s is %s", _EXECUTION_MODE, mode)
+    j_configuration.setString(_EXECUTION_MODE, "process")
+    try:
+        yield
+    finally:
+        j_configuration.setString(_EXECUTION_MODE, mode)
+
+
+def _enable_metrics(j_configuration: Any) -> None:
+    if j_configuration.getString(_METRICS_ENABLED, "true").lower() == "false":
+        _log.warning(
+            "%s is false; the Prometheus sink needs Python metrics to flush before a checkpoint and sets it to true "
+            "for this job",
+            _METRICS_ENABLED,
+        )
+        j_configuration.setString(_METRICS_ENABLED, "true")
+
+
+def _warn_of_lost_order(ds: DataStream, parallelism: int | None) -> None:
+    """Say so where records would be dealt out to the writer's subtasks in turn."""
+    before = ds._j_data_stream.getParallelism()
+    subtasks = ds.get_execution_environment().get_parallelism() if parallelism is None else parallelism
+    if subtasks > 1 and subtasks != before:
+        _log.warning(
+            "the Prometheus writer has %d subtasks and its input %d, so Flink deals records out in turn and samples of "
+            "a series may overtake each other; key the stream, for example by PrometheusTimeSeriesKeySelector",
+            subtasks,
+            before,
+        )

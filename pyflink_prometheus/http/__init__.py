@@ -1,0 +1,1 @@
+"""Exactly one POST: the transport on requests, and what an answer means."""

@@ -1,0 +1,97 @@
+"""What became of one POST, decided in one place from a status or from the absence of any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+
+class Kind(Enum):
+    """Say what the sender does next."""
+
+    ACCEPTED = "accepted"
+    RETRYABLE = "retryable"
+    REJECTED = "rejected"
+    FATAL = "fatal"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    Hold what one POST came to.
+
+    :param kind: what to do about it.
+    :param message: one line for a person, without secrets.
+    :param status: the HTTP status, ``None`` where no answer came.
+    :param body_excerpt: the beginning of the answer, as it came. Never interpreted: "Senders MUST NOT" read meaning
+        into it (Remote-Write 2.0, "Invalid samples").
+    :param retry_after_s: what the receiver asked for in Retry-After, in seconds.
+    """
+
+    kind: Kind
+    message: str
+    status: int | None = None
+    body_excerpt: str = ""
+    retry_after_s: float | None = None
+
+
+_ADVICE = {
+    401: "the receiver wants credentials: give them with set_request_signer",
+    403: "the credentials may not write here: check them and the receiver's access rules",
+    404: "nothing receives at this URL: check its path (/api/v1/write on Prometheus) and start Prometheus with "
+    "--web.enable-remote-write-receiver",
+    405: "this URL does not take POST: it is no Remote-Write receiver, check its path",
+}
+_REDIRECT_ADVICE = "the sink follows no redirects, because they can turn a POST into a GET: use the URL it points at"
+
+
+def classify_status(
+    status: int, body_excerpt: str = "", retry_after: str | None = None, location: str | None = None, now_s: float = 0.0
+) -> Outcome:
+    """
+    Return the outcome that a status means (Remote-Write 1.0 "Retries & Backoff", 2.0 "Response").
+
+    Pure. 2xx is accepted; 429 and 5xx are retryable; what needs another configuration is fatal (401, 403, 404, 405 and
+    redirects); any other 4xx is the receiver's last word on these samples.
+
+    :param retry_after: the header of that name: seconds or an HTTP date.
+    :param location: the header of that name.
+    :param now_s: seconds since 1970, to subtract from an HTTP date.
+    """
+    said = f": {_one_line(body_excerpt)}" if body_excerpt.strip() else ""
+    if 200 <= status < 300:
+        return Outcome(Kind.ACCEPTED, f"HTTP {status}", status, body_excerpt)
+    if status == 429 or status >= 500:
+        wait_s = parse_retry_after(retry_after, now_s)
+        return Outcome(Kind.RETRYABLE, f"HTTP {status}{said}", status, body_excerpt, wait_s)
+    if status in _ADVICE:
+        return Outcome(Kind.FATAL, f"HTTP {status}{said}; {_ADVICE[status]}", status, body_excerpt)
+    if 300 <= status < 400:
+        target = f" to {location}" if location else ""
+        return Outcome(Kind.FATAL, f"HTTP {status}{target}; {_REDIRECT_ADVICE}", status, body_excerpt)
+    if 400 <= status < 500:
+        return Outcome(Kind.REJECTED, f"HTTP {status}{said}", status, body_excerpt)
+    return Outcome(Kind.FATAL, f"HTTP {status} is no answer to a POST; check the URL", status, body_excerpt)
+
+
+def parse_retry_after(header: str | None, now_s: float) -> float | None:
+    """
+    Return the seconds that a Retry-After header asks for (RFC 9110, 10.2.3), ``None`` where it makes no sense.
+
+    :param now_s: seconds since 1970.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else line[:297] + "..."

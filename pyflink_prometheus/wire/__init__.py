@@ -1,0 +1,1 @@
+"""Samples to bytes: pure, without Flink, threads or sockets."""

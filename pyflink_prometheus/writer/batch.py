@@ -1,0 +1,72 @@
+"""Samples on their way into one request, as columns."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from pyflink_prometheus.timeseries import METRIC_NAME_LABEL, PrometheusTimeSeries
+from pyflink_prometheus.wire.series import Series
+
+
+class Batch:
+    """
+    Hold samples as three columns of the same length, in the order in which the writer got them.
+
+    :ivar series: each sample's series.
+    :ivar timestamps: milliseconds since 1970.
+    :ivar values: floats.
+    """
+
+    __slots__ = ("series", "timestamps", "values")
+
+    def __init__(
+        self, series: list[Series] | None = None, timestamps: list[int] | None = None, values: list[float] | None = None
+    ) -> None:
+        self.series: list[Series] = [] if series is None else series
+        self.timestamps: list[int] = [] if timestamps is None else timestamps
+        self.values: list[float] = [] if values is None else values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def in_order(self) -> tuple[Batch, Batch]:
+        """
+        Return this batch as a request may hold it, and the exact duplicates that were taken out.
+
+        Samples of a series stand together in order of time ("Senders MUST" in both specifications). Prometheus
+        silently loses a sample that comes after a newer one in the same request, and a second one at the same time;
+        two different values at the same time stay, for the receiver to decide.
+        """
+        if len({known.head for known in self.series}) == len(self.series):
+            return self, Batch()
+        positions: dict[bytes, list[int]] = {}
+        for position, known in enumerate(self.series):
+            positions.setdefault(known.head, []).append(position)
+        ordered: list[int] = []
+        duplicates: list[int] = []
+        for group in positions.values():
+            seen: set[tuple[int, bytes]] = set()
+            for position in sorted(group, key=self.timestamps.__getitem__):
+                sample = (self.timestamps[position], struct.pack("<d", self.values[position]))
+                (duplicates if sample in seen else ordered).append(position)
+                seen.add(sample)
+        return self._pick(ordered), self._pick(duplicates)
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Return the first and the second half: sent in that order, each series keeps its own."""
+        middle = len(self) // 2
+        return self._pick(range(middle)), self._pick(range(middle, len(self)))
+
+    def records(self) -> Iterator[PrometheusTimeSeries]:
+        """Yield the samples as records again, one each."""
+        for known, timestamp, value in zip(self.series, self.timestamps, self.values):
+            labels = dict(known.labels)
+            yield PrometheusTimeSeries(labels.pop(METRIC_NAME_LABEL), labels, ((value, timestamp),))
+
+    def _pick(self, positions: list[int] | range) -> Batch:
+        return Batch(
+            [self.series[position] for position in positions],
+            [self.timestamps[position] for position in positions],
+            [self.values[position] for position in positions],
+        )

@@ -1,0 +1,65 @@
+"""The account of every sample: in = accepted + rejected by reason + pending, at every moment."""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum
+
+
+class Reason(Enum):
+    """Say why a sample was not written; the values are what counters and logs call it."""
+
+    #: A check before sending found a name, label, value or timestamp that cannot be written.
+    INVALID = "invalid"
+    #: The same request held the same sample twice; Prometheus would drop the second without a word.
+    DUPLICATE = "duplicate"
+    #: The receiver refused it for good.
+    REFUSED = "refused"
+    #: The receiver could not take it for as long as the retry configuration allows.
+    RETRIES_EXHAUSTED = "retries_exhausted"
+
+
+class Ledger:
+    """
+    Count what happens to samples and requests.
+
+    ``samples_in`` grows on the writer's calling thread only; the other numbers on any, under a lock.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.samples_in = 0
+        self.samples_accepted = 0
+        self.samples_rejected: dict[Reason, int] = dict.fromkeys(Reason, 0)
+        self.requests_accepted = 0
+        self.requests_retried = 0
+        self.requests_failed = 0
+        self.bytes_sent = 0
+
+    @property
+    def samples_pending(self) -> int:
+        """How many samples are neither accepted nor rejected yet."""
+        with self._lock:
+            return self.samples_in - self.samples_accepted - sum(self.samples_rejected.values())
+
+    def accept(self, samples: int) -> None:
+        """Count a request that the receiver took, with all its samples."""
+        with self._lock:
+            self.samples_accepted += samples
+            self.requests_accepted += 1
+
+    def reject(self, reason: Reason, samples: int) -> None:
+        """Count samples that will never be written."""
+        with self._lock:
+            self.samples_rejected[reason] += samples
+
+    def fail_request(self) -> None:
+        """Count a request that the receiver refused for good, or that could not be delivered in all its retries."""
+        with self._lock:
+            self.requests_failed += 1
+
+    def attempt(self, size_in_bytes: int, *, retry: bool) -> None:
+        """Count one POST."""
+        with self._lock:
+            self.bytes_sent += size_in_bytes
+            self.requests_retried += retry

@@ -1,0 +1,324 @@
+"""The writer: takes records on one thread, delivers them on a thread a shard, and lets nothing go unaccounted."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pyflink_prometheus.clock import Clock, SystemClock
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
+from pyflink_prometheus.http.outcome import Outcome
+from pyflink_prometheus.http.transport import RequestsTransport, Transport
+from pyflink_prometheus.timeseries import (
+    INT64_MAX,
+    INT64_MIN,
+    PrometheusTimeSeries,
+    checked_samples,
+    checked_timestamp,
+    checked_value,
+    looks_like_seconds,
+)
+from pyflink_prometheus.wire import encoder_v1
+from pyflink_prometheus.wire.series import Series, SeriesCache
+from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.delivery import Accepted, Post, Rejected, Wait, deliver
+from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSample, RejectedSamplesHandler
+from pyflink_prometheus.writer.shard import SealedBatch, Shard
+
+_log = logging.getLogger(__name__)
+
+_HEADERS = {
+    "Content-Encoding": "snappy",
+    "Content-Type": encoder_v1.CONTENT_TYPE,
+    "X-Prometheus-Remote-Write-Version": encoder_v1.VERSION_HEADER,
+}
+
+
+class RemoteWriter:
+    """
+    Write records to a Remote-Write endpoint.
+
+    One thread at a time calls :meth:`add`, :meth:`flush` and :meth:`close`. Each shard delivers on a daemon thread of
+    its own, one request in flight, and a series is always on the same shard, so the receiver gets the samples of a
+    series in the order of the calls. What fails on those threads is raised by the next call.
+
+    :param config: all settings.
+    :param new_transport: makes the transport of one shard. Default: on requests.
+    :param clock: tells the time. Default: the machine's.
+    :param draw: gives a random number from 0 to 1, for the jitter of retries.
+    :param on_rejected: takes the samples that are not written. Default: a throttled log line.
+    """
+
+    def __init__(
+        self,
+        config: SinkConfig,
+        *,
+        new_transport: Callable[[SinkConfig], Transport] = RequestsTransport,
+        clock: Clock | None = None,
+        draw: Callable[[], float] = random.random,
+        on_rejected: RejectedSamplesHandler | None = None,
+    ) -> None:
+        self.ledger = Ledger()
+        self._config = config
+        self._clock = SystemClock() if clock is None else clock
+        self._draw = draw
+        self._on_rejected = LogRejectedSamples(self._clock.monotonic) if on_rejected is None else on_rejected
+        self._rejecting = threading.Lock()
+        self._known_series = SeriesCache(config.max_cached_series)
+        self._seconds_hint_given = False
+        # All that follows is guarded by this condition, which is notified when a batch is sealed or settled.
+        self._changed = threading.Condition()
+        self._unsettled = 0  # samples in sealed batches
+        self._failure: BaseException | None = None
+        self._reached = False
+        self._not_before = 0.0  # the receiver asked all shards to wait until then
+        self._stop = threading.Event()
+        self._shards = [Shard() for _ in range(config.max_in_flight_requests)]
+        self._threads = [
+            threading.Thread(
+                target=self._run, args=(shard, new_transport(config)), name=f"prometheus-shard-{number}", daemon=True
+            )
+            for number, shard in enumerate(self._shards)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, record: PrometheusTimeSeries | tuple[Any, ...]) -> None:
+        """
+        Take one record; wait while too many samples are on their way already.
+
+        A record or a sample that cannot be written is rejected alone.
+
+        :raises PrometheusSinkError: if delivery has failed for good meanwhile.
+        """
+        metric_name, labels, samples = record
+        try:
+            series = self._known_series.get(metric_name, labels)
+            checked_samples(samples)
+        except InvalidTimeSeriesError as error:
+            self._reject_invalid([_invalid(record, error)], _count(samples))
+            return
+        invalid: list[RejectedSample] = []
+        sealed: list[SealedBatch] = []
+        shard = self._shards[series.hash % len(self._shards)]
+        limit = self._config.max_batch_size_in_samples
+        with self._changed:
+            for value, timestamp in samples:
+                if type(value) is not float or type(timestamp) is not int or not INT64_MIN <= timestamp <= INT64_MAX:
+                    try:
+                        value, timestamp = checked_value(value), checked_timestamp(timestamp)
+                    except InvalidTimeSeriesError as error:
+                        lone = PrometheusTimeSeries(metric_name, labels, ((value, timestamp),))
+                        invalid.append(_invalid(lone, error))
+                        continue
+                if timestamp < 10**11 and not self._seconds_hint_given:
+                    self._hint_at_seconds(series, timestamp)
+                batch = shard.filling
+                batch.series.append(series)
+                batch.timestamps.append(timestamp)
+                batch.values.append(value)
+                self.ledger.samples_in += 1
+                if len(batch.values) == 1:
+                    shard.filling_since = self._clock.monotonic()
+                    self._changed.notify_all()  # the shard's thread now has an age to watch
+                if len(batch.values) >= limit:
+                    sealed.append(self._seal(shard))
+            self._raise_failure()
+        if invalid:
+            self._reject_invalid(invalid, len(invalid))
+        if sealed:
+            self._prepare_ahead(sealed)
+            self._wait_for_room()
+
+    def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
+        """Count a record that could not even be made into a series, and tell why."""
+        self._reject_invalid([_invalid(record, error)], 1)
+
+    def flush(self) -> None:
+        """
+        Return when every sample that was added is settled.
+
+        :raises PrometheusSinkError: if delivery has failed for good.
+        """
+        with self._changed:
+            sealed = [self._seal(shard) for shard in self._shards if len(shard.filling)]
+        self._prepare_ahead(sealed)
+        with self._changed:
+            while self._unsettled and self._failure is None:
+                self._clock.wait(self._changed, None)
+            self._raise_failure()
+
+    def close(self) -> None:
+        """
+        Stop the threads without sending what is still there; wait for them only as long as they need to notice.
+
+        Raises nothing: what has not been flushed is not acknowledged either, and Flink reads it again.
+        """
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=0.5 / len(self._threads))
+
+    def _seal(self, shard: Shard) -> SealedBatch:
+        sealed = shard.seal()
+        self._unsettled += sealed.size
+        self._changed.notify_all()
+        return sealed
+
+    def _prepare_ahead(self, batches: list[SealedBatch]) -> None:
+        """Encode here, while the shards' threads have other requests in flight."""
+        for sealed in batches:
+            sealed.body(self._prepare)
+
+    def _wait_for_room(self) -> None:
+        limit = self._config.buffer_limit_in_samples
+        with self._changed:
+            while self._unsettled > limit and self._failure is None:
+                self._clock.wait(self._changed, None)
+            self._raise_failure()
+
+    def _prepare(self, batch: Batch) -> tuple[Batch, bytes]:
+        ordered, duplicates = batch.in_order()
+        if len(duplicates):
+            self._reject(duplicates, Reason.DUPLICATE, "the same sample was there twice in one request", None)
+        return ordered, self._encode(ordered)
+
+    @staticmethod
+    def _encode(batch: Batch) -> bytes:
+        return encoder_v1.compress(encoder_v1.encode_request(batch.series, batch.timestamps, batch.values))
+
+    # The shards' threads.
+
+    def _run(self, shard: Shard, transport: Transport) -> None:
+        try:
+            while True:
+                sealed = self._next(shard)
+                if sealed is None:
+                    return
+                self._deliver(sealed, transport)
+                with self._changed:
+                    self._unsettled -= sealed.size
+                    self._changed.notify_all()
+        except _Stopped:
+            return
+        except BaseException as error:  # kept for the caller's thread, whatever it is
+            with self._changed:
+                if self._failure is None:
+                    self._failure = error
+                self._stop.set()
+                self._changed.notify_all()
+        finally:
+            transport.close()
+
+    def _next(self, shard: Shard) -> SealedBatch | None:
+        """Wait for a sealed batch, or seal one that has become too old; ``None`` when the writer stops."""
+        with self._changed:
+            while not self._stop.is_set():
+                if shard.queue:
+                    return shard.queue.popleft()
+                wait_s = None
+                if len(shard.filling):
+                    age_s = self._clock.monotonic() - shard.filling_since
+                    wait_s = self._config.max_time_in_buffer_ms / 1000 - age_s
+                    if wait_s <= 0:
+                        self._seal(shard)
+                        continue
+                self._clock.wait(self._changed, wait_s)
+        return None
+
+    def _deliver(self, sealed: SealedBatch, transport: Transport) -> None:
+        body = sealed.body(self._prepare)
+        steps = deliver(
+            sealed.batch,
+            body,
+            config=self._config,
+            encode=self._encode,
+            draw=self._draw,
+            reached_before=self._reached,
+        )
+        answer: Outcome | None = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                return
+            answer = None
+            if isinstance(step, Post):
+                self._wait_until(self._not_before)
+                self.ledger.attempt(len(step.body), retry=step.retry)
+                answer = transport.post(step.body, _HEADERS)
+                self._reached = self._reached or answer.status is not None
+            elif isinstance(step, Wait):
+                until = self._clock.monotonic() + step.seconds
+                if step.asked_by_receiver:
+                    self._not_before = max(self._not_before, until)
+                self._wait_until(until)
+            elif isinstance(step, Accepted):
+                self.ledger.accept(len(step.batch))
+            else:
+                self._settle_rejected(step)
+
+    def _wait_until(self, moment: float) -> None:
+        while (seconds := moment - self._clock.monotonic()) > 0 and not self._stop.is_set():
+            self._clock.sleep(seconds, self._stop)
+        if self._stop.is_set():
+            raise _Stopped
+
+    def _settle_rejected(self, step: Rejected) -> None:
+        self.ledger.fail_request()
+        self._reject(step.batch, step.reason, step.outcome.message, step.outcome.status)
+
+    # What is not written.
+
+    def _reject(self, batch: Batch, reason: Reason, message: str, status: int | None) -> None:
+        self.ledger.reject(reason, len(batch))
+        self._tell([RejectedSample(record, reason, message, status) for record in batch.records()])
+
+    def _reject_invalid(self, rejected: list[RejectedSample], samples: int) -> None:
+        self.ledger.samples_in += samples
+        self.ledger.reject(Reason.INVALID, samples)
+        self._tell(rejected)
+
+    def _tell(self, rejected: list[RejectedSample]) -> None:
+        with self._rejecting:
+            self._on_rejected(rejected)
+
+    def _raise_failure(self) -> None:
+        if self._failure is None:
+            return
+        if isinstance(self._failure, PrometheusSinkError):
+            raise self._failure
+        raise PrometheusSinkError(f"writing to Prometheus failed unexpectedly: {self._failure!r}") from self._failure
+
+    def _hint_at_seconds(self, series: Series, timestamp: int) -> None:
+        if looks_like_seconds(timestamp):
+            self._seconds_hint_given = True
+            _log.warning(
+                "samples: the timestamp %d of %r lies in %s if it is in milliseconds, as expected; "
+                "if it is in seconds, multiply it by 1000 (said once)",
+                timestamp,
+                series,
+                1970 + timestamp // 31_556_952_000,
+            )
+
+
+def _invalid(record: Any, error: InvalidTimeSeriesError) -> RejectedSample:
+    return RejectedSample(record, Reason.INVALID, str(error))
+
+
+class _Stopped(Exception):  # noqa: N818  (it leaves a thread, it reports nothing)
+    """Leave a shard's thread: the writer is being closed or has failed on another shard."""
+
+
+def _count(samples: Any) -> int:
+    """Count the samples of a record that is rejected whole; one that has none is still something refused."""
+    try:
+        return max(1, len(samples))
+    except TypeError:
+        return 1

@@ -149,7 +149,7 @@ class RemoteWriter:
             sealed = [self._seal(shard) for shard in self._shards if len(shard.filling)]
         self._prepare_ahead(sealed)
         with self._changed:
-            while self._unsettled and self._failure is None:
+            while self._unsettled and not self._stop.is_set():
                 self._clock.wait(self._changed, None)
             self._raise_failure()
 
@@ -179,7 +179,7 @@ class RemoteWriter:
     def _wait_for_room(self) -> None:
         limit = self._config.buffer_limit_in_samples
         with self._changed:
-            while self._unsettled > limit and self._failure is None:
+            while self._unsettled > limit and not self._stop.is_set():
                 self._clock.wait(self._changed, None)
             self._raise_failure()
 
@@ -290,8 +290,11 @@ class RemoteWriter:
             self._on_rejected(rejected)
 
     def _raise_failure(self) -> None:
-        if self._failure is None:
+        """Raise what has stopped the writer, if anything has; the caller holds the condition."""
+        if not self._stop.is_set():
             return
+        if self._failure is None:
+            raise PrometheusSinkError(f"the writer was closed with {self.ledger.samples_pending} sample(s) unsent")
         if isinstance(self._failure, PrometheusSinkError):
             raise self._failure
         raise PrometheusSinkError(f"writing to Prometheus failed unexpectedly: {self._failure!r}") from self._failure

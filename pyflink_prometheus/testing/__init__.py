@@ -1,0 +1,19 @@
+"""
+Helpers for the tests of your own jobs, and of this package.
+
+:class:`PrometheusServer` is a real Prometheus, in a container or as a process, and gives back what it stored;
+:class:`Receiver` decodes requests on loopback; :class:`ScriptedTransport` and :class:`FakeClock` take the places of
+network and time in a writer.
+"""
+
+from pyflink_prometheus.testing.clock import FakeClock
+from pyflink_prometheus.testing.receiver import Answer, ReceivedRequest, Receiver, ScriptedTransport, decode_request
+
+__all__ = [
+    "Answer",
+    "FakeClock",
+    "ReceivedRequest",
+    "Receiver",
+    "ScriptedTransport",
+    "decode_request",
+]

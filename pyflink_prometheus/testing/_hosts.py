@@ -1,0 +1,266 @@
+"""Where a test's Prometheus runs: a container, or a process of this machine. Both keep their data over a crash."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LOOPBACK = "127.0.0.1"
+_STOP_SECONDS = 15.0
+_PULL_SECONDS = 60.0
+
+
+class PrometheusServerError(RuntimeError):
+    """Report a Prometheus that cannot be had, does not start, or refuses a query."""
+
+
+class Host(Protocol):
+    """Run one Prometheus. ``start`` after ``kill`` or ``terminate`` finds the same data on the same port."""
+
+    port: int
+
+    def start(self) -> None:
+        """Start it, without waiting until it answers."""
+
+    def exit_status(self) -> int | None:
+        """Return the exit status of a Prometheus that has ended, ``None`` while it runs."""
+
+    def terminate(self) -> None:
+        """End it in good order and keep its data."""
+
+    def kill(self) -> None:
+        """End it as a crash does and keep its data."""
+
+    def logs(self) -> str:
+        """Return what it has logged."""
+
+    def discard(self) -> None:
+        """End it, and delete all that it left behind."""
+
+
+class NativeHost:
+    """
+    Run a Prometheus binary on this machine.
+
+    :param binary: the executable.
+    :param config: text of prometheus.yml.
+    :param arguments: command line, without those for files and addresses.
+    :param data_dir: where its data lives and stays; ``None`` for a folder that goes with it.
+    """
+
+    def __init__(self, binary: Path, config: str, arguments: Sequence[str], data_dir: Path | None) -> None:
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="pyflink-prometheus-"))
+        self._log = self._folder / "prometheus.log"
+        (self._folder / "prometheus.yml").write_text(config)
+        self._command = [
+            str(binary),
+            f"--config.file={self._folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={data_dir or self._folder / 'data'}",
+            f"--web.listen-address={_LOOPBACK}:{self.port}",
+            *arguments,
+        ]
+
+    def start(self) -> None:
+        """Start the process; its output goes to a file, which survives it."""
+        atexit.register(self.discard)  # for a test that ends without stopping it
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - the caller's own binary, and no shell
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder
+            )
+
+    def exit_status(self) -> int | None:
+        """Return the process's exit status."""
+        return None if self._process is None else self._process.poll()
+
+    def terminate(self) -> None:
+        """Send SIGTERM, and SIGKILL to one that does not heed it."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def logs(self) -> str:
+        """Return the log of all starts so far."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def discard(self) -> None:
+        """End the process and remove its folder."""
+        atexit.unregister(self.discard)
+        self.terminate()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class DockerHost:
+    """
+    Run a Prometheus image in a container of this machine's Docker engine, reachable from this machine alone.
+
+    :param image: the image, pulled if it is not there.
+    :param config: text of prometheus.yml.
+    :param arguments: command line, without those for files and addresses.
+    :param data_dir: where its data lives and stays; ``None`` for a volume that goes with it.
+    """
+
+    def __init__(self, image: str, config: str, arguments: Sequence[str], data_dir: Path | None) -> None:
+        container_class = _testcontainers().DockerContainer
+        # Chosen here, not by the engine: that one picks another port when the container starts again.
+        self.port = free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="pyflink-prometheus-"))
+        config_file = self._folder / "prometheus.yml"
+        config_file.write_text(config)
+        config_file.chmod(0o644)  # the image's user is nobody
+        command = ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus", *arguments]
+        self._container = container_class(image).with_command(command)
+        self._container.with_volume_mapping(str(config_file), "/etc/prometheus/prometheus.yml")
+        if data_dir is not None:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            self._container.with_volume_mapping(str(data_dir.resolve()), "/prometheus", "rw")
+            self._container.with_kwargs(user=f"{os.getuid()}:{os.getgid()}")
+        self._container.ports["9090/tcp"] = (_LOOPBACK, self.port)
+        self._exists = False
+
+    def start(self) -> None:
+        """Create and start the container, or start it once more."""
+        if self._exists:
+            self._container.get_wrapped_container().start()
+            return
+        try:
+            self._container.start()
+        except Exception:
+            self.discard()
+            raise
+        self._exists = True
+
+    def exit_status(self) -> int | None:
+        """Return the exit status of the container's process."""
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        return int(wrapped.attrs["State"]["ExitCode"]) if wrapped.status in ("exited", "dead") else None
+
+    def terminate(self) -> None:
+        """Stop the container."""
+        self._container.get_wrapped_container().stop(timeout=int(_STOP_SECONDS))
+
+    def kill(self) -> None:
+        """Kill the container's process."""
+        self._container.get_wrapped_container().kill()
+        self._container.get_wrapped_container().wait()
+
+    def logs(self) -> str:
+        """Return the container's log of all starts so far."""
+        text: bytes = self._container.get_wrapped_container().logs()
+        return text.decode(errors="replace")
+
+    def discard(self) -> None:
+        """Remove the container with its volume, and the folder of its configuration."""
+        self._container.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def docker_problem(image: str) -> str | None:
+    """Say why a container of this image cannot be started here, or return ``None``: it can. Pulls the image."""
+    try:
+        _testcontainers()
+        import docker
+    except (PrometheusServerError, ImportError) as error:
+        return str(error)
+    try:
+        client = docker.from_env(timeout=_PULL_SECONDS)
+    except Exception as error:  # whatever the engine's client finds wrong, the answer is the same
+        return f"no Docker engine answers ({_first_line(error)})"
+    try:
+        client.ping()
+        if not client.images.list(name=image):
+            client.images.pull(*_repository_and_tag(image))
+    except Exception as error:
+        return f"the image {image} cannot be had from Docker ({_first_line(error)})"
+    finally:
+        client.close()
+    return None
+
+
+def find_binary(binary: str | os.PathLike[str] | None = None) -> Path:
+    """
+    Find a Prometheus executable.
+
+    Looked for in this order: the argument, the environment's ``PROMETHEUS_BINARY``, ``PATH``, and
+    ``.cache/prometheus/`` under the current directory, where this project's own set-up puts one.
+
+    :raises PrometheusServerError: there is none.
+    """
+    named = binary or os.environ.get("PROMETHEUS_BINARY")
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise PrometheusServerError(f"{os.fspath(named)} is no executable file")
+        return Path(found).resolve()
+    on_path = shutil.which("prometheus")
+    # Older than 3.0 is older than Remote-Write 2.0, and is what some distributions install.
+    if on_path is not None and major_version(Path(on_path)) >= 3:
+        return Path(on_path)
+    fetched = Path(".cache/prometheus/prometheus")
+    if fetched.exists():
+        return fetched.resolve()
+    raise PrometheusServerError(
+        "no Prometheus 3 found: put `prometheus` on PATH, set PROMETHEUS_BINARY to it, or start a Docker engine"
+    )
+
+
+def major_version(binary: Path) -> int:
+    """Return the major version of a Prometheus executable, 0 for one that does not run or is another program."""
+    try:
+        answer = subprocess.run(  # noqa: S603 - the caller's own binary, and no shell
+            [str(binary), "--version"], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    words = (answer.stdout + answer.stderr).split()
+    number = words[2].split(".")[0] if words[:2] == ["prometheus,", "version"] else "0"
+    return int(number) if number.isdigit() else 0
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _testcontainers() -> Any:
+    try:
+        from testcontainers.core import container
+    except ImportError as error:
+        raise PrometheusServerError(
+            "Prometheus in Docker needs testcontainers: pip install 'pyflink-prometheus[testing]' "
+            f"(in {sys.executable}: {error})"
+        ) from error
+    return container
+
+
+def _repository_and_tag(image: str) -> tuple[str, str | None]:
+    repository, colon, tag = image.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (image, None)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,50 @@
+"""A clock that a test turns."""
+
+from __future__ import annotations
+
+import threading
+
+
+class FakeClock:
+    """
+    Stand still until told otherwise; a sleep takes no time but moves the clock, and is remembered.
+
+    :param now_s: seconds since 1970 to begin at; the monotonic clock begins at 0.
+    """
+
+    def __init__(self, now_s: float = 1_700_000_000.0) -> None:
+        self._start_s = now_s
+        self._elapsed_s = 0.0
+        self._lock = threading.Lock()
+        self._waiting: list[threading.Condition] = []
+        #: The seconds of each sleep so far.
+        self.sleeps: list[float] = []
+
+    def time(self) -> float:
+        """Return the seconds since 1970."""
+        return self._start_s + self._elapsed_s
+
+    def monotonic(self) -> float:
+        """Return the seconds since the clock was made."""
+        return self._elapsed_s
+
+    def sleep(self, seconds: float, wake: threading.Event) -> None:
+        """Move the clock by that much, at once."""
+        with self._lock:
+            self.sleeps.append(seconds)
+        self.advance(seconds)
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Wait until the condition is notified; the clock notifies it, too, whenever it is moved."""
+        with self._lock:
+            self._waiting.append(condition)
+        condition.wait()
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock and let all who wait on it look at it again."""
+        with self._lock:
+            self._elapsed_s += seconds
+            waiting, self._waiting = self._waiting, []
+        for condition in waiting:
+            with condition:
+                condition.notify_all()

@@ -1,0 +1,141 @@
+"""Whatever a receiver answers, each sample is settled once, in order, and a refused one costs no neighbour."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyflink_prometheus.config import (
+    OnErrorBehavior,
+    RetryConfiguration,
+    SinkConfig,
+    SinkWriterErrorHandlingBehaviorConfiguration,
+)
+from pyflink_prometheus.errors import RemoteWriteFatalError, RetriesExhaustedError
+from pyflink_prometheus.http.outcome import Kind, Outcome, classify_status
+from pyflink_prometheus.testing import decode_request
+from pyflink_prometheus.timeseries import canonical_labels
+from pyflink_prometheus.wire.encoder_v1 import compress, encode_request
+from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.delivery import FIRST_CONTACT_RETRIES, Accepted, Post, Rejected, Wait, deliver
+from pyflink_prometheus.writer.ledger import Reason
+
+SERIES = [Series(canonical_labels(name, {})) for name in "abc"]
+
+
+def encode(batch):
+    return compress(encode_request(batch.series, batch.timestamps, batch.values))
+
+
+def batch_of(size):
+    """Make a batch of some series whose samples have values 0, 1, 2 …, so that a value names a sample."""
+    samples = sorted((number % len(SERIES), number) for number in range(size))
+    return Batch([SERIES[s] for s, _ in samples], [n for _, n in samples], [float(n) for _, n in samples])
+
+
+def config(*, discard=False, retries=100, isolation=1000):
+    behavior = OnErrorBehavior.DISCARD_AND_CONTINUE if discard else OnErrorBehavior.FAIL
+    return SinkConfig(
+        prometheus_remote_write_url="http://user:secret@receiver/write",
+        retry=RetryConfiguration(max_retry_count=retries),
+        error_handling=SinkWriterErrorHandlingBehaviorConfiguration(on_max_retry_exceeded=behavior),
+        max_isolation_requests=isolation,
+    )
+
+
+def run(batch, settings, answer, *, reached_before=True):
+    """Drive a delivery with ``answer(decoded request) -> status``; return what was settled, in order, and the steps."""
+    steps = deliver(
+        batch, encode(batch), config=settings, encode=encode, draw=lambda: 1.0, reached_before=reached_before
+    )
+    seen, reply = [], None
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration:
+            return seen
+        seen.append(step)
+        reply = None
+        if isinstance(step, Post):
+            reply = classify_status(answer(decode_request(step.body)))
+
+
+def settled(seen, kind):
+    return [value for step in seen if isinstance(step, kind) for value in step.batch.values]
+
+
+@given(st.integers(1, 60), st.data())
+def test_a_refused_sample_costs_one_sample(size, data):
+    batch = batch_of(size)
+    poison = data.draw(st.sets(st.sampled_from(batch.values)))
+    troubles = iter(data.draw(st.lists(st.sampled_from([429, 500, 503]), max_size=20)))
+    pause = data.draw(st.booleans())
+
+    def answer(request):
+        trouble = next(troubles, None) if pause else None
+        if trouble is not None:
+            return trouble
+        return 400 if poison & {value for _, value, _ in request.samples} else 204
+
+    seen = run(batch, config(isolation=10_000), answer)
+    assert settled(seen, Accepted) == [value for value in batch.values if value not in poison]
+    assert settled(seen, Rejected) == [value for value in batch.values if value in poison]
+    assert all(step.reason is Reason.REFUSED for step in seen if isinstance(step, Rejected))
+
+
+@given(st.integers(1, 200), st.integers(0, 50), st.data())
+def test_isolation_costs_no_more_requests_than_it_may(size, bound, data):
+    batch = batch_of(size)
+    poison = data.draw(st.sets(st.sampled_from(batch.values)))
+    seen = run(
+        batch,
+        config(isolation=bound),
+        lambda request: 400 if poison & {value for _, value, _ in request.samples} else 204,
+    )
+    assert sum(isinstance(step, Post) for step in seen) <= 1 + bound
+    assert sorted(settled(seen, Accepted) + settled(seen, Rejected)) == sorted(batch.values)
+    assert set(settled(seen, Rejected)) >= poison
+
+
+@given(st.integers(1, 20), st.integers(0, 30))
+def test_retries_are_counted_and_then_the_policy_decides(size, retries):
+    batch = batch_of(size)
+    seen = run(batch, config(discard=True, retries=retries), lambda request: 503)
+    assert [type(step) for step in seen] == [Post, *[Wait, Post] * retries, Rejected]
+    assert [step.retry for step in seen if isinstance(step, Post)] == [False, *[True] * retries]
+    assert seen[-1].reason is Reason.RETRIES_EXHAUSTED
+    assert len(seen[-1].batch) == size
+    with pytest.raises(RetriesExhaustedError, match=f"failed {retries + 1} times") as caught:
+        run(batch, config(retries=retries), lambda request: 503)
+    assert (caught.value.status, caught.value.samples) == (503, size)
+
+
+@given(st.sampled_from([401, 403, 404, 405, 302]))
+def test_a_fatal_answer_ends_it_at_once_and_shows_no_secret(status):
+    with pytest.raises(RemoteWriteFatalError) as caught:
+        run(batch_of(3), config(discard=True), lambda request: status)
+    assert caught.value.status == status
+    assert "secret" not in str(caught.value) + str(caught.value.__dict__)
+
+
+@pytest.mark.parametrize(
+    ("reached_before", "retries", "message"),
+    [(False, FIRST_CONTACT_RETRIES, "never answered"), (True, 40, "failed 41 times")],
+)
+def test_an_endpoint_that_never_answered_is_given_up_earlier(reached_before, retries, message):
+    steps = deliver(
+        batch_of(1),
+        b"",
+        config=config(retries=40),
+        encode=encode,
+        draw=lambda: 0.0,
+        reached_before=reached_before,
+    )
+    posts, step = 0, next(steps)
+    with pytest.raises(RetriesExhaustedError, match=message):
+        while True:
+            posts += isinstance(step, Post)
+            step = steps.send(Outcome(Kind.RETRYABLE, "no connection") if isinstance(step, Post) else None)
+    assert posts == 1 + retries

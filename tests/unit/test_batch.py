@@ -1,0 +1,67 @@
+"""What a request may hold: each series together, in order of time, nothing twice."""
+
+from __future__ import annotations
+
+from pyflink_prometheus.timeseries import PrometheusTimeSeries, canonical_labels
+from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.writer.batch import Batch
+
+
+def series(name):
+    return Series(canonical_labels(name, {}))
+
+
+def batch(*samples):
+    known = {}
+    made = Batch()
+    for name, timestamp, value in samples:
+        made.series.append(known.setdefault(name, series(name)))
+        made.timestamps.append(timestamp)
+        made.values.append(value)
+    return made
+
+
+def rows(made):
+    return [(dict(s.labels)["__name__"], t, v) for s, t, v in zip(made.series, made.timestamps, made.values)]
+
+
+def test_samples_of_a_series_stand_together_in_order_of_time():
+    ordered, duplicates = batch(("a", 3, 1.0), ("b", 1, 1.0), ("a", 1, 2.0), ("b", 2, 1.0)).in_order()
+    assert rows(ordered) == [("a", 1, 2.0), ("a", 3, 1.0), ("b", 1, 1.0), ("b", 2, 1.0)]
+    assert len(duplicates) == 0
+
+
+def test_exact_duplicates_are_taken_out_and_given_back():
+    nan = float("nan")
+    ordered, duplicates = batch(("a", 1, 1.0), ("a", 1, 1.0), ("b", 1, nan), ("b", 1, nan)).in_order()
+    assert rows(ordered)[0] == ("a", 1, 1.0)
+    assert [row[:2] for row in rows(ordered)] == [("a", 1), ("b", 1)]
+    assert [row[:2] for row in rows(duplicates)] == [("a", 1), ("b", 1)]
+
+
+def test_different_values_at_one_time_stay_in_the_order_in_which_they_came():
+    ordered, duplicates = batch(("a", 1, 2.0), ("a", 1, 1.0), ("a", 1, 0.0), ("a", 1, -0.0)).in_order()
+    assert [value for _, _, value in rows(ordered)] == [2.0, 1.0, 0.0, -0.0]
+    assert len(duplicates) == 0
+
+
+def test_a_series_that_was_forgotten_and_made_again_is_still_one():
+    made = Batch([series("a"), series("a")], [2, 1], [1.0, 2.0])
+    ordered, _ = made.in_order()
+    assert ordered.timestamps == [1, 2]
+
+
+def test_a_batch_without_repetition_is_left_as_it_is():
+    made = batch(("b", 2, 1.0), ("a", 1, 1.0))
+    assert made.in_order()[0] is made
+
+
+def test_halves_hold_everything_in_order():
+    first, second = batch(("a", 1, 1.0), ("a", 2, 2.0), ("b", 1, 3.0)).halves()
+    assert rows(first) + rows(second) == [("a", 1, 1.0), ("a", 2, 2.0), ("b", 1, 3.0)]
+    assert (len(first), len(second)) == (1, 2)
+
+
+def test_records_are_what_the_user_gave():
+    made = Batch([Series(canonical_labels("m", {"a": "1"}))], [5], [1.5])
+    assert list(made.records()) == [PrometheusTimeSeries("m", {"a": "1"}, ((1.5, 5),))]

@@ -1,0 +1,65 @@
+"""Known series: found again, encoded once, bounded in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyflink_prometheus import InvalidTimeSeriesError
+from pyflink_prometheus.timeseries import canonical_labels
+from pyflink_prometheus.wire.series import Series, SeriesCache
+
+
+def test_the_same_labels_find_the_same_series():
+    cache = SeriesCache(10)
+    assert cache.get("m", {"a": "1", "b": "2"}) is cache.get("m", {"a": "1", "b": "2"})
+    assert cache.get("m", (("a", "1"),)) is cache.get("m", [("a", "1")])
+
+
+def test_labels_in_another_order_are_the_same_series_on_the_wire():
+    cache = SeriesCache(10)
+    one, other = cache.get("m", {"a": "1", "b": "2"}), cache.get("m", {"b": "2", "a": "1"})
+    assert (one.head, one.hash, one.labels) == (other.head, other.hash, other.labels)
+
+
+def test_names_and_values_are_not_mixed_up():
+    cache = SeriesCache(10)
+    heads = {
+        cache.get("m", {"a": "b", "c": "d"}).head,
+        cache.get("m", {"a": "c", "b": "d"}).head,
+        cache.get("a", {"m": "b", "c": "d"}).head,
+        cache.get("m", {"a": "b"}).head,
+        cache.get("m", {}).head,
+        cache.get("m", (("a", "bc"),)).head,
+    }
+    assert len(heads) == 6
+
+
+def test_labels_are_read_back_from_the_bytes():
+    labels = canonical_labels("m", {"ü": "é" * 200, "a": "1"})
+    assert Series(labels).labels == labels
+
+
+def test_a_refused_series_is_refused_every_time():
+    cache = SeriesCache(10)
+    for _ in range(2):
+        with pytest.raises(InvalidTimeSeriesError):
+            cache.get("m", {"": "1"})
+
+
+@pytest.mark.parametrize("labels", [{"a": ["unhashable"]}, None])
+def test_what_cannot_be_a_key_is_still_checked(labels):
+    with pytest.raises(InvalidTimeSeriesError, match="^labels: "):
+        SeriesCache(10).get("m", labels)
+
+
+def test_pairs_that_are_lists_work_too():
+    assert SeriesCache(10).get("m", [["a", "1"]]).labels == (("__name__", "m"), ("a", "1"))
+
+
+def test_memory_is_bounded_and_the_latest_used_stay():
+    cache = SeriesCache(100)
+    favourite = cache.get("m", {"i": "favourite"})
+    for number in range(1000):
+        cache.get("m", {"i": str(number)})
+        assert cache.get("m", {"i": "favourite"}) is favourite
+        assert len(cache) <= 100

@@ -1,0 +1,112 @@
+"""The record: its checks, their messages, its key and its builder."""
+
+from __future__ import annotations
+
+import datetime
+import pickle
+
+import numpy as np
+import pytest
+
+from pyflink_prometheus import InvalidTimeSeriesError, PrometheusTimeSeries
+from pyflink_prometheus.timeseries import as_time_series, looks_like_seconds
+
+NOW_MS = 1_700_000_000_000
+
+
+def record(metric_name="m", labels=None, samples=((1.0, NOW_MS),)):
+    return PrometheusTimeSeries(metric_name, {} if labels is None else labels, samples)
+
+
+def test_builder_makes_the_same_record_as_the_constructor():
+    built = (
+        PrometheusTimeSeries.builder()
+        .with_metric_name("altitude_feet")
+        .add_label("icao24", "0101de")
+        .add_label("callsign", "MSR799")
+        .add_sample(13650.0, NOW_MS)
+        .add_sample(13625.0, NOW_MS + 1000)
+        .build()
+    )
+    labels = (("icao24", "0101de"), ("callsign", "MSR799"))
+    assert built == PrometheusTimeSeries("altitude_feet", labels, ((13650.0, NOW_MS), (13625.0, NOW_MS + 1000)))
+
+
+def test_builder_without_a_metric_name_says_so():
+    with pytest.raises(InvalidTimeSeriesError, match="metric_name: expected a non-empty string"):
+        PrometheusTimeSeries.builder().add_sample(1.0, NOW_MS).build()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (record(metric_name=None), "metric_name: expected a non-empty string, got None"),
+        (record(metric_name=""), "metric_name: expected a non-empty string, got ''"),
+        (record(metric_name="\ud800"), "metric_name: .* cannot be written as UTF-8"),
+        (record(labels={"": "v"}), "labels: expected non-empty strings as label names, got ''"),
+        (record(labels={7: "v"}), "labels: expected non-empty strings as label names, got 7"),
+        (record(labels={"port": 8080}), "labels: expected a string as the value of label 'port', got 8080"),
+        (record(labels={"__name__": "n"}), "labels: label name '__name__' is reserved.*metric_name"),
+        (record(labels={"__x": "n"}), "labels: label name '__x' is reserved"),
+        (record(labels=(("a", "1"), ("a", "2"))), "labels: label 'a' is there twice"),
+        (record(labels={"a": "\udfff"}), "labels: .* cannot be written as UTF-8"),
+        (record(labels="ab"), "labels: expected a mapping or .* pairs, got 'ab'"),
+        (record(labels=7), "labels: expected a mapping or .* pairs, got 7"),
+        (record(samples=()), r"samples: expected one or more \(value, timestamp in ms\) pairs, got \(\)"),
+        (record(samples=(1.0, NOW_MS)), r"samples: expected one or more \(value, timestamp in ms\) pairs"),
+        (record(samples=("12",)), r"samples: expected one or more \(value, timestamp in ms\) pairs"),
+        (record(samples=7), r"samples: expected one or more \(value, timestamp in ms\) pairs, got 7"),
+        (record(samples=(("1.0", NOW_MS),)), "samples: expected a number as the value, got '1.0'"),
+        (record(samples=((None, NOW_MS),)), "samples: expected a number as the value, got None"),
+        (record(samples=((10**400, NOW_MS),)), "samples: expected a number as the value"),
+        (record(samples=((1.0, 1.7e9),)), "expected an int of milliseconds .* got 1700000000.0; use int"),
+        (record(samples=((1.0, "now"),)), "expected an int of milliseconds .* got 'now'"),
+        (record(samples=((1.0, None),)), "expected an int of milliseconds .* got None"),
+        (record(samples=((1.0, datetime.datetime(2024, 1, 1)),)), r"use int\(time.timestamp\(\) \* 1000\)"),
+        (record(samples=((1.0, 2**63),)), "samples: the timestamp 9223372036854775808 does not fit"),
+    ],
+)
+def test_a_bad_record_is_refused_with_a_message_that_names_the_field(bad, message):
+    with pytest.raises(InvalidTimeSeriesError, match=message) as caught:
+        bad.check()
+    assert caught.value.field == message.split(":")[0] or message.startswith(("expected", "use"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1, True, np.float32(1), np.float64(1), np.int64(1)])
+def test_any_number_is_a_value(value):
+    record(samples=((value, NOW_MS),)).check()
+
+
+@pytest.mark.parametrize("timestamp", [0, -1, -(2**63), 2**63 - 1, np.int64(NOW_MS)])
+def test_any_int_of_64_bits_is_a_timestamp(timestamp):
+    record(samples=((1.0, timestamp),)).check()
+
+
+def test_the_key_is_the_same_for_any_order_of_labels_and_without_empty_values():
+    key = record(labels={"b": "2", "a": "1", "empty": ""}).key()
+    assert key == record(labels=(("a", "1"), ("b", "2"))).key() == 'm{a="1",b="2"}'
+
+
+def test_the_key_quotes_what_would_be_ambiguous():
+    assert record(labels={"a": 'x"y\\\n'}).key() == 'm{a="x\\"y\\\\\\n"}'
+    assert record(labels={"a.b": "1"}).key() == 'm{"a.b"="1"}'
+    assert record(metric_name="my metric").key() == '{"my metric"}'
+    assert record(labels={"a": '1",b="2'}).key() != record(labels={"a": "1", "b": "2"}).key()
+
+
+def test_a_plain_tuple_of_the_same_shape_is_a_record_too():
+    assert as_time_series(("m", {}, ((1.0, 1),))) == record(samples=((1.0, 1),))
+    assert as_time_series(pickle.loads(pickle.dumps(record()))) == record()
+
+
+@pytest.mark.parametrize("stranger", [{"m": 1}, "m", None, ("m", {}), 7])
+def test_what_is_no_record_is_refused_with_advice(stranger):
+    with pytest.raises(TypeError, match=r"the sink got a .*, and expected a Prom.*set_element_converter"):
+        as_time_series(stranger)
+
+
+def test_seconds_are_recognised_and_milliseconds_are_not():
+    assert looks_like_seconds(NOW_MS // 1000)
+    assert not looks_like_seconds(NOW_MS)
+    assert not looks_like_seconds(0)

@@ -1,0 +1,349 @@
+"""The writer: order, one request in flight a shard, backpressure, age, and a ledger that adds up."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+import pytest
+
+from pyflink_prometheus import PrometheusTimeSeries, RemoteWriteFatalError, RetriesExhaustedError, RetryConfiguration
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.http.outcome import Kind, Outcome, classify_status
+from pyflink_prometheus.testing import FakeClock, ScriptedTransport
+from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.writer import RemoteWriter
+
+T = 1_700_000_000_000
+URL = "http://receiver.invalid/api/v1/write"
+
+
+class Rejections(list):
+    def __call__(self, rejected):
+        self.extend(rejected)
+
+
+@pytest.fixture
+def start():
+    """Return a function that makes a writer on a scripted transport; all of them are closed at the end."""
+    writers = []
+
+    def make(transport, *, clock=None, on_rejected=None, **settings):
+        writer = RemoteWriter(
+            SinkConfig(prometheus_remote_write_url=URL, **settings),
+            new_transport=lambda config: transport,
+            clock=FakeClock() if clock is None else clock,
+            draw=lambda: 1.0,
+            on_rejected=on_rejected,
+        )
+        writers.append(writer)
+        return writer
+
+    yield make
+    for writer in writers:
+        writer.close()
+
+
+def add(writer, series, number, value=None):
+    writer.add(("m", {"series": str(series)}, ((float(number if value is None else value), T + number),)))
+
+
+def per_series(samples):
+    grouped = {}
+    for key, _, timestamp in samples:
+        grouped.setdefault(key, []).append(timestamp)
+    return grouped
+
+
+def eventually(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen within 10 s"
+        time.sleep(0.001)
+
+
+def test_a_flush_returns_when_everything_is_answered(start):
+    transport = ScriptedTransport()
+    writer = start(transport)
+    for number in range(10):
+        add(writer, number % 3, number)
+    assert writer.ledger.samples_pending == 10
+    writer.flush()
+    assert len(transport.stored) == writer.ledger.samples_accepted == 10
+    assert writer.ledger.samples_pending == 0
+    writer.flush()
+    assert len(transport.requests) == 1  # nothing new, no request
+
+
+def test_a_full_batch_goes_without_a_flush(start):
+    transport = ScriptedTransport()
+    writer = start(transport, max_batch_size_in_samples=4)
+    for number in range(4):
+        add(writer, 0, number)
+    eventually(lambda: transport.requests)
+    assert len(transport.requests[0].samples) == 4
+
+
+def test_a_batch_that_grows_old_goes_without_a_flush(start):
+    transport, clock = ScriptedTransport(), FakeClock()
+    writer = start(transport, clock=clock, max_time_in_buffer_ms=5000)
+    add(writer, 0, 1)
+    clock.advance(4.9)
+    add(writer, 0, 2)
+    time.sleep(0.05)
+    assert transport.requests == []
+    clock.advance(0.2)
+    eventually(lambda: transport.requests)
+    assert len(transport.requests[0].samples) == 2
+
+
+@pytest.mark.parametrize("shards", [1, 4, 8])
+def test_order_and_one_request_in_flight_hold_in_every_shard_across_retries(start, shards):
+    in_flight, most, lock = {}, [0], threading.Lock()
+    rng = random.Random(7)
+
+    class Watching(ScriptedTransport):
+        def post(self, body, headers):
+            thread = threading.current_thread().name
+            with lock:
+                in_flight[thread] = in_flight.get(thread, 0) + 1
+                most[0] = max(most[0], *in_flight.values())
+            time.sleep(0.0005)
+            outcome = super().post(body, headers)
+            with lock:
+                in_flight[thread] -= 1
+            return outcome
+
+    transport = Watching(decide=lambda request: rng.choice([204, 204, 500, 503, 429]))
+    writer = start(transport, max_in_flight_requests=shards, max_batch_size_in_samples=25)
+    for number in range(2000):
+        add(writer, number % 40, number)
+    writer.flush()
+    assert most[0] == 1
+    assert len(in_flight) == shards
+    grouped = per_series(transport.stored)
+    assert len(grouped) == 40
+    for timestamps in grouped.values():
+        assert len(timestamps) == 50
+        assert timestamps == sorted(timestamps)
+    # What the receiver saw, retries included, never goes back behind what it has accepted.
+    latest = {}
+    for request in transport.requests:
+        for key, _, timestamp in request.samples:
+            assert timestamp >= latest.get(key, 0)
+        if any(request is accepted for accepted in transport.accepted):
+            latest.update({key: timestamp for key, _, timestamp in request.samples})
+
+
+def test_a_full_buffer_makes_the_caller_wait(start):
+    let_go, added = threading.Event(), []
+
+    def decide(request):
+        let_go.wait(10)
+        return 204
+
+    writer = start(ScriptedTransport(decide=decide), max_batch_size_in_samples=10, max_buffered_samples=30)
+
+    def produce():
+        for number in range(100):
+            add(writer, number, number)
+            added.append(number)
+
+    producer = threading.Thread(target=produce, daemon=True)
+    producer.start()
+    eventually(lambda: len(added) >= 39)
+    time.sleep(0.05)
+    assert len(added) == 39  # the fortieth seals a batch beyond the limit and waits
+    assert writer.ledger.samples_pending == 40
+    let_go.set()
+    producer.join(10)
+    assert len(added) == 100
+    writer.flush()
+    assert writer.ledger.samples_accepted == 100
+
+
+def test_encoding_goes_on_while_a_request_is_in_flight(start):
+    let_go = threading.Event()
+    writer = start(
+        ScriptedTransport(decide=lambda request: 204 if let_go.wait(10) else 500), max_batch_size_in_samples=5
+    )
+    for number in range(20):
+        add(writer, number, number)  # would block here if taking samples waited for the answer
+    assert writer.ledger.requests_accepted == 0
+    let_go.set()
+    writer.flush()
+    assert writer.ledger.samples_accepted == 20
+
+
+def test_a_long_record_is_dealt_out_to_several_batches(start):
+    transport = ScriptedTransport()
+    writer = start(transport, max_batch_size_in_samples=10)
+    writer.add(("m", {}, tuple((float(number), T + number) for number in range(25))))
+    writer.flush()
+    assert [len(request.samples) for request in transport.requests] == [10, 10, 5]
+
+
+@pytest.mark.parametrize("status", [404, 401])
+def test_what_cannot_work_is_raised_by_the_next_call_and_nothing_is_counted_as_settled(start, status):
+    writer = start(ScriptedTransport([status]))
+    add(writer, 0, 1)
+    for call in (writer.flush, writer.flush, lambda: add(writer, 0, 2)):
+        with pytest.raises(RemoteWriteFatalError, match=f"HTTP {status}"):
+            call()
+    assert writer.ledger.samples_accepted == 0
+    assert writer.ledger.samples_pending == writer.ledger.samples_in
+
+
+def test_a_caller_that_waits_for_room_is_told_of_a_failure(start):
+    writer = start(ScriptedTransport([404]), max_batch_size_in_samples=1, max_buffered_samples=1)
+    with pytest.raises(RemoteWriteFatalError):
+        for number in range(10):
+            add(writer, 0, number)
+
+
+def test_retries_wait_ever_longer_and_are_counted(start):
+    clock = FakeClock()
+    writer = start(ScriptedTransport([500, 503, 429]), clock=clock)
+    add(writer, 0, 1)
+    writer.flush()
+    assert clock.sleeps == pytest.approx([0.03, 0.06, 0.12])
+    assert (writer.ledger.requests_retried, writer.ledger.requests_accepted) == (3, 1)
+
+
+def test_retry_after_is_waited_for_by_every_shard(start):
+    clock = FakeClock()
+    throttled = Outcome(Kind.RETRYABLE, "HTTP 429", 429, retry_after_s=30.0)
+    writer = start(ScriptedTransport([throttled]), clock=clock, max_in_flight_requests=2)
+    add(writer, 0, 1)
+    writer.flush()
+    assert clock.sleeps == [30.0]
+    assert writer._not_before == pytest.approx(30.0)
+
+
+def test_retries_end(start):
+    writer = start(ScriptedTransport(decide=lambda request: 503), retry=RetryConfiguration(max_retry_count=2))
+    add(writer, 0, 1)
+    with pytest.raises(RetriesExhaustedError, match="failed 3 times in a row"):
+        writer.flush()
+
+
+def test_a_refused_sample_is_told_with_the_receivers_words(start):
+    rejections = Rejections()
+
+    def refuse(request):
+        return 400 if any(value == 13.0 for _, value, _ in request.samples) else 204
+
+    class Speaking(ScriptedTransport):
+        def post(self, body, headers):
+            outcome = super().post(body, headers)
+            return classify_status(outcome.status, "unlucky number") if outcome.status == 400 else outcome
+
+    transport = Speaking(decide=refuse)
+    writer = start(transport, on_rejected=rejections)
+    for number in range(100):
+        add(writer, number % 7, number)
+    writer.flush()
+    assert len(transport.stored) == writer.ledger.samples_accepted == 99
+    assert [(each.record.samples, each.reason, each.status) for each in rejections] == [
+        (((13.0, T + 13),), Reason.REFUSED, 400)
+    ]
+    assert "unlucky number" in rejections[0].message
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+
+
+def test_what_cannot_be_written_is_rejected_alone(start):
+    rejections = Rejections()
+    transport = ScriptedTransport()
+    writer = start(transport, on_rejected=rejections)
+    writer.add(("m", {"": "x"}, ((1.0, T), (2.0, T + 1))))
+    writer.add(("m", {}, ((1.0, T), ("2", T + 1), (3.0, T + 2.0), (4.0, T + 3))))
+    writer.add(("m", {}, ()))
+    writer.flush()
+    assert [value for _, value, _ in transport.stored] == [1.0, 4.0]
+    assert [each.message.split(":")[0] for each in rejections] == ["labels", "samples", "samples", "samples"]
+    ledger = writer.ledger
+    assert (ledger.samples_in, ledger.samples_accepted, ledger.samples_rejected[Reason.INVALID]) == (7, 2, 5)
+    assert ledger.samples_pending == 0
+
+
+def test_samples_out_of_order_and_twice_within_a_request_are_put_right(start):
+    transport = ScriptedTransport()
+    writer = start(transport, on_rejected=Rejections())
+    for number in (3, 1, 2, 2):
+        add(writer, 0, number)
+    writer.flush()
+    assert per_series(transport.stored) == {'m{series="0"}': [T + 1, T + 2, T + 3]}
+    assert writer.ledger.samples_rejected[Reason.DUPLICATE] == 1
+    assert writer.ledger.samples_pending == 0
+
+
+def test_timestamps_in_seconds_are_pointed_out_once(start, caplog):
+    writer = start(ScriptedTransport())
+    with caplog.at_level(logging.WARNING):
+        for number in range(3):
+            writer.add(("m", {}, ((1.0, T // 1000 + number),)))
+    assert [record.getMessage().count("multiply it by 1000") for record in caplog.records] == [1]
+
+
+def test_rejections_are_logged_with_reason_and_count_but_not_each(start, caplog):
+    clock = FakeClock()
+    writer = start(ScriptedTransport(), clock=clock)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(100):
+            writer.add(("", {}, ((1.0, T),)))
+        clock.advance(11)
+        writer.add(("", {}, ((1.0, T),)))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split(",")[0] for line in lines] == ["1 sample(s) not written", "100 sample(s) not written"]
+    assert all("metric_name: expected a non-empty string" in line for line in lines)
+
+
+def test_closing_wakes_a_shard_that_waits_to_retry_and_leaves_no_thread(start):
+    waiting = threading.Event()
+
+    class PatientClock(FakeClock):
+        def sleep(self, seconds, wake):
+            waiting.set()
+            wake.wait(30)
+
+    transport = ScriptedTransport(decide=lambda request: 503)
+    writer = start(transport, clock=PatientClock())
+    add(writer, 0, 1)
+    told = []
+
+    def flush():
+        with pytest.raises(PrometheusSinkError, match="closed with 1 sample") as caught:
+            writer.flush()
+        told.append(caught.value)
+
+    flusher = threading.Thread(target=flush, daemon=True)
+    flusher.start()
+    assert waiting.wait(10)
+    writer.close()
+    flusher.join(10)
+    assert told
+    assert transport.closed
+    assert not any(thread.is_alive() for thread in writer._threads)
+
+
+def test_an_unexpected_error_on_a_shard_reaches_the_caller(start):
+    class Broken(ScriptedTransport):
+        def post(self, body, headers):
+            raise RuntimeError("boom")
+
+    writer = start(Broken())
+    add(writer, 0, 1)
+    with pytest.raises(PrometheusSinkError, match="writing to Prometheus failed unexpectedly: .*boom"):
+        writer.flush()
+
+
+def test_records_may_be_named_tuples_or_tuples_with_any_form_of_labels(start):
+    transport = ScriptedTransport()
+    writer = start(transport)
+    writer.add(PrometheusTimeSeries("m", {"a": "1"}, ((1.0, T),)))
+    writer.add(("m", [("a", "1")], [(2, T + 1)]))
+    writer.flush()
+    assert transport.stored == [('m{a="1"}', 1.0, T), ('m{a="1"}', 2.0, T + 1)]

@@ -29,10 +29,22 @@ from pyflink_prometheus.errors import (
 )
 from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
 from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
+from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
 from pyflink_prometheus.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
+from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.rejected import (
+    JsonLinesRejectedSamples,
+    LogRejectedSamples,
+    RejectedSamples,
+    read_rejected_samples,
+)
 
 __all__ = [
+    "BasicAuth",
+    "BearerAuth",
     "InvalidTimeSeriesError",
+    "JsonLinesRejectedSamples",
+    "LogRejectedSamples",
     "OnErrorBehavior",
     "PrometheusSink",
     "PrometheusSinkBuilder",
@@ -40,10 +52,14 @@ __all__ = [
     "PrometheusTimeSeries",
     "PrometheusTimeSeriesBuilder",
     "PrometheusTimeSeriesKeySelector",
+    "Reason",
+    "RejectedSamples",
     "RemoteWriteError",
     "RemoteWriteFatalError",
     "RetriesExhaustedError",
     "RetryConfiguration",
+    "Secret",
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "__version__",
+    "read_rejected_samples",
 ]

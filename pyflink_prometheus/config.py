@@ -123,6 +123,10 @@ class SinkConfig:
     http_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     request_signer: Any = field(default=None, repr=False)
     metric_group_name: str = "Prometheus"
+    rejected_samples_handler: Any = None
+    max_sample_age_ms: Optional[int] = None
+    max_sample_lead_ms: Optional[int] = None
+    drop_out_of_order_samples: bool = False
 
     def __post_init__(self) -> None:
         check_url(self.prometheus_remote_write_url)
@@ -138,6 +142,12 @@ class SinkConfig:
         _require_at_least("socket_timeout_ms", self.socket_timeout_ms, 1)
         _require_text("http_user_agent", self.http_user_agent)
         _require_text("metric_group_name", self.metric_group_name)
+        for guard in ("max_sample_age_ms", "max_sample_lead_ms"):
+            if getattr(self, guard) is not None:
+                _require_at_least(guard, getattr(self, guard), 0)
+        _require_type("drop_out_of_order_samples", self.drop_out_of_order_samples, bool)
+        if self.rejected_samples_handler is not None and not callable(self.rejected_samples_handler):
+            raise TypeError(f"rejected_samples_handler: expected a function, got {self.rejected_samples_handler!r}")
         for name, value in self.http_headers.items():
             _check_header(name, value)
         if self.request_signer is not None and not callable(self.request_signer):

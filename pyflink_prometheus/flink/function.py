@@ -10,7 +10,7 @@ from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
-from pyflink_prometheus.flink.metrics import LedgerCounters
+from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -45,8 +45,7 @@ class WriterFunction(ProcessFunction):
             )
         self._writer = RemoteWriter(self._config)
         group = group.add_group(self._config.metric_group_name)
-        self._counters = LedgerCounters(group, self._writer.ledger)
-        group.gauge("lastFlushDurationMs", self._flush)
+        self._metrics = LedgerMetrics(group, self._writer.ledger, self._flush)
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
         """Convert a record and take what comes out; blocks while too many samples are on their way."""
@@ -79,7 +78,7 @@ class WriterFunction(ProcessFunction):
         try:
             self._writer.flush()
         finally:
-            self._counters.publish()
+            self._metrics.publish()
         return round((time.monotonic() - began) * 1000)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pyflink_prometheus.writer.ledger import Ledger, Reason
 
-# name: (what it counts). Those up to numWriteRequestsPermanentlyFailed are the Java connector's.
 _COUNTERS: dict[str, Callable[[Ledger], int]] = {
+    # The Java connector's.
     "numSamplesOut": lambda ledger: ledger.samples_accepted,
     "numWriteRequestsOut": lambda ledger: ledger.requests_accepted,
     "numWriteRequestsRetries": lambda ledger: ledger.requests_retried,
@@ -16,31 +17,47 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numSamplesNonRetryableDropped": lambda ledger: ledger.samples_rejected[Reason.REFUSED],
     "numSamplesRetryLimitDropped": lambda ledger: ledger.samples_rejected[Reason.RETRIES_EXHAUSTED],
     "numWriteRequestsPermanentlyFailed": lambda ledger: ledger.requests_failed,
+    # Ours.
     "numSamplesIn": lambda ledger: ledger.samples_in,
     "numSamplesInvalidDropped": lambda ledger: ledger.samples_rejected[Reason.INVALID],
     "numSamplesDuplicateDropped": lambda ledger: ledger.samples_rejected[Reason.DUPLICATE],
+    "numSamplesTooOldDropped": lambda ledger: ledger.samples_rejected[Reason.TOO_OLD],
+    "numSamplesTooNewDropped": lambda ledger: ledger.samples_rejected[Reason.TOO_NEW],
+    "numSamplesOutOfOrderDropped": lambda ledger: ledger.samples_rejected[Reason.OUT_OF_ORDER],
     "numBytesOut": lambda ledger: ledger.bytes_sent,
+    "timeInFlightMs": lambda ledger: int(ledger.time_in_flight_s * 1000),
+}
+
+_GAUGES: dict[str, Callable[[Ledger], int]] = {
+    "samplesPending": lambda ledger: ledger.samples_pending,
+    "lastBatchSizeInSamples": lambda ledger: ledger.last_batch_size,
+    "lastTimeInFlightMs": lambda ledger: int(ledger.last_time_in_flight_s * 1000),
+    "newestSampleTimestampMs": lambda ledger: ledger.newest_timestamp,
 }
 
 
-class LedgerCounters:
+class LedgerMetrics:
     """
-    Publish a ledger's numbers as Flink counters.
+    Publish a ledger's numbers as Flink counters and gauges.
 
-    Flink collects a Python counter only at the end of a bundle and only from the bundle's own thread, and an
-    increment costs half a microsecond; so the writer counts plain numbers and this adds the differences there.
+    Flink collects a Python metric only at the end of a bundle and only from the bundle's own thread, and an increment
+    costs half a microsecond; so the writer counts plain numbers and this adds the differences there.
 
     :param group: the metric group to register them in.
     :param ledger: whose numbers.
+    :param flush: what to do at the end of each bundle; returns the milliseconds that it took.
     """
 
-    def __init__(self, group: Any, ledger: Ledger) -> None:
+    def __init__(self, group: Any, ledger: Ledger, flush: Callable[[], int]) -> None:
         self._ledger = ledger
         self._counters = {name: group.counter(name) for name in _COUNTERS}
         self._published = dict.fromkeys(_COUNTERS, 0)
+        group.gauge("lastFlushDurationMs", flush)  # the first, so that the others are read after it
+        for name, read in _GAUGES.items():
+            group.gauge(name, partial(read, ledger))
 
     def publish(self) -> None:
-        """Add what has happened since the last call."""
+        """Add to the counters what has happened since the last call."""
         for name, read in _COUNTERS.items():
             now = read(self._ledger)
             if now != self._published[name]:

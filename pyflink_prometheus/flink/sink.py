@@ -21,6 +21,7 @@ from pyflink_prometheus.config import (
     check_url,
 )
 from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
+from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
 _log = logging.getLogger(__name__)
 
@@ -173,6 +174,48 @@ class PrometheusSinkBuilder:
         what it holds when the graph is built travels inside the job.
         """
         return self._set(request_signer=request_signer)
+
+    def set_rejected_samples_handler(self, rejected_samples_handler: RejectedSamplesHandler) -> PrometheusSinkBuilder:
+        """
+        Set who is handed each refused sample, with the reason and the receiver's words. Default: a throttled log line.
+
+        Any function of a sequence of :class:`~pyflink_prometheus.RejectedSamples`, or
+        :class:`~pyflink_prometheus.JsonLinesRejectedSamples` to keep them in files. It runs on the worker, on the
+        writer's threads, one call at a time; what it raises fails the job, so that nothing is lost unseen. Where it
+        has methods ``flush`` and ``close``, they are called before a checkpoint completes and when the writer stops.
+        """
+        return self._set(rejected_samples_handler=rejected_samples_handler)
+
+    def set_max_isolation_requests(self, max_isolation_requests: int) -> PrometheusSinkBuilder:
+        """
+        Set how many extra requests may be spent on one refused 1.0 request to find the offenders in it. Default 1000.
+
+        Prometheus keeps nothing of a refused 1.0 request, so it is halved until the offenders stand alone: each costs
+        some 2 log2(batch size) requests. When the bound is reached, what is left of the request counts as refused. 0
+        switches it off, for receivers that keep the good part of a refused request (Mimir, Cortex).
+        """
+        return self._set(max_isolation_requests=max_isolation_requests)
+
+    def set_max_sample_age_ms(self, max_sample_age_ms: int) -> PrometheusSinkBuilder:
+        """Set how old, in milliseconds by the worker's clock, a sample may be to be sent at all. Default: any age."""
+        return self._set(max_sample_age_ms=max_sample_age_ms)
+
+    def set_max_sample_lead_ms(self, max_sample_lead_ms: int) -> PrometheusSinkBuilder:
+        """
+        Set how far ahead, in milliseconds of the worker's clock, a sample may be to be sent. Default: any.
+
+        One sample from far ahead moves the bounds of what Prometheus accepts of every other series.
+        """
+        return self._set(max_sample_lead_ms=max_sample_lead_ms)
+
+    def set_drop_out_of_order_samples(self, drop_out_of_order_samples: bool) -> PrometheusSinkBuilder:
+        """
+        Set whether a sample older than one of its series that came before it is dropped unsent. Default False.
+
+        Prometheus refuses such samples unless it has an out-of-order window, and the sink puts right what lies within
+        one request; this saves the requests that it takes to find out.
+        """
+        return self._set(drop_out_of_order_samples=drop_out_of_order_samples)
 
     def set_metric_group_name(self, metric_group_name: str) -> PrometheusSinkBuilder:
         """Set the metric group of the counters. Default ``Prometheus``, as in the Java connector."""

@@ -12,6 +12,7 @@ class Kind(Enum):
 
     ACCEPTED = "accepted"
     RETRYABLE = "retryable"
+    TOO_LARGE = "too large"
     REJECTED = "rejected"
     FATAL = "fatal"
 
@@ -52,8 +53,8 @@ def classify_status(
     """
     Return the outcome that a status means (Remote-Write 1.0 "Retries & Backoff", 2.0 "Response").
 
-    Pure. 2xx is accepted; 429 and 5xx are retryable; what needs another configuration is fatal (401, 403, 404, 405 and
-    redirects); any other 4xx is the receiver's last word on these samples.
+    Pure. 2xx is accepted; 429 and 5xx are retryable; 413 asks for smaller requests; what needs another configuration is
+    fatal (401, 403, 404, 405 and redirects); any other 4xx is the receiver's last word on these samples.
 
     :param retry_after: the header of that name: seconds or an HTTP date.
     :param location: the header of that name.
@@ -70,6 +71,8 @@ def classify_status(
     if 300 <= status < 400:
         target = f" to {location}" if location else ""
         return Outcome(Kind.FATAL, f"HTTP {status}{target}; {_REDIRECT_ADVICE}", status, body_excerpt)
+    if status == 413:
+        return Outcome(Kind.TOO_LARGE, f"HTTP {status}{said}", status, body_excerpt)
     if 400 <= status < 500:
         return Outcome(Kind.REJECTED, f"HTTP {status}{said}", status, body_excerpt)
     return Outcome(Kind.FATAL, f"HTTP {status} is no answer to a POST; check the URL", status, body_excerpt)

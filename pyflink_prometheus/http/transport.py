@@ -63,7 +63,7 @@ class RequestsTransport:
         except requests.RequestException as error:
             return self._classify_exception(error)
         with response:
-            excerpt = _read_excerpt(response)
+            excerpt = _read_excerpt(response, time.monotonic() + self._timeout_s)
             return classify_status(
                 response.status_code,
                 excerpt,
@@ -110,15 +110,21 @@ def _as_auth(signer: Any) -> requests.auth.AuthBase:
     return signer if isinstance(signer, requests.auth.AuthBase) else _FunctionAuth(signer)
 
 
-def _read_excerpt(response: requests.Response) -> str:
-    """Read what an answer says, up to the limit; an answer cut short has said its status already."""
+def _read_excerpt(response: requests.Response, deadline: float) -> str:
+    """
+    Read what an answer says, up to a limit of bytes and of time; cut short, it has said its status already.
+
+    Byte by byte, because a larger read waits for all of it, and a receiver may send one byte at a time.
+    """
+    content = bytearray()
     try:
-        content = response.raw.read(_BODY_LIMIT, decode_content=True) or b""
-        if response.raw.read(1):  # more than anyone will read: give up the connection rather than the time
-            response.raw.close()
+        while byte := response.raw.read(1):
+            content += byte
+            if len(content) >= _BODY_LIMIT or time.monotonic() > deadline:
+                response.raw.close()  # give up the connection rather than the time
+                break
     except (urllib3.exceptions.HTTPError, OSError) as error:
         _log.debug("the answer's body broke off: %r", error)
-        return ""
     return content.decode("utf-8", errors="replace")
 
 

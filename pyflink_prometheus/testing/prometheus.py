@@ -9,7 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any
 
 from pyflink_prometheus.testing._hosts import (
     DockerHost,
@@ -28,7 +28,7 @@ __all__ = ["DEFAULT_IMAGE", "PrometheusServer", "PrometheusServerError"]
 
 DEFAULT_IMAGE = "prom/prometheus:v3.5.3"
 
-Samples = Dict[Tuple[Tuple[str, str], ...], List[Tuple[float, int]]]
+Samples = dict[tuple[tuple[str, str], ...], list[tuple[float, int]]]
 
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.1

@@ -22,12 +22,14 @@ class Series:
     ``head`` is what tells series apart.
 
     :ivar head: all bytes of a 1.0 TimeSeries message with one ordinary sample that come before the sample's value.
+    :ivar newest: the newest timestamp so far, for whoever wants to keep it here.
     :ivar hash: the same number for the same labels in every process, whatever their order was.
     """
 
-    __slots__ = ("hash", "head")
+    __slots__ = ("hash", "head", "newest")
 
     def __init__(self, labels: tuple[tuple[str, str], ...]) -> None:
+        self.newest: int | None = None
         encoded = b"".join([_encode_label(name, value) for name, value in labels])
         self.head = b"\x0a" + encode_varint(len(encoded) + ORDINARY_SAMPLE_SIZE) + encoded + SAMPLE_HEAD
         self.hash = zlib.crc32(encoded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import groupby
 
 from pyflink_prometheus.timeseries import METRIC_NAME_LABEL, PrometheusTimeSeries
 from pyflink_prometheus.wire.series import Series
@@ -59,10 +60,13 @@ class Batch:
         return self._pick(range(middle)), self._pick(range(middle, len(self)))
 
     def records(self) -> Iterator[PrometheusTimeSeries]:
-        """Yield the samples as records again, one each."""
-        for known, timestamp, value in zip(self.series, self.timestamps, self.values):
-            labels = dict(known.labels)
-            yield PrometheusTimeSeries(labels.pop(METRIC_NAME_LABEL), labels, ((value, timestamp),))
+        """Yield the samples as records again, one for each run of the same series."""
+        rows = zip(self.series, self.values, self.timestamps)
+        for _, run in groupby(rows, key=lambda row: row[0].head):
+            samples = list(run)
+            labels = dict(samples[0][0].labels)
+            name = labels.pop(METRIC_NAME_LABEL)
+            yield PrometheusTimeSeries(name, labels, tuple((value, timestamp) for _, value, timestamp in samples))
 
     def _pick(self, positions: list[int] | range) -> Batch:
         return Batch(

@@ -56,7 +56,14 @@ class Rejected:
     outcome: Outcome
 
 
-Step = Union[Post, Wait, Accepted, Rejected]
+@dataclass(frozen=True)
+class Shrink:
+    """Make later batches no larger than this: the receiver takes none that are."""
+
+    samples: int
+
+
+Step = Union[Post, Wait, Accepted, Rejected, Shrink]
 
 
 def deliver(
@@ -72,7 +79,7 @@ def deliver(
     Yield the steps that settle one batch.
 
     A refused request is halved until the offenders stand alone, as long as it may (Prometheus keeps nothing of a
-    refused 1.0 request, so resending the rest harms nothing).
+    refused 1.0 request, so resending the rest harms nothing). One that is too large is halved until it is not.
 
     :param body: the encoded batch, made beforehand; parts of it are encoded here when they are needed.
     :param draw: gives a random number from 0 to 1.
@@ -90,12 +97,17 @@ def deliver(
         reached_before = True
         if outcome.kind is Kind.ACCEPTED:
             yield Accepted(part)
-        elif outcome.kind is Kind.REJECTED and len(part) > 1 and extra_requests >= 2:
-            extra_requests -= 2
+            continue
+        isolate = outcome.kind is Kind.REJECTED and extra_requests >= 2
+        if len(part) > 1 and (isolate or outcome.kind is Kind.TOO_LARGE):
             first, second = part.halves()
             parts += [(second, None), (first, None)]
+            if isolate:
+                extra_requests -= 2
+            else:
+                yield Shrink(len(second))
         else:
-            reason = Reason.REFUSED if outcome.kind is Kind.REJECTED else Reason.RETRIES_EXHAUSTED
+            reason = Reason.RETRIES_EXHAUSTED if outcome.kind is Kind.RETRYABLE else Reason.REFUSED
             yield Rejected(part, reason, outcome)
 
 

@@ -11,6 +11,12 @@ class Reason(Enum):
 
     #: A check before sending found a name, label, value or timestamp that cannot be written.
     INVALID = "invalid"
+    #: A guard that the user set: older than its window.
+    TOO_OLD = "too_old"
+    #: A guard that the user set: newer than its window.
+    TOO_NEW = "too_new"
+    #: A guard that the user set: older than a sample of the same series that came before it.
+    OUT_OF_ORDER = "out_of_order"
     #: The same request held the same sample twice; Prometheus would drop the second without a word.
     DUPLICATE = "duplicate"
     #: The receiver refused it for good.
@@ -35,6 +41,10 @@ class Ledger:
         self.requests_retried = 0
         self.requests_failed = 0
         self.bytes_sent = 0
+        self.time_in_flight_s = 0.0
+        self.last_time_in_flight_s = 0.0
+        self.last_batch_size = 0
+        self.newest_timestamp = 0
 
     @property
     def samples_pending(self) -> int:
@@ -42,11 +52,13 @@ class Ledger:
         with self._lock:
             return self.samples_in - self.samples_accepted - sum(self.samples_rejected.values())
 
-    def accept(self, samples: int) -> None:
-        """Count a request that the receiver took, with all its samples."""
+    def accept(self, samples: int, newest_timestamp: int) -> None:
+        """Count a request that the receiver took, with all its samples and the time of the newest."""
         with self._lock:
             self.samples_accepted += samples
             self.requests_accepted += 1
+            self.last_batch_size = samples
+            self.newest_timestamp = max(self.newest_timestamp, newest_timestamp)
 
     def reject(self, reason: Reason, samples: int) -> None:
         """Count samples that will never be written."""
@@ -58,8 +70,10 @@ class Ledger:
         with self._lock:
             self.requests_failed += 1
 
-    def attempt(self, size_in_bytes: int, *, retry: bool) -> None:
-        """Count one POST."""
+    def attempt(self, size_in_bytes: int, time_in_flight_s: float, *, retry: bool) -> None:
+        """Count one POST, whatever came of it, and the time until its answer."""
         with self._lock:
             self.bytes_sent += size_in_bytes
             self.requests_retried += retry
+            self.time_in_flight_s += time_in_flight_s
+            self.last_time_in_flight_s = time_in_flight_s

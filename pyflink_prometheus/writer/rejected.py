@@ -1,11 +1,17 @@
-"""What is told of samples that were not written."""
+"""What is told of samples that were not written, and to whom."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Callable, TextIO, Union
 
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.writer.ledger import Reason
@@ -14,57 +20,158 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class RejectedSample:
+class RejectedSamples:
     """
-    Hold one sample that was not written.
+    Hold samples that were not written, all for the same reason.
 
-    :param record: the series with that sample alone; what the user gave, where it could not even be read.
+    :param record: the series with those samples; what the user gave, where it could not even be read.
+    :param count: how many samples.
     :param reason: why.
     :param message: the receiver's words, or what the check expected.
     :param status: the HTTP status, ``None`` where no receiver was asked.
     """
 
-    record: PrometheusTimeSeries | Any
+    record: Union[PrometheusTimeSeries, Any]
+    count: int
     reason: Reason
     message: str
     status: int | None = None
 
 
-class RejectedSamplesHandler(Protocol):
-    """Take the samples that were not written; called on the writer's threads, one call at a time."""
-
-    def __call__(self, rejected: Sequence[RejectedSample]) -> None:
-        """Take some of them."""
+#: Takes samples that were not written. It is pickled into the job and runs in each writer's process, on its threads,
+#: one call at a time; what it raises fails the job. Where it has a method ``flush``, that is called before each
+#: checkpoint completes, and ``close`` when the writer stops.
+RejectedSamplesHandler = Callable[[Sequence[RejectedSamples]], None]
 
 
 class LogRejectedSamples:
     """
-    Log rejected samples, at most once in a while for each reason, with how many there were since.
+    Log rejected samples, at most once in a while for each reason, with how many there were since the last line.
 
+    :param interval_s: the least time in seconds between two lines of the same reason. Default 10.
     :param monotonic: tells seconds that never go back.
-    :param interval_s: the least time between two lines of the same reason. Default 10 seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float], interval_s: float = 10.0) -> None:
+    def __init__(self, interval_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._interval_s = interval_s
         self._next_line_at: dict[Reason, float] = {}
-        self._unlogged: dict[Reason, int] = {}
+        self._unlogged: dict[Reason, tuple[int, RejectedSamples]] = {}
 
-    def __call__(self, rejected: Sequence[RejectedSample]) -> None:
-        """Log the first of each reason, count the others."""
+    def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
+        """Count them, and log what is due."""
         for each in rejected:
-            count = self._unlogged.get(each.reason, 0) + 1
-            now = self._monotonic()
-            if now < self._next_line_at.get(each.reason, now):
-                self._unlogged[each.reason] = count
-                continue
-            self._unlogged[each.reason] = 0
-            self._next_line_at[each.reason] = now + self._interval_s
-            _log.warning(
-                "%d sample(s) not written, reason %s, the latest: %s: %s",
-                count,
-                each.reason.value,
-                each.record,
-                each.message,
-            )
+            self._unlogged[each.reason] = (self._unlogged.get(each.reason, (0, each))[0] + each.count, each)
+        now = self._monotonic()
+        for reason in [reason for reason in self._unlogged if now >= self._next_line_at.get(reason, now)]:
+            self._next_line_at[reason] = now + self._interval_s
+            self._write(reason)
+
+    def close(self) -> None:
+        """Log what has not been logged yet."""
+        for reason in list(self._unlogged):
+            self._write(reason)
+
+    def _write(self, reason: Reason) -> None:
+        count, latest = self._unlogged.pop(reason)
+        _log.warning(
+            "%d sample(s) not written, reason %s, the latest: %s: %s",
+            count,
+            reason.value,
+            latest.record,
+            latest.message,
+        )
+
+
+class JsonLinesRejectedSamples:
+    """
+    Write rejected samples to files in a directory, one JSON object a line; read back by :func:`read_rejected_samples`.
+
+    Each writer has files of its own, begun when the first sample is rejected and rotated by size. What was rejected
+    before a checkpoint is on disk when the checkpoint completes.
+
+    :param directory: where to; it is made if it is missing, on each worker.
+    :param max_file_size_bytes: a new file is begun beyond this. Default 64 MiB.
+    """
+
+    def __init__(self, directory: str, max_file_size_bytes: int = 64 * 1024 * 1024) -> None:
+        self._directory = os.fspath(directory)
+        self._max_file_size_bytes = max_file_size_bytes
+        self._file: TextIO | None = None
+
+    def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
+        """Write a line for each."""
+        for each in rejected:
+            if self._file is None:
+                self._file = self._open()
+            self._file.write(json.dumps(_as_json(each), ensure_ascii=True) + "\n")
+            if self._file.tell() >= self._max_file_size_bytes:
+                self.close()
+
+    def flush(self) -> None:
+        """Put all of it on disk."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Put all of it on disk and close the file."""
+        if self._file is not None:
+            self.flush()
+            self._file.close()
+            self._file = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def _open(self) -> TextIO:
+        directory = Path(self._directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        name = (
+            f"rejected-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+        )
+        return (directory / f"{name}.jsonl").open("x", encoding="utf-8")
+
+
+def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
+    """
+    Yield what :class:`JsonLinesRejectedSamples` wrote to a directory, oldest file first.
+
+    A last line that a crash cut short is passed over: Flink reads its record again.
+    """
+    for path in sorted(Path(directory).glob("rejected-*.jsonl")):
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                try:
+                    read = json.loads(line)
+                except ValueError:
+                    _log.warning("%s: a line that is no JSON is passed over", path)
+                    continue
+                yield _from_json(read)
+
+
+def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
+    about = {
+        "count": rejected.count,
+        "reason": rejected.reason.value,
+        "status": rejected.status,
+        "message": rejected.message,
+    }
+    record = rejected.record
+    try:
+        name, labels, samples = record
+        # Values as text, by which NaN and infinities survive any reader of JSON.
+        values = [[repr(float(value)), int(timestamp)] for value, timestamp in samples]
+        if all(isinstance(timestamp, int) for _, timestamp in samples) and isinstance(name, str):
+            return {"metric_name": name, "labels": dict(labels), "samples": values, **about}
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return {"record": repr(record), **about}
+
+
+def _from_json(read: dict[str, Any]) -> RejectedSamples:
+    record: Any = read.get("record")
+    if "metric_name" in read:
+        samples = tuple((float(value), timestamp) for value, timestamp in read["samples"])
+        record = PrometheusTimeSeries(read["metric_name"], read["labels"], samples)
+    return RejectedSamples(record, read["count"], Reason(read["reason"]), read["message"], read["status"])

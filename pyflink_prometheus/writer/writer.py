@@ -25,9 +25,10 @@ from pyflink_prometheus.timeseries import (
 from pyflink_prometheus.wire import encoder_v1
 from pyflink_prometheus.wire.series import Series, SeriesCache
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import Accepted, Post, Rejected, Wait, deliver
+from pyflink_prometheus.writer.delivery import Accepted, Post, Rejected, Shrink, Wait, deliver
+from pyflink_prometheus.writer.guards import TimestampGuard
 from pyflink_prometheus.writer.ledger import Ledger, Reason
-from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSample, RejectedSamplesHandler
+from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples
 from pyflink_prometheus.writer.shard import SealedBatch, Shard
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ class RemoteWriter:
     :param new_transport: makes the transport of one shard. Default: on requests.
     :param clock: tells the time. Default: the machine's.
     :param draw: gives a random number from 0 to 1, for the jitter of retries.
-    :param on_rejected: takes the samples that are not written. Default: a throttled log line.
     """
 
     def __init__(
@@ -61,14 +61,16 @@ class RemoteWriter:
         new_transport: Callable[[SinkConfig], Transport] = RequestsTransport,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
-        on_rejected: RejectedSamplesHandler | None = None,
     ) -> None:
         self.ledger = Ledger()
         self._config = config
         self._clock = SystemClock() if clock is None else clock
         self._draw = draw
-        self._on_rejected = LogRejectedSamples(self._clock.monotonic) if on_rejected is None else on_rejected
+        handler = config.rejected_samples_handler
+        self._on_rejected = LogRejectedSamples(monotonic=self._clock.monotonic) if handler is None else handler
         self._rejecting = threading.Lock()
+        guard = TimestampGuard(config, self._clock.time)
+        self._guard = guard if guard.needed else None
         self._known_series = SeriesCache(config.max_cached_series)
         self._seconds_hint_given = False
         # All that follows is guarded by this condition, which is notified when a batch is sealed or settled.
@@ -76,6 +78,7 @@ class RemoteWriter:
         self._unsettled = 0  # samples in sealed batches
         self._failure: BaseException | None = None
         self._reached = False
+        self._max_batch_size = config.max_batch_size_in_samples
         self._not_before = 0.0  # the receiver asked all shards to wait until then
         self._stop = threading.Event()
         self._shards = [Shard() for _ in range(config.max_in_flight_requests)]
@@ -101,12 +104,11 @@ class RemoteWriter:
             series = self._known_series.get(metric_name, labels)
             checked_samples(samples)
         except InvalidTimeSeriesError as error:
-            self._reject_invalid([_invalid(record, error)], _count(samples))
+            self._reject_before_sending([_invalid(record, _count(samples), error)])
             return
-        invalid: list[RejectedSample] = []
+        rejected: list[RejectedSamples] = []
         sealed: list[SealedBatch] = []
         shard = self._shards[series.hash % len(self._shards)]
-        limit = self._config.max_batch_size_in_samples
         with self._changed:
             for value, timestamp in samples:
                 if type(value) is not float or type(timestamp) is not int or not INT64_MIN <= timestamp <= INT64_MAX:
@@ -114,8 +116,12 @@ class RemoteWriter:
                         value, timestamp = checked_value(value), checked_timestamp(timestamp)
                     except InvalidTimeSeriesError as error:
                         lone = PrometheusTimeSeries(metric_name, labels, ((value, timestamp),))
-                        invalid.append(_invalid(lone, error))
+                        rejected.append(_invalid(lone, 1, error))
                         continue
+                if self._guard is not None and (refusal := self._guard.refuse(series, timestamp)) is not None:
+                    lone = PrometheusTimeSeries(metric_name, labels, ((value, timestamp),))
+                    rejected.append(RejectedSamples(lone, 1, *refusal))
+                    continue
                 if timestamp < 10**11 and not self._seconds_hint_given:
                     self._hint_at_seconds(series, timestamp)
                 batch = shard.filling
@@ -126,22 +132,22 @@ class RemoteWriter:
                 if len(batch.values) == 1:
                     shard.filling_since = self._clock.monotonic()
                     self._changed.notify_all()  # the shard's thread now has an age to watch
-                if len(batch.values) >= limit:
+                if len(batch.values) >= self._max_batch_size:
                     sealed.append(self._seal(shard))
             self._raise_failure()
-        if invalid:
-            self._reject_invalid(invalid, len(invalid))
+        if rejected:
+            self._reject_before_sending(rejected)
         if sealed:
             self._prepare_ahead(sealed)
             self._wait_for_room()
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
         """Count a record that could not even be made into a series, and tell why."""
-        self._reject_invalid([_invalid(record, error)], 1)
+        self._reject_before_sending([_invalid(record, 1, error)])
 
     def flush(self) -> None:
         """
-        Return when every sample that was added is settled.
+        Return when every sample that was added is settled, and the handler of rejected ones has put them away.
 
         :raises PrometheusSinkError: if delivery has failed for good.
         """
@@ -152,6 +158,7 @@ class RemoteWriter:
             while self._unsettled and not self._stop.is_set():
                 self._clock.wait(self._changed, None)
             self._raise_failure()
+        self._call_handler(getattr(self._on_rejected, "flush", _nothing))
 
     def close(self) -> None:
         """
@@ -164,6 +171,10 @@ class RemoteWriter:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=0.5 / len(self._threads))
+        try:
+            self._call_handler(getattr(self._on_rejected, "close", _nothing))
+        except PrometheusSinkError as error:
+            _log.warning("%s", error)
 
     def _seal(self, shard: Shard) -> SealedBatch:
         sealed = shard.seal()
@@ -251,8 +262,9 @@ class RemoteWriter:
             answer = None
             if isinstance(step, Post):
                 self._wait_until(self._not_before)
-                self.ledger.attempt(len(step.body), retry=step.retry)
+                began = self._clock.monotonic()
                 answer = transport.post(step.body, _HEADERS)
+                self.ledger.attempt(len(step.body), self._clock.monotonic() - began, retry=step.retry)
                 self._reached = self._reached or answer.status is not None
             elif isinstance(step, Wait):
                 until = self._clock.monotonic() + step.seconds
@@ -260,9 +272,22 @@ class RemoteWriter:
                     self._not_before = max(self._not_before, until)
                 self._wait_until(until)
             elif isinstance(step, Accepted):
-                self.ledger.accept(len(step.batch))
+                self.ledger.accept(len(step.batch), max(step.batch.timestamps))
+            elif isinstance(step, Shrink):
+                self._shrink_batches(step.samples)
             else:
                 self._settle_rejected(step)
+
+    def _shrink_batches(self, samples: int) -> None:
+        with self._changed:
+            if samples >= self._max_batch_size:
+                return
+            self._max_batch_size = samples
+        _log.warning(
+            "the receiver takes no requests as large as %d samples (HTTP 413); from now on they hold at most %d",
+            2 * samples,
+            samples,
+        )
 
     def _wait_until(self, moment: float) -> None:
         while (seconds := moment - self._clock.monotonic()) > 0 and not self._stop.is_set():
@@ -278,16 +303,25 @@ class RemoteWriter:
 
     def _reject(self, batch: Batch, reason: Reason, message: str, status: int | None) -> None:
         self.ledger.reject(reason, len(batch))
-        self._tell([RejectedSample(record, reason, message, status) for record in batch.records()])
+        self._tell(
+            [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
+        )
 
-    def _reject_invalid(self, rejected: list[RejectedSample], samples: int) -> None:
-        self.ledger.samples_in += samples
-        self.ledger.reject(Reason.INVALID, samples)
+    def _reject_before_sending(self, rejected: list[RejectedSamples]) -> None:
+        for each in rejected:
+            self.ledger.samples_in += each.count
+            self.ledger.reject(each.reason, each.count)
         self._tell(rejected)
 
-    def _tell(self, rejected: list[RejectedSample]) -> None:
-        with self._rejecting:
-            self._on_rejected(rejected)
+    def _tell(self, rejected: list[RejectedSamples]) -> None:
+        self._call_handler(lambda: self._on_rejected(rejected))
+
+    def _call_handler(self, call: Callable[[], object]) -> None:
+        try:
+            with self._rejecting:
+                call()
+        except Exception as error:
+            raise PrometheusSinkError(f"the handler of rejected samples failed: {error!r}") from error
 
     def _raise_failure(self) -> None:
         """Raise what has stopped the writer, if anything has; the caller holds the condition."""
@@ -311,12 +345,16 @@ class RemoteWriter:
             )
 
 
-def _invalid(record: Any, error: InvalidTimeSeriesError) -> RejectedSample:
-    return RejectedSample(record, Reason.INVALID, str(error))
+def _invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
+    return RejectedSamples(record, count, Reason.INVALID, str(error))
 
 
 class _Stopped(Exception):  # noqa: N818  (it leaves a thread, it reports nothing)
     """Leave a shard's thread: the writer is being closed or has failed on another shard."""
+
+
+def _nothing() -> None:
+    pass
 
 
 def _count(samples: Any) -> int:

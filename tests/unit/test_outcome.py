@@ -14,7 +14,8 @@ from pyflink_prometheus.writer.retry import RETRY_AFTER_CAP_S, RetryState
     [
         ([200, 202, 204, 299], Kind.ACCEPTED),
         ([429, 500, 502, 503, 504, 599], Kind.RETRYABLE),
-        ([400, 402, 406, 409, 410, 413, 415, 422, 499], Kind.REJECTED),
+        ([400, 402, 406, 409, 410, 415, 422, 499], Kind.REJECTED),
+        ([413], Kind.TOO_LARGE),
         ([401, 403, 404, 405, 301, 302, 304, 307, 308, 100], Kind.FATAL),
     ],
 )

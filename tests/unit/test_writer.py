@@ -31,13 +31,12 @@ def start():
     """Return a function that makes a writer on a scripted transport; all of them are closed at the end."""
     writers = []
 
-    def make(transport, *, clock=None, on_rejected=None, **settings):
+    def make(transport, *, clock=None, **settings):
         writer = RemoteWriter(
             SinkConfig(prometheus_remote_write_url=URL, **settings),
             new_transport=lambda config: transport,
             clock=FakeClock() if clock is None else clock,
             draw=lambda: 1.0,
-            on_rejected=on_rejected,
         )
         writers.append(writer)
         return writer
@@ -242,7 +241,7 @@ def test_a_refused_sample_is_told_with_the_receivers_words(start):
             return classify_status(outcome.status, "unlucky number") if outcome.status == 400 else outcome
 
     transport = Speaking(decide=refuse)
-    writer = start(transport, on_rejected=rejections)
+    writer = start(transport, rejected_samples_handler=rejections)
     for number in range(100):
         add(writer, number % 7, number)
     writer.flush()
@@ -257,7 +256,7 @@ def test_a_refused_sample_is_told_with_the_receivers_words(start):
 def test_what_cannot_be_written_is_rejected_alone(start):
     rejections = Rejections()
     transport = ScriptedTransport()
-    writer = start(transport, on_rejected=rejections)
+    writer = start(transport, rejected_samples_handler=rejections)
     writer.add(("m", {"": "x"}, ((1.0, T), (2.0, T + 1))))
     writer.add(("m", {}, ((1.0, T), ("2", T + 1), (3.0, T + 2.0), (4.0, T + 3))))
     writer.add(("m", {}, ()))
@@ -271,7 +270,7 @@ def test_what_cannot_be_written_is_rejected_alone(start):
 
 def test_samples_out_of_order_and_twice_within_a_request_are_put_right(start):
     transport = ScriptedTransport()
-    writer = start(transport, on_rejected=Rejections())
+    writer = start(transport, rejected_samples_handler=Rejections())
     for number in (3, 1, 2, 2):
         add(writer, 0, number)
     writer.flush()
@@ -347,3 +346,94 @@ def test_records_may_be_named_tuples_or_tuples_with_any_form_of_labels(start):
     writer.add(("m", [("a", "1")], [(2, T + 1)]))
     writer.flush()
     assert transport.stored == [('m{a="1"}', 1.0, T), ('m{a="1"}', 2.0, T + 1)]
+
+
+def test_a_request_that_is_too_large_is_split_and_later_ones_are_smaller(start, caplog):
+    transport = ScriptedTransport(decide=lambda request: 413 if len(request.samples) > 30 else 204)
+    writer = start(transport, max_batch_size_in_samples=100)
+    for number in range(300):
+        add(writer, number % 3, number)
+        if number == 99:
+            writer.flush()  # so that the lesson is learnt before the next batch is full
+    writer.flush()
+    assert sorted(value for _, value, _ in transport.stored) == [float(number) for number in range(300)]
+    assert [len(request.samples) for request in transport.requests][:7] == [100, 50, 25, 25, 50, 25, 25]
+    assert all(len(request.samples) <= 25 for request in transport.requests[7:])
+    assert "from now on they hold at most 25" in caplog.text
+    for times in per_series(transport.stored).values():
+        assert times == sorted(times)
+
+
+def test_one_sample_that_is_too_large_is_refused_alone(start):
+    rejections = Rejections()
+    transport = ScriptedTransport(decide=lambda request: 413 if 2.0 in {v for _, v, _ in request.samples} else 204)
+    writer = start(transport, rejected_samples_handler=rejections)
+    for number in range(4):
+        add(writer, 0, number)
+    writer.flush()
+    assert [each.record.samples[0][0] for each in rejections] == [2.0]
+    assert writer.ledger.samples_accepted == 3
+
+
+def test_a_handler_is_flushed_with_the_writer_and_closed_with_it(start):
+    calls = []
+
+    class Handler:
+        def __call__(self, rejected):
+            calls.append("told")
+
+        def flush(self):
+            calls.append("flush")
+
+        def close(self):
+            calls.append("close")
+
+    writer = start(ScriptedTransport([400]), rejected_samples_handler=Handler())
+    add(writer, 0, 1)
+    writer.flush()
+    writer.close()
+    assert calls == ["told", "flush", "close"]
+
+
+def test_a_handler_that_fails_fails_the_writer(start):
+    def handler(rejected):
+        raise OSError("disk full")
+
+    writer = start(ScriptedTransport([400]), rejected_samples_handler=handler)
+    add(writer, 0, 1)
+    with pytest.raises(PrometheusSinkError, match="the handler of rejected samples failed: .*disk full"):
+        writer.flush()
+
+
+def test_guards_reject_before_sending(start):
+    rejections = Rejections()
+    transport, clock = ScriptedTransport(), FakeClock(T / 1000)
+    writer = start(
+        transport,
+        clock=clock,
+        rejected_samples_handler=rejections,
+        max_sample_age_ms=1000,
+        max_sample_lead_ms=1000,
+        drop_out_of_order_samples=True,
+    )
+    writer.add(("m", {}, tuple((float(offset), T + offset) for offset in (-1001, 0, 1001, -5, 5))))
+    writer.flush()
+    assert [value for _, value, _ in transport.stored] == [0.0, 5.0]
+    assert [each.reason for each in rejections] == [Reason.TOO_OLD, Reason.TOO_NEW, Reason.OUT_OF_ORDER]
+
+
+def test_the_ledger_knows_requests_bytes_and_the_newest_sample(start):
+    class Slow(ScriptedTransport):
+        def post(self, body, headers):
+            clock.advance(0.25)
+            return super().post(body, headers)
+
+    clock = FakeClock()
+    writer = start(Slow(), clock=clock)
+    for number in (1, 7, 3):
+        add(writer, number, number)
+    writer.flush()
+    ledger = writer.ledger
+    assert (ledger.requests_accepted, ledger.last_batch_size, ledger.newest_timestamp) == (1, 3, T + 7)
+    assert (ledger.time_in_flight_s, ledger.last_time_in_flight_s) == (0.25, 0.25)
+    assert ledger.bytes_sent > 30

@@ -1,0 +1,90 @@
+"""Dead letters: logged sparingly, or kept in files that read back as what was rejected."""
+
+from __future__ import annotations
+
+import logging
+import math
+import pickle
+
+import pytest
+
+from pyflink_prometheus import (
+    JsonLinesRejectedSamples,
+    LogRejectedSamples,
+    PrometheusTimeSeries,
+    Reason,
+    RejectedSamples,
+    read_rejected_samples,
+)
+
+NAN = float("nan")
+RECORD = PrometheusTimeSeries("m", {"a": "ü\n"}, ((1.5, 1_700_000_000_000), (math.inf, 0), (-0.0, -1)))
+REFUSED = RejectedSamples(RECORD, 3, Reason.REFUSED, 'HTTP 400: out of "order"', 400)
+
+
+def test_what_is_written_to_files_reads_back(tmp_path):
+    handler = JsonLinesRejectedSamples(tmp_path / "made" / "here")
+    handler([REFUSED])
+    handler.flush()
+    assert list(read_rejected_samples(tmp_path / "made" / "here")) == [REFUSED]
+    handler.close()
+
+
+def test_nan_survives(tmp_path):
+    handler = JsonLinesRejectedSamples(tmp_path)
+    handler([RejectedSamples(("m", {}, ((NAN, 1),)), 1, Reason.REFUSED, "no")])
+    handler.close()
+    (read,) = read_rejected_samples(tmp_path)
+    assert math.isnan(read.record.samples[0][0])
+
+
+@pytest.mark.parametrize(
+    "stranger", [{"any": "thing"}, ("m", {}, (("x", 1),)), ("m", {}, ((1.0, 1.5),)), (None, {}, ())]
+)
+def test_what_was_no_record_is_kept_as_its_text(tmp_path, stranger):
+    handler = JsonLinesRejectedSamples(tmp_path)
+    handler([RejectedSamples(stranger, 1, Reason.INVALID, "bad")])
+    handler.close()
+    assert [read.record for read in read_rejected_samples(tmp_path)] == [repr(stranger)]
+
+
+def test_files_are_rotated_by_size_and_nothing_is_lost(tmp_path):
+    handler = JsonLinesRejectedSamples(tmp_path, max_file_size_bytes=500)
+    for number in range(20):
+        handler([RejectedSamples(("m", {}, ((float(number), number),)), 1, Reason.REFUSED, "no")])
+    handler.close()
+    assert len(list(tmp_path.iterdir())) > 3
+    read = sorted(each.record.samples[0][1] for each in read_rejected_samples(tmp_path))
+    assert read == list(range(20))
+
+
+def test_a_line_that_a_crash_cut_short_is_passed_over(tmp_path, caplog):
+    handler = JsonLinesRejectedSamples(tmp_path)
+    handler([REFUSED, REFUSED])
+    handler.close()
+    (path,) = tmp_path.iterdir()
+    path.write_text(path.read_text()[:-20])
+    assert list(read_rejected_samples(tmp_path)) == [REFUSED]
+    assert "no JSON" in caplog.text
+
+
+def test_the_handler_can_be_shipped_with_the_job(tmp_path):
+    shipped = pickle.loads(pickle.dumps(JsonLinesRejectedSamples(tmp_path)))
+    shipped([REFUSED])
+    shipped.close()
+    assert list(read_rejected_samples(tmp_path)) == [REFUSED]
+
+
+def test_the_log_has_one_line_a_reason_and_interval_and_loses_no_count(caplog):
+    now = [0.0]
+    handler = LogRejectedSamples(interval_s=10, monotonic=lambda: now[0])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            handler([REFUSED])
+            handler([RejectedSamples("x", 1, Reason.INVALID, "bad")])
+        now[0] = 11
+        handler([REFUSED])
+        handler.close()
+    counts = [(record.args[1], record.args[0]) for record in caplog.records]
+    assert counts == [("refused", 3), ("invalid", 1), ("refused", 15), ("invalid", 4)]
+    assert 'out of "order"' in caplog.text

@@ -7,11 +7,14 @@ network and time in a writer.
 """
 
 from pyflink_prometheus.testing.clock import FakeClock
+from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError
 from pyflink_prometheus.testing.receiver import Answer, ReceivedRequest, Receiver, ScriptedTransport, decode_request
 
 __all__ = [
     "Answer",
     "FakeClock",
+    "PrometheusServer",
+    "PrometheusServerError",
     "ReceivedRequest",
     "Receiver",
     "ScriptedTransport",

@@ -153,10 +153,7 @@ class PrometheusServer:
 
     def count(self, selector: str, *, start_ms: int = _BEGINNING_MS, end_ms: int = _END_MS) -> int:
         """Return how many samples are stored for a selector, from ``start_ms`` to ``end_ms``, both included."""
-        return sum(
-            int(series["value"][1])
-            for series in self.query(f"count_over_time({_window(selector, start_ms, end_ms)})", end_ms / 1000)
-        )
+        return sum(self._count(each, start_ms, end_ms) for each in self._metric_by_metric(selector))
 
     def samples(self, selector: str, *, start_ms: int = _BEGINNING_MS, end_ms: int = _END_MS) -> Samples:
         """
@@ -172,8 +169,22 @@ class PrometheusServer:
             time: (value, timestamp in ms).
         """
         found: Samples = {}
-        self._collect(selector, start_ms, end_ms, self.count(selector, start_ms=start_ms, end_ms=end_ms), found)
+        for each in self._metric_by_metric(selector):
+            self._collect(each, start_ms, end_ms, self._count(each, start_ms, end_ms), found)
         return found
+
+    def _metric_by_metric(self, selector: str) -> list[str]:
+        """Return selectors of one metric name each: functions drop the name, and then series would be the same."""
+        names = sorted({series["__name__"] for series in self.series(selector)})
+        if len(names) <= 1:
+            return [selector]
+        matchers = selector.strip().removesuffix("}").rstrip(", ")
+        return [f"{matchers}, __name__={json.dumps(name, ensure_ascii=False)}}}" for name in names]
+
+    def _count(self, selector: str, start_ms: int, end_ms: int) -> int:
+        """Count the samples of one metric."""
+        result = self.query(f"sum(count_over_time({_window(selector, start_ms, end_ms)}))", end_ms / 1000)
+        return int(result[0]["value"][1]) if result else 0
 
     def _collect(self, selector: str, start_ms: int, end_ms: int, count: int, found: Samples) -> None:
         """Add the samples of a window to ``found``; halve a window that holds too many for one answer."""
@@ -181,13 +192,14 @@ class PrometheusServer:
             return
         if count > _SAMPLES_A_QUERY and start_ms < end_ms:
             middle = (start_ms + end_ms) // 2
-            first_half = self.count(selector, start_ms=start_ms, end_ms=middle)
+            first_half = self._count(selector, start_ms, middle)
             self._collect(selector, start_ms, middle, first_half, found)
             self._collect(selector, middle + 1, end_ms, count - first_half, found)
             return
-        answer = self._get("/api/v1/query", {"query": _window(selector, start_ms, end_ms), "time": repr(end_ms / 1000)})
+        query = {"query": _window(selector, start_ms, end_ms), "time": repr(end_ms / 1000)}
         # Milliseconds are read from the text: far from 1970 a float of seconds no longer holds them.
-        for series in json.loads(answer, parse_float=_milliseconds, parse_int=_milliseconds)["data"]["result"]:
+        answer = json.loads(self._get("/api/v1/query", query), parse_float=_milliseconds, parse_int=_milliseconds)
+        for series in answer["data"]["result"]:
             labels = tuple(sorted(series["metric"].items()))
             found.setdefault(labels, []).extend((float(value), stamp) for stamp, value in series.get("values", ()))
 

@@ -1,0 +1,123 @@
+"""A proxy in front of a receiver that fails in the ways in which networks and receivers do, by a schedule."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from pyflink_prometheus.testing import decode_request
+
+#: Each fault, and whether the receiver behind the proxy gets the request all the same.
+FAULTS = {
+    "hang up": False,
+    "reset before": False,
+    "reset in the answer": True,
+    "late answer": True,
+    "500": False,
+    "503": False,
+    "429": False,
+    "429 and Retry-After": False,
+    "garbage": True,
+    "drip": True,
+}
+
+
+class FaultyProxy:
+    """
+    Forward requests to a receiver, but for those that the schedule lets fail.
+
+    :param upstream: the receiver's URL.
+    :param next_fault: gives the next request's fault, ``None`` for none; called under a lock.
+    :param late_s: how many seconds a late answer takes; longer than the writer's timeout.
+    """
+
+    def __init__(self, upstream: str, next_fault, late_s: float = 0.5) -> None:
+        self.seen: Counter = Counter()
+        #: What the receiver was sent, in order, with the status that it answered.
+        self.forwarded: list[tuple[list[tuple[str, float, int]], int]] = []
+        lock = threading.Lock()
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with lock:
+                    fault = next_fault()
+                    proxy.seen[fault] += 1
+                    if fault is None or FAULTS[fault]:
+                        status, answer, content = _forward(upstream, body, dict(self.headers.items()))
+                        proxy.forwarded.append((decode_request(body).samples, status))
+                if fault is None:
+                    self.connection.sendall(answer + content)
+                elif fault == "hang up":
+                    self.close_connection = True
+                elif fault == "reset before":
+                    self.reset()
+                elif fault == "reset in the answer":
+                    self.connection.sendall(answer[:7])
+                    self.reset()
+                elif fault == "late answer":
+                    time.sleep(late_s)
+                    self.connection.sendall(answer + content)
+                elif fault == "garbage":
+                    self.connection.sendall(b"\x00\xff no HTTP at all \r\n\r\n")
+                    self.close_connection = True
+                elif fault == "drip":
+                    for byte in answer + content:
+                        self.connection.sendall(bytes([byte]))
+                        time.sleep(0.0005)
+                else:
+                    after = "Retry-After: 0\r\n" if "Retry-After" in fault else ""
+                    head = f"HTTP/1.1 {fault[:3]} Trouble\r\n{after}Content-Length: 5\r\n\r\nsorry"
+                    self.connection.sendall(head.encode())
+
+            def reset(self):
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+                self.close_connection = True
+
+            def finish(self):
+                with contextlib.suppress(OSError, ValueError):
+                    super().finish()
+
+            def log_message(self, format, *args):
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass  # the other side has given up waiting, which is what the fault is for
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/api/v1/write"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _forward(upstream: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, bytes]:
+    request = urllib.request.Request(upstream, data=body, headers=headers, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            status, content = response.status, response.read()
+    except urllib.error.HTTPError as error:
+        status, content = error.code, error.read()
+    length = b"" if status == 204 else b"Content-Length: %d\r\n" % len(content)
+    return status, b"HTTP/1.1 %d Answer\r\n%s\r\n" % (status, length), content

@@ -1,0 +1,141 @@
+"""The helper that all other integration tests trust: what it says is stored is what was written, to the last bit."""
+
+from __future__ import annotations
+
+import math
+import struct
+import time
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+import snappy
+
+from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError
+from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def write(server: PrometheusServer, labels: Mapping[str, str], samples: Iterable[tuple[float, int]]) -> None:
+    """Send one series with protobuf's own classes, so that our encoder has no part in testing this helper."""
+    message = WriteRequest()
+    series = message.timeseries.add()
+    for name in sorted(labels):
+        series.labels.add(name=name, value=labels[name])
+    for value, timestamp in samples:
+        series.samples.add(value=value, timestamp=timestamp)
+    request = urllib.request.Request(
+        server.remote_write_url,
+        data=snappy.compress(message.SerializeToString()),
+        headers={
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "snappy",
+            "X-Prometheus-Remote-Write-Version": "0.1.0",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 204
+
+
+def bits(value: float) -> bytes:
+    return struct.pack(">d", value)
+
+
+def test_samples_come_back_bit_by_bit(prometheus: PrometheusServer, metric_name: str) -> None:
+    now = time.time_ns() // 1_000_000
+    values = [0.1 + 0.2, -0.0, 5e-324, 1.7976931348623157e308, math.inf, -math.inf, math.nan, -1234.5]
+    samples = [(value, now + 7 * position) for position, value in enumerate(values)]
+    write(prometheus, {"__name__": metric_name, "b": "2", "a": 'quote " and ü'}, samples)
+
+    stored = prometheus.samples(metric_name)
+
+    assert list(stored) == [(("__name__", metric_name), ("a", 'quote " and ü'), ("b", "2"))]
+    (found,) = stored.values()
+    assert [(bits(value), stamp) for value, stamp in found] == [(bits(value), stamp) for value, stamp in samples]
+
+
+@pytest.mark.parametrize("start", [0, -86_400_001, 1_633_608_773_001])
+def test_any_time_is_read_to_the_millisecond(prometheus_empty: PrometheusServer, start: int) -> None:
+    samples = [(float(position), start + position) for position in range(1_003)]
+    write(prometheus_empty, {"__name__": "somewhen"}, samples)
+
+    assert prometheus_empty.samples("somewhen") == {(("__name__", "somewhen"),): samples}
+    assert prometheus_empty.samples("somewhen", start_ms=start + 1, end_ms=start + 3) == {
+        (("__name__", "somewhen"),): samples[1:4]
+    }
+    assert prometheus_empty.count("somewhen", start_ms=start + 1, end_ms=start + 3) == 3
+
+
+def test_more_samples_than_fit_an_answer_come_back_once_each(
+    prometheus: PrometheusServer, metric_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyflink_prometheus.testing.prometheus._SAMPLES_A_QUERY", 100)
+    now = time.time_ns() // 1_000_000
+    sent = {
+        (("__name__", metric_name), ("which", which)): [(float(i), now + i * step) for i in range(1_000)]
+        for which, step in (("dense", 1), ("sparse", 500))
+    }
+    for labels, samples in sent.items():
+        write(prometheus, dict(labels), samples)
+
+    assert prometheus.samples(metric_name) == sent
+    assert prometheus.count(metric_name) == 2_000
+    assert sorted(series["which"] for series in prometheus.series(metric_name)) == ["dense", "sparse"]
+
+
+def test_a_selector_of_several_metrics_keeps_them_apart(prometheus_empty: PrometheusServer) -> None:
+    now = time.time_ns() // 1_000_000
+    sent = {(("__name__", name), ("a", "b")): [(float(i), now)] for i, name in enumerate(["one", "two", "zwölf {} 12"])}
+    for labels, samples in sent.items():
+        write(prometheus_empty, dict(labels), samples)
+
+    assert prometheus_empty.samples('{a="b", }') == sent
+    assert prometheus_empty.count('{a="b"}') == 3
+    assert prometheus_empty.count('{"zwölf {} 12"}') == 1
+
+
+def test_it_holds_nothing_of_its_own(prometheus_empty: PrometheusServer) -> None:
+    assert prometheus_empty.series('{__name__!=""}') == []
+    assert prometheus_empty.samples('{__name__!=""}') == {}
+
+
+def test_a_crash_and_a_restart_keep_data_and_address(prometheus_empty: PrometheusServer) -> None:
+    now = time.time_ns() // 1_000_000
+    url = prometheus_empty.url
+    write(prometheus_empty, {"__name__": "kept"}, [(1.0, now)])
+
+    prometheus_empty.kill()
+    with pytest.raises(PrometheusServerError, match="does not answer"):
+        prometheus_empty.query("1")
+    prometheus_empty.restart()
+    write(prometheus_empty, {"__name__": "kept"}, [(2.0, now + 1)])
+    prometheus_empty.restart()
+
+    assert prometheus_empty.url == url
+    assert prometheus_empty.samples("kept") == {(("__name__", "kept"),): [(1.0, now), (2.0, now + 1)]}
+
+
+def test_late_samples_are_taken_in_a_window_that_was_asked_for(prometheus_kind: str) -> None:
+    now = time.time_ns() // 1_000_000
+    with PrometheusServer.start(prometheus_kind, out_of_order_time_window="10m") as server:
+        write(server, {"__name__": "late"}, [(2.0, now)])
+        write(server, {"__name__": "late"}, [(1.0, now - 300_000)])
+
+        assert server.samples("late") == {(("__name__", "late"),): [(1.0, now - 300_000), (2.0, now)]}
+
+
+def test_one_that_does_not_start_says_why(prometheus_kind: str) -> None:
+    with pytest.raises(PrometheusServerError, match="unknown long flag '--no-such-flag'"):
+        PrometheusServer.start(prometheus_kind, extra_args=["--no-such-flag"])
+
+
+def test_a_query_that_is_refused_says_why(prometheus: PrometheusServer) -> None:
+    with pytest.raises(PrometheusServerError, match="parse error"):
+        prometheus.query("not a query")
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="'docker' or 'native', not 'podman'"):
+        PrometheusServer.start("podman")

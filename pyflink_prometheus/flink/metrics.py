@@ -51,7 +51,8 @@ class LedgerMetrics:
     def __init__(self, group: Any, ledger: Ledger, flush: Callable[[], int]) -> None:
         self._ledger = ledger
         self._counters = {name: group.counter(name) for name in _COUNTERS}
-        self._published = dict.fromkeys(_COUNTERS, 0)
+        # Nothing yet, not even 0: Flink does not know of a counter before its first increment, by whatever amount.
+        self._published: dict[str, int | None] = dict.fromkeys(_COUNTERS)
         group.gauge("lastFlushDurationMs", flush)  # the first, so that the others are read after it
         for name, read in _GAUGES.items():
             group.gauge(name, partial(read, ledger))
@@ -59,7 +60,7 @@ class LedgerMetrics:
     def publish(self) -> None:
         """Add to the counters what has happened since the last call."""
         for name, read in _COUNTERS.items():
-            now = read(self._ledger)
-            if now != self._published[name]:
-                self._counters[name].inc(now - self._published[name])
+            now, before = read(self._ledger), self._published[name]
+            if now != before:
+                self._counters[name].inc(now - (before or 0))
                 self._published[name] = now

@@ -98,14 +98,15 @@ class JsonLinesRejectedSamples:
         self._directory = os.fspath(directory)
         self._max_file_size_bytes = max_file_size_bytes
         self._file: TextIO | None = None
+        self._size = 0
 
     def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
         """Write a line for each."""
         for each in rejected:
             if self._file is None:
                 self._file = self._open()
-            self._file.write(json.dumps(_as_json(each), ensure_ascii=True) + "\n")
-            if self._file.tell() >= self._max_file_size_bytes:
+            self._size += self._file.write(json.dumps(_as_json(each)) + "\n")  # ASCII: a character is a byte
+            if self._size >= self._max_file_size_bytes:
                 self.close()
 
     def flush(self) -> None:
@@ -119,10 +120,10 @@ class JsonLinesRejectedSamples:
         if self._file is not None:
             self.flush()
             self._file.close()
-            self._file = None
+            self._file, self._size = None, 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
+        return {**self.__dict__, "_file": None, "_size": 0}
 
     def _open(self) -> TextIO:
         directory = Path(self._directory)

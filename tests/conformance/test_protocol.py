@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 
 import pytest
 import requests
@@ -12,6 +14,7 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.outcome import Kind
 from pyflink_prometheus.http.transport import RequestsTransport
 from pyflink_prometheus.testing import Answer, Receiver
+from pyflink_prometheus.wire.encoder_v1 import compress
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 T = 1_700_000_000_000
@@ -40,8 +43,6 @@ def post():
     """Return a function that makes one POST to a receiver that decides, and returns the outcome and the requests."""
 
     def post_once(decide, **settings):
-        from pyflink_prometheus.wire.encoder_v1 import compress
-
         with Receiver(decide) as receiver:
             transport = RequestsTransport(SinkConfig(prometheus_remote_write_url=receiver.url, **settings))
             outcome = transport.post(compress(b""), {"Content-Encoding": "snappy"})
@@ -157,8 +158,6 @@ def test_a_name_that_does_not_resolve_is_retryable():
 
 def serve_once(answer):
     """Listen for one connection, send those bytes, and hang up (or stay silent for ``None``)."""
-    import threading
-
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -200,3 +199,36 @@ def test_a_receiver_that_stays_silent_is_given_up_after_the_timeout():
     thread.join(10)
     listener.close()
     assert (outcome.kind, outcome.message) == (Kind.RETRYABLE, "no answer within 0.05 s")
+
+
+def test_a_body_that_drips_is_given_up_after_the_timeout():
+    listener = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def drip():
+        connection, _ = listener.accept()
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not stop.wait(0.02):
+                connection.sendall(b"x")
+        connection.close()
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/", socket_timeout_ms=200)
+    assert not stop.is_set()  # the answer was still coming
+    stop.set()
+    thread.join(10)
+    listener.close()
+    assert (outcome.kind, outcome.status) == (Kind.REJECTED, 400)
+    assert 0 < len(outcome.body_excerpt) < 1000
+
+
+def test_no_credentials_come_from_a_netrc(write, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login user password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with Receiver() as receiver:
+        write(receiver)
+    assert "authorization" not in receiver.requests[0].headers

@@ -56,7 +56,7 @@ def balance(ledger):
     return ledger.samples_accepted + sum(ledger.samples_rejected.values()) + ledger.samples_pending
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     series=st.lists(st.integers(0, 5), min_size=1, max_size=60),
     script=st.lists(answers | st.just(401), max_size=60) | st.lists(answers, max_size=60),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 import snappy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,12 @@ one_ordinary_sample_each = st.lists(
     max_size=6,
     unique_by=lambda each: each[0].head,
 )
+
+
+@pytest.mark.parametrize("edge", [0, 1, -1, (1 << 35) - 1, 1 << 35, (1 << 42) - 1, 1 << 42, INT64_MIN, INT64_MAX])
+def test_a_lone_sample_at_an_edge_of_the_fast_way_is_what_protobuf_reads(edge):
+    known = Series(canonical_labels("m", {}))
+    assert generated(encode_request([known], [edge], [1.0])) == [([("__name__", "m")], [(bits(1.0), edge)])]
 
 
 @given(requests | one_ordinary_sample_each)

@@ -213,13 +213,31 @@ def test_retries_wait_ever_longer_and_are_counted(start):
 
 
 def test_retry_after_is_waited_for_by_every_shard(start):
-    clock = FakeClock()
-    throttled = Outcome(Kind.RETRYABLE, "HTTP 429", 429, retry_after_s=30.0)
-    writer = start(ScriptedTransport([throttled]), clock=clock, max_in_flight_requests=2)
+    """One shard is told to wait 30 s; the other, which learns of it before its own request, posts no earlier."""
+    clock, told, posts = FakeClock(), threading.Event(), []
+
+    class SlowClock(FakeClock):
+        def sleep(self, seconds, wake):
+            told.set()
+            let_go.wait(10)
+            super().sleep(seconds, wake)
+
+    class Throttling(ScriptedTransport):
+        def post(self, body, headers):
+            outcome = super().post(body, headers)
+            posts.append((threading.current_thread().name, clock.monotonic()))
+            return Outcome(Kind.RETRYABLE, "HTTP 429", 429, retry_after_s=30.0) if len(posts) == 1 else outcome
+
+    clock, let_go = SlowClock(), threading.Event()
+    writer = start(Throttling(), clock=clock, max_in_flight_requests=2, max_batch_size_in_samples=1)
     add(writer, 0, 1)
+    assert told.wait(10)
+    for number in range(20):  # among these are some of the other shard
+        add(writer, number, number + 2)
+    let_go.set()
     writer.flush()
-    assert clock.sleeps == [30.0]
-    assert writer._not_before == pytest.approx(30.0)
+    assert len({thread for thread, _ in posts}) == 2
+    assert all(moment >= 30.0 for _, moment in posts[1:])
 
 
 def test_retries_end(start):

@@ -113,7 +113,7 @@ class SinkConfig:
     max_in_flight_requests: int = 1
     max_buffered_samples: Optional[int] = None
     max_cached_series: int = 200_000
-    max_isolation_requests: int = 1000
+    max_isolation_requests: Optional[int] = None
     retry: RetryConfiguration = field(default_factory=RetryConfiguration)
     error_handling: SinkWriterErrorHandlingBehaviorConfiguration = field(
         default_factory=SinkWriterErrorHandlingBehaviorConfiguration
@@ -136,15 +136,14 @@ class SinkConfig:
         if self.max_buffered_samples is not None:
             _require_at_least("max_buffered_samples", self.max_buffered_samples, self.max_batch_size_in_samples)
         _require_at_least("max_cached_series", self.max_cached_series, 2)
-        _require_at_least("max_isolation_requests", self.max_isolation_requests, 0)
         _require_type("retry", self.retry, RetryConfiguration)
         _require_type("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
         _require_at_least("socket_timeout_ms", self.socket_timeout_ms, 1)
         _require_text("http_user_agent", self.http_user_agent)
         _require_text("metric_group_name", self.metric_group_name)
-        for guard in ("max_sample_age_ms", "max_sample_lead_ms"):
-            if getattr(self, guard) is not None:
-                _require_at_least(guard, getattr(self, guard), 0)
+        for name in ("max_isolation_requests", "max_sample_age_ms", "max_sample_lead_ms"):
+            if getattr(self, name) is not None:
+                _require_at_least(name, getattr(self, name), 0)
         _require_type("drop_out_of_order_samples", self.drop_out_of_order_samples, bool)
         if self.rejected_samples_handler is not None and not callable(self.rejected_samples_handler):
             raise TypeError(f"rejected_samples_handler: expected a function, got {self.rejected_samples_handler!r}")

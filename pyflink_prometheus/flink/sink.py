@@ -188,11 +188,12 @@ class PrometheusSinkBuilder:
 
     def set_max_isolation_requests(self, max_isolation_requests: int) -> PrometheusSinkBuilder:
         """
-        Set how many extra requests may be spent on one refused 1.0 request to find the offenders in it. Default 1000.
+        Set how many extra requests may be spent on one refused 1.0 request to find the offenders in it.
 
-        Prometheus keeps nothing of a refused 1.0 request, so it is halved until the offenders stand alone: each costs
-        some 2 log2(batch size) requests. When the bound is reached, what is left of the request counts as refused. 0
-        switches it off, for receivers that keep the good part of a refused request (Mimir, Cortex).
+        Default: as many as it takes, which is never more than two a sample. Prometheus keeps nothing of a refused 1.0
+        request, so parts of it are sent again, halved until the offenders stand alone. With a bound, parts are no
+        smaller than it takes to ask for all samples once more, and a refused part is refused as a whole. 0 switches it
+        off, for receivers that keep the good part of a refused request anyway (Mimir, Cortex).
         """
         return self._set(max_isolation_requests=max_isolation_requests)
 

@@ -54,10 +54,13 @@ class Batch:
                 seen.add(sample)
         return self._pick(ordered), self._pick(duplicates)
 
-    def halves(self) -> tuple[Batch, Batch]:
-        """Return the first and the second half: sent in that order, each series keeps its own."""
-        middle = len(self) // 2
-        return self._pick(range(middle)), self._pick(range(middle, len(self)))
+    def by_time(self) -> Batch:
+        """Return the same samples in order of time across their series; those of a series keep their order."""
+        return self._pick(sorted(range(len(self)), key=self.timestamps.__getitem__))
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return the samples from one position to before another."""
+        return Batch(self.series[start:stop], self.timestamps[start:stop], self.values[start:stop])
 
     def records(self) -> Iterator[PrometheusTimeSeries]:
         """Yield the samples as records again, one for each run of the same series."""
@@ -68,7 +71,7 @@ class Batch:
             name = labels.pop(METRIC_NAME_LABEL)
             yield PrometheusTimeSeries(name, labels, tuple((value, timestamp) for _, value, timestamp in samples))
 
-    def _pick(self, positions: list[int] | range) -> Batch:
+    def _pick(self, positions: list[int]) -> Batch:
         return Batch(
             [self.series[position] for position in positions],
             [self.timestamps[position] for position in positions],

@@ -78,37 +78,63 @@ def deliver(
     """
     Yield the steps that settle one batch.
 
-    A refused request is halved until the offenders stand alone, as long as it may (Prometheus keeps nothing of a
-    refused 1.0 request, so resending the rest harms nothing). One that is too large is halved until it is not.
+    Prometheus keeps nothing of a refused 1.0 request, so resending its parts harms nothing: from the oldest sample on,
+    parts are halved when they are refused, until offenders stand alone, and doubled when they are accepted. A few
+    offenders cost some two log2(batch) requests each; a long run of them, such as what Flink replays and Prometheus has
+    already, one each. A request that is too large is halved in the same way.
 
     :param body: the encoded batch, made beforehand; parts of it are encoded here when they are needed.
+    :param encode: encodes a part, whose samples are in order of time across its series.
     :param draw: gives a random number from 0 to 1.
     :param reached_before: whether this endpoint has ever answered.
     :raises RemoteWriteFatalError: if no retry can help.
     :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
     """
-    extra_requests = config.max_isolation_requests
-    parts: list[tuple[Batch, bytes | None]] = [(batch, body)]
-    while parts:
-        part, part_body = parts.pop()
-        outcome = yield from _attempt(
-            part, encode(part) if part_body is None else part_body, config, draw, reached_before
-        )
-        reached_before = True
+    first = yield from _attempt(batch, body, config, draw, reached_before)
+    if first.kind is Kind.ACCEPTED:
+        yield Accepted(batch)
+        return
+    outcome, part, rest, start = first, batch, batch.by_time(), 0
+    size = largest = len(batch)
+    budget = _Budget(config.max_isolation_requests)
+    while True:
         if outcome.kind is Kind.ACCEPTED:
             yield Accepted(part)
-            continue
-        isolate = outcome.kind is Kind.REJECTED and extra_requests >= 2
-        if len(part) > 1 and (isolate or outcome.kind is Kind.TOO_LARGE):
-            first, second = part.halves()
-            parts += [(second, None), (first, None)]
-            if isolate:
-                extra_requests -= 2
-            else:
-                yield Shrink(len(second))
+            start, size = start + len(part), min(2 * size, largest)
+        elif outcome.kind is Kind.TOO_LARGE and len(part) > 1:
+            size = largest = len(part) // 2
+            yield Shrink(size)
+        elif outcome.kind is Kind.REJECTED and len(part) // 2 >= budget.least_size(len(rest) - start):
+            size = len(part) // 2
         else:
-            reason = Reason.RETRIES_EXHAUSTED if outcome.kind is Kind.RETRYABLE else Reason.REFUSED
-            yield Rejected(part, reason, outcome)
+            yield Rejected(part, _REASONS.get(outcome.kind, Reason.REFUSED), outcome)
+            start += len(part)
+        left = len(rest) - start
+        if not left:
+            return
+        part = rest.part(start, start + min(largest, max(size, budget.least_size(left))))
+        budget.spend()
+        outcome = yield from _attempt(part, encode(part), config, draw, reached=True)
+
+
+_REASONS = {Kind.RETRYABLE: Reason.RETRIES_EXHAUSTED}
+
+
+class _Budget:
+    """Count the extra requests that isolation may still make, so that the last of them have been asked for by then."""
+
+    def __init__(self, requests: int | None) -> None:
+        self._left = requests
+
+    def spend(self) -> None:
+        if self._left:
+            self._left -= 1
+
+    def least_size(self, samples: int) -> int:
+        """Return how large parts must be at the least for each of so many samples to be sent once more."""
+        if self._left is None:
+            return 1
+        return -(-samples // self._left) if self._left else samples + 1
 
 
 def _attempt(

@@ -204,6 +204,9 @@ class RemoteWriter:
     def _encode(batch: Batch) -> bytes:
         return encoder_v1.compress(encoder_v1.encode_request(batch.series, batch.timestamps, batch.values))
 
+    def _encode_part(self, part: Batch) -> bytes:
+        return self._encode(part.in_order()[0])
+
     # The shards' threads.
 
     def _run(self, shard: Shard, transport: Transport) -> None:
@@ -249,7 +252,7 @@ class RemoteWriter:
             sealed.batch,
             body,
             config=self._config,
-            encode=self._encode,
+            encode=self._encode_part,
             draw=self._draw,
             reached_before=self._reached,
         )

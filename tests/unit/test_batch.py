@@ -56,10 +56,10 @@ def test_a_batch_without_repetition_is_left_as_it_is():
     assert made.in_order()[0] is made
 
 
-def test_halves_hold_everything_in_order():
-    first, second = batch(("a", 1, 1.0), ("a", 2, 2.0), ("b", 1, 3.0)).halves()
-    assert rows(first) + rows(second) == [("a", 1, 1.0), ("a", 2, 2.0), ("b", 1, 3.0)]
-    assert (len(first), len(second)) == (1, 2)
+def test_by_time_keeps_the_order_of_a_series_even_at_the_same_time():
+    made = batch(("a", 2, 1.0), ("a", 2, 0.0), ("b", 1, 3.0), ("b", 2, 4.0)).by_time()
+    assert rows(made) == [("b", 1, 3.0), ("a", 2, 1.0), ("a", 2, 0.0), ("b", 2, 4.0)]
+    assert rows(made.part(1, 3)) == [("a", 2, 1.0), ("a", 2, 0.0)]
 
 
 def test_records_are_what_the_user_gave():

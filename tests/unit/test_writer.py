@@ -375,8 +375,8 @@ def test_a_request_that_is_too_large_is_split_and_later_ones_are_smaller(start, 
             writer.flush()  # so that the lesson is learnt before the next batch is full
     writer.flush()
     assert sorted(value for _, value, _ in transport.stored) == [float(number) for number in range(300)]
-    assert [len(request.samples) for request in transport.requests][:7] == [100, 50, 25, 25, 50, 25, 25]
-    assert all(len(request.samples) <= 25 for request in transport.requests[7:])
+    assert [len(request.samples) for request in transport.requests][:6] == [100, 50, 25, 25, 25, 25]
+    assert all(len(request.samples) <= 25 for request in transport.requests[6:])
     assert "from now on they hold at most 25" in caplog.text
     for times in per_series(transport.stored).values():
         assert times == sorted(times)

@@ -11,6 +11,7 @@ from pyflink_prometheus.errors import InvalidTimeSeriesError
 
 METRIC_NAME_LABEL = "__name__"
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+LIKELY_SECONDS = range(10**8, 10**11)
 
 Labels = Union[Mapping[str, str], Sequence["tuple[str, str]"]]
 LabelPairs = "tuple[tuple[str, str], ...]"
@@ -63,9 +64,8 @@ class PrometheusTimeSeries(NamedTuple):
         :raises InvalidTimeSeriesError: naming the first field that cannot, and what was expected.
         """
         canonical_labels(self.metric_name, self.labels)
-        for value, timestamp in checked_samples(self.samples):
-            checked_value(value)
-            checked_timestamp(timestamp)
+        for sample in checked_samples(self.samples):
+            checked_sample(sample)
         return self
 
 
@@ -165,29 +165,41 @@ def series_key(labels: Sequence[tuple[str, str]]) -> str:
     return f"{{{','.join([_quoted(metric_name), *inside])}}}"
 
 
-def checked_samples(samples: Any) -> Sequence[tuple[Any, Any]]:
+def checked_samples(samples: Any) -> Sequence[Any]:
     """
-    Return the samples if they are (value, timestamp) pairs.
+    Return the samples if there are any; they are still to be checked one by one.
 
-    :raises InvalidTimeSeriesError: if they are not.
+    :raises InvalidTimeSeriesError: if there are none.
     """
-    try:
-        # A string of two characters unpacks like a pair, so the pairs' type is looked at, too.
-        if samples and all(isinstance(sample, (tuple, list)) and len(sample) == 2 for sample in samples):
-            return samples  # type: ignore[no-any-return]
-    except TypeError:
-        pass
+    if not isinstance(samples, (str, bytes, Mapping)):
+        try:
+            several = samples if isinstance(samples, (tuple, list)) else tuple(samples)
+        except TypeError:
+            several = ()
+        if several:
+            return several
     raise InvalidTimeSeriesError(
         "samples", f"expected one or more (value, timestamp in ms) pairs, got {_shown(samples)}"
     )
 
 
-def checked_value(value: Any) -> float:
+def checked_sample(sample: Any) -> tuple[float, int]:
     """
-    Return a sample's value as a float.
+    Return a sample as a float and an int.
 
-    :raises InvalidTimeSeriesError: if it is not a number.
+    :raises InvalidTimeSeriesError: if it is none, with a word on what was expected.
     """
+    if isinstance(sample, (tuple, list)) and len(sample) == 2:
+        return _checked_value(sample[0]), _checked_timestamp(sample[1])
+    raise InvalidTimeSeriesError("samples", f"expected (value, timestamp in ms) pairs, got {_shown(sample)}")
+
+
+def looks_like_seconds(timestamp: int) -> bool:
+    """Tell whether a timestamp is a likely time in seconds; as milliseconds, all of these lie in 1970 to 1973."""
+    return timestamp in LIKELY_SECONDS
+
+
+def _checked_value(value: Any) -> float:
     if not isinstance(value, (str, bytes, bytearray)):
         try:
             return float(value)
@@ -196,12 +208,7 @@ def checked_value(value: Any) -> float:
     raise InvalidTimeSeriesError("samples", f"expected a number as the value, got {_shown(value)}")
 
 
-def checked_timestamp(timestamp: Any) -> int:
-    """
-    Return a sample's timestamp as an int of 64 bits.
-
-    :raises InvalidTimeSeriesError: if it is none, with a word on what it looks like.
-    """
+def _checked_timestamp(timestamp: Any) -> int:
     try:
         number = operator.index(timestamp)
     except TypeError:
@@ -218,11 +225,6 @@ def checked_timestamp(timestamp: Any) -> int:
             "samples", f"the timestamp {number} does not fit into 64 bits; expected milliseconds"
         )
     return number
-
-
-def looks_like_seconds(timestamp: int) -> bool:
-    """Tell whether a timestamp is a likely time in seconds: as milliseconds all of these lie before April 1973."""
-    return 10**8 <= timestamp < 10**11
 
 
 def _pairs(labels: Any) -> Sequence[tuple[Any, Any]]:

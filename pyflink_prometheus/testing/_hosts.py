@@ -56,10 +56,13 @@ class NativeHost:
     :param config: text of prometheus.yml.
     :param arguments: command line, without those for files and addresses.
     :param data_dir: where its data lives and stays; ``None`` for a folder that goes with it.
+    :param port: on loopback; ``None`` for a free one.
     """
 
-    def __init__(self, binary: Path, config: str, arguments: Sequence[str], data_dir: Path | None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, binary: Path, config: str, arguments: Sequence[str], data_dir: Path | None, port: int | None
+    ) -> None:
+        self.port = free_port() if port is None else port
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="pyflink-prometheus-"))
         self._log = self._folder / "prometheus.log"
@@ -119,12 +122,15 @@ class DockerHost:
     :param config: text of prometheus.yml.
     :param arguments: command line, without those for files and addresses.
     :param data_dir: where its data lives and stays; ``None`` for a volume that goes with it.
+    :param port: on loopback; ``None`` for a free one.
     """
 
-    def __init__(self, image: str, config: str, arguments: Sequence[str], data_dir: Path | None) -> None:
+    def __init__(
+        self, image: str, config: str, arguments: Sequence[str], data_dir: Path | None, port: int | None
+    ) -> None:
         container_class = _testcontainers().DockerContainer
         # Chosen here, not by the engine: that one picks another port when the container starts again.
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self._folder = Path(tempfile.mkdtemp(prefix="pyflink-prometheus-"))
         config_file = self._folder / "prometheus.yml"
         config_file.write_text(config)
@@ -214,16 +220,21 @@ def find_binary(binary: str | os.PathLike[str] | None = None) -> Path:
         if found is None:
             raise PrometheusServerError(f"{os.fspath(named)} is no executable file")
         return Path(found).resolve()
-    on_path = shutil.which("prometheus")
-    # Older than 3.0 is older than Remote-Write 2.0, and is what some distributions install.
-    if on_path is not None and major_version(Path(on_path)) >= 3:
-        return Path(on_path)
+    on_path = binary_on_path()
+    if on_path is not None:
+        return on_path
     fetched = Path(".cache/prometheus/prometheus")
     if fetched.exists():
         return fetched.resolve()
     raise PrometheusServerError(
         "no Prometheus 3 found: put `prometheus` on PATH, set PROMETHEUS_BINARY to it, or start a Docker engine"
     )
+
+
+def binary_on_path() -> Path | None:
+    """Return the ``prometheus`` on ``PATH`` if it is version 3: older ones, as distributions have, lack 2.0."""
+    found = shutil.which("prometheus")
+    return Path(found) if found is not None and major_version(Path(found)) >= 3 else None
 
 
 def major_version(binary: Path) -> int:

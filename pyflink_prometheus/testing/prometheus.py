@@ -71,6 +71,7 @@ class PrometheusServer:
         binary: str | os.PathLike[str] | None = None,
         out_of_order_time_window: str | None = None,
         data_dir: str | os.PathLike[str] | None = None,
+        port: int | None = None,
         extra_args: Sequence[str] = (),
     ) -> PrometheusServer:
         """
@@ -83,6 +84,7 @@ class PrometheusServer:
             it is version 3, else ``.cache/prometheus/prometheus`` under the current directory.
         :param out_of_order_time_window: how late a sample may come, such as ``"10m"``; default: not at all.
         :param data_dir: keep the data in this folder, also when the server has stopped; default: a temporary one.
+        :param port: the loopback port to listen on; default: one that is free.
         :param extra_args: more arguments of Prometheus's command line.
         :raises PrometheusServerError: it cannot be had, or does not start; then its log is in the message.
         """
@@ -95,10 +97,10 @@ class PrometheusServer:
             problem = docker_problem(image)
             if problem is not None:
                 raise PrometheusServerError(f"{problem}; kind='native' or PROMETHEUS_TESTS=native does without Docker")
-            return _started(lambda: DockerHost(image, config, arguments, folder), kind)
+            return _started(lambda: DockerHost(image, config, arguments, folder, port), kind)
         if kind == "native":
             executable = find_binary(binary)
-            return _started(lambda: NativeHost(executable, config, arguments, folder), kind)
+            return _started(lambda: NativeHost(executable, config, arguments, folder, port), kind)
         raise ValueError(f"kind (or PROMETHEUS_TESTS) must be 'docker' or 'native', not {kind!r}")
 
     @staticmethod

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pyflink_prometheus.clock import Clock, SystemClock
@@ -16,10 +17,10 @@ from pyflink_prometheus.http.transport import RequestsTransport, Transport
 from pyflink_prometheus.timeseries import (
     INT64_MAX,
     INT64_MIN,
+    LIKELY_SECONDS,
     PrometheusTimeSeries,
+    checked_sample,
     checked_samples,
-    checked_timestamp,
-    checked_value,
     looks_like_seconds,
 )
 from pyflink_prometheus.wire import encoder_v1
@@ -73,8 +74,9 @@ class RemoteWriter:
         self._guard = guard if guard.needed else None
         self._known_series = SeriesCache(config.max_cached_series)
         self._seconds_hint_given = False
-        # All that follows is guarded by this condition, which is notified when a batch is sealed or settled.
-        self._changed = threading.Condition()
+        # All that follows is guarded by this lock; its condition is notified when a batch is begun, sealed or settled.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._unsettled = 0  # samples in sealed batches
         self._failure: BaseException | None = None
         self._reached = False
@@ -102,41 +104,17 @@ class RemoteWriter:
         metric_name, labels, samples = record
         try:
             series = self._known_series.get(metric_name, labels)
-            checked_samples(samples)
+            if type(samples) not in (tuple, list) or not samples:
+                samples = checked_samples(samples)
         except InvalidTimeSeriesError as error:
             self._reject_before_sending([_invalid(record, _count(samples), error)])
             return
         rejected: list[RejectedSamples] = []
-        sealed: list[SealedBatch] = []
-        shard = self._shards[series.hash % len(self._shards)]
-        with self._changed:
-            for value, timestamp in samples:
-                if type(value) is not float or type(timestamp) is not int or not INT64_MIN <= timestamp <= INT64_MAX:
-                    try:
-                        value, timestamp = checked_value(value), checked_timestamp(timestamp)
-                    except InvalidTimeSeriesError as error:
-                        lone = PrometheusTimeSeries(metric_name, labels, ((value, timestamp),))
-                        rejected.append(_invalid(lone, 1, error))
-                        continue
-                if self._guard is not None and (refusal := self._guard.refuse(series, timestamp)) is not None:
-                    lone = PrometheusTimeSeries(metric_name, labels, ((value, timestamp),))
-                    rejected.append(RejectedSamples(lone, 1, *refusal))
-                    continue
-                if timestamp < 10**11 and not self._seconds_hint_given:
-                    self._hint_at_seconds(series, timestamp)
-                batch = shard.filling
-                batch.series.append(series)
-                batch.timestamps.append(timestamp)
-                batch.values.append(value)
-                self.ledger.samples_in += 1
-                if len(batch.values) == 1:
-                    shard.filling_since = self._clock.monotonic()
-                    self._changed.notify_all()  # the shard's thread now has an age to watch
-                if len(batch.values) >= self._max_batch_size:
-                    sealed.append(self._seal(shard))
+        with self._lock:
+            sealed = self._fill(series, samples, rejected)
             self._raise_failure()
         if rejected:
-            self._reject_before_sending(rejected)
+            self._reject_before_sending([replace(each, record=_lone(record, each.record)) for each in rejected])
         if sealed:
             self._prepare_ahead(sealed)
             self._wait_for_room()
@@ -175,6 +153,47 @@ class RemoteWriter:
             self._call_handler(getattr(self._on_rejected, "close", _nothing))
         except PrometheusSinkError as error:
             _log.warning("%s", error)
+
+    def _fill(self, series: Series, samples: Sequence[Any], rejected: list[RejectedSamples]) -> list[SealedBatch]:
+        """Add what can be written to the series' shard, and return the batches that this has filled; holds the lock."""
+        sealed: list[SealedBatch] = []
+        shard = self._shards[series.hash % len(self._shards)]
+        batch = shard.filling
+        for sample in samples:
+            try:
+                value, timestamp = sample
+                fits = type(value) is float and type(timestamp) is int and INT64_MIN <= timestamp <= INT64_MAX
+            except (TypeError, ValueError):
+                fits = False
+            if not fits or self._guard is not None or timestamp < LIKELY_SECONDS.stop:
+                refusal = self._look_closer(series, sample)
+                if isinstance(refusal, RejectedSamples):
+                    rejected.append(refusal)
+                    continue
+                value, timestamp = refusal
+            batch.series.append(series)
+            batch.timestamps.append(timestamp)
+            batch.values.append(value)
+            self.ledger.samples_in += 1
+            if len(batch.values) == 1:
+                shard.filling_since = self._clock.monotonic()
+                self._changed.notify_all()  # the shard's thread now has an age to watch
+            if len(batch.values) >= self._max_batch_size:
+                sealed.append(self._seal(shard))
+                batch = shard.filling
+        return sealed
+
+    def _look_closer(self, series: Series, sample: Any) -> tuple[float, int] | RejectedSamples:
+        """Return an unusual sample as float and int, or with the reason why it is not written."""
+        try:
+            value, timestamp = checked_sample(sample)
+        except InvalidTimeSeriesError as error:
+            return _invalid(sample, 1, error)
+        if self._guard is not None and (refusal := self._guard.refuse(series, timestamp)) is not None:
+            return RejectedSamples(sample, 1, *refusal)
+        if looks_like_seconds(timestamp) and not self._seconds_hint_given:
+            self._hint_at_seconds(series, timestamp)
+        return value, timestamp
 
     def _seal(self, shard: Shard) -> SealedBatch:
         sealed = shard.seal()
@@ -337,19 +356,23 @@ class RemoteWriter:
         raise PrometheusSinkError(f"writing to Prometheus failed unexpectedly: {self._failure!r}") from self._failure
 
     def _hint_at_seconds(self, series: Series, timestamp: int) -> None:
-        if looks_like_seconds(timestamp):
-            self._seconds_hint_given = True
-            _log.warning(
-                "samples: the timestamp %d of %r lies in %s if it is in milliseconds, as expected; "
-                "if it is in seconds, multiply it by 1000 (said once)",
-                timestamp,
-                series,
-                1970 + timestamp // 31_556_952_000,
-            )
+        self._seconds_hint_given = True
+        _log.warning(
+            "samples: the timestamp %d of %r lies in %s if it is in milliseconds, as expected; "
+            "if it is in seconds, multiply it by 1000 (said once)",
+            timestamp,
+            series,
+            1970 + timestamp // 31_556_952_000,
+        )
 
 
 def _invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
     return RejectedSamples(record, count, Reason.INVALID, str(error))
+
+
+def _lone(record: Any, sample: Any) -> PrometheusTimeSeries:
+    """Return the record with one of its samples alone."""
+    return PrometheusTimeSeries(record[0], record[1], (sample,))
 
 
 class _Stopped(Exception):  # noqa: N818  (it leaves a thread, it reports nothing)

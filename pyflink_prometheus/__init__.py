@@ -14,30 +14,33 @@ Write PyFlink streams to Prometheus Remote-Write, in pure Python.
     readings.sink_to(sink)
 """
 
-from pyflink_prometheus._version import __version__
-from pyflink_prometheus.config import (
-    OnErrorBehavior,
-    RetryConfiguration,
-    SinkWriterErrorHandlingBehaviorConfiguration,
-)
-from pyflink_prometheus.errors import (
-    InvalidTimeSeriesError,
-    PrometheusSinkError,
-    RemoteWriteError,
-    RemoteWriteFatalError,
-    RetriesExhaustedError,
-)
-from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
-from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
-from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
-from pyflink_prometheus.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
-from pyflink_prometheus.writer.ledger import Reason
-from pyflink_prometheus.writer.rejected import (
-    JsonLinesRejectedSamples,
-    LogRejectedSamples,
-    RejectedSamples,
-    read_rejected_samples,
-)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyflink_prometheus._version import __version__
+    from pyflink_prometheus.config import (
+        OnErrorBehavior,
+        RetryConfiguration,
+        SinkWriterErrorHandlingBehaviorConfiguration,
+    )
+    from pyflink_prometheus.errors import (
+        InvalidTimeSeriesError,
+        PrometheusSinkError,
+        RemoteWriteError,
+        RemoteWriteFatalError,
+        RetriesExhaustedError,
+    )
+    from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
+    from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
+    from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
+    from pyflink_prometheus.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
+    from pyflink_prometheus.writer.ledger import Reason
+    from pyflink_prometheus.writer.rejected import (
+        JsonLinesRejectedSamples,
+        LogRejectedSamples,
+        RejectedSamples,
+        read_rejected_samples,
+    )
 
 __all__ = [
     "BasicAuth",
@@ -63,3 +66,35 @@ __all__ = [
     "__version__",
     "read_rejected_samples",
 ]
+
+# Where the names are, the lower layers first. Nothing of it is imported before it is asked for: PyFlink's workers
+# unpickle the functions of several operators at once, each on a thread of its own, and two threads that import modules
+# whose package in turn imports these modules block each other, which Python breaks by raising _DeadlockError in one.
+_MODULES = (
+    "_version",
+    "errors",
+    "timeseries",
+    "config",
+    "http.auth",
+    "writer.ledger",
+    "writer.rejected",
+    "flink.keys",
+    "flink.sink",
+)
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used."""
+        from importlib import import_module
+
+        if name in __all__:
+            for module in _MODULES:
+                found = vars(import_module(f"{__name__}.{module}"))
+                if name in found:
+                    globals()[name] = found[name]
+                    return found[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

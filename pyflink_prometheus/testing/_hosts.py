@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -184,22 +186,39 @@ class DockerHost:
 
 
 def docker_problem(image: str) -> str | None:
-    """Say why a container of this image cannot be started here, or return ``None``: it can. Pulls the image."""
+    """
+    Say why a container of this image cannot be started here, or return ``None``: it can.
+
+    Pulls the image, and that of testcontainers' reaper unless ``TESTCONTAINERS_RYUK_DISABLED=true`` does without it.
+    """
     try:
         _testcontainers()
         import docker
+        from testcontainers.core.config import testcontainers_config
+        from testcontainers.core.docker_client import DockerClient
     except (PrometheusServerError, ImportError) as error:
         return str(error)
+    with warnings.catch_warnings():
+        # The client leaves a socket open on which nobody answered; it is to be found here, not in somebody's test.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            client = DockerClient(timeout=_PULL_SECONDS).client
+        except Exception as error:  # whatever it finds wrong, the answer is the same
+            problem = f"no Docker engine answers ({_first_line(error)})"
+            client = None
+        if client is None:
+            gc.collect()
+            return problem
+    images = [image] if testcontainers_config.ryuk_disabled else [image, testcontainers_config.ryuk_image]
     try:
-        client = docker.from_env(timeout=_PULL_SECONDS)
-    except Exception as error:  # whatever the engine's client finds wrong, the answer is the same
-        return f"no Docker engine answers ({_first_line(error)})"
-    try:
-        client.ping()
-        if not client.images.list(name=image):
-            client.images.pull(*_repository_and_tag(image))
+        for each in images:
+            try:
+                client.images.get(each)
+            except docker.errors.ImageNotFound:
+                client.images.pull(*_repository_and_tag(each))
     except Exception as error:
-        return f"the image {image} cannot be had from Docker ({_first_line(error)})"
+        hint = "" if each == image else "; TESTCONTAINERS_RYUK_DISABLED=true does without it"
+        return f"the image {each} cannot be had from Docker ({_first_line(error)}){hint}"
     finally:
         client.close()
     return None

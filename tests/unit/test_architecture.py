@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,10 +55,26 @@ def test_no_layer_imports_a_higher_one(path):
 
 
 def test_all_is_sorted_and_is_the_public_surface():
-    public = {
-        name
-        for name, value in vars(pyflink_prometheus).items()
-        if not name.startswith("_") and getattr(value, "__module__", "").startswith("pyflink_prometheus.")
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    typed = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("pyflink_prometheus.")
+        for alias in node.names
     }
     assert pyflink_prometheus.__all__ == sorted(pyflink_prometheus.__all__)
-    assert public == set(pyflink_prometheus.__all__) - {"__version__"}
+    assert set(pyflink_prometheus.__all__) == set(typed) <= set(dir(pyflink_prometheus))
+    for name, module in typed.items():
+        assert getattr(pyflink_prometheus, name) is getattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="has no attribute 'PrometheusSnik'"):
+        _ = pyflink_prometheus.PrometheusSnik
+
+
+@pytest.mark.parametrize("package", ["", ".wire", ".wire._pb", ".http", ".writer", ".flink"])
+def test_a_package_imports_none_of_its_modules(package):
+    """Or threads that import different modules at once, as PyFlink's workers do, would block each other."""
+    name = f"pyflink_prometheus{package}"
+    code = f"import sys, {name}; print(*(each for each in sys.modules if each.startswith('pyflink_prometheus.')))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    parents = {"pyflink_prometheus", name, name.rpartition(".")[0]}
+    assert set(run.stdout.split()) <= parents

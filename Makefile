@@ -1,0 +1,93 @@
+# All commands for working on this project. Each does its own set-up, in .venv and .cache, once.
+
+# The Python to make .venv with; default: the first of python3.11, 3.12, 3.10, 3.9 and python3 that runs.
+PYTHON ?=
+FLINK_VERSION ?= 2.3.0
+# The oldest Flink that is supported: the cluster tests run on it, too.
+FLINK_OLDEST := 1.20.5
+# More arguments for each pytest, such as: make test PYTEST_ARGS="-k retry"
+PYTEST_ARGS ?=
+# More arguments for the demo, see: make demo DEMO_ARGS=--help
+DEMO_ARGS ?=
+
+VENV := .venv
+VENV_OLDEST := .venv-flink1.20
+READY := $(VENV)/.ready-$(FLINK_VERSION)
+READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
+BIN := $(VENV)/bin
+
+# PyFlink starts a Java, and its workers a plain `python`: both are to be the ones that were set up here.
+WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME &&
+# A layer of which -k or the like leaves nothing has not failed.
+NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
+
+.PHONY: help demo demo-serve recording test test-fast test-integration test-cluster test-oldest check format build proto clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## write three hours of recorded flights to a Prometheus of its own and show what it stored
+	@$(WITH_JAVA) $(BIN)/python tools/get_recording.py >/dev/null && $(BIN)/python tools/demo.py $(DEMO_ARGS)
+
+demo-serve: $(READY) ## serve what the last demo stored, to look around in it
+	@$(BIN)/python tools/demo.py --serve $(DEMO_ARGS)
+
+recording: $(READY) ## fetch the recorded flights and print where they are
+	@$(BIN)/python tools/get_recording.py
+
+test: test-fast test-integration test-cluster test-oldest ## run all tests
+
+test-fast: $(READY) ## unit, property and conformance tests
+	$(BIN)/python -m pytest tests/unit tests/property tests/conformance $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
+	@$(fetch_prometheus)
+	$(WITH_JAVA) $(BIN)/python -m pytest tests/integration $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+test-cluster: $(READY) ## on a standalone Flink cluster
+	@$(fetch_prometheus) && $(BIN)/python tools/get_recording.py >/dev/null
+	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+test-oldest: $(READY) ## the cluster tests on the oldest Flink that is supported
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
+	  echo "SKIPPED: the cluster tests on Flink $(FLINK_OLDEST), which does not run on Python 3.12; use 3.11 for them"; \
+	else $(MAKE) --no-print-directory test-oldest-flink; fi
+
+.PHONY: test-oldest-flink
+test-oldest-flink: $(READY_OLDEST)
+	@$(fetch_prometheus) && $(BIN)/python tools/get_recording.py >/dev/null
+	$(WITH_JAVA) $(VENV_OLDEST)/bin/python -m pytest tests/cluster $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+# Where Docker runs Prometheus nothing has to be fetched, unless native is what was asked for.
+fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \
+	  docker) ;; \
+	  native) $(BIN)/python tools/get_prometheus.py >/dev/null ;; \
+	  *) $(BIN)/python tools/get_prometheus.py --unless-docker >/dev/null ;; \
+	esac
+
+check: $(READY) ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## put the formatting right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: $(READY) ## make the wheel and the source distribution in dist/
+	rm -rf dist
+	$(BIN)/python -m build
+
+proto: $(READY) ## generate the protobuf classes from proto/
+	$(BIN)/python tools/generate_proto.py
+
+clean: ## remove all that was set up, fetched and built
+	rm -rf $(VENV) $(VENV_OLDEST) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml
+	@sh tools/make_venv.sh $(VENV) $(FLINK_VERSION) dev $(PYTHON)
+	@touch $@
+
+$(READY_OLDEST): pyproject.toml $(READY)
+	@sh tools/make_venv.sh $(VENV_OLDEST) $(FLINK_OLDEST) test $(BIN)/python
+	@touch $@

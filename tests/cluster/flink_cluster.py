@@ -1,0 +1,381 @@
+"""A standalone Flink cluster of a test's own, started from the scripts that the apache-flink wheel carries."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyflink
+from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+FLINK_HOME = Path(pyflink.__file__).parent
+READY_SECONDS = 90.0
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.1
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class FlinkClusterError(RuntimeError):
+    """Report a cluster that does not do what it should, with what its logs say."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold what a call of the `flink` command came to."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """All that it printed."""
+        return self.stdout + self.stderr
+
+    @property
+    def job_id(self) -> str:
+        """The job that it submitted."""
+        _, found, rest = self.output.partition("JobID ")
+        if not found:
+            raise FlinkClusterError(f"no job was submitted:\n{self.output}")
+        return rest[:32]
+
+
+@dataclass
+class FlinkCluster:
+    """
+    Run a JobManager and a TaskManager as processes of this machine, on loopback and on ports of their own.
+
+    Several clusters may be up at once. Use as a context manager, or call :meth:`start` and :meth:`stop`.
+
+    :param folder: where configuration, logs and checkpoints go.
+    :param slots: of each TaskManager.
+    :param conf: more settings for config.yaml, by their full names.
+    :param environment: more environment variables of Flink's processes.
+    """
+
+    folder: Path
+    slots: int = 2
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log_dir = self.folder / "log"
+        self.checkpoint_dir = self.folder / "checkpoints"
+        rpc_port, rest_port = _free_ports(2)
+        self.rest_url = f"http://127.0.0.1:{rest_port}"
+        self._conf_dir = self.folder / "conf"
+        self._jobmanager: subprocess.Popen[bytes] | None = None
+        self._taskmanagers: list[subprocess.Popen[bytes]] = []
+        self._workers_seen: set[_Process] = set()
+        self._write_configuration(rpc_port, rest_port)
+
+    def __enter__(self) -> FlinkCluster:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, taskmanagers: int = 1) -> None:
+        """Start the JobManager and TaskManagers, and wait until all slots are there."""
+        try:
+            self._jobmanager = self._spawn("jobmanager")
+            for _ in range(taskmanagers):
+                self._taskmanagers.append(self._spawn("taskmanager"))
+            self.wait_for_slots(taskmanagers * self.slots)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all of the cluster's processes, Python workers included; the logs stay."""
+        self.python_worker_pids()
+        processes = [each for each in [*self._taskmanagers, self._jobmanager] if each is not None]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            _wait_or_kill(process)
+        self._taskmanagers, self._jobmanager = [], None
+        # A worker outlives a TaskManager that was killed if it is busy with something that does not end.
+        for worker in self._workers_seen & _processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+
+    def kill_taskmanager(self, index: int = -1) -> None:
+        """Kill a TaskManager as a crash does; its Python workers are left to notice."""
+        self.python_worker_pids()
+        process = self._taskmanagers.pop(index)
+        process.kill()
+        process.wait()
+
+    def start_taskmanager(self) -> None:
+        """Start one more TaskManager; :meth:`wait_for_slots` waits for it."""
+        self._taskmanagers.append(self._spawn("taskmanager"))
+
+    def python_worker_pids(self) -> list[int]:
+        """Return the processes that run Python functions for the TaskManagers now."""
+        everything = _processes()
+        ours = {each.pid for each in self._taskmanagers}
+        # Parents come before their children only by chance, so look again until nothing is found any more.
+        while True:
+            found = {each.pid for each in everything if each.parent in ours} - ours
+            if not found:
+                break
+            ours |= found
+        workers = {each for each in everything if each.pid in ours and _WORKER in each.command}
+        self._workers_seen |= workers
+        return sorted(each.pid for each in workers)
+
+    def run_job(
+        self, job: Path, *arguments: str, options: Sequence[str] = (), timeout: float = 240.0, check: bool = True
+    ) -> Run:
+        """
+        Submit a Python job with ``flink run``.
+
+        :param job: the script.
+        :param arguments: the script's own.
+        :param options: of ``flink run``, such as ``-d`` (return once submitted), ``-pyfs PATH``, ``-s SAVEPOINT``.
+        :param timeout: in seconds, for all of it.
+        :param check: raise if it fails.
+        """
+        python = ["-pyexec", sys.executable, "-pyclientexec", sys.executable]
+        return self.flink("run", *options, *python, "-py", str(job), *arguments, timeout=timeout, check=check)
+
+    def flink(self, *arguments: str, timeout: float = 120.0, check: bool = True) -> Run:
+        """Run the ``flink`` command against this cluster, such as ``flink("stop", "-p", folder, job_id)``."""
+        command = [str(FLINK_HOME / "bin" / "flink"), *arguments]
+        done = subprocess.run(
+            command, env=self._environment(), capture_output=True, text=True, timeout=timeout, check=False
+        )
+        run = Run(done.returncode, done.stdout, done.stderr)
+        if check and run.exit_status != 0:
+            raise FlinkClusterError(f"{' '.join(command)} ended with {run.exit_status}:\n{run.output}")
+        return run
+
+    def rest(self, path: str, **parameters: str) -> Any:
+        """Return the answer of Flink's REST API, such as of ``/jobs/overview``."""
+        query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
+        with _OPENER.open(f"{self.rest_url}{path}{query}", timeout=30) as answer:
+            return json.load(answer)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job, without waiting for its end."""
+        request = urllib.request.Request(f"{self.rest_url}/jobs/{job_id}?mode=cancel", method="PATCH")
+        with _OPENER.open(request, timeout=30):
+            pass
+
+    def job_state(self, job_id: str) -> str:
+        """Return a job's state, such as RUNNING or FINISHED."""
+        return str(self.rest(f"/jobs/{job_id}")["state"])
+
+    def wait_for_job(self, job_id: str, *states: str, timeout: float = 120.0) -> str:
+        """Wait until a job is in one of these states (default: FINISHED); one that ended otherwise raises."""
+        wanted = states or ("FINISHED",)
+
+        def state_if_final() -> str | None:
+            state = self.job_state(job_id)
+            if state in wanted:
+                return state
+            if state in ("FINISHED", "FAILED", "CANCELED"):
+                raise FlinkClusterError(f"the job is {state}, not {wanted}:\n{self.root_exception(job_id)}")
+            return None
+
+        return wait_for(state_if_final, f"job {job_id} in {wanted}", timeout)
+
+    def wait_for_running_tasks(self, job_id: str, timeout: float = 120.0) -> None:
+        """Wait until every subtask of a job runs."""
+
+        def all_run() -> bool:
+            vertices = self.rest(f"/jobs/{job_id}")["vertices"]
+            return bool(vertices) and all(each["tasks"]["RUNNING"] == each["parallelism"] for each in vertices)
+
+        wait_for(all_run, f"running tasks of job {job_id}", timeout)
+
+    def completed_checkpoints(self, job_id: str) -> int:
+        """Return how many checkpoints of a job have completed."""
+        return int(self.rest(f"/jobs/{job_id}/checkpoints")["counts"]["completed"])
+
+    def root_exception(self, job_id: str) -> str:
+        """Return the stack trace of a job's last failure, "" if there was none."""
+        entries = self.rest(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+        return str(entries[0]["stacktrace"]) if entries else ""
+
+    def metrics(self, job_id: str, name: str, timeout: float = 30.0) -> dict[str, str]:
+        """
+        Return the metrics of all subtasks of a job whose id contains ``name``, by ``<vertex>/<id>``.
+
+        Flink fetches metrics because somebody asked, so the first answers are empty or old: waits for some.
+        """
+
+        def found() -> dict[str, str]:
+            values = {}
+            for vertex in self.rest(f"/jobs/{job_id}")["vertices"]:
+                path = f"/jobs/{job_id}/vertices/{vertex['id']}/metrics"
+                names = [each["id"] for each in self.rest(path) if name in each["id"]]
+                if names:
+                    for each in self.rest(path, get=",".join(names)):
+                        values[f"{vertex['id']}/{each['id']}"] = each["value"]
+            return values
+
+        return wait_for(found, f"metrics with {name} in their names", timeout)
+
+    def wait_for_slots(self, slots: int, timeout: float = READY_SECONDS) -> None:
+        """Wait until the cluster has this many slots."""
+
+        def there() -> bool:
+            for each in [self._jobmanager, *self._taskmanagers]:
+                if each is not None and each.poll() is not None:
+                    raise FlinkClusterError(f"a Flink process ended with {each.returncode}:\n{self.logs()}")
+            try:
+                return bool(self.rest("/overview")["slots-total"] >= slots)
+            except (OSError, ValueError):  # not up yet
+                return False
+
+        wait_for(there, f"{slots} slots; logs:\n{self.logs()}", timeout)
+
+    def logs(self) -> str:
+        """Return what all of the cluster's processes have logged."""
+        return "\n".join(f"--- {each.name}\n{each.read_text(errors='replace')}" for each in self.log_files())
+
+    def log_files(self) -> list[Path]:
+        """Return the files of all logs, and of what the processes printed."""
+        return sorted(each for each in self.log_dir.glob("*") if each.is_file())
+
+    def _spawn(self, script: str) -> subprocess.Popen[bytes]:
+        # In the foreground each script becomes its Java by exec, so that the process we have is the one we want.
+        number = len(list(self.log_dir.glob(f"{script}-*.out")))
+        with (self.log_dir / f"{script}-{number}.out").open("wb") as out:
+            return subprocess.Popen(
+                [str(FLINK_HOME / "bin" / f"{script}.sh"), "start-foreground"],
+                env={**self._environment(), "FLINK_IDENT_STRING": f"{script}-{number}"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+            )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "FLINK_CONF_DIR": str(self._conf_dir),
+            "FLINK_LOG_DIR": str(self.log_dir),
+            "FLINK_PID_DIR": str(self.folder),
+            **self.environment,
+        }
+
+    def _write_configuration(self, rpc_port: int, rest_port: int) -> None:
+        """Copy the wheel's configuration, which holds the options that its Java needs, and put ours into it."""
+        self.log_dir.mkdir(exist_ok=True)
+        (self.folder / "tmp").mkdir(exist_ok=True)
+        shutil.copytree(FLINK_HOME / "conf", self._conf_dir, dirs_exist_ok=True)
+        yaml = YAML()
+        yaml.width = 1_000_000  # Flink's scripts read one line an option
+        file = self._conf_dir / "config.yaml"
+        settings = yaml.load(file)
+        ours = {
+            "jobmanager.rpc.port": rpc_port,
+            "rest.port": rest_port,
+            "rest.bind-port": str(rest_port),
+            "taskmanager.numberOfTaskSlots": self.slots,
+            "taskmanager.memory.process.size": "1400m",
+            "jobmanager.memory.process.size": "1100m",
+            "io.tmp.dirs": str(self.folder / "tmp"),
+            "execution.checkpointing.dir": self.checkpoint_dir.as_uri(),
+            # So that a lost TaskManager is noticed within a test's patience, and metrics come while somebody waits.
+            "heartbeat.interval": "500 ms",
+            "heartbeat.timeout": "5 s",
+            "metrics.fetcher.update-interval": "200 ms",
+            **self.conf,
+        }
+        for name, value in ours.items():
+            *groups, last = name.split(".")
+            group = settings
+            for each in groups:
+                group = group.setdefault(each, {})
+            group[last] = value
+        yaml.dump(settings, file)
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout: float) -> Any:
+    """Call a function until it returns something true, and return that; raise when the time is over."""
+    deadline = time.monotonic() + timeout
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise FlinkClusterError(f"waited {timeout:.0f} s for {what}")
+        time.sleep(POLL_SECONDS)
+
+
+@dataclass(frozen=True)
+class _Process:
+    """Hold one process of this machine; its start makes it unique where ids are used again."""
+
+    pid: int
+    parent: int
+    started: str
+    command: str = field(compare=False)
+
+
+_WORKER = "pyflink.fn_execution.beam"
+
+
+def _processes() -> set[_Process]:
+    """Return this machine's processes."""
+    return set(_linux_processes() if Path("/proc/self/stat").exists() else _ps_processes())
+
+
+def _linux_processes() -> Iterator[_Process]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        # It may end while we look.
+        with contextlib.suppress(OSError):
+            # The name in parentheses may hold anything; the third field is the one behind it.
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            yield _Process(pid=int(folder.name), parent=int(fields[1]), started=fields[19], command=command)
+
+
+def _ps_processes() -> Iterator[_Process]:
+    columns = ["pid=", "ppid=", "lstart=", "command="]
+    command = ["ps", "-A", "-ww", *(part for each in columns for part in ("-o", each))]
+    listing = subprocess.run(command, env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=True)
+    for line in listing.stdout.splitlines():
+        pid, parent, *rest = line.split(None, 7)
+        if len(rest) == 6:
+            yield _Process(pid=int(pid), parent=int(parent), started=" ".join(rest[:5]), command=rest[5])
+
+
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_ports(count: int) -> Iterable[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

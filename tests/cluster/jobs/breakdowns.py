@@ -1,0 +1,144 @@
+"""
+Write numbered records twice, chained and keyed, while the workers that do it break down.
+
+usage: breakdowns.py URL FOLDER {with-hook,without-hook}
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pyflink.common import Configuration, Types, WatermarkStrategy
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.datastream.connectors.base import Source
+from pyflink.datastream.functions import MapFunction, RuntimeContext
+from pyflink.java_gateway import get_gateway
+
+from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration
+from pyflink_prometheus.flink import sink as sink_module
+from pyflink_prometheus.flink.function import WriterFunction
+
+RECORDS = 8_000
+RECORDS_PER_SECOND = 2_000.0
+SERIES = 7
+BREAKDOWN_AFTER = 1_000
+FIRST_TIMESTAMP_MS = 1_700_000_000_000
+
+
+class WriterWithoutHook(WriterFunction):
+    """Be the writer as it would be without a place to flush: it sends full batches, and the rest when it is closed."""
+
+    def _flush(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Send the rest."""
+        if self._writer is not None:
+            self._writer.flush()
+        super().close()
+
+
+class Breakdown(MapFunction):
+    """
+    Kill the worker, once, at the first record after a bundle that reached a certain record.
+
+    Bundles end only with checkpoints here, and the next one's records come when that checkpoint is complete: so
+    nothing of the bundle will be read again.
+
+    :param folder: where a file keeps it from happening twice.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._done = Path(folder, "broken-down-at")
+        self._latest = -1
+        self._checkpointed = -1
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Notice the ends of bundles in the way the sink does: a gauge is read at each."""
+        runtime_context.get_metrics_group().gauge("checkpointed", self._end_bundle)
+
+    def map(self, value: int) -> int:
+        """Return the record."""
+        if self._checkpointed >= BREAKDOWN_AFTER and not self._done.exists():
+            self._done.write_text(str(value))
+            os._exit(1)
+        self._latest = value
+        return value
+
+    def _end_bundle(self) -> int:
+        self._checkpointed = self._latest
+        return self._checkpointed
+
+
+def numbers(env: StreamExecutionEnvironment) -> Source:
+    """Return a source of numbers, limited in its rate, that goes back to the last checkpoint after a failure."""
+    jvm = get_gateway().jvm
+    datagen = jvm.org.apache.flink.connector.datagen
+    j_type = Types.LONG().get_java_type_info()
+    j_numbers = (
+        jvm.java.util.stream.LongStream.range(0, RECORDS).boxed().collect(jvm.java.util.stream.Collectors.toList())
+    )
+    lookup = datagen.functions.IndexLookupGeneratorFunction(j_type, j_numbers)
+    limiter = jvm.org.apache.flink.api.connector.source.util.ratelimit.RateLimiterStrategy.perSecond(RECORDS_PER_SECOND)
+    return Source(datagen.source.DataGeneratorSource(lookup, RECORDS, limiter, j_type))
+
+
+def to_series(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
+    """Return a converter that deals the numbers out to some series of this name."""
+
+    def convert(number: int) -> PrometheusTimeSeries:
+        labels = {"series": str(number % SERIES)}
+        return PrometheusTimeSeries(metric_name, labels, ((float(number), FIRST_TIMESTAMP_MS + number),))
+
+    return convert
+
+
+def tell_worker(headers: object, body: bytes) -> dict[str, str]:
+    """Let each request say which process it comes from, so that the receiver can end it."""
+    return {"X-Worker": str(os.getpid())}
+
+
+def main() -> None:
+    """Run the job until it has read all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("folder")
+    parser.add_argument("hook", choices=["with-hook", "without-hook"])
+    arguments = parser.parse_args()
+    if arguments.hook == "without-hook":
+        sink_module.WriterFunction = WriterWithoutHook
+
+    config = Configuration()
+    config.set_string("restart-strategy.type", "fixed-delay")
+    config.set_string("restart-strategy.fixed-delay.attempts", "10")
+    config.set_string("restart-strategy.fixed-delay.delay", "100 ms")
+    # Bundles that only a checkpoint ends.
+    config.set_string("python.fn-execution.bundle.size", "100000")
+    config.set_string("python.fn-execution.bundle.time", "60000")
+    env = StreamExecutionEnvironment.get_execution_environment(config)
+    env.set_python_executable(sys.executable)
+    env.set_parallelism(1)
+    env.enable_checkpointing(500)
+    stream = env.from_source(numbers(env), WatermarkStrategy.no_watermarks(), "numbers", Types.LONG())
+    stream = stream.map(Breakdown(arguments.folder), Types.LONG())
+    sink = (
+        PrometheusSink.builder()
+        .set_prometheus_remote_write_url(arguments.url)
+        .set_request_signer(tell_worker)
+        .set_max_batch_size_in_samples(200)
+        .set_max_time_in_buffer_ms(60_000)
+        .set_max_in_flight_requests(2)
+        .set_retry_configuration(RetryConfiguration(initial_retry_delay_ms=1, max_retry_delay_ms=5))
+    )
+    stream.sink_to(sink.set_element_converter(to_series("chained")).build())
+    keyed = stream.key_by(lambda number: number % SERIES, Types.LONG())
+    keyed.sink_to(sink.set_element_converter(to_series("keyed")).set_parallelism(2).build())
+    env.execute()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""
+Write samples with all kinds of fates, and read the writer's metrics from Flink's REST API while the job runs.
+
+usage: counted.py URL FOLDER SAMPLES
+
+FOLDER has files whose lines are metric names; the receiver knows from these what to do. Prints as one JSON object the
+metrics by name, as soon as that many samples went in.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from pyflink.common import Configuration, Duration, WatermarkStrategy
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.datastream.connectors.file_system import FileSource, StreamFormat
+
+from pyflink_prometheus import (
+    OnErrorBehavior,
+    PrometheusSink,
+    PrometheusTimeSeries,
+    RetryConfiguration,
+    SinkWriterErrorHandlingBehaviorConfiguration,
+)
+
+URL, FOLDER, SAMPLES = sys.argv[1], sys.argv[2], int(sys.argv[3])
+DEADLINE_S = 60
+GROUP = "0.Prometheus_writer.Prometheus."
+
+
+def to_series(metric_name: str) -> PrometheusTimeSeries:
+    """Convert a line; the one that says invalid to something that cannot be written."""
+    labels = {"__reserved": "x"} if metric_name == "invalid" else {}
+    return PrometheusTimeSeries(metric_name, labels, ((1.0, 1_700_000_000_000),))
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(url: str) -> Any:
+    """Return what the REST API answers."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def metrics(job_url: str) -> dict[str, str]:
+    """Return the writer's metrics; none while its worker is still starting."""
+    vertices = get(job_url)["vertices"]
+    url = next(f"{job_url}/vertices/{each['id']}/metrics" for each in vertices if "Prometheus writer" in each["name"])
+    names = [each["id"] for each in get(url) if each["id"].startswith(GROUP)]
+    if not names:
+        return {}
+    values = get(f"{url}?get={urllib.parse.quote(','.join(names))}")
+    return {each["id"].removeprefix(GROUP): each["value"] for each in values}
+
+
+def main() -> None:
+    """Run the job until its metrics show that all is in, then cancel it."""
+    port = free_port()
+    config = Configuration()
+    config.set_string("rest.bind-port", str(port))
+    config.set_string("metrics.fetcher.update-interval", "100")
+    env = StreamExecutionEnvironment.get_execution_environment(config)
+    env.set_python_executable(sys.executable)
+    env.set_parallelism(1)
+    sink = (
+        PrometheusSink.builder()
+        .set_prometheus_remote_write_url(URL)
+        .set_element_converter(to_series)
+        .set_max_batch_size_in_samples(1)
+        .set_retry_configuration(RetryConfiguration(initial_retry_delay_ms=1, max_retry_count=2))
+        .set_error_handling_behavior_configuration(
+            SinkWriterErrorHandlingBehaviorConfiguration(on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE)
+        )
+        .build()
+    )
+    # A source that goes on waiting for files, so that the job goes on, too.
+    lines = FileSource.for_record_stream_format(StreamFormat.text_line_format(), FOLDER)
+    source = lines.monitor_continuously(Duration.of_millis(500)).build()
+    env.from_source(source, WatermarkStrategy.no_watermarks(), "lines").sink_to(sink)
+
+    job = env.execute_async()
+    job_url = f"http://127.0.0.1:{port}/jobs/{job.get_job_id()}"
+    deadline = time.monotonic() + DEADLINE_S
+    seen: dict[str, str] = {}
+    while int(seen.get("numSamplesIn", 0)) < SAMPLES:
+        if time.monotonic() > deadline:
+            sys.exit(f"no more than this after {DEADLINE_S} s: {seen}")
+        time.sleep(0.1)
+        seen = metrics(job_url)
+    job.cancel().result()
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""A source for the jobs here: numbers at a known rate, read again from the last checkpoint after a failure."""
+
+from __future__ import annotations
+
+from pyflink.common import Types
+from pyflink.datastream.connectors.base import Source
+from pyflink.java_gateway import get_gateway
+
+
+def numbers(count: int, per_second: float) -> Source:
+    """Return a source of the numbers 0, 1, 2 … as ``Types.LONG()``, of which each of its subtasks reads a range."""
+    jvm = get_gateway().jvm
+    datagen = jvm.org.apache.flink.connector.datagen
+    j_type = Types.LONG().get_java_type_info()
+    j_numbers = jvm.java.util.stream.LongStream.range(0, count).boxed().toList()
+    lookup = datagen.functions.IndexLookupGeneratorFunction(j_type, j_numbers)
+    limiter = jvm.org.apache.flink.api.connector.source.util.ratelimit.RateLimiterStrategy.perSecond(per_second)
+    return Source(datagen.source.DataGeneratorSource(lookup, count, limiter, j_type))

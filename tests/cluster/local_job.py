@@ -1,0 +1,66 @@
+"""Run a job file in PyFlink's local cluster, in a process of its own, with real Python workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyflink_prometheus
+
+JOBS = Path(__file__).parent / "jobs"
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """Hold what a job file left: its exit status and what it wrote."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run_job_file(name: str, *arguments: str, timeout_s: float = 120, workers: str = "process") -> FinishedJob:
+    """
+    Run one of ``jobs/`` to its end.
+
+    :param name: the file's name.
+    :param workers: ``process``, as on a cluster, or ``loopback``: threads of the job file's own process.
+    :param timeout_s: after so many seconds it is ended, with all its processes, and the test fails.
+    """
+    command = [sys.executable, str(JOBS / name), *arguments]
+    process = subprocess.Popen(
+        command,
+        env=_environment(workers),
+        cwd=JOBS,  # workers import from here first, and must not find another copy of the package
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        stdout, stderr = process.communicate()
+        raise AssertionError(f"{name} did not end within {timeout_s} s\n{stdout}\n{stderr}") from None
+    return FinishedJob(process.returncode, stdout, stderr)
+
+
+def _environment(workers: str) -> dict[str, str]:
+    scripts = Path(sys.executable).parent
+    package_parent = Path(pyflink_prometheus.__file__).resolve().parents[1]
+    return {
+        **os.environ,
+        # PyFlink starts plain `python` here and there, and JOBS holds what the job files share.
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(package_parent), str(JOBS), os.environ.get("PYTHONPATH", "")]),
+        # Jobs of seconds are done before the second compiler has paid off.
+        "JAVA_TOOL_OPTIONS": f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        # Without it a local job runs its Python functions in threads of the client's own process.
+        "_python_worker_execution_mode": workers,
+    }

@@ -1,0 +1,66 @@
+"""What a test says of ``jobs/steady.py``: how to start it, and what Prometheus has to hold in the end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from local_job import JOBS
+
+if TYPE_CHECKING:
+    from flink_cluster import FlinkCluster
+
+    from pyflink_prometheus.testing import PrometheusServer
+    from pyflink_prometheus.testing.prometheus import Samples
+
+
+@dataclass(frozen=True)
+class SteadyJob:
+    """
+    Describe one stream of numbered samples.
+
+    :param url: where the sink writes to.
+    :param metric_name: of all its samples.
+    :param count: how many samples it has.
+    :param options: more options of ``steady.py``, without their dashes.
+    """
+
+    url: str
+    metric_name: str
+    count: int
+    options: dict[str, object] = field(default_factory=dict)
+    series: int = 20
+    step_ms: int = 1
+    start_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000 - 3_000_000)
+
+    def arguments(self, per_second: float) -> list[str]:
+        """Return the job file's arguments."""
+        own = {name: getattr(self, name) for name in ("url", "metric_name", "count", "series", "step_ms", "start_ms")}
+        settings = {**own, "per_second": per_second, **self.options}
+        return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+
+    def submit(self, cluster: FlinkCluster, per_second: float, savepoint: str | None = None) -> str:
+        """Start it on a cluster, from a savepoint or from the beginning, and return its id."""
+        resume = [] if savepoint is None else ["-s", savepoint]
+        options = ["-d", "-pyfs", str(JOBS), *resume]
+        return cluster.run_job(JOBS / "steady.py", *self.arguments(per_second), options=options).job_id
+
+    def made(self, count: int | None = None) -> Samples:
+        """Return the samples that the source makes, or the first of them, as ``PrometheusServer.samples`` does."""
+        expected: Samples = {}
+        for number in range(self.count if count is None else count):
+            labels = (("__name__", self.metric_name), ("series", str(number % self.series)))
+            expected.setdefault(labels, []).append((float(number), self.start_ms + self.step_ms * number))
+        return expected
+
+    def missing(self, prometheus: PrometheusServer) -> list[int]:
+        """Return the numbers of the samples that were made and that Prometheus does not have."""
+        stored = {int(value) for samples in prometheus.samples(self.metric_name).values() for value, _ in samples}
+        return sorted(set(range(self.count)) - stored)
+
+
+def stop_with_savepoint(cluster: FlinkCluster, job_id: str, *options: str) -> str:
+    """Stop a job as ``flink stop -p`` does and return the savepoint's path."""
+    stopped = cluster.flink("stop", "-p", str(cluster.folder / "savepoints"), *options, job_id)
+    return stopped.output.partition("Savepoint completed. Path: ")[2].split()[0]

@@ -1,0 +1,55 @@
+"""Flink's REST API shows what became of the samples while a job runs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from local_job import run_job_file
+
+from pyflink_prometheus.testing import ReceivedRequest, Receiver
+
+FATES = ["good"] * 5 + ["late", "refused", "unavailable", "invalid"]
+
+
+class Fates:
+    """Answer each request, which has one sample, as its metric's name says."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, request: ReceivedRequest) -> int:
+        name = request.series[0].metric_name
+        self._seen[name] += 1
+        if name == "unavailable" or (name == "late" and self._seen[name] == 1):
+            return 503
+        return 400 if name == "refused" else 204
+
+
+def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp_path):
+    (tmp_path / "lines").write_text("\n".join(FATES))
+    with Receiver(Fates()) as receiver:
+        job = run_job_file("counted.py", receiver.url, str(tmp_path), str(len(FATES)))
+    assert job.status == 0, job.stderr
+    metrics = {name: int(value) for name, value in json.loads(job.stdout.splitlines()[-1]).items()}
+    java_connectors = {
+        "numSamplesOut": 6,
+        "numWriteRequestsOut": 6,
+        "numWriteRequestsRetries": 3,
+        "numSamplesDropped": 3,
+        "numSamplesNonRetryableDropped": 1,
+        "numSamplesRetryLimitDropped": 1,
+        "numWriteRequestsPermanentlyFailed": 2,
+    }
+    ours = {
+        "numSamplesIn": 9,
+        "numSamplesInvalidDropped": 1,
+        "numSamplesDuplicateDropped": 0,
+        "samplesPending": 0,
+        "lastBatchSizeInSamples": 1,
+        "newestSampleTimestampMs": 1_700_000_000_000,
+    }
+    expected = {**java_connectors, **ours}
+    assert {name: metrics.get(name) for name in expected} == expected
+    assert metrics["numBytesOut"] > 0
+    assert metrics["lastFlushDurationMs"] >= 0

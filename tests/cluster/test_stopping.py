@@ -1,0 +1,118 @@
+"""A job that ends or is stopped loses nothing; one that is cancelled is gone at once, whatever its endpoint does."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Callable
+
+import pytest
+from flink_cluster import FlinkCluster, wait_for
+from local_job import run_job_file
+from steady_job import SteadyJob, stop_with_savepoint
+
+from pyflink_prometheus.testing import PrometheusServer, Receiver
+
+NEVER_MS = 3_600_000  # no checkpoint comes to the help of these jobs
+PATIENCE_S = 120.0
+
+
+def samples_read(cluster: FlinkCluster, job_id: str) -> int:
+    """Return how many samples a job's source has given to the sink."""
+    source = next(each for each in cluster.rest(f"/jobs/{job_id}")["vertices"] if "numbers" in each["name"])
+    return int(source["metrics"]["write-records"])
+
+
+def test_the_end_of_input_loses_nothing(
+    flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
+) -> None:
+    job = SteadyJob(prometheus.remote_write_url, metric_name, 30_000, {"checkpoint_ms": NEVER_MS})
+    flink_cluster.wait_for_job(job.submit(flink_cluster, per_second=1e6))
+    assert prometheus.samples(metric_name) == job.made()
+
+
+@pytest.mark.parametrize("options", [(), ("--drain",)], ids=["without drain", "with drain"])
+def test_stopping_with_a_savepoint_loses_nothing(
+    options: tuple[str, ...], flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
+) -> None:
+    job = SteadyJob(prometheus.remote_write_url, metric_name, 1_000_000, {"checkpoint_ms": NEVER_MS})
+    job_id = job.submit(flink_cluster, per_second=2_000)
+    wait_for(lambda: samples_read(flink_cluster, job_id) > 3_000, "3,000 samples", PATIENCE_S)
+    stop_with_savepoint(flink_cluster, job_id, *options)
+    read = samples_read(flink_cluster, job_id)
+    assert 3_000 < read < job.count
+    assert prometheus.samples(metric_name) == job.made(read)
+
+
+@pytest.fixture
+def break_endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Give the URL of an endpoint that works, and a function after which it does not, in the way of the parameter."""
+    with ExitStack() as stack:
+        if request.param == "is silent":
+            deaf = stack.enter_context(socket.socket())
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen()  # connections are made, and nobody ever answers
+            yield f"http://127.0.0.1:{deaf.getsockname()[1]}/api/v1/write", lambda: None
+            return
+        status = 204
+        receiver = stack.enter_context(Receiver(lambda request: status))
+
+        def fail() -> None:
+            nonlocal status
+            status = 503
+            if request.param == "is gone":
+                receiver.close()
+
+        yield receiver.url, fail
+
+
+def oldest_checkpoint_s(cluster: FlinkCluster, job_id: str) -> float:
+    """Return for how long the checkpoint in progress has been waiting."""
+    history = cluster.rest(f"/jobs/{job_id}/checkpoints")["history"]
+    begun = [each["trigger_timestamp"] / 1000 for each in history if each["status"] == "IN_PROGRESS"]
+    return time.time() - min(begun, default=time.time())
+
+
+@pytest.mark.parametrize("break_endpoint", ["is gone", "is silent", "answers 503"], indirect=True)
+def test_cancelling_while_the_endpoint_is_down_leaves_no_worker_behind(
+    flink_cluster: FlinkCluster, break_endpoint: tuple[str, Callable[[], None]]
+) -> None:
+    url, fail = break_endpoint
+    options = {"checkpoint_ms": 300, "max_retry_delay_ms": 5_000, "socket_timeout_ms": 60_000}
+    job_id = SteadyJob(url, "cancelled", 1_000_000, options).submit(flink_cluster, per_second=1_000)
+    flink_cluster.wait_for_running_tasks(job_id)
+    if "silent" not in os.environ["PYTEST_CURRENT_TEST"]:
+        wait_for(lambda: flink_cluster.completed_checkpoints(job_id) > 1, "a checkpoint", PATIENCE_S)
+    fail()
+    wait_for(lambda: len(flink_cluster.python_worker_pids()) == 2, "two workers", PATIENCE_S)
+    wait_for(lambda: oldest_checkpoint_s(flink_cluster, job_id) > 2, "a flush that cannot end", PATIENCE_S)
+    workers = flink_cluster.python_worker_pids()
+    began = time.monotonic()
+    flink_cluster.cancel(job_id)
+    flink_cluster.wait_for_job(job_id, "CANCELED")
+    wait_for(lambda: not any(is_running(pid) for pid in workers), "the workers' end", PATIENCE_S)
+    assert time.monotonic() - began < 10
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_cancelling_a_local_job_while_the_endpoint_is_down_lets_the_client_end() -> None:
+    """Its flush goes on in a thread of the client, which no job can reach, until the retries are used up."""
+    began = time.monotonic()
+    client = run_job_file("cancelled.py", workers="loopback")
+    assert client.status == 0, client.stderr
+    seen = json.loads(client.stdout.splitlines()[-1])
+    print(seen, time.monotonic() - began)
+    assert seen["cancelled_s"] < 5
+    assert seen["no_thread_left_s"] < 30

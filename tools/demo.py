@@ -1,0 +1,227 @@
+"""
+Write three hours of recorded flights to a Prometheus of our own with jobs/flights.py, and show what it stored.
+
+    demo.py             the demo; exits non-zero unless Prometheus has every sample of the recording
+    demo.py --serve     serves what the last demo stored, until Ctrl-C
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import demo_chart
+import get_prometheus
+import get_recording
+
+from pyflink_prometheus.testing._hosts import binary_on_path
+from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError, Samples
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path(".cache/demo")
+DATA = FOLDER / "data"
+JOB_LOG = FOLDER / "job.log"
+CHART = FOLDER / "flights.png"
+RUN = FOLDER / "run.json"
+
+FIELDS = ("altitude", "groundspeed", "vertical_rate", "track")
+METRICS = (
+    "flight_altitude_feet",
+    "flight_ground_speed_knots",
+    "flight_vertical_rate_feet_per_minute",
+    "flight_track_degrees",
+)
+HOURS = 4  # more than the recording is long
+
+
+@dataclass
+class Summary:
+    """Hold what Prometheus has of one metric."""
+
+    metric: str
+    series: int
+    samples: int
+    low: float
+    high: float
+    first_ms: int
+    last_ms: int
+
+
+def main() -> None:
+    """Run the demo, or serve what it left."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
+    parser.add_argument("--serve", action="store_true", help="serve what the last demo stored, until Ctrl-C")
+    parser.add_argument("--port", type=int, help="Prometheus's port (default: 9090 with --serve, else a free one)")
+    parser.add_argument("--parallelism", type=int, default=1, help="subtasks that write (default: %(default)s)")
+    args = parser.parse_args()
+    try:
+        if args.serve:
+            serve(9090 if args.port is None else args.port)
+        else:
+            demonstrate(args.port, args.parallelism)
+    except PrometheusServerError as error:
+        sys.exit(f"demo: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def demonstrate(port: int | None, parallelism: int) -> None:
+    """Run the job against an empty Prometheus and compare what that has with the recording."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    rows, expected = count_recorded()
+    with start_prometheus(port) as prometheus:
+        where = "in Docker" if prometheus.kind == "docker" else "a process of this machine"
+        print(f"Prometheus   {prometheus.version}, {where}, at {prometheus.url}")
+        print(f"Recording    {rows:,} positions of aircraft over three hours, with {expected:,} measurements")
+        print(f"Job          jobs/flights.py, in PyFlink's local cluster; its log: {JOB_LOG}")
+        end_at = time.time_ns() // 1_000_000
+        run_job(prometheus, expected, end_at, parallelism)
+        summaries = []
+        found: dict[str, Samples] = {}
+        for metric in METRICS:
+            samples = prometheus.samples(metric)
+            summaries.append(summarise(metric, samples))
+            found[metric] = samples
+    print_table(summaries)
+    demo_chart.draw(found, CHART)
+    RUN.write_text(json.dumps({"kind": prometheus.kind, "end_at": end_at}))
+    print(f"\nChart of a few flights: {CHART.resolve()}")
+    print("\nTo look further, `make demo-serve` serves the same data again and says what to ask.\n")
+    stored, series = sum(each.samples for each in summaries), sum(each.series for each in summaries)
+    if stored != expected:
+        print(f"The recording holds {expected:,} samples and Prometheus {stored:,}; why may stand in {JOB_LOG}.")
+    print(f"stored {stored} of {expected} samples in {series} series")
+    if stored != expected:
+        sys.exit(1)
+
+
+def count_recorded() -> tuple[int, int]:
+    """Return the rows of the original recording and their values of the four fields, which the job has no part in."""
+    with gzip.open(get_recording.ORIGINAL, "rt") as source:
+        rows = json.load(source)
+    return len(rows), sum(row[field] is not None for row in rows for field in FIELDS)
+
+
+def start_prometheus(port: int | None) -> PrometheusServer:
+    """Start the Prometheus 3 on PATH, else one in Docker, else one that is fetched."""
+    on_path = binary_on_path()
+    if on_path is None and PrometheusServer.default_kind() == "docker":
+        return PrometheusServer.start("docker", data_dir=DATA, port=port)
+    binary = on_path or get_prometheus.find_or_fetch()
+    return PrometheusServer.start("native", binary=binary, data_dir=DATA, port=port)
+
+
+def run_job(prometheus: PrometheusServer, expected: int, end_at: int, parallelism: int) -> None:
+    """Run the job to its end, and show meanwhile how many samples Prometheus has taken."""
+    command = [
+        sys.executable,
+        str(ROOT / "jobs" / "flights.py"),
+        f"--recording={get_recording.PREPARED.resolve()}",
+        f"--remote-write-url={prometheus.remote_write_url}",
+        f"--end-at={end_at}",
+        f"--parallelism={parallelism}",
+    ]
+    with JOB_LOG.open("wb") as log:
+        job = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            show_progress(job, prometheus, expected)
+        finally:
+            if job.poll() is None:
+                job.terminate()
+                job.wait()
+    if job.returncode != 0:
+        reasons = "\n".join(f"  {reason}" for reason in reasons_in(JOB_LOG.read_text(errors="replace")))
+        sys.exit(f"The job failed:\n{reasons}\nThe whole log: {JOB_LOG.resolve()}")
+
+
+def show_progress(job: subprocess.Popen[bytes], prometheus: PrometheusServer, expected: int) -> None:
+    """Show a line that changes on a terminal, and now and then a line of its own elsewhere."""
+    on_terminal = sys.stdout.isatty()
+    began = time.monotonic()
+    next_line = 0.0
+    while True:
+        done = job.poll() is not None
+        seconds = time.monotonic() - began
+        if on_terminal or done or seconds >= next_line:
+            taken = samples_taken(prometheus)
+            what = f"{taken:>9,} of {expected:,} samples written" if taken else "Flink is starting"
+            line = f"{seconds:6.0f} s   {'#' * (30 * taken // expected):<30}  {what}"
+            print(f"\r{line:<79}" if on_terminal else line, end="" if on_terminal else "\n", flush=True)
+            next_line = seconds + 5
+        if done:
+            break
+        time.sleep(0.5)
+    if on_terminal:
+        print()
+
+
+def samples_taken(prometheus: PrometheusServer) -> int:
+    """Return how many samples Prometheus has appended; it scrapes nothing, so all of them are the job's."""
+    with urllib.request.urlopen(f"{prometheus.url}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    counts = re.findall(r'^prometheus_tsdb_head_samples_appended_total\{type="float"\} (\S+)', text, re.MULTILINE)
+    return int(sum(map(float, counts)))
+
+
+def reasons_in(log: str) -> list[str]:
+    """Find the errors in a job's log, one line each: Python's own if there are any, else its last lines."""
+    errors = re.findall(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt): .+", log, re.MULTILINE)
+    python = [error for error in errors if not error.startswith(("py4j.", "java.", "org.apache.flink."))]
+    lines = python or errors or [line for line in log.splitlines() if line.strip()][-5:]
+    return list(dict.fromkeys(lines))
+
+
+def summarise(metric: str, samples: Samples) -> Summary:
+    """Sum a metric's stored samples up."""
+    values = [value for series in samples.values() for value, _ in series]
+    stamps = [stamp for series in samples.values() for _, stamp in series]
+    if not values:
+        return Summary(metric, 0, 0, 0, 0, 0, 0)
+    return Summary(metric, len(samples), len(values), min(values), max(values), min(stamps), max(stamps))
+
+
+def print_table(summaries: list[Summary]) -> None:
+    """Print what Prometheus answered."""
+    print("\nWhat Prometheus has, read back from it:\n")
+    print(f"{'metric':<38}{'series':>7}{'samples':>10}{'lowest':>9}{'highest':>9}{'first':>10}{'last':>10}")
+    for each in summaries:
+        first, last = (datetime.fromtimestamp(ms / 1000).strftime("%H:%M:%S") for ms in (each.first_ms, each.last_ms))
+        print(
+            f"{each.metric:<38}{each.series:>7,}{each.samples:>10,}{each.low:>9,.0f}{each.high:>9,.0f}"
+            f"{first if each.samples else '-':>10}{last if each.samples else '-':>10}"
+        )
+
+
+def serve(port: int) -> None:
+    """Serve what the last demo stored, and say what to ask."""
+    if not RUN.exists():
+        sys.exit("There is nothing to serve yet: run `make demo` first.")
+    end = json.loads(RUN.read_text())["end_at"] // 1000
+    with start_prometheus(port) as prometheus:
+        print(f"Prometheus {prometheus.version} serves the flights at {prometheus.url}   (Ctrl-C ends it)\n")
+        print(f"They ended at {datetime.fromtimestamp(end):%Y-%m-%d %H:%M:%S}, so ask for that time:\n")
+        for what, query in (
+            ("how many aircraft there are", f"count(count_over_time(flight_altitude_feet[{HOURS}h]))"),
+            ("the five fastest", f"topk(5, max_over_time(flight_ground_speed_knots[{HOURS}h]))"),
+            ("who climbs fastest", f"topk(3, quantile_over_time(0.9, flight_vertical_rate_feet_per_minute[{HOURS}h]))"),
+        ):
+            print(f"  # {what}")
+            print(f"  curl -sG {prometheus.url}/api/v1/query -d time={end} --data-urlencode 'query={query}'\n")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,17 +8,19 @@ Write three hours of recorded flights to a Prometheus of our own with jobs/fligh
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import demo_chart
@@ -42,7 +44,13 @@ METRICS = (
     "flight_vertical_rate_feet_per_minute",
     "flight_track_degrees",
 )
-HOURS = 4  # more than the recording is long
+SERVE_PORT = 9090
+# What is worth asking, over a range that is longer than the recording.
+EXAMPLES = (
+    ("how many aircraft there are", "count(count_over_time(flight_altitude_feet[4h]))"),
+    ("the five fastest", "topk(5, max_over_time(flight_ground_speed_knots[4h]))"),
+    ("the three that climb fastest", "topk(3, quantile_over_time(0.9, flight_vertical_rate_feet_per_minute[4h]))"),
+)
 
 
 @dataclass
@@ -62,12 +70,14 @@ def main() -> None:
     """Run the demo, or serve what it left."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
     parser.add_argument("--serve", action="store_true", help="serve what the last demo stored, until Ctrl-C")
-    parser.add_argument("--port", type=int, help="Prometheus's port (default: 9090 with --serve, else a free one)")
+    parser.add_argument(
+        "--port", type=int, help=f"Prometheus's port (default: a free one, with --serve {SERVE_PORT} if it is free)"
+    )
     parser.add_argument("--parallelism", type=int, default=1, help="subtasks that write (default: %(default)s)")
     args = parser.parse_args()
     try:
         if args.serve:
-            serve(9090 if args.port is None else args.port)
+            serve(args.port)
         else:
             demonstrate(args.port, args.parallelism)
     except PrometheusServerError as error:
@@ -98,7 +108,12 @@ def demonstrate(port: int | None, parallelism: int) -> None:
     demo_chart.draw(found, CHART)
     RUN.write_text(json.dumps({"kind": prometheus.kind, "end_at": end_at}))
     print(f"\nChart of a few flights: {CHART.resolve()}")
-    print("\nTo look further, `make demo-serve` serves the same data again and says what to ask.\n")
+    print(
+        f"\nTo look further: `make demo-serve` serves the same data again at http://127.0.0.1:{SERVE_PORT}. Ask it for"
+    )
+    for what, query in EXAMPLES:
+        print(f"  {what + ':':<30} {query}")
+    print()
     stored, series = sum(each.samples for each in summaries), sum(each.series for each in summaries)
     if stored != expected:
         print(f"The recording holds {expected:,} samples and Prometheus {stored:,}; why may stand in {JOB_LOG}.")
@@ -204,23 +219,30 @@ def print_table(summaries: list[Summary]) -> None:
         )
 
 
-def serve(port: int) -> None:
-    """Serve what the last demo stored, and say what to ask."""
+def serve(port: int | None) -> None:
+    """Serve what the last demo stored, and say how to ask, until Ctrl-C."""
     if not RUN.exists():
         sys.exit("There is nothing to serve yet: run `make demo` first.")
     end = json.loads(RUN.read_text())["end_at"] // 1000
-    with start_prometheus(port) as prometheus:
-        print(f"Prometheus {prometheus.version} serves the flights at {prometheus.url}   (Ctrl-C ends it)\n")
-        print(f"They ended at {datetime.fromtimestamp(end):%Y-%m-%d %H:%M:%S}, so ask for that time:\n")
-        for what, query in (
-            ("how many aircraft there are", f"count(count_over_time(flight_altitude_feet[{HOURS}h]))"),
-            ("the five fastest", f"topk(5, max_over_time(flight_ground_speed_knots[{HOURS}h]))"),
-            ("who climbs fastest", f"topk(3, quantile_over_time(0.9, flight_vertical_rate_feet_per_minute[{HOURS}h]))"),
-        ):
-            print(f"  # {what}")
-            print(f"  curl -sG {prometheus.url}/api/v1/query -d time={end} --data-urlencode 'query={query}'\n")
+    if port is None and not listens(SERVE_PORT):
+        port = SERVE_PORT  # else one that is free
+    with start_prometheus(port) as prometheus, contextlib.suppress(KeyboardInterrupt):
+        print(f"Prometheus {prometheus.version} serves the flights at {prometheus.url}   (Ctrl-C ends it)")
+        print(f"\nThey ended at {datetime.fromtimestamp(end):%Y-%m-%d %H:%M:%S}, so ask for that time:")
+        for what, query in EXAMPLES:
+            print(f"\n  # {what}")
+            print(f"  curl -sG {prometheus.url}/api/v1/query -d time={end} --data-urlencode 'query={query}'")
+        until = datetime.fromtimestamp(end, timezone.utc).strftime("%Y-%m-%d+%H:%M:%S")
+        graph = f"query?g0.expr=flight_altitude_feet&g0.tab=graph&g0.range_input=3h&g0.end_input={until}"
+        print(f"\n  # in a browser (Debian's package has no web pages)\n  {prometheus.url}/{graph}", flush=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         signal.pause()
+
+
+def listens(port: int) -> bool:
+    """Tell whether something on this machine has this port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

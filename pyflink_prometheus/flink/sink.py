@@ -230,7 +230,11 @@ class PrometheusSinkBuilder:
         return self
 
     def set_uid(self, uid: str) -> PrometheusSinkBuilder:
-        """Set the uid of the writer's operator. Default: Flink's choice."""
+        """
+        Set the uid of the writer's operator. Default: Flink's choice.
+
+        Where PyFlink makes one operator of the writer and Python functions before it, the first function's uid rules.
+        """
         if not isinstance(uid, str) or not uid:
             raise ValueError(f"uid: expected a non-empty string, got {uid!r}")
         self._operator = replace(self._operator, uid=uid)

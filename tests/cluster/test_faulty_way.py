@@ -10,16 +10,16 @@ from steady_job import SteadyJob
 
 from pyflink_prometheus.testing import PrometheusServer
 
-SETTINGS = {"checkpoint_ms": 500, "max_batch_size": 50, "max_retry_delay_ms": 50, "socket_timeout_ms": 200}
+SETTINGS = {"checkpoint_ms": 500, "max_batch_size": 25, "max_retry_delay_ms": 50, "socket_timeout_ms": 1_000}
 
 
 def test_no_fault_on_the_way_loses_a_sample_of_a_job_or_breaks_order(
     flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
 ) -> None:
-    rng, faults = random.Random(3), [*FAULTS, *[None] * 15]
-    with FaultyProxy(prometheus.remote_write_url, lambda: rng.choice(faults), late_s=0.4) as proxy:
-        job = SteadyJob(proxy.url, metric_name, 8_000, SETTINGS)
-        job_id = job.submit(flink_cluster, per_second=2_000)
+    rng, faults = random.Random(3), [*FAULTS, *[None] * 30]
+    with FaultyProxy(prometheus.remote_write_url, lambda: rng.choice(faults), late_s=1.3) as proxy:
+        job = SteadyJob(proxy.url, metric_name, 2_000, SETTINGS)
+        job_id = job.submit(flink_cluster, per_second=1_000)
         flink_cluster.wait_for_job(job_id)
     assert {fault for fault in FAULTS if proxy.seen[fault]} == set(FAULTS)
     assert prometheus.samples(metric_name) == job.made()

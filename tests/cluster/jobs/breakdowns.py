@@ -14,9 +14,8 @@ from pathlib import Path
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
-from pyflink.datastream.connectors.base import Source
 from pyflink.datastream.functions import MapFunction, RuntimeContext
-from pyflink.java_gateway import get_gateway
+from replayable import numbers
 
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration
 from pyflink_prometheus.flink import sink as sink_module
@@ -74,19 +73,6 @@ class Breakdown(MapFunction):
         return self._checkpointed
 
 
-def numbers(env: StreamExecutionEnvironment) -> Source:
-    """Return a source of numbers, limited in its rate, that goes back to the last checkpoint after a failure."""
-    jvm = get_gateway().jvm
-    datagen = jvm.org.apache.flink.connector.datagen
-    j_type = Types.LONG().get_java_type_info()
-    j_numbers = (
-        jvm.java.util.stream.LongStream.range(0, RECORDS).boxed().collect(jvm.java.util.stream.Collectors.toList())
-    )
-    lookup = datagen.functions.IndexLookupGeneratorFunction(j_type, j_numbers)
-    limiter = jvm.org.apache.flink.api.connector.source.util.ratelimit.RateLimiterStrategy.perSecond(RECORDS_PER_SECOND)
-    return Source(datagen.source.DataGeneratorSource(lookup, RECORDS, limiter, j_type))
-
-
 def to_series(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
     """Return a converter that deals the numbers out to some series of this name."""
 
@@ -123,7 +109,9 @@ def main() -> None:
     env.set_python_executable(sys.executable)
     env.set_parallelism(1)
     env.enable_checkpointing(500)
-    stream = env.from_source(numbers(env), WatermarkStrategy.no_watermarks(), "numbers", Types.LONG())
+    stream = env.from_source(
+        numbers(RECORDS, RECORDS_PER_SECOND), WatermarkStrategy.no_watermarks(), "numbers", Types.LONG()
+    )
     stream = stream.map(Breakdown(arguments.folder), Types.LONG())
     sink = (
         PrometheusSink.builder()

@@ -30,7 +30,7 @@ from pyflink_prometheus import (
 )
 
 URL, FOLDER, SAMPLES = sys.argv[1], sys.argv[2], int(sys.argv[3])
-DEADLINE_S = 60
+DEADLINE_S = 150
 GROUP = "0.Prometheus_writer.Prometheus."
 
 

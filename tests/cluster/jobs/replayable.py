@@ -12,7 +12,7 @@ def numbers(count: int, per_second: float) -> Source:
     jvm = get_gateway().jvm
     datagen = jvm.org.apache.flink.connector.datagen
     j_type = Types.LONG().get_java_type_info()
-    j_numbers = jvm.java.util.stream.LongStream.range(0, count).boxed().toList()
+    j_numbers = jvm.java.util.Arrays.asList(jvm.java.util.stream.LongStream.range(0, count).boxed().toArray())
     lookup = datagen.functions.IndexLookupGeneratorFunction(j_type, j_numbers)
     limiter = jvm.org.apache.flink.api.connector.source.util.ratelimit.RateLimiterStrategy.perSecond(per_second)
     return Source(datagen.source.DataGeneratorSource(lookup, count, limiter, j_type))

@@ -34,13 +34,9 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
     from pyflink_prometheus.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
+    from pyflink_prometheus.writer.json_lines import JsonLinesRejectedSamples, read_rejected_samples
     from pyflink_prometheus.writer.ledger import Reason
-    from pyflink_prometheus.writer.rejected import (
-        JsonLinesRejectedSamples,
-        LogRejectedSamples,
-        RejectedSamples,
-        read_rejected_samples,
-    )
+    from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples
 
 __all__ = [
     "BasicAuth",
@@ -78,6 +74,7 @@ _MODULES = (
     "http.auth",
     "writer.ledger",
     "writer.rejected",
+    "writer.json_lines",
     "flink.keys",
     "flink.sink",
 )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import socket
+import threading
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Callable, TextIO, Union
+from typing import Any, Callable, Union
 
+from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.ledger import Ledger, Reason
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +40,67 @@ class RejectedSamples:
 #: one call at a time; what it raises fails the job. Where it has a method ``flush``, that is called before each
 #: checkpoint completes, and ``close`` when the writer stops.
 RejectedSamplesHandler = Callable[[Sequence[RejectedSamples]], None]
+
+
+class Rejections:
+    """
+    Count what is not written, and hand it to the handler: one call at a time, whichever threads they come from.
+
+    :param handler: whose.
+    :param ledger: where it is counted.
+    """
+
+    def __init__(self, handler: RejectedSamplesHandler, ledger: Ledger) -> None:
+        self._handler = handler
+        self._ledger = ledger
+        self._one_at_a_time = threading.Lock()
+
+    def of_batch(self, batch: Batch, reason: Reason, message: str, status: int | None = None) -> None:
+        """
+        Reject samples that were counted as in already.
+
+        :raises PrometheusSinkError: if the handler fails.
+        """
+        self._ledger.reject(reason, len(batch))
+        rejected = [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
+        self._call(lambda: self._handler(rejected))
+
+    def before_sending(self, rejected: list[RejectedSamples]) -> None:
+        """
+        Reject what never became part of a batch; only the writer's calling thread may.
+
+        :raises PrometheusSinkError: if the handler fails.
+        """
+        for each in rejected:
+            self._ledger.samples_in += each.count
+            self._ledger.reject(each.reason, each.count)
+        self._call(lambda: self._handler(rejected))
+
+    def flush(self) -> None:
+        """
+        Let the handler put away what it has, if it can.
+
+        :raises PrometheusSinkError: if it fails.
+        """
+        self._call(getattr(self._handler, "flush", _nothing))
+
+    def close(self) -> None:
+        """Let the handler go; a failure is only logged, because nobody could do anything about it any more."""
+        try:
+            self._call(getattr(self._handler, "close", _nothing))
+        except PrometheusSinkError as error:
+            _log.warning("%s", error)
+
+    def _call(self, call: Callable[[], object]) -> None:
+        try:
+            with self._one_at_a_time:
+                call()
+        except Exception as error:
+            raise PrometheusSinkError(f"the handler of rejected samples failed: {error!r}") from error
+
+
+def _nothing() -> None:
+    pass
 
 
 class LogRejectedSamples:
@@ -81,98 +140,3 @@ class LogRejectedSamples:
             latest.record,
             latest.message,
         )
-
-
-class JsonLinesRejectedSamples:
-    """
-    Write rejected samples to files in a directory, one JSON object a line; read back by :func:`read_rejected_samples`.
-
-    Each writer has files of its own, begun when the first sample is rejected and rotated by size. What was rejected
-    before a checkpoint is on disk when the checkpoint completes.
-
-    :param directory: where to; it is made if it is missing, on each worker.
-    :param max_file_size_bytes: a new file is begun beyond this. Default 64 MiB.
-    """
-
-    def __init__(self, directory: str, max_file_size_bytes: int = 64 * 1024 * 1024) -> None:
-        self._directory = os.fspath(directory)
-        self._max_file_size_bytes = max_file_size_bytes
-        self._file: TextIO | None = None
-        self._size = 0
-
-    def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
-        """Write a line for each."""
-        for each in rejected:
-            if self._file is None:
-                self._file = self._open()
-            self._size += self._file.write(json.dumps(_as_json(each)) + "\n")  # ASCII: a character is a byte
-            if self._size >= self._max_file_size_bytes:
-                self.close()
-
-    def flush(self) -> None:
-        """Put all of it on disk."""
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Put all of it on disk and close the file."""
-        if self._file is not None:
-            self.flush()
-            self._file.close()
-            self._file, self._size = None, 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_size": 0}
-
-    def _open(self) -> TextIO:
-        directory = Path(self._directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        name = (
-            f"rejected-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
-        )
-        return (directory / f"{name}.jsonl").open("x", encoding="utf-8")
-
-
-def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
-    """
-    Yield what :class:`JsonLinesRejectedSamples` wrote to a directory, oldest file first.
-
-    A last line that a crash cut short is passed over: Flink reads its record again.
-    """
-    for path in sorted(Path(directory).glob("rejected-*.jsonl")):
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                try:
-                    read = json.loads(line)
-                except ValueError:
-                    _log.warning("%s: a line that is no JSON is passed over", path)
-                    continue
-                yield _from_json(read)
-
-
-def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
-    about = {
-        "count": rejected.count,
-        "reason": rejected.reason.value,
-        "status": rejected.status,
-        "message": rejected.message,
-    }
-    record = rejected.record
-    try:
-        name, labels, samples = record
-        # Values as text, by which NaN and infinities survive any reader of JSON.
-        values = [[repr(float(value)), int(timestamp)] for value, timestamp in samples]
-        if all(isinstance(timestamp, int) for _, timestamp in samples) and isinstance(name, str):
-            return {"metric_name": name, "labels": dict(labels), "samples": values, **about}
-    except (TypeError, ValueError, OverflowError):
-        pass
-    return {"record": repr(record), **about}
-
-
-def _from_json(read: dict[str, Any]) -> RejectedSamples:
-    record: Any = read.get("record")
-    if "metric_name" in read:
-        samples = tuple((float(value), timestamp) for value, timestamp in read["samples"])
-        record = PrometheusTimeSeries(read["metric_name"], read["labels"], samples)
-    return RejectedSamples(record, read["count"], Reason(read["reason"]), read["message"], read["status"])

@@ -26,10 +26,10 @@ from pyflink_prometheus.timeseries import (
 from pyflink_prometheus.wire import encoder_v1
 from pyflink_prometheus.wire.series import Series, SeriesCache
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import Accepted, Post, Rejected, Shrink, Wait, deliver
+from pyflink_prometheus.writer.delivery import Accepted, Post, Shrink, Wait, deliver
 from pyflink_prometheus.writer.guards import TimestampGuard
 from pyflink_prometheus.writer.ledger import Ledger, Reason
-from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples
+from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, Rejections
 from pyflink_prometheus.writer.shard import SealedBatch, Shard
 
 _log = logging.getLogger(__name__)
@@ -68,8 +68,9 @@ class RemoteWriter:
         self._clock = SystemClock() if clock is None else clock
         self._draw = draw
         handler = config.rejected_samples_handler
-        self._on_rejected = LogRejectedSamples(monotonic=self._clock.monotonic) if handler is None else handler
-        self._rejecting = threading.Lock()
+        self._rejections = Rejections(
+            LogRejectedSamples(monotonic=self._clock.monotonic) if handler is None else handler, self.ledger
+        )
         guard = TimestampGuard(config, self._clock.time)
         self._guard = guard if guard.needed else None
         self._known_series = SeriesCache(config.max_cached_series)
@@ -107,21 +108,21 @@ class RemoteWriter:
             if type(samples) not in (tuple, list) or not samples:
                 samples = checked_samples(samples)
         except InvalidTimeSeriesError as error:
-            self._reject_before_sending([_invalid(record, _count(samples), error)])
+            self._rejections.before_sending([_invalid(record, _count(samples), error)])
             return
         rejected: list[RejectedSamples] = []
         with self._lock:
             sealed = self._fill(series, samples, rejected)
             self._raise_failure()
         if rejected:
-            self._reject_before_sending([replace(each, record=_lone(record, each.record)) for each in rejected])
+            self._rejections.before_sending([replace(each, record=_lone(record, each.record)) for each in rejected])
         if sealed:
             self._prepare_ahead(sealed)
             self._wait_for_room()
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
         """Count a record that could not even be made into a series, and tell why."""
-        self._reject_before_sending([_invalid(record, 1, error)])
+        self._rejections.before_sending([_invalid(record, 1, error)])
 
     def flush(self) -> None:
         """
@@ -136,7 +137,7 @@ class RemoteWriter:
             while self._unsettled and not self._stop.is_set():
                 self._clock.wait(self._changed, None)
             self._raise_failure()
-        self._call_handler(getattr(self._on_rejected, "flush", _nothing))
+        self._rejections.flush()
 
     def close(self) -> None:
         """
@@ -149,10 +150,7 @@ class RemoteWriter:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=0.5 / len(self._threads))
-        try:
-            self._call_handler(getattr(self._on_rejected, "close", _nothing))
-        except PrometheusSinkError as error:
-            _log.warning("%s", error)
+        self._rejections.close()
 
     def _fill(self, series: Series, samples: Sequence[Any], rejected: list[RejectedSamples]) -> list[SealedBatch]:
         """Add what can be written to the series' shard, and return the batches that this has filled; holds the lock."""
@@ -216,7 +214,7 @@ class RemoteWriter:
     def _prepare(self, batch: Batch) -> tuple[Batch, bytes]:
         ordered, duplicates = batch.in_order()
         if len(duplicates):
-            self._reject(duplicates, Reason.DUPLICATE, "the same sample was there twice in one request", None)
+            self._rejections.of_batch(duplicates, Reason.DUPLICATE, "the same sample was there twice in one request")
         return ordered, self._encode(ordered)
 
     @staticmethod
@@ -298,7 +296,8 @@ class RemoteWriter:
             elif isinstance(step, Shrink):
                 self._shrink_batches(step.samples)
             else:
-                self._settle_rejected(step)
+                self.ledger.fail_request()
+                self._rejections.of_batch(step.batch, step.reason, step.outcome.message, step.outcome.status)
 
     def _shrink_batches(self, samples: int) -> None:
         with self._changed:
@@ -316,34 +315,6 @@ class RemoteWriter:
             self._clock.sleep(seconds, self._stop)
         if self._stop.is_set():
             raise _Stopped
-
-    def _settle_rejected(self, step: Rejected) -> None:
-        self.ledger.fail_request()
-        self._reject(step.batch, step.reason, step.outcome.message, step.outcome.status)
-
-    # What is not written.
-
-    def _reject(self, batch: Batch, reason: Reason, message: str, status: int | None) -> None:
-        self.ledger.reject(reason, len(batch))
-        self._tell(
-            [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
-        )
-
-    def _reject_before_sending(self, rejected: list[RejectedSamples]) -> None:
-        for each in rejected:
-            self.ledger.samples_in += each.count
-            self.ledger.reject(each.reason, each.count)
-        self._tell(rejected)
-
-    def _tell(self, rejected: list[RejectedSamples]) -> None:
-        self._call_handler(lambda: self._on_rejected(rejected))
-
-    def _call_handler(self, call: Callable[[], object]) -> None:
-        try:
-            with self._rejecting:
-                call()
-        except Exception as error:
-            raise PrometheusSinkError(f"the handler of rejected samples failed: {error!r}") from error
 
     def _raise_failure(self) -> None:
         """Raise what has stopped the writer, if anything has; the caller holds the condition."""
@@ -377,10 +348,6 @@ def _lone(record: Any, sample: Any) -> PrometheusTimeSeries:
 
 class _Stopped(Exception):  # noqa: N818  (it leaves a thread, it reports nothing)
     """Leave a shard's thread: the writer is being closed or has failed on another shard."""
-
-
-def _nothing() -> None:
-    pass
 
 
 def _count(samples: Any) -> int:

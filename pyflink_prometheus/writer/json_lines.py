@@ -1,0 +1,114 @@
+"""Keep rejected samples in files, one JSON object a line, and read them back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.rejected import RejectedSamples
+
+_log = logging.getLogger(__name__)
+
+
+class JsonLinesRejectedSamples:
+    """
+    Write rejected samples to files in a directory, one JSON object a line; read back by :func:`read_rejected_samples`.
+
+    Each writer has files of its own, begun when the first sample is rejected and rotated by size. What was rejected
+    before a checkpoint is on disk when the checkpoint completes.
+
+    :param directory: where to; it is made if it is missing, on each worker.
+    :param max_file_size_bytes: a new file is begun beyond this. Default 64 MiB.
+    """
+
+    def __init__(self, directory: str, max_file_size_bytes: int = 64 * 1024 * 1024) -> None:
+        self._directory = os.fspath(directory)
+        self._max_file_size_bytes = max_file_size_bytes
+        self._file: TextIO | None = None
+        self._size = 0
+
+    def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
+        """Write a line for each."""
+        for each in rejected:
+            if self._file is None:
+                self._file = self._open()
+            self._size += self._file.write(json.dumps(_as_json(each)) + "\n")  # ASCII: a character is a byte
+            if self._size >= self._max_file_size_bytes:
+                self.close()
+
+    def flush(self) -> None:
+        """Put all of it on disk."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Put all of it on disk and close the file."""
+        if self._file is not None:
+            self.flush()
+            self._file.close()
+            self._file, self._size = None, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_size": 0}
+
+    def _open(self) -> TextIO:
+        directory = Path(self._directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        name = (
+            f"rejected-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+        )
+        return (directory / f"{name}.jsonl").open("x", encoding="utf-8")
+
+
+def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
+    """
+    Yield what :class:`JsonLinesRejectedSamples` wrote to a directory, oldest file first.
+
+    A last line that a crash cut short is passed over: Flink reads its record again.
+    """
+    for path in sorted(Path(directory).glob("rejected-*.jsonl")):
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                try:
+                    read = json.loads(line)
+                except ValueError:
+                    _log.warning("%s: a line that is no JSON is passed over", path)
+                    continue
+                yield _from_json(read)
+
+
+def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
+    about = {
+        "count": rejected.count,
+        "reason": rejected.reason.value,
+        "status": rejected.status,
+        "message": rejected.message,
+    }
+    record = rejected.record
+    try:
+        name, labels, samples = record
+        # Values as text, by which NaN and infinities survive any reader of JSON.
+        values = [[repr(float(value)), int(timestamp)] for value, timestamp in samples]
+        if all(isinstance(timestamp, int) for _, timestamp in samples) and isinstance(name, str):
+            return {"metric_name": name, "labels": dict(labels), "samples": values, **about}
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return {"record": repr(record), **about}
+
+
+def _from_json(read: dict[str, Any]) -> RejectedSamples:
+    record: Any = read.get("record")
+    if "metric_name" in read:
+        samples = tuple((float(value), timestamp) for value, timestamp in read["samples"])
+        record = PrometheusTimeSeries(read["metric_name"], read["labels"], samples)
+    return RejectedSamples(record, read["count"], Reason(read["reason"]), read["message"], read["status"])

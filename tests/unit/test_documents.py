@@ -1,0 +1,63 @@
+"""The code in the README and the docs runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pyflink_prometheus import JsonLinesRejectedSamples, PrometheusSink, PrometheusTimeSeries, Reason, RejectedSamples
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(block, id=f"{path.name}-{number}")
+    for path in DOCUMENTS
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL), 1)
+]
+
+
+class Stream:
+    """Take the place of a data stream, and remember what went into a sink."""
+
+    def __init__(self, elements=()):
+        self.elements = elements
+        self.sinks = []
+
+    def sink_to(self, sink):
+        self.sinks.append(sink)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_code_in_the_documents_runs(block, tmp_path):
+    handler = JsonLinesRejectedSamples(tmp_path)
+    handler([RejectedSamples(PrometheusTimeSeries("m", {"a": "1"}, ((1.0, 2),)), 1, Reason.REFUSED, "late", 400)])
+    handler([RejectedSamples("no series", 1, Reason.INVALID, "bad")])
+    handler.close()
+    streams = []
+
+    def from_collection(elements):
+        streams.append(Stream(elements))
+        return streams[-1]
+
+    names = {
+        "readings": Stream(),
+        "builder": PrometheusSink.builder(),
+        "sink": object(),
+        "env": SimpleNamespace(from_collection=from_collection),
+    }
+    exec(block.replace("/var/lib/flink/rejected", str(tmp_path)), names)
+
+    for sink in names["readings"].sinks:
+        reading = {"room": "kitchen", "celsius": 21.5, "time_ms": 1_700_000_000_000}
+        series = sink.get_transformer()._converter(reading).check()
+        assert series.key() == 'room_temperature_celsius{room="kitchen"}'
+    for stream in streams:
+        assert stream.elements == [("m", {"a": "1"}, ((1.0, 2),))]
+        assert stream.sinks == [names["sink"]]
+
+
+def test_there_is_code_in_the_documents():
+    assert len(BLOCKS) >= 5

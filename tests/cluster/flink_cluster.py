@@ -279,6 +279,8 @@ class FlinkCluster:
             "FLINK_CONF_DIR": str(self._conf_dir),
             "FLINK_LOG_DIR": str(self.log_dir),
             "FLINK_PID_DIR": str(self.folder),
+            # Processes of a minute or two are gone before the second compiler has paid off.
+            "JAVA_TOOL_OPTIONS": f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             **self.environment,
         }
 

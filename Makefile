@@ -56,7 +56,7 @@ test-oldest: $(READY) ## the cluster tests on the oldest Flink that is supported
 .PHONY: test-oldest-flink
 test-oldest-flink: $(READY_OLDEST)
 	@$(fetch_prometheus) && $(BIN)/python tools/get_recording.py >/dev/null
-	$(WITH_JAVA) $(VENV_OLDEST)/bin/python -m pytest tests/cluster $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+	$(WITH_JAVA) $(VENV_OLDEST)/bin/python -m pytest tests/cluster -m "not once" $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 # Where Docker runs Prometheus nothing has to be fetched, unless native is what was asked for.
 fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \

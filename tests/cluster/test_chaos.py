@@ -115,6 +115,7 @@ class Chaos:
         print(f"{time.monotonic() - self._began:6.1f} s: {what}")
 
 
+@pytest.mark.once
 @pytest.mark.timeout(120 + 180 * ROUNDS)
 def test_nothing_is_lost_whatever_breaks(tmp_path: Path, prometheus_empty: PrometheusServer, metric_name: str) -> None:
     job = SteadyJob(prometheus_empty.remote_write_url, metric_name, ROUNDS * SAMPLES_A_ROUND)

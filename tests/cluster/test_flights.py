@@ -65,6 +65,7 @@ def beginning(recording: Path, tmp_path: Path) -> Path:
     return part
 
 
+@pytest.mark.once
 def test_the_whole_recording_from_a_cluster(
     flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, recording: Path
 ) -> None:

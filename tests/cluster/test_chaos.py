@@ -2,7 +2,7 @@
 Whatever breaks while a job runs, Prometheus has in the end all that the job's source made.
 
 A round breaks everything once or twice, at random moments. The environment's CHAOS_ROUNDS says how many there are
-(default 2; 10 take some eight minutes), and CHAOS_SEED which moments (default 1)::
+(default 2; each takes about a minute), and CHAOS_SEED which moments (default 1)::
 
     CHAOS_ROUNDS=10 CHAOS_SEED=7 pytest tests/cluster/test_chaos.py
 """

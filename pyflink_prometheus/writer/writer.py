@@ -164,11 +164,11 @@ class RemoteWriter:
             except (TypeError, ValueError):
                 fits = False
             if not fits or self._guard is not None or timestamp < LIKELY_SECONDS.stop:
-                refusal = self._look_closer(series, sample)
-                if isinstance(refusal, RejectedSamples):
-                    rejected.append(refusal)
+                looked_at = self._look_closer(series, sample)
+                if isinstance(looked_at, RejectedSamples):
+                    rejected.append(looked_at)
                     continue
-                value, timestamp = refusal
+                value, timestamp = looked_at
             batch.series.append(series)
             batch.timestamps.append(timestamp)
             batch.values.append(value)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+import trustme
 
 from pyflink_prometheus._version import __version__
 from pyflink_prometheus.config import SinkConfig
@@ -232,3 +235,50 @@ def test_no_credentials_come_from_a_netrc(write, tmp_path, monkeypatch):
     with Receiver() as receiver:
         write(receiver)
     assert "authorization" not in receiver.requests[0].headers
+
+
+@pytest.fixture
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def https_url(authority):
+    """Give the URL of a receiver whose certificate only that authority vouches for; it answers 204 to all."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format, *args):
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request, client_address):
+            pass  # a client that does not trust us hangs up
+
+    server = Server(("127.0.0.1", 0), Handler)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_address[1]}/api/v1/write"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_certificate_that_is_not_trusted_is_fatal_with_advice(https_url):
+    outcome = attempt(https_url)
+    assert outcome.kind is Kind.FATAL
+    assert "REQUESTS_CA_BUNDLE" in outcome.message
+
+
+def test_an_authority_of_the_environment_is_trusted(https_url, authority, tmp_path, monkeypatch):
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    assert attempt(https_url).kind is Kind.ACCEPTED

@@ -46,7 +46,7 @@ test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker
 
 test-cluster: $(READY) ## on a standalone Flink cluster
 	@$(fetch_prometheus) && $(BIN)/python tools/get_recording.py >/dev/null
-	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-oldest: $(READY) ## the cluster tests on the oldest Flink that is supported
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
@@ -56,7 +56,7 @@ test-oldest: $(READY) ## the cluster tests on the oldest Flink that is supported
 .PHONY: test-oldest-flink
 test-oldest-flink: $(READY_OLDEST)
 	@$(fetch_prometheus) && $(BIN)/python tools/get_recording.py >/dev/null
-	$(WITH_JAVA) $(VENV_OLDEST)/bin/python -m pytest tests/cluster -m "not once" $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+	$(WITH_JAVA) $(VENV_OLDEST)/bin/python -m pytest tests/cluster -m "not once" --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 # Where Docker runs Prometheus nothing has to be fetched, unless native is what was asked for.
 fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from faulty_proxy import FAULTS, FaultyProxy
 from flink_cluster import FlinkCluster
 from steady_job import SteadyJob
@@ -13,6 +14,7 @@ from pyflink_prometheus.testing import PrometheusServer
 SETTINGS = {"checkpoint_ms": 500, "max_batch_size": 25, "max_retry_delay_ms": 50, "socket_timeout_ms": 1_000}
 
 
+@pytest.mark.once
 def test_no_fault_on_the_way_loses_a_sample_of_a_job_or_breaks_order(
     flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
 ) -> None:

@@ -90,6 +90,7 @@ def test_two_subtasks_keep_the_order_of_each_aircraft(
     assert [each["parallelism"] for each in writers] == [2]
 
 
+@pytest.mark.once
 def test_the_same_job_runs_without_a_cluster(prometheus_empty: PrometheusServer, beginning: Path) -> None:
     end_at = time.time_ns() // 1_000_000
     # No `python` on PATH that could have PyFlink by chance: the job says itself what to run with.

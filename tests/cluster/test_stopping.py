@@ -94,6 +94,7 @@ def oldest_checkpoint_s(cluster: FlinkCluster, job_id: str) -> float:
     return time.time() - min(begun, default=time.time())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("break_endpoint", ["is gone", "is silent", "answers 503"], indirect=True)
 def test_cancelling_while_the_endpoint_is_down_leaves_no_worker_behind(
     flink_cluster: FlinkCluster, break_endpoint: tuple[str, Callable[[], None]]

@@ -12,6 +12,7 @@ DEMO_ARGS ?=
 
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
+RECORDING := .cache/recording/flights.jsonl
 READY := $(VENV)/.ready-$(FLINK_VERSION)
 READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
 BIN := $(VENV)/bin
@@ -26,8 +27,8 @@ NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## write three hours of recorded flights to a Prometheus of its own and show what it stored
-	@$(WITH_JAVA) $(BIN)/python tools/get_recording.py >/dev/null && $(BIN)/python tools/demo.py $(DEMO_ARGS)
+demo: $(READY) $(RECORDING) ## write three hours of recorded flights to a Prometheus of its own and show what it stored
+	@$(WITH_JAVA) $(BIN)/python tools/demo.py $(DEMO_ARGS)
 
 demo-serve: $(READY) ## serve what the last demo stored, to look around in it
 	@$(BIN)/python tools/demo.py --serve $(DEMO_ARGS)
@@ -44,18 +45,18 @@ test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker
 	@$(fetch_prometheus)
 	$(WITH_JAVA) $(BIN)/python -m pytest tests/integration $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-test-cluster: $(READY) ## on a standalone Flink cluster
-	@$(fetch_prometheus) && $(BIN)/python tools/get_recording.py >/dev/null
+test-cluster: $(READY) $(RECORDING) ## on a standalone Flink cluster
+	@$(fetch_prometheus)
 	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-test-oldest: $(READY) ## the cluster tests on the oldest Flink that is supported
+test-oldest: $(READY) $(RECORDING) ## the cluster tests on the oldest Flink that is supported
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
 	  echo "SKIPPED: the cluster tests on Flink $(FLINK_OLDEST), which does not run on Python 3.12; use 3.11 for them"; \
 	else $(MAKE) --no-print-directory test-oldest-flink; fi
 
 .PHONY: test-oldest-flink
 test-oldest-flink: $(READY_OLDEST)
-	@$(fetch_prometheus) && $(BIN)/python tools/get_recording.py >/dev/null
+	@$(fetch_prometheus)
 	$(WITH_JAVA) $(VENV_OLDEST)/bin/python -m pytest tests/cluster -m "not once" --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 # Where Docker runs Prometheus nothing has to be fetched, unless native is what was asked for.
@@ -83,6 +84,9 @@ proto: $(READY) ## generate the protobuf classes from proto/
 
 clean: ## remove all that was set up, fetched and built
 	rm -rf $(VENV) $(VENV_OLDEST) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(RECORDING): | $(READY)
+	@$(BIN)/python tools/get_recording.py >/dev/null
 
 $(READY): pyproject.toml
 	@sh tools/make_venv.sh $(VENV) $(FLINK_VERSION) dev $(PYTHON)

@@ -109,10 +109,9 @@ def deliver(
         else:
             yield Rejected(part, _REASONS.get(outcome.kind, Reason.REFUSED), outcome)
             start += len(part)
-        left = len(rest) - start
-        if not left:
+        if start == len(rest):
             return
-        part = rest.part(start, start + min(largest, max(size, budget.least_size(left))))
+        part = rest.part(start, start + size)
         budget.spend()
         outcome = yield from _attempt(part, encode(part), config, draw, reached=True)
 

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15remote_write_v1.proto\x12\x15pyflink_prometheus.v1\"Q\n\x0cWriteRequest\x12\x35\n\ntimeseries\x18\x01 \x03(\x0b\x32!.pyflink_prometheus.v1.TimeSeriesJ\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04\"j\n\nTimeSeries\x12,\n\x06labels\x18\x01 \x03(\x0b\x32\x1c.pyflink_prometheus.v1.Label\x12.\n\x07samples\x18\x02 \x03(\x0b\x32\x1d.pyflink_prometheus.v1.Sample\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15remote_write_v1.proto\x12\x15pyflink_prometheus.v1\"Q\n\x0cWriteRequest\x12\x35\n\ntimeseries\x18\x01 \x03(\x0b\x32!.pyflink_prometheus.v1.TimeSeriesJ\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04\"\xd4\x01\n\nTimeSeries\x12,\n\x06labels\x18\x01 \x03(\x0b\x32\x1c.pyflink_prometheus.v1.Label\x12.\n\x07samples\x18\x02 \x03(\x0b\x32\x1d.pyflink_prometheus.v1.Sample\x12\x32\n\texemplars\x18\x03 \x03(\x0b\x32\x1f.pyflink_prometheus.v1.Exemplar\x12\x34\n\nhistograms\x18\x04 \x03(\x0b\x32 .pyflink_prometheus.v1.Histogram\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\"Z\n\x08\x45xemplar\x12,\n\x06labels\x18\x01 \x03(\x0b\x32\x1c.pyflink_prometheus.v1.Label\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x11\n\ttimestamp\x18\x03 \x01(\x03\"\xb7\x04\n\tHistogram\x12\x13\n\tcount_int\x18\x01 \x01(\x04H\x00\x12\x15\n\x0b\x63ount_float\x18\x02 \x01(\x01H\x00\x12\x0b\n\x03sum\x18\x03 \x01(\x01\x12\x0e\n\x06schema\x18\x04 \x01(\x11\x12\x16\n\x0ezero_threshold\x18\x05 \x01(\x01\x12\x18\n\x0ezero_count_int\x18\x06 \x01(\x04H\x01\x12\x1a\n\x10zero_count_float\x18\x07 \x01(\x01H\x01\x12\x39\n\x0enegative_spans\x18\x08 \x03(\x0b\x32!.pyflink_prometheus.v1.BucketSpan\x12\x17\n\x0fnegative_deltas\x18\t \x03(\x12\x12\x17\n\x0fnegative_counts\x18\n \x03(\x01\x12\x39\n\x0epositive_spans\x18\x0b \x03(\x0b\x32!.pyflink_prometheus.v1.BucketSpan\x12\x17\n\x0fpositive_deltas\x18\x0c \x03(\x12\x12\x17\n\x0fpositive_counts\x18\r \x03(\x01\x12>\n\nreset_hint\x18\x0e \x01(\x0e\x32*.pyflink_prometheus.v1.Histogram.ResetHint\x12\x11\n\ttimestamp\x18\x0f \x01(\x03\x12\x15\n\rcustom_values\x18\x10 \x03(\x01\"8\n\tResetHint\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03YES\x10\x01\x12\x06\n\x02NO\x10\x02\x12\t\n\x05GAUGE\x10\x03\x42\x07\n\x05\x63ountB\x0c\n\nzero_count\",\n\nBucketSpan\x12\x0e\n\x06offset\x18\x01 \x01(\x11\x12\x0e\n\x06length\x18\x02 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -23,10 +23,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WRITEREQUEST']._serialized_start=48
   _globals['_WRITEREQUEST']._serialized_end=129
-  _globals['_TIMESERIES']._serialized_start=131
-  _globals['_TIMESERIES']._serialized_end=237
-  _globals['_LABEL']._serialized_start=239
-  _globals['_LABEL']._serialized_end=275
-  _globals['_SAMPLE']._serialized_start=277
-  _globals['_SAMPLE']._serialized_end=319
+  _globals['_TIMESERIES']._serialized_start=132
+  _globals['_TIMESERIES']._serialized_end=344
+  _globals['_LABEL']._serialized_start=346
+  _globals['_LABEL']._serialized_end=382
+  _globals['_SAMPLE']._serialized_start=384
+  _globals['_SAMPLE']._serialized_end=426
+  _globals['_EXEMPLAR']._serialized_start=428
+  _globals['_EXEMPLAR']._serialized_end=518
+  _globals['_HISTOGRAM']._serialized_start=521
+  _globals['_HISTOGRAM']._serialized_end=1088
+  _globals['_HISTOGRAM_RESETHINT']._serialized_start=1009
+  _globals['_HISTOGRAM_RESETHINT']._serialized_end=1065
+  _globals['_BUCKETSPAN']._serialized_start=1090
+  _globals['_BUCKETSPAN']._serialized_end=1134
 # @@protoc_insertion_point(module_scope)

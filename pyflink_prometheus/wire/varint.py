@@ -14,6 +14,11 @@ def encode_varint(number: int) -> bytes:
     return bytes(encoded)
 
 
+def encode_zigzag(number: int) -> bytes:
+    """Return an int64 as a zigzag varint (protobuf's sint32 and sint64), short for small negative ones."""
+    return encode_varint(number << 1 ^ number >> 63)
+
+
 def decode_varint(encoded: bytes, position: int) -> tuple[int, int]:
     """Return the varint that begins at a position as an unsigned number, and the position after it."""
     number = shift = 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus._version import __version__
     from pyflink_prometheus.config import (
         OnErrorBehavior,
+        RemoteWriteVersion,
         RetryConfiguration,
         SinkWriterErrorHandlingBehaviorConfiguration,
     )
@@ -32,18 +33,29 @@ if TYPE_CHECKING:
     )
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
+    from pyflink_prometheus.histogram import NativeHistogram
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
-    from pyflink_prometheus.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
+    from pyflink_prometheus.timeseries import (
+        STALE_MARKER,
+        Exemplar,
+        Metadata,
+        PrometheusTimeSeries,
+        PrometheusTimeSeriesBuilder,
+    )
     from pyflink_prometheus.writer.json_lines import JsonLinesRejectedSamples, read_rejected_samples
     from pyflink_prometheus.writer.ledger import Reason
     from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples
 
 __all__ = [
+    "STALE_MARKER",
     "BasicAuth",
     "BearerAuth",
+    "Exemplar",
     "InvalidTimeSeriesError",
     "JsonLinesRejectedSamples",
     "LogRejectedSamples",
+    "Metadata",
+    "NativeHistogram",
     "OnErrorBehavior",
     "PrometheusSink",
     "PrometheusSinkBuilder",
@@ -55,6 +67,7 @@ __all__ = [
     "RejectedSamples",
     "RemoteWriteError",
     "RemoteWriteFatalError",
+    "RemoteWriteVersion",
     "RetriesExhaustedError",
     "RetryConfiguration",
     "Secret",
@@ -69,6 +82,7 @@ __all__ = [
 _MODULES = (
     "_version",
     "errors",
+    "histogram",
     "timeseries",
     "config",
     "http.auth",

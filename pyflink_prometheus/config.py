@@ -48,6 +48,17 @@ class OnErrorBehavior(Enum):
     DISCARD_AND_CONTINUE = "DISCARD_AND_CONTINUE"
 
 
+class RemoteWriteVersion(Enum):
+    """Say which version of the protocol is spoken."""
+
+    #: 2.0, and 1.0 from then on with a receiver that shows that it does not understand 2.0.
+    AUTO = "AUTO"
+    #: 1.0 alone. It says least of what was written, but a refused sample can be named: see ``RejectedSamples``.
+    V1 = "V1"
+    #: 2.0 alone. A receiver that does not understand it fails the job.
+    V2 = "V2"
+
+
 @dataclass(frozen=True)
 class RetryConfiguration:
     """
@@ -108,6 +119,7 @@ class SinkConfig:
     """
 
     prometheus_remote_write_url: str = field(repr=False)
+    remote_write_version: RemoteWriteVersion = RemoteWriteVersion.AUTO
     max_batch_size_in_samples: int = 2000
     max_time_in_buffer_ms: int = 5000
     max_in_flight_requests: int = 1
@@ -130,6 +142,7 @@ class SinkConfig:
 
     def __post_init__(self) -> None:
         check_url(self.prometheus_remote_write_url)
+        _require_type("remote_write_version", self.remote_write_version, RemoteWriteVersion)
         _require_at_least("max_batch_size_in_samples", self.max_batch_size_in_samples, 1)
         _require_at_least("max_time_in_buffer_ms", self.max_time_in_buffer_ms, 1)
         _require_at_least("max_in_flight_requests", self.max_in_flight_requests, 1)

@@ -1,24 +1,62 @@
-"""The record that the sink writes: a series' name and labels with samples, its checks and its canonical key."""
+"""The record that the sink writes: a series' name and labels with samples, and what may go with them."""
 
 from __future__ import annotations
 
-import operator
-import re
+import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, Optional, Union
 
-from pyflink_prometheus.errors import InvalidTimeSeriesError
+from pyflink_prometheus.checks import (
+    Value,
+    canonical_labels,
+    checked_exemplar,
+    checked_metadata,
+    checked_sample,
+    checked_samples,
+    series_key,
+    shown,
+)
 
-METRIC_NAME_LABEL = "__name__"
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-LIKELY_SECONDS = range(10**8, 10**11)
+_STALE_MARKER_BYTES = (0x7FF0_0000_0000_0002).to_bytes(8, "little")
+
+#: The value that ends a series: Prometheus then shows nothing of it any more, where it otherwise repeats the last value
+#: for five minutes. One NaN among many, 0x7ff0000000000002, which no calculation gives ("Stale Markers" in both
+#: Remote-Write specifications). It ends series of histograms, too.
+STALE_MARKER: float = struct.unpack("<d", _STALE_MARKER_BYTES)[0]
 
 Labels = Union[Mapping[str, str], Sequence["tuple[str, str]"]]
-LabelPairs = "tuple[tuple[str, str], ...]"
+Sample = Union["tuple[Value, int]", "tuple[Value, int, Optional[int]]"]
 
-_PLAIN_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_PLAIN_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+class Metadata(NamedTuple):
+    """
+    Say what a metric is. Remote-Write 2.0 carries it; 1.0 has no place for it in a series.
+
+    :param type: ``counter``, ``gauge``, ``histogram``, ``gaugehistogram``, ``summary``, ``info``, ``stateset`` or
+        ``unknown``.
+    :param help: a sentence for those who read the metric. Default: none.
+    :param unit: its base unit, such as ``seconds``. Default: none.
+    """
+
+    type: str
+    help: str = ""
+    unit: str = ""
+
+
+class Exemplar(NamedTuple):
+    """
+    Name one observation that stands for others, such as the request behind a slow answer.
+
+    Prometheus keeps exemplars only with ``--enable-feature=exemplar-storage``, and those of a series in order of time.
+
+    :param labels: what leads to it, with ``trace_id`` for a trace; at most 128 characters, names and values together.
+    :param value: the observation.
+    :param timestamp: its time, in milliseconds since 1970.
+    """
+
+    labels: Labels
+    value: float
+    timestamp: int
 
 
 class PrometheusTimeSeries(NamedTuple):
@@ -35,12 +73,18 @@ class PrometheusTimeSeries(NamedTuple):
     :param metric_name: the value of the ``__name__`` label; any non-empty text.
     :param labels: the other labels, in any order, as a mapping or as (name, value) pairs. A label whose value is
         empty is left out, as Prometheus does.
-    :param samples: (value, timestamp in milliseconds since 1970) pairs; a value may be NaN or infinite.
+    :param samples: (value, timestamp in milliseconds since 1970) pairs; a value may be NaN or infinite, a
+        :class:`NativeHistogram`, or :data:`STALE_MARKER`. A third element is the time at which a counter began, for
+        receivers that take it; ``None`` or 0 where it is not known.
+    :param metadata: what the metric is. Default: nothing is said.
+    :param exemplars: of the same series; they are sent with the last of these samples. Default: none.
     """
 
     metric_name: str
     labels: Labels
-    samples: Sequence[tuple[float, int]]
+    samples: Sequence[Sample]
+    metadata: Optional[Metadata] = None
+    exemplars: Sequence[Exemplar] = ()
 
     @staticmethod
     def builder() -> PrometheusTimeSeriesBuilder:
@@ -66,6 +110,10 @@ class PrometheusTimeSeries(NamedTuple):
         canonical_labels(self.metric_name, self.labels)
         for sample in checked_samples(self.samples):
             checked_sample(sample)
+        if self.metadata is not None:
+            checked_metadata(self.metadata)
+        for exemplar in self.exemplars:
+            checked_exemplar(exemplar)
         return self
 
 
@@ -75,7 +123,9 @@ class PrometheusTimeSeriesBuilder:
     def __init__(self) -> None:
         self._metric_name = ""
         self._labels: list[tuple[str, str]] = []
-        self._samples: list[tuple[float, int]] = []
+        self._samples: list[Sample] = []
+        self._metadata: Metadata | None = None
+        self._exemplars: list[Exemplar] = []
 
     def with_metric_name(self, metric_name: str) -> PrometheusTimeSeriesBuilder:
         """Set the metric's name."""
@@ -87,14 +137,27 @@ class PrometheusTimeSeriesBuilder:
         self._labels.append((name, value))
         return self
 
-    def add_sample(self, value: float, timestamp: int) -> PrometheusTimeSeriesBuilder:
+    def add_sample(
+        self, value: Value, timestamp: int, start_timestamp: int | None = None
+    ) -> PrometheusTimeSeriesBuilder:
         """
         Add a sample.
 
-        :param value: the measurement.
+        :param value: the measurement, a :class:`NativeHistogram`, or :data:`STALE_MARKER`.
         :param timestamp: its time, in milliseconds since 1970.
+        :param start_timestamp: when its counter began, in milliseconds since 1970. Default: not known.
         """
-        self._samples.append((value, timestamp))
+        self._samples.append((value, timestamp) if start_timestamp is None else (value, timestamp, start_timestamp))
+        return self
+
+    def with_metadata(self, type: str, help: str = "", unit: str = "") -> PrometheusTimeSeriesBuilder:
+        """Say what the metric is: see :class:`Metadata`."""
+        self._metadata = Metadata(type, help, unit)
+        return self
+
+    def add_exemplar(self, labels: Labels, value: float, timestamp: int) -> PrometheusTimeSeriesBuilder:
+        """Add an exemplar: see :class:`Exemplar`."""
+        self._exemplars.append(Exemplar(labels, value, timestamp))
         return self
 
     def build(self) -> PrometheusTimeSeries:
@@ -103,7 +166,14 @@ class PrometheusTimeSeriesBuilder:
 
         :raises InvalidTimeSeriesError: if it cannot be written, naming the field and what was expected.
         """
-        return PrometheusTimeSeries(self._metric_name, tuple(self._labels), tuple(self._samples)).check()
+        return PrometheusTimeSeries(
+            self._metric_name, tuple(self._labels), tuple(self._samples), self._metadata, tuple(self._exemplars)
+        ).check()
+
+
+def is_stale_marker(value: Any) -> bool:
+    """Tell whether a value is :data:`STALE_MARKER`, and no other NaN."""
+    return isinstance(value, float) and struct.pack("<d", value) == _STALE_MARKER_BYTES
 
 
 def as_time_series(record: Any) -> PrometheusTimeSeries:
@@ -114,146 +184,9 @@ def as_time_series(record: Any) -> PrometheusTimeSeries:
     """
     if isinstance(record, PrometheusTimeSeries):
         return record
-    if isinstance(record, tuple) and len(record) == 3:
+    if isinstance(record, tuple) and 3 <= len(record) <= 5:
         return PrometheusTimeSeries(*record)
     raise TypeError(
-        f"the sink got a {type(record).__name__}, {_shown(record)}, and expected a PrometheusTimeSeries or a tuple "
+        f"the sink got a {type(record).__name__}, {shown(record)}, and expected a PrometheusTimeSeries or a tuple "
         "(metric_name, labels, samples): turn your records into one with set_element_converter(...)"
     )
-
-
-def canonical_labels(metric_name: Any, labels: Any) -> tuple[tuple[str, str], ...]:
-    """
-    Return all labels with ``__name__`` among them, sorted by name and without empty values.
-
-    The order is that of the names' UTF-8 bytes, which is the one that receivers compare by and also that of Python's
-    strings. Rules: Remote-Write 1.0 "Labels", 2.0 "Required labels"; names may be any UTF-8, as Prometheus 3 has it.
-
-    :raises InvalidTimeSeriesError: naming the field and what was expected.
-    """
-    if not isinstance(metric_name, str) or not metric_name:
-        raise InvalidTimeSeriesError("metric_name", f"expected a non-empty string, got {_shown(metric_name)}")
-    _check_utf8("metric_name", metric_name)
-    pairs: dict[str, str] = {METRIC_NAME_LABEL: metric_name}
-    for name, value in _pairs(labels):
-        if not isinstance(name, str) or not name:
-            raise InvalidTimeSeriesError("labels", f"expected non-empty strings as label names, got {_shown(name)}")
-        if not isinstance(value, str):
-            raise InvalidTimeSeriesError(
-                "labels", f"expected a string as the value of label {_shown(name)}, got {_shown(value)}"
-            )
-        if name.startswith("__"):
-            raise InvalidTimeSeriesError(
-                "labels",
-                f"label name {_shown(name)} is reserved, as all that begin with two underscores are"
-                + ("; the metric's name goes in metric_name" if name == METRIC_NAME_LABEL else ""),
-            )
-        if name in pairs:
-            raise InvalidTimeSeriesError("labels", f"label {_shown(name)} is there twice")
-        _check_utf8("labels", name)
-        _check_utf8("labels", value)
-        pairs[name] = value
-    return tuple(sorted(pair for pair in pairs.items() if pair[1]))
-
-
-def series_key(labels: Sequence[tuple[str, str]]) -> str:
-    """Write canonical labels as a PromQL selector; names beyond the classic alphabet are quoted (Prometheus 3)."""
-    metric_name = next(value for name, value in labels if name == METRIC_NAME_LABEL)
-    inside = [f"{_label_name(name)}={_quoted(value)}" for name, value in labels if name != METRIC_NAME_LABEL]
-    if _PLAIN_METRIC_NAME.fullmatch(metric_name):
-        return f"{metric_name}{{{','.join(inside)}}}"
-    return f"{{{','.join([_quoted(metric_name), *inside])}}}"
-
-
-def checked_samples(samples: Any) -> Sequence[Any]:
-    """
-    Return the samples if there are any; they are still to be checked one by one.
-
-    :raises InvalidTimeSeriesError: if there are none.
-    """
-    if not isinstance(samples, (str, bytes, Mapping)):
-        try:
-            several = samples if isinstance(samples, (tuple, list)) else tuple(samples)
-        except TypeError:
-            several = ()
-        if several:
-            return several
-    raise InvalidTimeSeriesError(
-        "samples", f"expected one or more (value, timestamp in ms) pairs, got {_shown(samples)}"
-    )
-
-
-def checked_sample(sample: Any) -> tuple[float, int]:
-    """
-    Return a sample as a float and an int.
-
-    :raises InvalidTimeSeriesError: if it is none, with a word on what was expected.
-    """
-    if isinstance(sample, (tuple, list)) and len(sample) == 2:
-        return _checked_value(sample[0]), _checked_timestamp(sample[1])
-    raise InvalidTimeSeriesError("samples", f"expected (value, timestamp in ms) pairs, got {_shown(sample)}")
-
-
-def looks_like_seconds(timestamp: int) -> bool:
-    """Tell whether a timestamp is a likely time in seconds; as milliseconds, all of these lie in 1970 to 1973."""
-    return timestamp in LIKELY_SECONDS
-
-
-def _checked_value(value: Any) -> float:
-    if not isinstance(value, (str, bytes, bytearray)):
-        try:
-            return float(value)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    raise InvalidTimeSeriesError("samples", f"expected a number as the value, got {_shown(value)}")
-
-
-def _checked_timestamp(timestamp: Any) -> int:
-    try:
-        number = operator.index(timestamp)
-    except TypeError:
-        hint = ""
-        if isinstance(timestamp, float):
-            hint = "; use int(seconds * 1000) if it is in seconds, int(...) if it is in milliseconds"
-        elif hasattr(timestamp, "timestamp"):
-            hint = "; use int(time.timestamp() * 1000)"
-        raise InvalidTimeSeriesError(
-            "samples", f"expected an int of milliseconds since 1970 as the timestamp, got {_shown(timestamp)}{hint}"
-        ) from None
-    if not INT64_MIN <= number <= INT64_MAX:
-        raise InvalidTimeSeriesError(
-            "samples", f"the timestamp {number} does not fit into 64 bits; expected milliseconds"
-        )
-    return number
-
-
-def _pairs(labels: Any) -> Sequence[tuple[Any, Any]]:
-    if isinstance(labels, Mapping):
-        return list(labels.items())
-    if isinstance(labels, (tuple, list)) and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in labels):
-        return labels
-    raise InvalidTimeSeriesError("labels", f"expected a mapping or (name, value) pairs, got {_shown(labels)}")
-
-
-def _check_utf8(field: str, text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidTimeSeriesError(field, f"{_shown(text)} cannot be written as UTF-8: {error.reason}") from None
-
-
-def _label_name(name: str) -> str:
-    return name if _PLAIN_LABEL_NAME.fullmatch(name) else _quoted(name)
-
-
-def _quoted(text: str) -> str:
-    return f'"{text.translate(_ESCAPES)}"'
-
-
-def _shown(value: Any) -> str:
-    """Show a user's value in a message: never longer than a line, never one that breaks the message."""
-    try:
-        text = repr(value)
-    except Exception:  # a user's __repr__ may do anything
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 120 else text[:117] + "..."

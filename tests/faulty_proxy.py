@@ -55,7 +55,7 @@ class FaultyProxy:
                     proxy.seen[fault] += 1
                     if fault is None or FAULTS[fault]:
                         status, answer, content = _forward(upstream, body, dict(self.headers.items()))
-                        proxy.forwarded.append((decode_request(body).samples, status))
+                        proxy.forwarded.append((decode_request(body, dict(self.headers.items())).samples, status))
                 if fault is None:
                     self.connection.sendall(answer + content)
                 elif fault == "hang up":
@@ -116,8 +116,9 @@ def _forward(upstream: str, body: bytes, headers: dict[str, str]) -> tuple[int, 
     request = urllib.request.Request(upstream, data=body, headers=headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
-            status, content = response.status, response.read()
+            status, content, answered = response.status, response.read(), response.headers
     except urllib.error.HTTPError as error:
-        status, content = error.code, error.read()
-    length = b"" if status == 204 else b"Content-Length: %d\r\n" % len(content)
-    return status, b"HTTP/1.1 %d Answer\r\n%s\r\n" % (status, length), content
+        status, content, answered = error.code, error.read(), error.headers
+    kept = [f"{name}: {value}\r\n" for name, value in answered.items() if name.endswith("-Written")]
+    length = "" if status == 204 else f"Content-Length: {len(content)}\r\n"
+    return status, f"HTTP/1.1 {status} Answer\r\n{''.join(kept)}{length}\r\n".encode(), content

@@ -21,9 +21,12 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numSamplesIn": lambda ledger: ledger.samples_in,
     "numSamplesInvalidDropped": lambda ledger: ledger.samples_rejected[Reason.INVALID],
     "numSamplesDuplicateDropped": lambda ledger: ledger.samples_rejected[Reason.DUPLICATE],
+    "numSamplesUnconfirmedDropped": lambda ledger: ledger.samples_rejected[Reason.UNCONFIRMED],
     "numSamplesTooOldDropped": lambda ledger: ledger.samples_rejected[Reason.TOO_OLD],
     "numSamplesTooNewDropped": lambda ledger: ledger.samples_rejected[Reason.TOO_NEW],
     "numSamplesOutOfOrderDropped": lambda ledger: ledger.samples_rejected[Reason.OUT_OF_ORDER],
+    "numExemplarsOut": lambda ledger: ledger.exemplars_accepted,
+    "numExemplarsDropped": lambda ledger: ledger.exemplars_rejected,
     "numBytesOut": lambda ledger: ledger.bytes_sent,
     "timeInFlightMs": lambda ledger: int(ledger.time_in_flight_s * 1000),
 }

@@ -15,6 +15,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import get_j_env_configuration
 
 from pyflink_prometheus.config import (
+    RemoteWriteVersion,
     RetryConfiguration,
     SinkConfig,
     SinkWriterErrorHandlingBehaviorConfiguration,
@@ -88,6 +89,17 @@ class PrometheusSinkBuilder:
         """
         check_url(prometheus_remote_write_url)
         return self._set(prometheus_remote_write_url=prometheus_remote_write_url)
+
+    def set_remote_write_version(self, remote_write_version: RemoteWriteVersion) -> PrometheusSinkBuilder:
+        """
+        Set which version of the protocol is spoken. Default ``RemoteWriteVersion.AUTO``.
+
+        AUTO begins with 2.0, and where an answer shows that the receiver does not understand it, sends the same samples
+        as 1.0 and stays with that until the job is started again. Under 2.0 a receiver keeps the good part of a request
+        that it refuses and says how many samples that was; under 1.0 the sink finds the offenders itself, which takes
+        more requests but tells which ones they are. Metadata and start timestamps need 2.0.
+        """
+        return self._set(remote_write_version=remote_write_version)
 
     def set_element_converter(self, element_converter: ElementConverter) -> PrometheusSinkBuilder:
         """
@@ -188,7 +200,7 @@ class PrometheusSinkBuilder:
 
     def set_max_isolation_requests(self, max_isolation_requests: int) -> PrometheusSinkBuilder:
         """
-        Set how many extra requests may be spent on one refused 1.0 request to find the offenders in it.
+        Set how many extra requests may be spent on one refused Remote-Write 1.0 request to find the offenders in it.
 
         Default: as many as it takes, which is never more than two a sample. Prometheus keeps nothing of a refused 1.0
         request, so parts of it are sent again, halved until the offenders stand alone. With a bound, parts are no

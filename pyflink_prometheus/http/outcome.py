@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -15,6 +17,18 @@ class Kind(Enum):
     TOO_LARGE = "too large"
     REJECTED = "rejected"
     FATAL = "fatal"
+
+
+class Written(NamedTuple):
+    """
+    Hold how much of a 2.0 request the receiver says that it has written ("Required Written Response Headers").
+
+    A header that is missing among others means that nothing of its kind was written.
+    """
+
+    samples: int = 0
+    histograms: int = 0
+    exemplars: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,8 @@ class Outcome:
     :param body_excerpt: the beginning of the answer, as it came. Never interpreted: "Senders MUST NOT" read meaning
         into it (Remote-Write 2.0, "Invalid samples").
     :param retry_after_s: what the receiver asked for in Retry-After, in seconds.
+    :param written: what the receiver says that it has written; ``None`` where it says nothing of it. It means something
+        only in answer to a 2.0 request.
     """
 
     kind: Kind
@@ -35,7 +51,10 @@ class Outcome:
     status: int | None = None
     body_excerpt: str = ""
     retry_after_s: float | None = None
+    written: Written | None = None
 
+
+_WRITTEN_KINDS = ("Samples", "Histograms", "Exemplars")
 
 _ADVICE = {
     401: "the receiver wants credentials: give them with set_request_signer",
@@ -45,6 +64,17 @@ _ADVICE = {
     405: "this URL does not take POST: it is no Remote-Write receiver, check its path",
 }
 _REDIRECT_ADVICE = "the sink follows no redirects, because they can turn a POST into a GET: use the URL it points at"
+
+
+def classify(status: int, body_excerpt: str, headers: Mapping[str, str], now_s: float) -> Outcome:
+    """
+    Return the outcome that an answer means. Pure.
+
+    :param headers: the answer's, found by their names in any case.
+    :param now_s: seconds since 1970, to subtract from an HTTP date.
+    """
+    outcome = classify_status(status, body_excerpt, headers.get("Retry-After"), headers.get("Location"), now_s)
+    return replace(outcome, written=parse_written(headers))
 
 
 def classify_status(
@@ -76,6 +106,13 @@ def classify_status(
     if 400 <= status < 500:
         return Outcome(Kind.REJECTED, f"HTTP {status}{said}", status, body_excerpt)
     return Outcome(Kind.FATAL, f"HTTP {status} is no answer to a POST; check the URL", status, body_excerpt)
+
+
+def parse_written(headers: Mapping[str, str]) -> Written | None:
+    """Return what the three headers say, ``None`` if none of them says anything."""
+    said = [headers.get(f"X-Prometheus-Remote-Write-{kind}-Written", "").strip() for kind in _WRITTEN_KINDS]
+    numbers = [int(text) if text.isascii() and text.isdigit() else None for text in said]
+    return None if all(number is None for number in numbers) else Written(*[number or 0 for number in numbers])
 
 
 def parse_retry_after(header: str | None, now_s: float) -> float | None:

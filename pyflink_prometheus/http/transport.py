@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.http.outcome import Kind, Outcome, classify_status
+from pyflink_prometheus.http.outcome import Kind, Outcome, classify
 
 _BODY_LIMIT = 8 * 1024  # of an answer's body: enough for any receiver's words, whatever it sends
 _log = logging.getLogger(__name__)
@@ -64,13 +64,7 @@ class RequestsTransport:
             return self._classify_exception(error)
         with response:
             excerpt = _read_excerpt(response, time.monotonic() + self._timeout_s)
-            return classify_status(
-                response.status_code,
-                excerpt,
-                response.headers.get("Retry-After"),
-                response.headers.get("Location"),
-                self._time(),
-            )
+            return classify(response.status_code, excerpt, response.headers, self._time())
 
     def close(self) -> None:
         """Close the session."""

@@ -7,8 +7,9 @@ network and time in a writer.
 """
 
 from pyflink_prometheus.testing.clock import FakeClock
+from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request
 from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError
-from pyflink_prometheus.testing.receiver import Answer, ReceivedRequest, Receiver, ScriptedTransport, decode_request
+from pyflink_prometheus.testing.receiver import Answer, Receiver, ScriptedTransport
 
 __all__ = [
     "Answer",

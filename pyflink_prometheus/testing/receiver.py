@@ -5,80 +5,70 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional, Union
 
-import snappy
+from pyflink_prometheus.config import RemoteWriteVersion
+from pyflink_prometheus.http.outcome import Kind, Outcome, Written, classify_status
+from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request
 
-from pyflink_prometheus.http.outcome import Kind, Outcome, classify_status
-from pyflink_prometheus.timeseries import METRIC_NAME_LABEL, PrometheusTimeSeries
-from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
-
-
-@dataclass(frozen=True)
-class ReceivedRequest:
-    """
-    Hold one decoded request.
-
-    :param headers: as they came, names in lower case.
-    :param series: its series in their order, each with its labels in the order on the wire.
-    """
-
-    headers: Mapping[str, str]
-    series: list[PrometheusTimeSeries]
-
-    @property
-    def samples(self) -> list[tuple[str, float, int]]:
-        """All samples as (series key, value, timestamp in ms), in the order on the wire."""
-        return [(each.key(), value, timestamp) for each in self.series for value, timestamp in each.samples]
-
-
-def decode_request(body: bytes, headers: Mapping[str, str] | None = None) -> ReceivedRequest:
-    """
-    Decode a Remote-Write 1.0 request with protobuf's own classes.
-
-    :param body: as posted: Snappy's block format.
-    """
-    message = WriteRequest.FromString(snappy.uncompress(body))
-    series = []
-    for each in message.timeseries:
-        labels = [(label.name, label.value) for label in each.labels]
-        metric_name = dict(labels).get(METRIC_NAME_LABEL, "")
-        others = tuple((name, value) for name, value in labels if name != METRIC_NAME_LABEL)
-        samples = tuple((sample.value, sample.timestamp) for sample in each.samples)
-        series.append(PrometheusTimeSeries(metric_name, others, samples))
-    return ReceivedRequest({name.lower(): value for name, value in (headers or {}).items()}, series)
+ALL_VERSIONS = (RemoteWriteVersion.V1, RemoteWriteVersion.V2)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what a receiver answers: a status, a body, headers."""
+    """
+    Hold what a receiver answers.
+
+    :param status: of HTTP.
+    :param body: the words.
+    :param headers: besides the Written headers.
+    :param written: how much of a 2.0 request it says that it has written; default: all with 2xx, else nothing.
+    """
 
     status: int = 204
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    written: Optional[Written] = None
 
 
 Decide = Callable[[ReceivedRequest], Optional[Union[int, Answer]]]
+
+
+def _answer(request: ReceivedRequest, decided: int | Answer | None, versions: Collection[RemoteWriteVersion]) -> Answer:
+    """Return what a receiver of these versions answers, with its Written headers where it understands 2.0."""
+    answer = Answer() if decided is None else Answer(decided) if isinstance(decided, int) else decided
+    if request.version is RemoteWriteVersion.V1:
+        return answer
+    if RemoteWriteVersion.V2 not in versions:
+        return Answer(415, "2.0 is not understood")
+    written = answer.written
+    if written is None and answer.status != 415:
+        written = request.content if 200 <= answer.status < 300 else Written()
+    return replace(answer, written=written)
 
 
 class ScriptedTransport:
     """
     Take the place of the HTTP transport in a writer: decode what is posted and answer by a script.
 
-    :param script: an outcome or a status for each POST in turn; after its end, and for ``None``, ``decide`` answers.
-    :param decide: gives a status for a decoded request. Default: 204 for all.
+    :param script: an outcome, a status or an :class:`Answer` for each POST in turn; after its end, and for ``None``,
+        ``decide`` answers.
+    :param decide: gives a status or an :class:`Answer` for a decoded request; ``None`` means 204. Default: 204 for all.
+    :param versions: what it understands; without 2.0 it answers 415 to that. Default: both.
     """
 
     def __init__(
         self,
-        script: Iterable[int | Outcome | None] = (),
-        decide: Callable[[ReceivedRequest], int] = lambda request: 204,
+        script: Iterable[int | Answer | Outcome | None] = (),
+        decide: Decide = lambda request: None,
+        versions: Collection[RemoteWriteVersion] = ALL_VERSIONS,
     ) -> None:
         self._script = deque(script)
         self._decide = decide
+        self._versions = versions
         self._lock = threading.Lock()
         #: All requests so far, and those that were accepted.
         self.requests: list[ReceivedRequest] = []
@@ -90,10 +80,14 @@ class ScriptedTransport:
         request = decode_request(body, headers)
         with self._lock:
             self.requests.append(request)
-            answer = self._script.popleft() if self._script else None
-            if answer is None:
-                answer = self._decide(request)
-            outcome = answer if isinstance(answer, Outcome) else classify_status(answer)
+            decided = self._script.popleft() if self._script else None
+            if decided is None:
+                decided = self._decide(request)
+            if isinstance(decided, Outcome):
+                outcome = decided
+            else:
+                answer = _answer(request, decided, self._versions)
+                outcome = replace(classify_status(answer.status, answer.body), written=answer.written)
             if outcome.kind is Kind.ACCEPTED:
                 self.accepted.append(request)
             return outcome
@@ -119,9 +113,12 @@ class Receiver:
             assert receiver.requests[0].samples == [...]
 
     :param decide: gives a status or an :class:`Answer` for a request; ``None`` means 204. Default: 204 for all.
+    :param versions: what it understands; without 2.0 it answers 415 to that. Default: both.
     """
 
-    def __init__(self, decide: Decide = lambda request: None) -> None:
+    def __init__(
+        self, decide: Decide = lambda request: None, versions: Collection[RemoteWriteVersion] = ALL_VERSIONS
+    ) -> None:
         self._lock = threading.Lock()
         #: All requests so far.
         self.requests: list[ReceivedRequest] = []
@@ -139,11 +136,12 @@ class Receiver:
                 request = decode_request(body, dict(self.headers.items()))
                 with receiver._lock:
                     receiver.requests.append(request)
-                    decided = decide(request)
-                answer = Answer() if decided is None else Answer(decided) if isinstance(decided, int) else decided
+                    answer = _answer(request, decide(request), versions)
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
+                for kind, number in (answer.written._asdict() if answer.written else {}).items():
+                    self.send_header(f"X-Prometheus-Remote-Write-{kind.title()}-Written", str(number))
                 content = answer.body.encode("utf-8")
                 if answer.status != 204:
                     self.send_header("Content-Length", str(len(content)))

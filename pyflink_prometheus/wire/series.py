@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
-from pyflink_prometheus.timeseries import canonical_labels, series_key
+from pyflink_prometheus.checks import LabelPairs, canonical_labels, checked_metadata, series_key
+from pyflink_prometheus.wire.sample import ORDINARY_SAMPLE_SIZE, SAMPLE_HEAD
 from pyflink_prometheus.wire.varint import decode_varint, encode_varint
-
-# A Sample inside a TimeSeries: tag and length, then the tag of its value. A timestamp of our days takes six bytes.
-SAMPLE_HEAD = b"\x12\x10\x09"
-ORDINARY_SAMPLE_SIZE = len(SAMPLE_HEAD) + 8 + 1 + 6
 
 
 class Series:
@@ -21,16 +19,20 @@ class Series:
     There may be several of the same series (its labels came in another order, or it had been forgotten meanwhile);
     ``head`` is what tells series apart.
 
+    :ivar symbols: names and values of all labels in turn, ``__name__`` among them, sorted by name.
+    :ivar metadata: the metric's type, help and unit.
     :ivar head: all bytes of a 1.0 TimeSeries message with one ordinary sample that come before the sample's value.
     :ivar newest: the newest timestamp so far, for whoever wants to keep it here.
     :ivar hash: the same number for the same labels in every process, whatever their order was.
     """
 
-    __slots__ = ("hash", "head", "newest")
+    __slots__ = ("hash", "head", "metadata", "newest", "symbols")
 
-    def __init__(self, labels: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, labels: LabelPairs, metadata: tuple[str, str, str] | None = None) -> None:
+        self.symbols: tuple[str, ...] = tuple(chain.from_iterable(labels))
+        self.metadata = metadata
         self.newest: int | None = None
-        encoded = b"".join([_encode_label(name, value) for name, value in labels])
+        encoded = b"".join([encode_label(name, value) for name, value in labels])
         self.head = b"\x0a" + encode_varint(len(encoded) + ORDINARY_SAMPLE_SIZE) + encoded + SAMPLE_HEAD
         self.hash = zlib.crc32(encoded)
 
@@ -41,9 +43,9 @@ class Series:
         return self.head[start : -len(SAMPLE_HEAD)]
 
     @property
-    def labels(self) -> tuple[tuple[str, str], ...]:
-        """All labels with ``__name__`` among them, sorted by name; read back from the bytes, which need less memory."""
-        return tuple(_decode_labels(self.encoded_labels))
+    def labels(self) -> LabelPairs:
+        """All labels with ``__name__`` among them, sorted by name."""
+        return tuple(zip(self.symbols[::2], self.symbols[1::2]))
 
     def __repr__(self) -> str:
         return f"Series({series_key(self.labels)})"
@@ -64,9 +66,9 @@ class SeriesCache:
         self._young: dict[Any, Series] = {}
         self._old: dict[Any, Series] = {}
 
-    def get(self, metric_name: Any, labels: Any) -> Series:
+    def get(self, metric_name: Any, labels: Any, metadata: Any = None) -> Series:
         """
-        Return the series of that name and these labels.
+        Return the series of that name, these labels and that metadata.
 
         :raises InvalidTimeSeriesError: if they cannot be written.
         """
@@ -78,13 +80,15 @@ class SeriesCache:
                 key = (metric_name, *labels.keys(), *labels.values())
             else:
                 key = (metric_name, tuple(labels))
+            if metadata is not None:
+                key = (metadata, *key)
             series = self._young.get(key)
         except TypeError:  # not iterable, or holds what cannot be hashed: the checks will say what is wrong
-            return Series(canonical_labels(metric_name, labels))
+            return _checked(metric_name, labels, metadata)
         if series is None:
             series = self._old.get(key)
             if series is None:
-                series = Series(canonical_labels(metric_name, labels))
+                series = _checked(metric_name, labels, metadata)
             if len(self._young) >= self._generation_size:
                 self._old, self._young = self._young, {}
             self._young[key] = series
@@ -94,25 +98,16 @@ class SeriesCache:
         return len(self._young.keys() | self._old.keys())
 
 
-def _encode_label(name: str, value: str) -> bytes:
+def encode_label(name: str, value: str) -> bytes:
+    """Return a label as the ``labels`` field of a 1.0 TimeSeries or Exemplar message."""
     inside = _encode_text(b"\x0a", name) + _encode_text(b"\x12", value)
     return b"\x0a" + encode_varint(len(inside)) + inside
+
+
+def _checked(metric_name: Any, labels: Any, metadata: Any) -> Series:
+    return Series(canonical_labels(metric_name, labels), None if metadata is None else checked_metadata(metadata))
 
 
 def _encode_text(tag: bytes, text: str) -> bytes:
     encoded = text.encode("utf-8")
     return tag + encode_varint(len(encoded)) + encoded
-
-
-def _decode_labels(encoded: bytes) -> Iterator[tuple[str, str]]:
-    position = 0
-    while position < len(encoded):
-        _, position = decode_varint(encoded, position + 1)
-        name, position = _decode_text(encoded, position + 1)
-        value, position = _decode_text(encoded, position + 1)
-        yield name, value
-
-
-def _decode_text(encoded: bytes, position: int) -> tuple[str, int]:
-    length, start = decode_varint(encoded, position)
-    return encoded[start : start + length].decode("utf-8"), start + length

@@ -5,8 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
-from pyflink_prometheus.timeseries import METRIC_NAME_LABEL, PrometheusTimeSeries
+from pyflink_prometheus.checks import METRIC_NAME_LABEL
+from pyflink_prometheus.histogram import NativeHistogram
+from pyflink_prometheus.timeseries import Exemplar, Metadata, PrometheusTimeSeries, Sample
+from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series
 
 
@@ -16,20 +20,37 @@ class Batch:
 
     :ivar series: each sample's series.
     :ivar timestamps: milliseconds since 1970.
-    :ivar values: floats.
+    :ivar values: floats or points.
+    :ivar plain: whether all values are floats.
     """
 
-    __slots__ = ("series", "timestamps", "values")
+    __slots__ = ("plain", "series", "timestamps", "values")
 
     def __init__(
-        self, series: list[Series] | None = None, timestamps: list[int] | None = None, values: list[float] | None = None
+        self,
+        series: list[Series] | None = None,
+        timestamps: list[int] | None = None,
+        values: list[PointOrFloat] | None = None,
+        *,
+        plain: bool = True,
     ) -> None:
         self.series: list[Series] = [] if series is None else series
         self.timestamps: list[int] = [] if timestamps is None else timestamps
-        self.values: list[float] = [] if values is None else values
+        self.values: list[PointOrFloat] = [] if values is None else values
+        self.plain = plain
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def histograms(self) -> int:
+        """How many of the samples are histograms."""
+        return 0 if self.plain else sum(map(_is_histogram, self.values))
+
+    @property
+    def exemplars(self) -> int:
+        """How many exemplars come with the samples."""
+        return 0 if self.plain else sum(len(each.exemplars) for each in self.values if isinstance(each, Point))
 
     def in_order(self) -> tuple[Batch, Batch]:
         """
@@ -47,9 +68,11 @@ class Batch:
         ordered: list[int] = []
         duplicates: list[int] = []
         for group in positions.values():
-            seen: set[tuple[int, bytes]] = set()
+            seen: set[tuple[int, Any]] = set()
             for position in sorted(group, key=self.timestamps.__getitem__):
-                sample = (self.timestamps[position], struct.pack("<d", self.values[position]))
+                value = self.values[position]
+                # As bytes, by which NaN equals itself and 0.0 is not -0.0.
+                sample = (self.timestamps[position], value if isinstance(value, Point) else struct.pack("<d", value))
                 (duplicates if sample in seen else ordered).append(position)
                 seen.add(sample)
         return self._pick(ordered), self._pick(duplicates)
@@ -60,20 +83,47 @@ class Batch:
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the samples from one position to before another."""
-        return Batch(self.series[start:stop], self.timestamps[start:stop], self.values[start:stop])
+        return Batch(self.series[start:stop], self.timestamps[start:stop], self.values[start:stop], plain=self.plain)
+
+    def of_kind(self, *, histograms: bool) -> Batch:
+        """Return the samples that are histograms, or those that are not."""
+        if self.plain:
+            return Batch() if histograms else self
+        return self._pick([place for place, each in enumerate(self.values) if _is_histogram(each) is histograms])
 
     def records(self) -> Iterator[PrometheusTimeSeries]:
         """Yield the samples as records again, one for each run of the same series."""
         rows = zip(self.series, self.values, self.timestamps)
-        for _, run in groupby(rows, key=lambda row: row[0].head):
-            samples = list(run)
-            labels = dict(samples[0][0].labels)
+        for _, group in groupby(rows, key=lambda row: row[0].head):
+            run = list(group)
+            known = run[-1][0]
+            labels = dict(known.labels)
             name = labels.pop(METRIC_NAME_LABEL)
-            yield PrometheusTimeSeries(name, labels, tuple((value, timestamp) for _, value, timestamp in samples))
+            points = [each for _, each, _ in run if isinstance(each, Point)]
+            yield PrometheusTimeSeries(
+                name,
+                labels,
+                tuple([_sample(each, timestamp) for _, each, timestamp in run]),
+                None if known.metadata is None else Metadata(*known.metadata),
+                tuple(Exemplar(dict(pairs), value, at) for point in points for pairs, value, at in point.exemplars),
+            )
 
     def _pick(self, positions: list[int]) -> Batch:
         return Batch(
             [self.series[position] for position in positions],
             [self.timestamps[position] for position in positions],
             [self.values[position] for position in positions],
+            plain=self.plain,
         )
+
+
+def _is_histogram(value: PointOrFloat) -> bool:
+    return isinstance(value, Point) and isinstance(value.value, NativeHistogram)
+
+
+def _sample(value: PointOrFloat, timestamp: int) -> Sample:
+    if not isinstance(value, Point):
+        return value, timestamp
+    if value.start_timestamp:
+        return value.value, timestamp, value.start_timestamp
+    return value.value, timestamp

@@ -3,7 +3,7 @@ Decide what to do next with one batch until every sample of it is settled. Pure:
 
 :func:`deliver` is a generator. It yields steps and is sent the :class:`~pyflink_prometheus.http.outcome.Outcome` of
 each :class:`Post`; the other steps need no answer. Nothing of a series is posted before all that came before it is
-settled, so order holds across retries and isolation.
+settled, so order holds across retries, isolation and the change to another version.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Union
 
-from pyflink_prometheus.config import OnErrorBehavior, SinkConfig
+from pyflink_prometheus.config import OnErrorBehavior, RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import RemoteWriteError, RemoteWriteFatalError, RetriesExhaustedError
-from pyflink_prometheus.http.outcome import Kind, Outcome
+from pyflink_prometheus.http.outcome import Kind, Outcome, Written
 from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.ledger import Reason
 from pyflink_prometheus.writer.retry import RetryState
+
+V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 
 #: As long as an endpoint has never answered, it may be the URL that is wrong: then so many retries are enough (about
 #: ten seconds by default) before the job fails and says so.
@@ -29,6 +32,7 @@ class Post:
     """Send this body once and send its outcome back."""
 
     body: bytes
+    version: RemoteWriteVersion
     retry: bool
 
 
@@ -42,9 +46,10 @@ class Wait:
 
 @dataclass(frozen=True)
 class Accepted:
-    """Count these samples as written."""
+    """Count these samples as written, with so many of their exemplars."""
 
     batch: Batch
+    exemplars: int
 
 
 @dataclass(frozen=True)
@@ -57,63 +62,93 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class PartlyWritten:
+    """Count what the receiver says that it has written, and the rest as lost; nobody knows which ones they are."""
+
+    batch: Batch
+    written: Written
+    reason: Reason
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
 class Shrink:
     """Make later batches no larger than this: the receiver takes none that are."""
 
     samples: int
 
 
-Step = Union[Post, Wait, Accepted, Rejected, Shrink]
+Step = Union[Post, Wait, Accepted, Rejected, PartlyWritten, Shrink]
 
 
 def deliver(
     batch: Batch,
-    body: bytes,
     *,
     config: SinkConfig,
-    encode: Callable[[Batch], bytes],
+    encode: Callable[[Batch, RemoteWriteVersion], bytes],
     draw: Callable[[], float],
-    reached_before: bool,
+    endpoint: Endpoint,
 ) -> Generator[Step, Outcome | None, None]:
     """
     Yield the steps that settle one batch.
 
-    Prometheus keeps nothing of a refused 1.0 request, so resending its parts harms nothing: from the oldest sample on,
-    parts are halved when they are refused, until offenders stand alone, and doubled when they are accepted. A few
-    offenders cost some two log2(batch) requests each; a long run of them, such as what Flink replays and Prometheus has
-    already, one each. A request that is too large is halved in the same way.
+    A receiver of 2.0 keeps the good part of a request that it refuses and says how much that is, so nothing of it is
+    sent again. Prometheus keeps nothing of a refused 1.0 request, so resending its parts harms nothing: from the oldest
+    sample on, parts are halved when they are refused, until offenders stand alone, and doubled when they are accepted.
+    A few offenders cost some two log2(batch) requests each; a long run of them, such as what Flink replays and
+    Prometheus has already, one each. A request that is too large is halved in the same way, under both versions.
 
-    :param body: the encoded batch, made beforehand; parts of it are encoded here when they are needed.
-    :param encode: encodes a part, whose samples are in order of time across its series.
+    :param encode: encodes the batch, or a part of it, whose samples are in order of time across its series.
     :param draw: gives a random number from 0 to 1.
-    :param reached_before: whether this endpoint has ever answered.
+    :param endpoint: what is known of the receiver; it learns from what is answered here.
     :raises RemoteWriteFatalError: if no retry can help.
     :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
     """
-    first = yield from _attempt(batch, body, config, draw, reached_before)
-    if first.kind is Kind.ACCEPTED:
-        yield Accepted(batch)
+    first, version = yield from _attempt(batch, endpoint.version, config, encode, draw, endpoint)
+    if first.kind is Kind.ACCEPTED or (first.kind is Kind.REJECTED and version is V2):
+        yield _settled(batch, version, first)
         return
     outcome, part, rest, start = first, batch, batch.by_time(), 0
     size = largest = len(batch)
     budget = _Budget(config.max_isolation_requests)
     while True:
         if outcome.kind is Kind.ACCEPTED:
-            yield Accepted(part)
+            yield _settled(part, version, outcome)
             start, size = start + len(part), min(2 * size, largest)
         elif outcome.kind is Kind.TOO_LARGE and len(part) > 1:
             size = largest = len(part) // 2
             yield Shrink(size)
-        elif outcome.kind is Kind.REJECTED and len(part) // 2 >= budget.least_size(len(rest) - start):
+        elif outcome.kind is Kind.REJECTED and version is V1 and len(part) // 2 >= budget.least_size(len(rest) - start):
             size = len(part) // 2
         else:
-            yield Rejected(part, _REASONS.get(outcome.kind, Reason.REFUSED), outcome)
+            yield _settled(part, version, outcome)
             start += len(part)
         if start == len(rest):
             return
         part = rest.part(start, start + size)
         budget.spend()
-        outcome = yield from _attempt(part, encode(part), config, draw, reached=True)
+        outcome, version = yield from _attempt(part, version, config, encode, draw, endpoint)
+
+
+def _settled(batch: Batch, version: RemoteWriteVersion, outcome: Outcome) -> Step:
+    """Say what has become of a batch of which nothing will be sent again."""
+    if version is V1 or outcome.written is None or outcome.kind not in (Kind.ACCEPTED, Kind.REJECTED):
+        if outcome.kind is Kind.ACCEPTED:
+            return Accepted(batch, batch.exemplars)
+        return Rejected(batch, _REASONS.get(outcome.kind, Reason.REFUSED), outcome)
+    histograms = batch.histograms
+    written = Written(
+        min(outcome.written.samples, len(batch) - histograms),
+        min(outcome.written.histograms, histograms),
+        min(outcome.written.exemplars, batch.exemplars),
+    )
+    samples = written.samples + written.histograms
+    if samples == len(batch):
+        return Accepted(batch, written.exemplars)
+    reason = Reason.UNCONFIRMED if outcome.kind is Kind.ACCEPTED else Reason.REFUSED
+    if samples == 0:
+        return Rejected(batch, reason, outcome)
+    return PartlyWritten(batch, written, reason, outcome)
 
 
 _REASONS = {Kind.RETRYABLE: Reason.RETRIES_EXHAUSTED}
@@ -137,21 +172,37 @@ class _Budget:
 
 
 def _attempt(
-    batch: Batch, body: bytes, config: SinkConfig, draw: Callable[[], float], reached: bool
-) -> Generator[Step, Outcome | None, Outcome]:
-    """Post one body until something else than "try again" comes back."""
+    batch: Batch,
+    version: RemoteWriteVersion,
+    config: SinkConfig,
+    encode: Callable[[Batch, RemoteWriteVersion], bytes],
+    draw: Callable[[], float],
+    endpoint: Endpoint,
+) -> Generator[Step, Outcome | None, tuple[Outcome, RemoteWriteVersion]]:
+    """
+    Post one batch until something else than "try again" comes back.
+
+    Return it with the version that it answers, which is another one where the receiver did not understand the first.
+    """
     fail = config.error_handling.on_max_retry_exceeded is OnErrorBehavior.FAIL
     state = RetryState(config.retry)
+    body = encode(batch, version)
     while True:
-        outcome = yield Post(body, retry=state.retries > 0)
+        outcome = yield Post(body, version, retry=state.retries > 0)
         if outcome is None:
             raise TypeError("a Post step must be answered with an Outcome")
+        endpoint.learn(version, outcome)
+        if endpoint.misunderstood(version, outcome):
+            if config.remote_write_version is V2:
+                raise _error(RemoteWriteFatalError, config, outcome, batch, _NO_V2)
+            version = V1
+            body = encode(batch, version)
+            continue
         if outcome.kind is Kind.FATAL:
             raise _error(RemoteWriteFatalError, config, outcome, batch, "cannot work")
         if outcome.kind is not Kind.RETRYABLE:
-            return outcome
-        reached = reached or outcome.status is not None
-        if fail and not reached and state.retries >= FIRST_CONTACT_RETRIES:
+            return outcome, version
+        if fail and not endpoint.reached and state.retries >= FIRST_CONTACT_RETRIES:
             tried = f"never answered in {state.retries + 1} attempts: check the URL, and whether the receiver runs"
             raise _error(RetriesExhaustedError, config, outcome, batch, tried)
         following = state.next()
@@ -159,9 +210,15 @@ def _attempt(
             if fail:
                 tried = f"failed {state.retries + 1} times in a row, the last time with"
                 raise _error(RetriesExhaustedError, config, outcome, batch, tried)
-            return outcome
+            return outcome, version
         state = following
         yield Wait(state.delay_s(draw(), outcome.retry_after_s), outcome.retry_after_s is not None)
+
+
+_NO_V2 = (
+    "cannot work, because the receiver does not understand Remote-Write 2.0 and the sink was set to V2: set AUTO or V1 "
+    "with set_remote_write_version; it answered"
+)
 
 
 def _error(

@@ -12,11 +12,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.checks import Value, checked_exemplar, checked_sample
+from pyflink_prometheus.histogram import NativeHistogram
+from pyflink_prometheus.timeseries import STALE_MARKER, Exemplar, Metadata, PrometheusTimeSeries, is_stale_marker
 from pyflink_prometheus.writer.ledger import Reason
 from pyflink_prometheus.writer.rejected import RejectedSamples
 
 _log = logging.getLogger(__name__)
+
+_HISTOGRAM_FIELDS = (
+    "schema",
+    "count",
+    "sum",
+    "zero_threshold",
+    "zero_count",
+    "positive",
+    "negative",
+    "custom_values",
+    "is_gauge",
+)
 
 
 class JsonLinesRejectedSamples:
@@ -94,21 +108,57 @@ def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
         "status": rejected.status,
         "message": rejected.message,
     }
-    record = rejected.record
+    if rejected.record is None and rejected.candidates:
+        return {"candidates": [_series_as_json(each) for each in rejected.candidates], **about}
     try:
-        name, labels, samples = record
-        # Values as text, by which NaN and infinities survive any reader of JSON.
-        values = [[repr(float(value)), int(timestamp)] for value, timestamp in samples]
-        if all(isinstance(timestamp, int) for _, timestamp in samples) and isinstance(name, str):
-            return {"metric_name": name, "labels": dict(labels), "samples": values, **about}
-    except (TypeError, ValueError, OverflowError):
-        pass
-    return {"record": repr(record), **about}
+        return {**_series_as_json(PrometheusTimeSeries(*rejected.record)), **about}
+    except (TypeError, ValueError, OverflowError):  # one that could not even be read
+        return {"record": repr(rejected.record), **about}
+
+
+def _series_as_json(series: PrometheusTimeSeries) -> dict[str, Any]:
+    series.check()
+    samples = [checked_sample(sample) for sample in series.samples]
+    written: dict[str, Any] = {
+        "metric_name": series.metric_name,
+        "labels": dict(series.labels),
+        "samples": [
+            [_value_as_json(value), timestamp, *([start] if start else [])] for value, timestamp, start in samples
+        ],
+    }
+    if series.metadata is not None:
+        written["metadata"] = list(series.metadata)
+    if series.exemplars:
+        exemplars = [checked_exemplar(exemplar) for exemplar in series.exemplars]
+        written["exemplars"] = [[dict(labels), repr(value), timestamp] for labels, value, timestamp in exemplars]
+    return written
+
+
+def _value_as_json(value: Value) -> Any:
+    if isinstance(value, NativeHistogram):
+        fields = {name: getattr(value, name) for name in _HISTOGRAM_FIELDS}
+        return {**fields, "sum": repr(value.sum)}
+    # As text, by which NaN and infinities survive any reader of JSON.
+    return "stale" if is_stale_marker(value) else repr(value)
 
 
 def _from_json(read: dict[str, Any]) -> RejectedSamples:
-    record: Any = read.get("record")
-    if "metric_name" in read:
-        samples = tuple((float(value), timestamp) for value, timestamp in read["samples"])
-        record = PrometheusTimeSeries(read["metric_name"], read["labels"], samples)
-    return RejectedSamples(record, read["count"], Reason(read["reason"]), read["message"], read["status"])
+    record = _series_from_json(read) if "metric_name" in read else read.get("record")
+    candidates = tuple(_series_from_json(each) for each in read.get("candidates", ()))
+    return RejectedSamples(record, read["count"], Reason(read["reason"]), read["message"], read["status"], candidates)
+
+
+def _series_from_json(read: dict[str, Any]) -> PrometheusTimeSeries:
+    return PrometheusTimeSeries(
+        read["metric_name"],
+        read["labels"],
+        tuple((_value_from_json(value), *times) for value, *times in read["samples"]),
+        Metadata(*read["metadata"]) if "metadata" in read else None,
+        tuple(Exemplar(labels, float(value), timestamp) for labels, value, timestamp in read.get("exemplars", ())),
+    )
+
+
+def _value_from_json(value: Any) -> Value:
+    if isinstance(value, dict):
+        return NativeHistogram(**{**value, "sum": float(value["sum"])})
+    return STALE_MARKER if value == "stale" else float(value)

@@ -21,13 +21,15 @@ class Reason(Enum):
     DUPLICATE = "duplicate"
     #: The receiver refused it for good.
     REFUSED = "refused"
+    #: The receiver took the request, but said that it wrote less than was in it.
+    UNCONFIRMED = "unconfirmed"
     #: The receiver could not take it for as long as the retry configuration allows.
     RETRIES_EXHAUSTED = "retries_exhausted"
 
 
 class Ledger:
     """
-    Count what happens to samples and requests.
+    Count what happens to samples and requests. A histogram is one sample.
 
     ``samples_in`` grows on the writer's calling thread only; the other numbers on any, under a lock.
     """
@@ -37,6 +39,8 @@ class Ledger:
         self.samples_in = 0
         self.samples_accepted = 0
         self.samples_rejected: dict[Reason, int] = dict.fromkeys(Reason, 0)
+        self.exemplars_accepted = 0
+        self.exemplars_rejected = 0
         self.requests_accepted = 0
         self.requests_retried = 0
         self.requests_failed = 0
@@ -53,11 +57,9 @@ class Ledger:
             return self.samples_in - self.samples_accepted - sum(self.samples_rejected.values())
 
     def accept(self, samples: int, newest_timestamp: int) -> None:
-        """Count a request that the receiver took, with all its samples and the time of the newest."""
+        """Count samples that the receiver has written, and the time of the newest."""
         with self._lock:
             self.samples_accepted += samples
-            self.requests_accepted += 1
-            self.last_batch_size = samples
             self.newest_timestamp = max(self.newest_timestamp, newest_timestamp)
 
     def reject(self, reason: Reason, samples: int) -> None:
@@ -65,8 +67,20 @@ class Ledger:
         with self._lock:
             self.samples_rejected[reason] += samples
 
+    def settle_exemplars(self, accepted: int, rejected: int) -> None:
+        """Count exemplars that were written, and others that never will be."""
+        with self._lock:
+            self.exemplars_accepted += accepted
+            self.exemplars_rejected += rejected
+
+    def take_request(self, samples: int) -> None:
+        """Count a request of so many samples that the receiver took whole."""
+        with self._lock:
+            self.requests_accepted += 1
+            self.last_batch_size = samples
+
     def fail_request(self) -> None:
-        """Count a request that the receiver refused for good, or that could not be delivered in all its retries."""
+        """Count a request that was refused for good, in whole or in part, or not delivered in all its retries."""
         with self._lock:
             self.requests_failed += 1
 

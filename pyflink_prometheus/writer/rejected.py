@@ -22,11 +22,14 @@ class RejectedSamples:
     """
     Hold samples that were not written, all for the same reason.
 
-    :param record: the series with those samples; what the user gave, where it could not even be read.
+    :param record: the series with those samples; what the user gave, where it could not even be read; ``None`` where
+        only their number is known.
     :param count: how many samples.
     :param reason: why.
     :param message: the receiver's words, or what the check expected.
     :param status: the HTTP status, ``None`` where no receiver was asked.
+    :param candidates: where ``record`` is ``None``: all that the request held, of which ``count`` samples were not
+        written. A receiver of Remote-Write 2.0 keeps the rest and says only how many.
     """
 
     record: Union[PrometheusTimeSeries, Any]
@@ -34,6 +37,7 @@ class RejectedSamples:
     reason: Reason
     message: str
     status: int | None = None
+    candidates: tuple[PrometheusTimeSeries, ...] = ()
 
 
 #: Takes samples that were not written. It is pickled into the job and runs in each writer's process, on its threads,
@@ -64,6 +68,19 @@ class Rejections:
         self._ledger.reject(reason, len(batch))
         rejected = [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
         self._call(lambda: self._handler(rejected))
+
+    def among_batch(self, batch: Batch, count: int, reason: Reason, message: str, status: int | None) -> None:
+        """
+        Reject so many samples of a batch, whichever they are, that were counted as in already.
+
+        :raises PrometheusSinkError: if the handler fails.
+        """
+        if count == len(batch):
+            self.of_batch(batch, reason, message, status)
+            return
+        self._ledger.reject(reason, count)
+        candidates = tuple(batch.records())
+        self._call(lambda: self._handler([RejectedSamples(None, count, reason, message, status, candidates)]))
 
     def before_sending(self, rejected: list[RejectedSamples]) -> None:
         """
@@ -133,10 +150,9 @@ class LogRejectedSamples:
 
     def _write(self, reason: Reason) -> None:
         count, latest = self._unlogged.pop(reason)
-        _log.warning(
-            "%d sample(s) not written, reason %s, the latest: %s: %s",
-            count,
-            reason.value,
-            latest.record,
-            latest.message,
-        )
+        if latest.record is None:
+            samples = sum(len(series.samples) for series in latest.candidates)
+            what = f"the latest: {latest.count} of the {samples} in one request"
+        else:
+            what = f"the latest: {latest.record}"
+        _log.warning("%d sample(s) not written, reason %s, %s: %s", count, reason.value, what, latest.message)

@@ -5,25 +5,42 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
+from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.writer.batch import Batch
 
 
+class PreparedBatch(NamedTuple):
+    """
+    Hold a batch as a request may hold it, with the request's body.
+
+    :param batch: in order, without duplicates.
+    :param version: which the body is of.
+    :param body: as it is posted.
+    """
+
+    batch: Batch
+    version: RemoteWriteVersion
+    body: bytes
+
+
 class SealedBatch:
-    """Hold a batch that takes no more samples, and its body as soon as someone has made it."""
+    """Hold a batch that takes no more samples, and what it is prepared to as soon as someone has done that."""
 
     def __init__(self, batch: Batch) -> None:
         self.size = len(batch)
-        self.batch = batch
-        self._body: bytes | None = None
+        self._batch = batch
+        self._prepared: PreparedBatch | None = None
         self._lock = threading.Lock()
 
-    def body(self, prepare: Callable[[Batch], tuple[Batch, bytes]]) -> bytes:
-        """Return the body; the first thread that asks prepares it, a second one waits for that."""
+    def prepared(self, prepare: Callable[[Batch], PreparedBatch]) -> PreparedBatch:
+        """Return it prepared; the first thread that asks does it, a second one waits for that."""
         with self._lock:
-            if self._body is None:
-                self.batch, self._body = prepare(self.batch)
-            return self._body
+            if self._prepared is None:
+                self._prepared = prepare(self._batch)
+                self._batch = self._prepared.batch
+            return self._prepared
 
 
 class Shard:

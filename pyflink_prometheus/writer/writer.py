@@ -2,42 +2,54 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from pyflink_prometheus.clock import Clock, SystemClock
-from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
-from pyflink_prometheus.http.outcome import Outcome
-from pyflink_prometheus.http.transport import RequestsTransport, Transport
-from pyflink_prometheus.timeseries import (
+from pyflink_prometheus.checks import (
     INT64_MAX,
     INT64_MIN,
     LIKELY_SECONDS,
-    PrometheusTimeSeries,
+    checked_exemplar,
     checked_sample,
     checked_samples,
     looks_like_seconds,
 )
-from pyflink_prometheus.wire import encoder_v1
+from pyflink_prometheus.clock import Clock, SystemClock
+from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
+from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
+from pyflink_prometheus.http.outcome import Outcome
+from pyflink_prometheus.http.transport import RequestsTransport, Transport
+from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.wire import encoder_v1, encoder_v2
+from pyflink_prometheus.wire.compression import compress
+from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series, SeriesCache
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import Accepted, Post, Shrink, Wait, deliver
+from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Post, Rejected, Shrink, Wait, deliver
+from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.guards import TimestampGuard
 from pyflink_prometheus.writer.ledger import Ledger, Reason
 from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, Rejections
-from pyflink_prometheus.writer.shard import SealedBatch, Shard
+from pyflink_prometheus.writer.shard import PreparedBatch, SealedBatch, Shard
 
 _log = logging.getLogger(__name__)
 
+_ENCODE = {
+    RemoteWriteVersion.V1: encoder_v1.encode_request,
+    RemoteWriteVersion.V2: encoder_v2.encode_request,
+}
 _HEADERS = {
-    "Content-Encoding": "snappy",
-    "Content-Type": encoder_v1.CONTENT_TYPE,
-    "X-Prometheus-Remote-Write-Version": encoder_v1.VERSION_HEADER,
+    version: {
+        "Content-Encoding": "snappy",
+        "Content-Type": encoder.CONTENT_TYPE,
+        "X-Prometheus-Remote-Write-Version": encoder.VERSION_HEADER,
+    }
+    for version, encoder in ((RemoteWriteVersion.V1, encoder_v1), (RemoteWriteVersion.V2, encoder_v2))
 }
 
 
@@ -74,13 +86,13 @@ class RemoteWriter:
         guard = TimestampGuard(config, self._clock.time)
         self._guard = guard if guard.needed else None
         self._known_series = SeriesCache(config.max_cached_series)
-        self._seconds_hint_given = False
+        self._endpoint = Endpoint(config.remote_write_version)
+        self._hints_given: set[str] = set()
         # All that follows is guarded by this lock; its condition is notified when a batch is begun, sealed or settled.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._unsettled = 0  # samples in sealed batches
         self._failure: BaseException | None = None
-        self._reached = False
         self._max_batch_size = config.max_batch_size_in_samples
         self._not_before = 0.0  # the receiver asked all shards to wait until then
         self._stop = threading.Event()
@@ -102,14 +114,18 @@ class RemoteWriter:
 
         :raises PrometheusSinkError: if delivery has failed for good meanwhile.
         """
-        metric_name, labels, samples = record
+        if len(record) != 5:
+            record = PrometheusTimeSeries(*record)
+        metric_name, labels, samples, metadata, exemplars = record
         try:
-            series = self._known_series.get(metric_name, labels)
+            series = self._known_series.get(metric_name, labels, metadata)
             if type(samples) not in (tuple, list) or not samples:
                 samples = checked_samples(samples)
         except InvalidTimeSeriesError as error:
             self._rejections.before_sending([_invalid(record, _count(samples), error)])
             return
+        if exemplars:
+            samples = (*samples[:-1], _WithExemplars(samples[-1], self._check_exemplars(exemplars)))
         rejected: list[RejectedSamples] = []
         with self._lock:
             sealed = self._fill(series, samples, rejected)
@@ -169,6 +185,8 @@ class RemoteWriter:
                     rejected.append(looked_at)
                     continue
                 value, timestamp = looked_at
+                if isinstance(value, Point):
+                    batch.plain = False
             batch.series.append(series)
             batch.timestamps.append(timestamp)
             batch.values.append(value)
@@ -181,17 +199,35 @@ class RemoteWriter:
                 batch = shard.filling
         return sealed
 
-    def _look_closer(self, series: Series, sample: Any) -> tuple[float, int] | RejectedSamples:
-        """Return an unusual sample as float and int, or with the reason why it is not written."""
+    def _look_closer(self, series: Series, sample: Any) -> tuple[PointOrFloat, int] | RejectedSamples:
+        """Return an unusual sample as the columns hold it, or with the reason why it is not written."""
+        exemplars: tuple[Any, ...] = ()
+        if isinstance(sample, _WithExemplars):
+            sample, exemplars = sample
         try:
-            value, timestamp = checked_sample(sample)
+            value, timestamp, start_timestamp = checked_sample(sample)
+            refusal = None if self._guard is None else self._guard.refuse(series, timestamp)
         except InvalidTimeSeriesError as error:
-            return _invalid(sample, 1, error)
-        if self._guard is not None and (refusal := self._guard.refuse(series, timestamp)) is not None:
+            refusal = (Reason.INVALID, str(error))
+        if refusal is not None:
+            self.ledger.settle_exemplars(0, len(exemplars))
             return RejectedSamples(sample, 1, *refusal)
-        if looks_like_seconds(timestamp) and not self._seconds_hint_given:
+        if looks_like_seconds(timestamp):
             self._hint_at_seconds(series, timestamp)
+        if exemplars or start_timestamp or not isinstance(value, float):
+            return Point(value, start_timestamp, exemplars), timestamp
         return value, timestamp
+
+    def _check_exemplars(self, exemplars: Any) -> tuple[Any, ...]:
+        """Return those that can be written; the others cost no sample."""
+        checked = []
+        for exemplar in exemplars if isinstance(exemplars, (tuple, list)) else (exemplars,):
+            try:
+                checked.append(checked_exemplar(exemplar))
+            except InvalidTimeSeriesError as error:
+                self.ledger.settle_exemplars(0, 1)
+                self._say_once("exemplars", "%s; such exemplars are left out and counted", error)
+        return tuple(checked)
 
     def _seal(self, shard: Shard) -> SealedBatch:
         sealed = shard.seal()
@@ -202,7 +238,7 @@ class RemoteWriter:
     def _prepare_ahead(self, batches: list[SealedBatch]) -> None:
         """Encode here, while the shards' threads have other requests in flight."""
         for sealed in batches:
-            sealed.body(self._prepare)
+            sealed.prepared(self._prepare)
 
     def _wait_for_room(self) -> None:
         limit = self._config.buffer_limit_in_samples
@@ -211,18 +247,13 @@ class RemoteWriter:
                 self._clock.wait(self._changed, None)
             self._raise_failure()
 
-    def _prepare(self, batch: Batch) -> tuple[Batch, bytes]:
+    def _prepare(self, batch: Batch) -> PreparedBatch:
         ordered, duplicates = batch.in_order()
         if len(duplicates):
+            self.ledger.settle_exemplars(0, duplicates.exemplars)
             self._rejections.of_batch(duplicates, Reason.DUPLICATE, "the same sample was there twice in one request")
-        return ordered, self._encode(ordered)
-
-    @staticmethod
-    def _encode(batch: Batch) -> bytes:
-        return encoder_v1.compress(encoder_v1.encode_request(batch.series, batch.timestamps, batch.values))
-
-    def _encode_part(self, part: Batch) -> bytes:
-        return self._encode(part.in_order()[0])
+        version = self._endpoint.version
+        return PreparedBatch(ordered, version, _encode(ordered, version))
 
     # The shards' threads.
 
@@ -264,15 +295,14 @@ class RemoteWriter:
         return None
 
     def _deliver(self, sealed: SealedBatch, transport: Transport) -> None:
-        body = sealed.body(self._prepare)
-        steps = deliver(
-            sealed.batch,
-            body,
-            config=self._config,
-            encode=self._encode_part,
-            draw=self._draw,
-            reached_before=self._reached,
-        )
+        prepared = sealed.prepared(self._prepare)
+
+        def encode(batch: Batch, version: RemoteWriteVersion) -> bytes:
+            if batch is prepared.batch:
+                return prepared.body if version is prepared.version else _encode(batch, version)
+            return _encode(batch.in_order()[0], version)
+
+        steps = deliver(prepared.batch, config=self._config, encode=encode, draw=self._draw, endpoint=self._endpoint)
         answer: Outcome | None = None
         while True:
             try:
@@ -283,21 +313,42 @@ class RemoteWriter:
             if isinstance(step, Post):
                 self._wait_until(self._not_before)
                 began = self._clock.monotonic()
-                answer = transport.post(step.body, _HEADERS)
+                answer = transport.post(step.body, _HEADERS[step.version])
                 self.ledger.attempt(len(step.body), self._clock.monotonic() - began, retry=step.retry)
-                self._reached = self._reached or answer.status is not None
             elif isinstance(step, Wait):
                 until = self._clock.monotonic() + step.seconds
                 if step.asked_by_receiver:
                     self._not_before = max(self._not_before, until)
                 self._wait_until(until)
-            elif isinstance(step, Accepted):
-                self.ledger.accept(len(step.batch), max(step.batch.timestamps))
             elif isinstance(step, Shrink):
                 self._shrink_batches(step.samples)
             else:
-                self.ledger.fail_request()
-                self._rejections.of_batch(step.batch, step.reason, step.outcome.message, step.outcome.status)
+                self._settle(step)
+
+    def _settle(self, step: Accepted | Rejected | PartlyWritten) -> None:
+        """Account for a batch of which nothing will be sent again."""
+        batch, ledger = step.batch, self.ledger
+        if isinstance(step, Accepted):
+            ledger.take_request(len(batch))
+            ledger.accept(len(batch), max(batch.timestamps))
+            ledger.settle_exemplars(step.exemplars, batch.exemplars - step.exemplars)
+            return
+        ledger.fail_request()
+        if isinstance(step, Rejected):
+            ledger.settle_exemplars(0, batch.exemplars)
+            self._rejections.of_batch(batch, step.reason, step.outcome.message, step.outcome.status)
+            return
+        written = step.written
+        refused = len(batch) - written.samples - written.histograms
+        # Were the newest ones those that were refused, this would be the newest that was written.
+        ledger.accept(len(batch) - refused, heapq.nlargest(refused + 1, batch.timestamps)[-1])
+        ledger.settle_exemplars(written.exemplars, batch.exemplars - written.exemplars)
+        for kind, count in ((False, written.samples), (True, written.histograms)):
+            part = batch.of_kind(histograms=kind)
+            if count < len(part):
+                self._rejections.among_batch(
+                    part, len(part) - count, step.reason, step.outcome.message, step.outcome.status
+                )
 
     def _shrink_batches(self, samples: int) -> None:
         with self._changed:
@@ -327,14 +378,30 @@ class RemoteWriter:
         raise PrometheusSinkError(f"writing to Prometheus failed unexpectedly: {self._failure!r}") from self._failure
 
     def _hint_at_seconds(self, series: Series, timestamp: int) -> None:
-        self._seconds_hint_given = True
-        _log.warning(
+        self._say_once(
+            "seconds",
             "samples: the timestamp %d of %r lies in %s if it is in milliseconds, as expected; "
-            "if it is in seconds, multiply it by 1000 (said once)",
+            "if it is in seconds, multiply it by 1000",
             timestamp,
             series,
             1970 + timestamp // 31_556_952_000,
         )
+
+    def _say_once(self, topic: str, message: str, *arguments: object) -> None:
+        if topic not in self._hints_given:
+            self._hints_given.add(topic)
+            _log.warning(f"{message} (said once)", *arguments)
+
+
+class _WithExemplars(NamedTuple):
+    """The last sample of a record that has exemplars, and those of them that can be written."""
+
+    sample: Any
+    exemplars: tuple[Any, ...]
+
+
+def _encode(batch: Batch, version: RemoteWriteVersion) -> bytes:
+    return compress(_ENCODE[version](batch.series, batch.timestamps, batch.values, plain=batch.plain))
 
 
 def _invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
@@ -343,7 +410,7 @@ def _invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> Rejected
 
 def _lone(record: Any, sample: Any) -> PrometheusTimeSeries:
     """Return the record with one of its samples alone."""
-    return PrometheusTimeSeries(record[0], record[1], (sample,))
+    return PrometheusTimeSeries(record[0], record[1], (sample,), record[3])
 
 
 class _Stopped(Exception):  # noqa: N818  (it leaves a thread, it reports nothing)

@@ -7,7 +7,12 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyflink_prometheus import OnErrorBehavior, RetryConfiguration, SinkWriterErrorHandlingBehaviorConfiguration
+from pyflink_prometheus import (
+    OnErrorBehavior,
+    RemoteWriteVersion,
+    RetryConfiguration,
+    SinkWriterErrorHandlingBehaviorConfiguration,
+)
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.http.outcome import Kind, Outcome
@@ -15,7 +20,10 @@ from pyflink_prometheus.testing import FakeClock, ScriptedTransport
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 T = 1_700_000_000_000
-answers = st.sampled_from([204, 204, 204, 429, 500, 503, 400, 413, Outcome(Kind.RETRYABLE, "no connection")])
+NO_COUNT = Outcome(Kind.REJECTED, "HTTP 400", 400)
+answers = st.sampled_from(
+    [204, 204, 204, 429, 500, 503, 400, 413, 415, NO_COUNT, Outcome(Kind.RETRYABLE, "no connection")]
+)
 
 
 class Shared:
@@ -65,13 +73,15 @@ def balance(ledger):
     retries=st.integers(0, 4),
     discard=st.booleans(),
     flush_every=st.integers(1, 30),
+    version=st.sampled_from([RemoteWriteVersion.V1, RemoteWriteVersion.AUTO]),
 )
-def test_any_sequence_of_answers(series, script, shards, batch, retries, discard, flush_every):
+def test_any_sequence_of_answers(series, script, shards, batch, retries, discard, flush_every, version):
     shared, rejections = Shared(script), Rejections()
     behavior = OnErrorBehavior.DISCARD_AND_CONTINUE if discard else OnErrorBehavior.FAIL
     writer = RemoteWriter(
         SinkConfig(
             prometheus_remote_write_url="http://receiver.invalid/write",
+            remote_write_version=version,
             max_in_flight_requests=shards,
             max_batch_size_in_samples=batch,
             retry=RetryConfiguration(max_retry_count=retries),

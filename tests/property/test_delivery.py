@@ -1,4 +1,4 @@
-"""Whatever a receiver answers, each sample is settled once, in order, and a refused one costs no neighbour."""
+"""Whatever a receiver of 1.0 answers, each sample is settled once, in order, and a refused one costs no neighbour."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyflink_prometheus.checks import canonical_labels
 from pyflink_prometheus.config import (
     OnErrorBehavior,
+    RemoteWriteVersion,
     RetryConfiguration,
     SinkConfig,
     SinkWriterErrorHandlingBehaviorConfiguration,
@@ -15,18 +17,20 @@ from pyflink_prometheus.config import (
 from pyflink_prometheus.errors import RemoteWriteFatalError, RetriesExhaustedError
 from pyflink_prometheus.http.outcome import Kind, Outcome, classify_status
 from pyflink_prometheus.testing import decode_request
-from pyflink_prometheus.timeseries import canonical_labels
-from pyflink_prometheus.wire.encoder_v1 import compress, encode_request
+from pyflink_prometheus.wire.compression import compress
+from pyflink_prometheus.wire.encoder_v1 import encode_request
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.delivery import FIRST_CONTACT_RETRIES, Accepted, Post, Rejected, Wait, deliver
+from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.ledger import Reason
 
 SERIES = [Series(canonical_labels(name, {})) for name in "abc"]
 
 
-def encode(batch):
-    return compress(encode_request(batch.series, batch.timestamps, batch.values))
+def encode(batch, version):
+    assert version is RemoteWriteVersion.V1
+    return compress(encode_request(batch.series, batch.timestamps, batch.values, plain=True))
 
 
 def batch_of(size):
@@ -47,9 +51,9 @@ def config(*, discard=False, retries=100, isolation=None):
 
 def run(batch, settings, answer, *, reached_before=True):
     """Drive a delivery with ``answer(decoded request) -> status``; return what was settled, in order, and the steps."""
-    steps = deliver(
-        batch, encode(batch), config=settings, encode=encode, draw=lambda: 1.0, reached_before=reached_before
-    )
+    endpoint = Endpoint(RemoteWriteVersion.V1)
+    endpoint.reached = reached_before
+    steps = deliver(batch, config=settings, encode=encode, draw=lambda: 1.0, endpoint=endpoint)
     seen, reply = [], None
     while True:
         try:
@@ -172,14 +176,9 @@ def test_a_fatal_answer_ends_it_at_once_and_shows_no_secret(status):
     [(False, FIRST_CONTACT_RETRIES, "never answered"), (True, 40, "failed 41 times")],
 )
 def test_an_endpoint_that_never_answered_is_given_up_earlier(reached_before, retries, message):
-    steps = deliver(
-        batch_of(1),
-        b"",
-        config=config(retries=40),
-        encode=encode,
-        draw=lambda: 0.0,
-        reached_before=reached_before,
-    )
+    endpoint = Endpoint(RemoteWriteVersion.V1)
+    endpoint.reached = reached_before
+    steps = deliver(batch_of(1), config=config(retries=40), encode=encode, draw=lambda: 0.0, endpoint=endpoint)
     posts, step = 0, next(steps)
     with pytest.raises(RetriesExhaustedError, match=message):
         while True:

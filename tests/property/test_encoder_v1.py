@@ -9,9 +9,10 @@ import snappy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyflink_prometheus.timeseries import INT64_MAX, INT64_MIN, canonical_labels
+from pyflink_prometheus.checks import INT64_MAX, INT64_MIN, canonical_labels
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
-from pyflink_prometheus.wire.encoder_v1 import compress, encode_request
+from pyflink_prometheus.wire.compression import compress
+from pyflink_prometheus.wire.encoder_v1 import encode_request
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.wire.varint import decode_varint, encode_varint
 
@@ -64,12 +65,12 @@ one_ordinary_sample_each = st.lists(
 @pytest.mark.parametrize("edge", [0, 1, -1, (1 << 35) - 1, 1 << 35, (1 << 42) - 1, 1 << 42, INT64_MIN, INT64_MAX])
 def test_a_lone_sample_at_an_edge_of_the_fast_way_is_what_protobuf_reads(edge):
     known = Series(canonical_labels("m", {}))
-    assert generated(encode_request([known], [edge], [1.0])) == [([("__name__", "m")], [(bits(1.0), edge)])]
+    assert generated(encode_request([known], [edge], [1.0], plain=True)) == [([("__name__", "m")], [(bits(1.0), edge)])]
 
 
 @given(requests | one_ordinary_sample_each)
 def test_what_is_encoded_is_what_protobuf_reads(request):
-    assert generated(encode_request(*columns(request))) == [
+    assert generated(encode_request(*columns(request), plain=True)) == [
         (list(known.labels), [(bits(value), time) for value, time in samples]) for known, samples in request
     ]
 
@@ -83,7 +84,7 @@ def test_ordinary_samples_are_byte_for_byte_what_protobuf_writes_but_for_explici
             series.labels.add(name=name, value=value)
         for value, time in samples:
             series.samples.add(value=value, timestamp=time)
-    encoded = encode_request(*columns(request))
+    encoded = encode_request(*columns(request), plain=True)
     if all(bits(value) != bits(0.0) for _, samples in request for value, _ in samples):
         assert encoded == message.SerializeToString()
     else:

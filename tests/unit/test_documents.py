@@ -55,7 +55,7 @@ def test_the_code_in_the_documents_runs(block, tmp_path):
         series = sink.get_transformer()._converter(reading).check()
         assert series.key() == 'room_temperature_celsius{room="kitchen"}'
     for stream in streams:
-        assert stream.elements == [("m", {"a": "1"}, ((1.0, 2),))]
+        assert stream.elements == [("m", {"a": "1"}, ((1.0, 2),), None, ())]
         assert stream.sinks == [names["sink"]]
 
 

@@ -12,7 +12,9 @@ from pyflink_prometheus.wire._pb import remote_write_v1_pb2, remote_write_v2_pb2
 PROTO = Path(__file__).resolve().parents[2] / "proto"
 
 
-@pytest.mark.parametrize("module", [remote_write_v1_pb2, remote_write_v2_pb2], ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "module", [remote_write_v1_pb2, remote_write_v2_pb2], ids=lambda module: module.__name__.rpartition(".")[2]
+)
 def test_generated_classes_are_current(module, tmp_path):
     protoc = pytest.importorskip("grpc_tools.protoc", reason="grpcio-tools is not installed")
     source = PROTO / f"{module.__name__.rpartition('.')[2][: -len('_pb2')]}.proto"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pyflink_prometheus import InvalidTimeSeriesError, PrometheusTimeSeries
-from pyflink_prometheus.timeseries import as_time_series, looks_like_seconds
+from pyflink_prometheus.checks import looks_like_seconds
+from pyflink_prometheus.timeseries import as_time_series
 
 NOW_MS = 1_700_000_000_000
 

@@ -9,11 +9,17 @@ import time
 
 import pytest
 
-from pyflink_prometheus import PrometheusTimeSeries, RemoteWriteFatalError, RetriesExhaustedError, RetryConfiguration
+from pyflink_prometheus import (
+    PrometheusTimeSeries,
+    RemoteWriteFatalError,
+    RemoteWriteVersion,
+    RetriesExhaustedError,
+    RetryConfiguration,
+)
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
-from pyflink_prometheus.http.outcome import Kind, Outcome, classify_status
-from pyflink_prometheus.testing import FakeClock, ScriptedTransport
+from pyflink_prometheus.http.outcome import Kind, Outcome
+from pyflink_prometheus.testing import Answer, FakeClock, ScriptedTransport
 from pyflink_prometheus.writer.ledger import Reason
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -26,12 +32,13 @@ class Rejections(list):
         self.extend(rejected)
 
 
-@pytest.fixture
-def start():
+@pytest.fixture(params=[RemoteWriteVersion.V1, RemoteWriteVersion.V2], ids=lambda version: version.name)
+def start(request):
     """Return a function that makes a writer on a scripted transport; all of them are closed at the end."""
     writers = []
 
     def make(transport, *, clock=None, **settings):
+        settings.setdefault("remote_write_version", request.param)
         writer = RemoteWriter(
             SinkConfig(prometheus_remote_write_url=URL, **settings),
             new_transport=lambda config: transport,
@@ -247,19 +254,14 @@ def test_retries_end(start):
         writer.flush()
 
 
-def test_a_refused_sample_is_told_with_the_receivers_words(start):
+def test_a_sample_refused_by_a_receiver_of_1_0_is_told_with_its_words(start):
     rejections = Rejections()
 
     def refuse(request):
-        return 400 if any(value == 13.0 for _, value, _ in request.samples) else 204
+        return Answer(400, "unlucky number") if any(value == 13.0 for _, value, _ in request.samples) else None
 
-    class Speaking(ScriptedTransport):
-        def post(self, body, headers):
-            outcome = super().post(body, headers)
-            return classify_status(outcome.status, "unlucky number") if outcome.status == 400 else outcome
-
-    transport = Speaking(decide=refuse)
-    writer = start(transport, rejected_samples_handler=rejections)
+    transport = ScriptedTransport(decide=refuse)
+    writer = start(transport, rejected_samples_handler=rejections, remote_write_version=RemoteWriteVersion.V1)
     for number in range(100):
         add(writer, number % 7, number)
     writer.flush()

@@ -1,0 +1,83 @@
+"""What a request says of one moment of a series where that is more than a float."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Union
+
+from pyflink_prometheus.checks import LabelPairs
+from pyflink_prometheus.histogram import NativeHistogram
+from pyflink_prometheus.wire.series import Series
+
+
+class Point(NamedTuple):
+    """
+    Hold the value of a sample that is a histogram, knows when its counter began, or comes with exemplars.
+
+    It stands where otherwise a plain float is, so that what most samples are costs nothing more.
+
+    :param value: a float or a histogram.
+    :param start_timestamp: milliseconds since 1970, 0 for unknown.
+    :param exemplars: labels sorted by name, value, timestamp.
+    """
+
+    value: Union[float, NativeHistogram]
+    start_timestamp: int = 0
+    exemplars: tuple[tuple[LabelPairs, float, int], ...] = ()
+
+
+PointOrFloat = Union[float, Point]
+
+
+class Run(NamedTuple):
+    """
+    Hold what goes into one TimeSeries message: points of one series, all floats or all histograms, of one beginning.
+
+    :param series: as the last of the points has it.
+    :param start_timestamp: milliseconds since 1970, 0 for unknown.
+    :param samples: (value, timestamp), in order of time.
+    :param exemplars: in order of time.
+    """
+
+    series: Series
+    start_timestamp: int
+    samples: list[tuple[Union[float, NativeHistogram], int]]
+    exemplars: list[tuple[LabelPairs, float, int]]
+
+    @property
+    def of_histograms(self) -> bool:
+        """Whether the values are histograms."""
+        return isinstance(self.samples[0][0], NativeHistogram)
+
+
+def runs(series: Sequence[Series], timestamps: Sequence[int], values: Sequence[PointOrFloat]) -> Iterator[Run]:
+    """
+    Yield the runs of three columns in which points of a series stand together in order of time.
+
+    Neither specification lets a TimeSeries hold both floats and histograms, and before 2.0-rc.4 it has one start
+    timestamp for all of its samples.
+    """
+    current: Run | None = None
+    for known, timestamp, each in zip(series, timestamps, values):
+        point = each if isinstance(each, Point) else Point(each)
+        if current is not None and (
+            current.series.head != known.head
+            or current.start_timestamp != point.start_timestamp
+            or current.of_histograms != isinstance(point.value, NativeHistogram)
+        ):
+            yield _finished(current)
+            current = None
+        if current is None:
+            current = Run(known, point.start_timestamp, [], [])
+        current.samples.append((point.value, timestamp))
+        current.exemplars.extend(point.exemplars)
+        if current.series is not known:
+            current = current._replace(series=known)
+    if current is not None:
+        yield _finished(current)
+
+
+def _finished(run: Run) -> Run:
+    # A receiver refuses an exemplar that is older than the one before it.
+    run.exemplars.sort(key=lambda exemplar: exemplar[2])
+    return run

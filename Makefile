@@ -43,6 +43,7 @@ test-fast: $(READY) ## unit, property and conformance tests
 
 test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
 	@$(fetch_prometheus)
+	@$(fetch_receivers)
 	$(WITH_JAVA) $(BIN)/python -m pytest tests/integration $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-cluster: $(READY) $(RECORDING) ## on a standalone Flink cluster
@@ -65,6 +66,12 @@ fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \
 	  native) $(BIN)/python tools/get_prometheus.py >/dev/null ;; \
 	  *) $(BIN)/python tools/get_prometheus.py --unless-docker >/dev/null ;; \
 	esac
+
+# Without these their tests are skipped, unless RECEIVERS=required. An engine may well have Prometheus but not these.
+fetch_receivers = case "$(PROMETHEUS_TESTS)" in \
+	  native) $(BIN)/python tools/get_receivers.py >/dev/null ;; \
+	  *) $(BIN)/python tools/get_receivers.py --unless-docker >/dev/null ;; \
+	esac || [ "$$RECEIVERS" != required ]
 
 check: $(READY) ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -1,0 +1,70 @@
+"""
+Print the paths of the other receivers that the integration tests write to; fetch into .cache/ those that are missing.
+
+They are a Prometheus 2 and a VictoriaMetrics, both of which know Remote-Write 1.0 alone. As get_prometheus.py does:
+the official release, or on Debian the distribution's package, unpacked without being installed.
+
+    get_receivers.py [--unless-docker]     leaves out those that Docker can run
+
+What cannot be had is said, and makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import download
+from executable import ARCHITECTURE, SYSTEM, Executable
+from get_prometheus import prometheus
+
+from pyflink_prometheus.testing.prometheus import PrometheusServer
+
+OLD_PROMETHEUS = "2.42.0"
+VICTORIA_METRICS = "1.145.0"
+VICTORIA_METRICS_RELEASES = os.environ.get(
+    "VICTORIA_METRICS_RELEASES", "https://github.com/VictoriaMetrics/VictoriaMetrics/releases/download"
+)
+
+
+def victoria_metrics() -> Executable:
+    """Return VictoriaMetrics; Debian's newest suites may have a later version of it, which serves as well."""
+    archive = f"victoria-metrics-{SYSTEM}-{ARCHITECTURE}-v{VICTORIA_METRICS}"
+    return Executable(
+        name="victoria-metrics",
+        target=Path(".cache/victoria-metrics/victoria-metrics"),
+        release=f"{VICTORIA_METRICS_RELEASES}/v{VICTORIA_METRICS}",
+        archive=f"{archive}.tar.gz",
+        checksums=f"{archive}_checksums.txt",
+        member="victoria-metrics-prod",
+        package="victoria-metrics",
+        suites=("forky", "sid"),
+    )
+
+
+# The images are those that tests/integration/conftest.py starts.
+RECEIVERS = {
+    f"prom/prometheus:v{OLD_PROMETHEUS}": prometheus(
+        "old prometheus", OLD_PROMETHEUS, Path(".cache/old-prometheus/prometheus"), ("bookworm",)
+    ),
+    f"victoriametrics/victoria-metrics:v{VICTORIA_METRICS}": victoria_metrics(),
+}
+
+
+def main() -> None:
+    """Print where they are, without those that Docker makes unnecessary."""
+    complete = True
+    for image, receiver in RECEIVERS.items():
+        if "--unless-docker" in sys.argv[1:] and PrometheusServer.default_kind(image) == "docker":
+            continue
+        try:
+            print(receiver.find_or_fetch())
+        except download.DownloadError as error:
+            print(error, file=sys.stderr)
+            complete = False
+    sys.exit(not complete)
+
+
+if __name__ == "__main__":
+    main()

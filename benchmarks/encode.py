@@ -1,60 +1,115 @@
-"""Encode one sample of a known series with four labels: our encoder against protobuf's generated classes."""
+"""Encode and compress requests of 2000 samples: both versions, ours against protobuf's generated classes."""
 
 from __future__ import annotations
 
+import random
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple
+
 from measure import report, side_by_side
 
+from pyflink_prometheus.wire import encoder_v1, encoder_v2
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
-from pyflink_prometheus.wire.encoder_v1 import compress, encode_request
-from pyflink_prometheus.wire.series import SeriesCache
+from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
+from pyflink_prometheus.wire.compression import compress
+from pyflink_prometheus.wire.series import Series, SeriesCache
 
 SAMPLES = 2000
-METRIC = "flight_altitude_feet"
-LABELS = [
-    {"icao24": f"{number:06x}", "callsign": f"MSR{number}", "operator": "MSR", "source": "adsb"}
-    for number in range(SAMPLES)
-]
-TIMESTAMPS = [1_700_000_000_000 + number for number in range(SAMPLES)]
-VALUES = [13650.0 + number for number in range(SAMPLES)]
-
-cache = SeriesCache(2 * SAMPLES)
-known = [cache.get(METRIC, labels) for labels in LABELS]
+METRICS = ["flight_altitude_feet", "flight_groundspeed_knots", "flight_track_degrees", "flight_vertical_rate_ftmin"]
+CASES = [(metrics, per_series) for metrics in (1, 4) for per_series in (1, 4, 20)]
 
 
-def ours() -> bytes:
-    return encode_request(known, TIMESTAMPS, VALUES)
+class Columns(NamedTuple):
+    """Hold what an encoder takes, and the records that it was made from."""
+
+    records: list[tuple[str, dict[str, str]]]
+    series: list[Series]
+    timestamps: list[int]
+    values: list[float]
 
 
-def ours_with_lookup() -> bytes:
-    get = cache.get
-    return encode_request([get(METRIC, labels) for labels in LABELS], TIMESTAMPS, VALUES)
+def columns(metrics: int, per_series: int) -> Columns:
+    """Make aircraft with one or four metrics each, all series known, so many samples of each series."""
+    rng = random.Random(1)
+    cache = SeriesCache(2 * SAMPLES)
+    made = Columns([], [], [], [])
+    for number in range(SAMPLES // per_series):
+        if number % metrics == 0:
+            aircraft = {
+                "icao24": f"{rng.randrange(16**6):06x}",
+                "callsign": f"MSR{rng.randrange(10_000)}",
+                "operator": rng.choice(["MSR", "AFR", "DLH"]),
+                "source": "adsb",
+            }
+        name = METRICS[number % metrics]
+        known, value = cache.get(name, aircraft), 25.0 * rng.randrange(1_600)
+        for place in range(per_series):
+            made.records.append((name, aircraft))
+            made.series.append(known)
+            made.timestamps.append(1_700_000_000_000 + place * 1_000 + rng.randrange(1_000))
+            made.values.append(value + 25.0 * rng.randrange(3))
+    return made
 
 
-def generated() -> bytes:
+def ours(encoder: object, made: Columns) -> bytes:
+    """Encode with ours."""
+    return compress(encoder.encode_request(made.series, made.timestamps, made.values, plain=True))
+
+
+def rows(made: Columns):
+    """Yield the labels, sorted, and the samples of each series."""
+    samples = zip(made.records, made.timestamps, made.values)
+    for (name, labels), run in groupby(samples, key=lambda row: row[0]):
+        yield sorted({"__name__": name, **labels}.items()), [(timestamp, value) for _, timestamp, value in run]
+
+
+def generated_v1(made: Columns) -> bytes:
+    """Encode as 1.0 with the generated classes."""
     request = WriteRequest()
-    for labels, timestamp, value in zip(LABELS, TIMESTAMPS, VALUES):
+    for labels, samples in rows(made):
         series = request.timeseries.add()
-        for name, label in sorted({"__name__": METRIC, **labels}.items()):
-            series.labels.add(name=name, value=label)
-        series.samples.add(value=value, timestamp=timestamp)
-    return request.SerializeToString()
+        for name, value in labels:
+            series.labels.add(name=name, value=value)
+        for timestamp, value in samples:
+            series.samples.add(value=value, timestamp=timestamp)
+    return compress(request.SerializeToString())
+
+
+def generated_v2(made: Columns) -> bytes:
+    """Encode as 2.0 with the generated classes."""
+    request = Request()
+    symbols = {"": 0}
+    for labels, samples in rows(made):
+        series = request.timeseries.add()
+        series.labels_refs.extend([symbols.setdefault(text, len(symbols)) for label in labels for text in label])
+        for timestamp, value in samples:
+            series.samples.add(value=value, timestamp=timestamp)
+    request.symbols.extend(symbols)
+    return compress(request.SerializeToString())
 
 
 def main() -> None:
-    """Compare, after checking that all of them make the same bytes."""
-    if not ours() == ours_with_lookup() == generated():
-        raise SystemExit("the encoders disagree; run the property tests")
-    medians = side_by_side(
-        {
-            "generated classes": generated,
-            "generated classes + Snappy": lambda: compress(generated()),
-            "ours": ours,
-            "ours + looking the series up": ours_with_lookup,
-            "ours + looking the series up + Snappy": lambda: compress(ours_with_lookup()),
-        },
-        per_round=SAMPLES,
-    )
-    report("encode 1.0: one sample, four labels, known series", medians, baseline="generated classes")
+    """Compare, after checking that each version's two ways make the same bytes."""
+    for metrics, per_series in CASES:
+        made = columns(metrics, per_series)
+        ways = {
+            "1.0 generated classes": partial(generated_v1, made),
+            "1.0 ours": partial(ours, encoder_v1, made),
+            "2.0 generated classes": partial(generated_v2, made),
+            "2.0 ours": partial(ours, encoder_v2, made),
+        }
+        bodies = {name: encode() for name, encode in ways.items()}
+        for version in ("1.0", "2.0"):
+            if bodies[f"{version} generated classes"] != bodies[f"{version} ours"]:
+                raise SystemExit("the encoders disagree; run the property tests")
+        medians = side_by_side(ways, per_round=SAMPLES)
+        report(
+            f"encode {per_series} samples a series, {metrics} metrics an aircraft: with Snappy, a sample",
+            medians,
+            baseline="1.0 generated classes",
+            sizes={name: len(body) / SAMPLES for name, body in bodies.items()},
+        )
 
 
 if __name__ == "__main__":

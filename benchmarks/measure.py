@@ -31,13 +31,20 @@ def side_by_side(ways: dict[str, Callable[[], object]], *, per_round: int, round
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def report(title: str, medians: dict[str, float], *, unit: str = "ns", baseline: str) -> None:
-    """Print a table with ratios to the baseline, and write it as JSON to ``benchmarks/results``."""
+def report(
+    title: str,
+    medians: dict[str, float],
+    *,
+    unit: str = "ns",
+    baseline: str,
+    sizes: dict[str, float] | None = None,
+) -> None:
+    """Print a table with ratios to the baseline, and bytes an item if given; write it to ``benchmarks/results``."""
     print(f"\n{title}  (Python {platform.python_version()}, median of rounds)")
     for name, median in medians.items():
-        print(f"  {name:<48} {median:>10.0f} {unit}   {median / medians[baseline]:>6.2f} x {baseline}")
+        size = "" if sizes is None else f"   {sizes[name]:>6.1f} bytes"
+        print(f"  {name:<48} {median:>10.0f} {unit}   {median / medians[baseline]:>6.2f} x {baseline}{size}")
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{title.split(':')[0].replace(' ', '_')}.json"
-    file.write_text(
-        json.dumps({"title": title, "unit": unit, "baseline": baseline, "medians": medians}, indent=2) + "\n"
-    )
+    result = {"title": title, "unit": unit, "baseline": baseline, "medians": medians, "bytes": sizes}
+    file.write_text(json.dumps(result, indent=2) + "\n")

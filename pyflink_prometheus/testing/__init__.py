@@ -8,7 +8,7 @@ network and time in a writer.
 
 from pyflink_prometheus.testing.clock import FakeClock
 from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request
-from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError
+from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError, StoredHistogram
 from pyflink_prometheus.testing.receiver import Answer, Receiver, ScriptedTransport
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "ReceivedRequest",
     "Receiver",
     "ScriptedTransport",
+    "StoredHistogram",
     "decode_request",
 ]

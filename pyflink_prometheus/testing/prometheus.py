@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +20,36 @@ from pyflink_prometheus.testing._hosts import (
     docker_problem,
     find_binary,
 )
+from pyflink_prometheus.timeseries import Exemplar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-__all__ = ["DEFAULT_IMAGE", "PrometheusServer", "PrometheusServerError"]
+__all__ = ["DEFAULT_IMAGE", "PrometheusServer", "PrometheusServerError", "StoredHistogram"]
 
 DEFAULT_IMAGE = "prom/prometheus:v3.5.3"
 
-Samples = dict[tuple[tuple[str, str], ...], list[tuple[float, int]]]
+
+@dataclass(frozen=True)
+class StoredHistogram:
+    """
+    Hold a native histogram as Prometheus gives it back.
+
+    :param count: how many observations.
+    :param sum: their sum.
+    :param buckets: (lower bound, upper bound, count) of those that are not empty, in ascending order.
+    """
+
+    count: float
+    sum: float
+    buckets: list[tuple[float, float, float]]
+
+
+LabelSet = tuple[tuple[str, str], ...]
+Samples = dict[LabelSet, list[tuple[float, int]]]
+Histograms = dict[LabelSet, list[tuple[StoredHistogram, int]]]
+Exemplars = dict[LabelSet, list[Exemplar]]
 
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -161,8 +182,8 @@ class PrometheusServer:
         """
         Return all stored samples for a selector as they are stored, nothing interpolated.
 
-        Asks in as many queries as it takes to keep each answer small, so that a million is no problem. Stale markers
-        are the one thing that Prometheus's query API does not show.
+        Asks in as many queries as it takes to keep each answer small, so that a million is no problem. Histograms are
+        found by :meth:`histograms`; stale markers are the one thing that Prometheus's query API does not show.
 
         :param selector: such as ``my_metric`` or ``{__name__=~"flight_.*"}``.
         :param start_ms: the earliest timestamp, in ms; default 1920.
@@ -171,9 +192,50 @@ class PrometheusServer:
             time: (value, timestamp in ms).
         """
         found: Samples = {}
-        for each in self._metric_by_metric(selector):
-            self._collect(each, start_ms, end_ms, self._count(each, start_ms, end_ms), found)
-        return found
+        for labels, series in self._stored(selector, start_ms, end_ms):
+            found.setdefault(labels, []).extend((float(value), stamp) for stamp, value in series.get("values", ()))
+        return {labels: samples for labels, samples in found.items() if samples}
+
+    def histograms(self, selector: str, *, start_ms: int = _BEGINNING_MS, end_ms: int = _END_MS) -> Histograms:
+        """
+        Return all stored native histograms for a selector.
+
+        Prometheus 3.5 stores them with ``extra_args=["--enable-feature=native-histograms"]``, 3.9 and later always.
+
+        :param selector: as for :meth:`samples`.
+        :param start_ms: the earliest timestamp, in ms; default 1920.
+        :param end_ms: the latest one; default 2120.
+        :return: from each series' labels to its histograms in order of time: (:class:`StoredHistogram`, timestamp in
+            ms).
+        """
+        found: Histograms = {}
+        for labels, series in self._stored(selector, start_ms, end_ms):
+            found.setdefault(labels, []).extend(
+                (_stored_histogram(histogram), stamp) for stamp, histogram in series.get("histograms", ())
+            )
+        return {labels: histograms for labels, histograms in found.items() if histograms}
+
+    def exemplars(self, selector: str, *, start_ms: int = 0, end_ms: int = _END_MS) -> Exemplars:
+        """
+        Return the exemplars that are still stored for a selector.
+
+        Prometheus stores them with ``extra_args=["--enable-feature=exemplar-storage"]``, and keeps the latest ones of
+        all series together.
+
+        :param selector: such as ``my_metric``.
+        :param start_ms: the earliest timestamp, in ms; default 1970.
+        :param end_ms: the latest one; default 2120.
+        :return: from each series' labels to its exemplars in order of time.
+        """
+        query = {"query": selector, "start": repr(start_ms / 1000), "end": repr(end_ms / 1000)}
+        answer = json.loads(self._get("/api/v1/query_exemplars", query))
+        return {
+            tuple(sorted(series["seriesLabels"].items())): [
+                Exemplar(each["labels"], float(each["value"]), round(float(each["timestamp"]) * 1000))
+                for each in series["exemplars"]
+            ]
+            for series in answer["data"]
+        }
 
     def _metric_by_metric(self, selector: str) -> list[str]:
         """Return selectors of one metric name each: functions drop the name, and then series would be the same."""
@@ -188,22 +250,26 @@ class PrometheusServer:
         result = self.query(f"sum(count_over_time({_window(selector, start_ms, end_ms)}))", end_ms / 1000)
         return int(result[0]["value"][1]) if result else 0
 
-    def _collect(self, selector: str, start_ms: int, end_ms: int, count: int, found: Samples) -> None:
-        """Add the samples of a window to ``found``; halve a window that holds too many for one answer."""
+    def _stored(self, selector: str, start_ms: int, end_ms: int) -> Iterator[tuple[LabelSet, dict[str, Any]]]:
+        """Yield labels and a part of what is stored of a series, as the API gives it, in order of time."""
+        for each in self._metric_by_metric(selector):
+            for series in self._windows(each, start_ms, end_ms, self._count(each, start_ms, end_ms)):
+                yield tuple(sorted(series["metric"].items())), series
+
+    def _windows(self, selector: str, start_ms: int, end_ms: int, count: int) -> Iterator[dict[str, Any]]:
+        """Ask for all that is stored in a window; halve a window that holds too many samples for one answer."""
         if count == 0:
             return
         if count > _SAMPLES_A_QUERY and start_ms < end_ms:
             middle = (start_ms + end_ms) // 2
             first_half = self._count(selector, start_ms, middle)
-            self._collect(selector, start_ms, middle, first_half, found)
-            self._collect(selector, middle + 1, end_ms, count - first_half, found)
+            yield from self._windows(selector, start_ms, middle, first_half)
+            yield from self._windows(selector, middle + 1, end_ms, count - first_half)
             return
         query = {"query": _window(selector, start_ms, end_ms), "time": repr(end_ms / 1000)}
         # Milliseconds are read from the text: far from 1970 a float of seconds no longer holds them.
         answer = json.loads(self._get("/api/v1/query", query), parse_float=_milliseconds, parse_int=_milliseconds)
-        for series in answer["data"]["result"]:
-            labels = tuple(sorted(series["metric"].items()))
-            found.setdefault(labels, []).extend((float(value), stamp) for stamp, value in series.get("values", ()))
+        yield from answer["data"]["result"]
 
     def _get(self, path: str, parameters: dict[str, str]) -> bytes:
         request = urllib.request.Request(  # noqa: S310 - the address is our own
@@ -268,6 +334,11 @@ def _config(out_of_order_time_window: str | None) -> str:
 def _window(selector: str, start_ms: int, end_ms: int) -> str:
     # A range's left end is open, so one more millisecond takes the sample at start_ms in.
     return f"{selector}[{end_ms - start_ms + 1}ms]"
+
+
+def _stored_histogram(said: dict[str, Any]) -> StoredHistogram:
+    buckets = [(float(lower), float(upper), float(count)) for _, lower, upper, count in said.get("buckets", ())]
+    return StoredHistogram(float(said["count"]), float(said["sum"]), buckets)
 
 
 def _milliseconds(text: str) -> int:

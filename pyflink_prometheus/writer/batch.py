@@ -9,7 +9,7 @@ from typing import Any
 
 from pyflink_prometheus.checks import METRIC_NAME_LABEL
 from pyflink_prometheus.histogram import NativeHistogram
-from pyflink_prometheus.timeseries import Exemplar, Metadata, PrometheusTimeSeries, Sample
+from pyflink_prometheus.timeseries import Exemplar, Metadata, PrometheusTimeSeries, Sample, is_stale_marker
 from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series
 
@@ -76,6 +76,31 @@ class Batch:
                 (duplicates if sample in seen else ordered).append(position)
                 seen.add(sample)
         return self._pick(ordered), self._pick(duplicates)
+
+    def requests(self) -> list[Batch]:
+        """
+        Return this batch, which is in order, as the requests that it takes, to be sent one after the other.
+
+        It is one, unless floats of a series come after its histograms: Prometheus 3.5 stores all floats of a request
+        before its histograms, and loses what then is out of order without a word.
+        """
+        if self.plain:
+            return [self]
+        places: list[list[int]] = [[]]
+        series, request, after_histogram = None, 0, False
+        for position, (known, value) in enumerate(zip(self.series, self.values)):
+            if series is None or series.head != known.head:
+                series, request, after_histogram = known, 0, False
+            # A stale marker is neither: Prometheus turns it into what the series holds.
+            if not is_stale_marker(value):
+                of_histograms = _is_histogram(value)
+                if after_histogram and not of_histograms:
+                    request += 1
+                    if request == len(places):
+                        places.append([])
+                after_histogram = of_histograms
+            places[request].append(position)
+        return [self] if len(places) == 1 else [self._pick(positions) for positions in places]
 
     def by_time(self) -> Batch:
         """Return the same samples in order of time across their series; those of a series keep their order."""

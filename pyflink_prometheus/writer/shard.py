@@ -31,15 +31,15 @@ class SealedBatch:
     def __init__(self, batch: Batch) -> None:
         self.size = len(batch)
         self._batch = batch
-        self._prepared: PreparedBatch | None = None
+        self._prepared: list[PreparedBatch] | None = None
         self._lock = threading.Lock()
 
-    def prepared(self, prepare: Callable[[Batch], PreparedBatch]) -> PreparedBatch:
-        """Return it prepared; the first thread that asks does it, a second one waits for that."""
+    def prepared(self, prepare: Callable[[Batch], list[PreparedBatch]]) -> list[PreparedBatch]:
+        """Return the requests that it takes; the first thread that asks prepares them, a second one waits for that."""
         with self._lock:
             if self._prepared is None:
                 self._prepared = prepare(self._batch)
-                self._batch = self._prepared.batch
+                self._batch = Batch()  # not needed any more
             return self._prepared
 
 

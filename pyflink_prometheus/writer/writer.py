@@ -8,16 +8,13 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from pyflink_prometheus.checks import (
     INT64_MAX,
     INT64_MIN,
     LIKELY_SECONDS,
-    checked_exemplar,
-    checked_sample,
     checked_samples,
-    looks_like_seconds,
 )
 from pyflink_prometheus.clock import Clock, SystemClock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
@@ -27,12 +24,12 @@ from pyflink_prometheus.http.transport import RequestsTransport, Transport
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
 from pyflink_prometheus.wire.compression import compress
-from pyflink_prometheus.wire.point import Point, PointOrFloat
+from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import Series, SeriesCache
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Post, Rejected, Shrink, Wait, deliver
 from pyflink_prometheus.writer.endpoint import Endpoint
-from pyflink_prometheus.writer.guards import TimestampGuard
+from pyflink_prometheus.writer.intake import Intake, alone, count_of, invalid
 from pyflink_prometheus.writer.ledger import Ledger, Reason
 from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, Rejections
 from pyflink_prometheus.writer.shard import PreparedBatch, SealedBatch, Shard
@@ -83,11 +80,10 @@ class RemoteWriter:
         self._rejections = Rejections(
             LogRejectedSamples(monotonic=self._clock.monotonic) if handler is None else handler, self.ledger
         )
-        guard = TimestampGuard(config, self._clock.time)
-        self._guard = guard if guard.needed else None
+        self._intake = Intake(config, self._clock.time, self.ledger)
+        self._look_at_all = self._intake.looks_at_every_sample
         self._known_series = SeriesCache(config.max_cached_series)
         self._endpoint = Endpoint(config.remote_write_version)
-        self._hints_given: set[str] = set()
         # All that follows is guarded by this lock; its condition is notified when a batch is begun, sealed or settled.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -122,23 +118,23 @@ class RemoteWriter:
             if type(samples) not in (tuple, list) or not samples:
                 samples = checked_samples(samples)
         except InvalidTimeSeriesError as error:
-            self._rejections.before_sending([_invalid(record, _count(samples), error)])
+            self._rejections.before_sending([invalid(record, count_of(samples), error)])
             return
         if exemplars:
-            samples = (*samples[:-1], _WithExemplars(samples[-1], self._check_exemplars(exemplars)))
+            samples = self._intake.with_exemplars(samples, exemplars)
         rejected: list[RejectedSamples] = []
         with self._lock:
             sealed = self._fill(series, samples, rejected)
             self._raise_failure()
         if rejected:
-            self._rejections.before_sending([replace(each, record=_lone(record, each.record)) for each in rejected])
+            self._rejections.before_sending([replace(each, record=alone(record, each.record)) for each in rejected])
         if sealed:
             self._prepare_ahead(sealed)
             self._wait_for_room()
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
         """Count a record that could not even be made into a series, and tell why."""
-        self._rejections.before_sending([_invalid(record, 1, error)])
+        self._rejections.before_sending([invalid(record, 1, error)])
 
     def flush(self) -> None:
         """
@@ -179,8 +175,8 @@ class RemoteWriter:
                 fits = type(value) is float and type(timestamp) is int and INT64_MIN <= timestamp <= INT64_MAX
             except (TypeError, ValueError):
                 fits = False
-            if not fits or self._guard is not None or timestamp < LIKELY_SECONDS.stop:
-                looked_at = self._look_closer(series, sample)
+            if not fits or self._look_at_all or timestamp < LIKELY_SECONDS.stop:
+                looked_at = self._intake.look(series, sample)
                 if isinstance(looked_at, RejectedSamples):
                     rejected.append(looked_at)
                     continue
@@ -198,36 +194,6 @@ class RemoteWriter:
                 sealed.append(self._seal(shard))
                 batch = shard.filling
         return sealed
-
-    def _look_closer(self, series: Series, sample: Any) -> tuple[PointOrFloat, int] | RejectedSamples:
-        """Return an unusual sample as the columns hold it, or with the reason why it is not written."""
-        exemplars: tuple[Any, ...] = ()
-        if isinstance(sample, _WithExemplars):
-            sample, exemplars = sample
-        try:
-            value, timestamp, start_timestamp = checked_sample(sample)
-            refusal = None if self._guard is None else self._guard.refuse(series, timestamp)
-        except InvalidTimeSeriesError as error:
-            refusal = (Reason.INVALID, str(error))
-        if refusal is not None:
-            self.ledger.settle_exemplars(0, len(exemplars))
-            return RejectedSamples(sample, 1, *refusal)
-        if looks_like_seconds(timestamp):
-            self._hint_at_seconds(series, timestamp)
-        if exemplars or start_timestamp or not isinstance(value, float):
-            return Point(value, start_timestamp, exemplars), timestamp
-        return value, timestamp
-
-    def _check_exemplars(self, exemplars: Any) -> tuple[Any, ...]:
-        """Return those that can be written; the others cost no sample."""
-        checked = []
-        for exemplar in exemplars if isinstance(exemplars, (tuple, list)) else (exemplars,):
-            try:
-                checked.append(checked_exemplar(exemplar))
-            except InvalidTimeSeriesError as error:
-                self.ledger.settle_exemplars(0, 1)
-                self._say_once("exemplars", "%s; such exemplars are left out and counted", error)
-        return tuple(checked)
 
     def _seal(self, shard: Shard) -> SealedBatch:
         sealed = shard.seal()
@@ -247,13 +213,13 @@ class RemoteWriter:
                 self._clock.wait(self._changed, None)
             self._raise_failure()
 
-    def _prepare(self, batch: Batch) -> PreparedBatch:
+    def _prepare(self, batch: Batch) -> list[PreparedBatch]:
         ordered, duplicates = batch.in_order()
         if len(duplicates):
             self.ledger.settle_exemplars(0, duplicates.exemplars)
             self._rejections.of_batch(duplicates, Reason.DUPLICATE, "the same sample was there twice in one request")
         version = self._endpoint.version
-        return PreparedBatch(ordered, version, _encode(ordered, version))
+        return [PreparedBatch(each, version, _encode(each, version)) for each in ordered.requests()]
 
     # The shards' threads.
 
@@ -263,7 +229,8 @@ class RemoteWriter:
                 sealed = self._next(shard)
                 if sealed is None:
                     return
-                self._deliver(sealed, transport)
+                for prepared in sealed.prepared(self._prepare):
+                    self._deliver(prepared, transport)
                 with self._changed:
                     self._unsettled -= sealed.size
                     self._changed.notify_all()
@@ -294,9 +261,7 @@ class RemoteWriter:
                 self._clock.wait(self._changed, wait_s)
         return None
 
-    def _deliver(self, sealed: SealedBatch, transport: Transport) -> None:
-        prepared = sealed.prepared(self._prepare)
-
+    def _deliver(self, prepared: PreparedBatch, transport: Transport) -> None:
         def encode(batch: Batch, version: RemoteWriteVersion) -> bytes:
             if batch is prepared.batch:
                 return prepared.body if version is prepared.version else _encode(batch, version)
@@ -377,49 +342,10 @@ class RemoteWriter:
             raise self._failure
         raise PrometheusSinkError(f"writing to Prometheus failed unexpectedly: {self._failure!r}") from self._failure
 
-    def _hint_at_seconds(self, series: Series, timestamp: int) -> None:
-        self._say_once(
-            "seconds",
-            "samples: the timestamp %d of %r lies in %s if it is in milliseconds, as expected; "
-            "if it is in seconds, multiply it by 1000",
-            timestamp,
-            series,
-            1970 + timestamp // 31_556_952_000,
-        )
-
-    def _say_once(self, topic: str, message: str, *arguments: object) -> None:
-        if topic not in self._hints_given:
-            self._hints_given.add(topic)
-            _log.warning(f"{message} (said once)", *arguments)
-
-
-class _WithExemplars(NamedTuple):
-    """The last sample of a record that has exemplars, and those of them that can be written."""
-
-    sample: Any
-    exemplars: tuple[Any, ...]
-
 
 def _encode(batch: Batch, version: RemoteWriteVersion) -> bytes:
     return compress(_ENCODE[version](batch.series, batch.timestamps, batch.values, plain=batch.plain))
 
 
-def _invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
-    return RejectedSamples(record, count, Reason.INVALID, str(error))
-
-
-def _lone(record: Any, sample: Any) -> PrometheusTimeSeries:
-    """Return the record with one of its samples alone."""
-    return PrometheusTimeSeries(record[0], record[1], (sample,), record[3])
-
-
 class _Stopped(Exception):  # noqa: N818  (it leaves a thread, it reports nothing)
     """Leave a shard's thread: the writer is being closed or has failed on another shard."""
-
-
-def _count(samples: Any) -> int:
-    """Count the samples of a record that is rejected whole; one that has none is still something refused."""
-    try:
-        return max(1, len(samples))
-    except TypeError:
-        return 1

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 import random
 import time
-import urllib.request
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 import pytest
-import snappy
 
-from pyflink_prometheus.histogram import NativeHistogram
+from pyflink_prometheus import NativeHistogram, RemoteWriteVersion
+from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.testing.prometheus import PrometheusServer
-from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import Histogram, WriteRequest
-from pyflink_prometheus.wire.histogram import encode_histogram
+from pyflink_prometheus.writer.writer import RemoteWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,23 +34,19 @@ def million() -> list[float]:
     return [random_numbers.lognormvariate(-2.0, 1.0) for _ in range(1_000_000)]
 
 
-def write(server: PrometheusServer, labels: Mapping[str, str], histogram: NativeHistogram, timestamp: int) -> None:
-    message = WriteRequest()
-    series = message.timeseries.add()
-    for name in sorted(labels):
-        series.labels.add(name=name, value=labels[name])
-    series.histograms.append(Histogram.FromString(encode_histogram(histogram, timestamp)))
-    request = urllib.request.Request(
-        server.remote_write_url,
-        data=snappy.compress(message.SerializeToString()),
-        headers={
-            "Content-Type": "application/x-protobuf",
-            "Content-Encoding": "snappy",
-            "X-Prometheus-Remote-Write-Version": "0.1.0",
-        },
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.status == 204
+def write(
+    server: PrometheusServer,
+    labels: Mapping[str, str],
+    histogram: NativeHistogram,
+    timestamp: int,
+    version: RemoteWriteVersion = RemoteWriteVersion.V2,
+) -> None:
+    others = dict(labels)
+    writer = RemoteWriter(SinkConfig(prometheus_remote_write_url=server.remote_write_url, remote_write_version=version))
+    writer.add((others.pop("__name__"), others, ((histogram, timestamp),)))
+    writer.flush()
+    writer.close()
+    assert writer.ledger.samples_accepted == 1
 
 
 def now_ms() -> int:
@@ -76,14 +70,28 @@ def quantile(ordered: list[float], q: float) -> float:
     return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
 
 
-@pytest.mark.parametrize(("schema", "growth"), [(None, 2**0.125), (0, 2.0), (3, 2**0.125), (8, 2 ** (1 / 256))])
+@pytest.mark.parametrize(
+    ("schema", "growth", "version"),
+    [
+        (None, 2**0.125, RemoteWriteVersion.V1),
+        (None, 2**0.125, RemoteWriteVersion.V2),
+        (0, 2.0, RemoteWriteVersion.V2),
+        (3, 2**0.125, RemoteWriteVersion.V2),
+        (8, 2 ** (1 / 256), RemoteWriteVersion.V2),
+    ],
+)
 def test_quantiles_of_a_million_observations_are_as_near_as_the_schema_promises(
-    server: PrometheusServer, metric_name: str, million: list[float], schema: int | None, growth: float
+    server: PrometheusServer,
+    metric_name: str,
+    million: list[float],
+    schema: int | None,
+    growth: float,
+    version: RemoteWriteVersion,
 ) -> None:
     histogram = NativeHistogram.from_observations(million, schema=schema)
     assert growth == 2 ** (2.0**-histogram.schema)
     now = now_ms()
-    write(server, {"__name__": metric_name}, histogram, now)
+    write(server, {"__name__": metric_name}, histogram, now, version)
 
     ordered = sorted(million)
     for q in QUANTILES:

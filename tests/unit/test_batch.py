@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pyflink_prometheus import STALE_MARKER, NativeHistogram
 from pyflink_prometheus.checks import canonical_labels
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch
 
@@ -66,3 +68,26 @@ def test_by_time_keeps_the_order_of_a_series_even_at_the_same_time():
 def test_records_are_what_the_user_gave():
     made = Batch([Series(canonical_labels("m", {"a": "1"}))], [5], [1.5])
     assert list(made.records()) == [PrometheusTimeSeries("m", {"a": "1"}, ((1.5, 5),))]
+
+
+def test_floats_that_follow_histograms_of_their_series_wait_for_the_next_request():
+    histogram = Point(NativeHistogram.from_observations([1.0]))
+    mixed = batch(
+        *[("a", 1, 1.0), ("a", 2, histogram), ("a", 3, 3.0)],
+        *[("a", 4, histogram), ("a", 5, STALE_MARKER), ("a", 6, 6.0)],
+        *[("b", 1, histogram), ("b", 2, STALE_MARKER), ("c", 1, 1.0), ("c", 2, histogram), ("d", 1, histogram)],
+    )
+    mixed.plain = False
+    assert [[row[:2] for row in rows(each)] for each in mixed.requests()] == [
+        [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 1), ("c", 2), ("d", 1)],
+        [("a", 3), ("a", 4), ("a", 5)],
+        [("a", 6)],
+    ]
+
+
+def test_most_batches_are_one_request():
+    floats = batch(("a", 1, 1.0), ("b", 1, 1.0))
+    assert floats.requests() == [floats]
+    histograms = batch(("a", 1, Point(NativeHistogram.from_observations([1.0]))), ("a", 2, STALE_MARKER))
+    histograms.plain = False
+    assert histograms.requests() == [histograms]

@@ -236,7 +236,9 @@ def test_retry_after_is_waited_for_by_every_shard(start):
             return Outcome(Kind.RETRYABLE, "HTTP 429", 429, retry_after_s=30.0) if len(posts) == 1 else outcome
 
     clock, let_go = SlowClock(), threading.Event()
-    writer = start(Throttling(), clock=clock, max_in_flight_requests=2, max_batch_size_in_samples=1)
+    writer = start(
+        Throttling(), clock=clock, max_in_flight_requests=2, max_batch_size_in_samples=1, max_buffered_samples=100
+    )
     add(writer, 0, 1)
     assert told.wait(10)
     for number in range(20):  # among these are some of the other shard

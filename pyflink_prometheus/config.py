@@ -64,13 +64,13 @@ class RetryConfiguration:
     """
     Say how often and after how long a request is sent again.
 
-    The delay doubles with each attempt, and each is drawn at random between zero and that ("full jitter"), so that the
-    subtasks of a job do not come back all at once.
+    The delay's bound doubles with each attempt, and each is drawn at random from the last fifth of that ("jitter"), so
+    that the subtasks of a job do not come back all at once.
 
     :param initial_retry_delay_ms: the first delay's bound in milliseconds. Default 30, as Prometheus's own sender.
     :param max_retry_delay_ms: no delay is drawn from beyond this. Default 5000, likewise.
     :param max_retry_count: how often a request is sent again before it counts as failed. Default 100, as in the Java
-        connector: about four minutes with the other defaults.
+        connector: about seven minutes with the other defaults.
     :raises ValueError: if a number is out of range.
     """
 

@@ -33,12 +33,12 @@ class Metadata(NamedTuple):
     Say what a metric is. Remote-Write 2.0 carries it; 1.0 has no place for it in a series.
 
     :param type: ``counter``, ``gauge``, ``histogram``, ``gaugehistogram``, ``summary``, ``info``, ``stateset`` or
-        ``unknown``.
+        ``unknown``. Default: unknown.
     :param help: a sentence for those who read the metric. Default: none.
     :param unit: its base unit, such as ``seconds``. Default: none.
     """
 
-    type: str
+    type: str = "unknown"
     help: str = ""
     unit: str = ""
 

@@ -134,4 +134,4 @@ def parse_retry_after(header: str | None, now_s: float) -> float | None:
 
 def _one_line(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= 300 else line[:297] + "..."
+    return line if len(line) <= 1000 else line[:997] + "..."

@@ -23,7 +23,7 @@ from pyflink_prometheus.writer.retry import RetryState
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 
 #: As long as an endpoint has never answered, it may be the URL that is wrong: then so many retries are enough (about
-#: ten seconds by default) before the job fails and says so.
+#: fifteen seconds by default) before the job fails and says so.
 FIRST_CONTACT_RETRIES = 10
 
 

@@ -9,6 +9,10 @@ from pyflink_prometheus.config import RetryConfiguration
 #: A receiver may ask for more in Retry-After; a flush that waited longer would time the checkpoint out.
 RETRY_AFTER_CAP_S = 60.0
 
+#: A delay is drawn from this part of its bound up to all of it: senders come back apart from each other, and yet none
+#: waits much less than it did before, which the public compliance suite for senders asks for.
+LEAST_OF_BOUND = 0.8
+
 
 @dataclass(frozen=True)
 class RetryState:
@@ -37,5 +41,5 @@ class RetryState:
         """
         # 2**32 times the smallest delay is beyond any bound; the exponent stays small at any number of retries.
         bound_ms = min(self.config.max_retry_delay_ms, self.config.initial_retry_delay_ms << min(self.retries - 1, 32))
-        backoff_s = draw * bound_ms / 1000
+        backoff_s = (LEAST_OF_BOUND + (1 - LEAST_OF_BOUND) * draw) * bound_ms / 1000
         return backoff_s if retry_after_s is None else max(backoff_s, min(retry_after_s, RETRY_AFTER_CAP_S))

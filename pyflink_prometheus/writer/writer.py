@@ -36,6 +36,9 @@ from pyflink_prometheus.writer.shard import PreparedBatch, SealedBatch, Shard
 
 _log = logging.getLogger(__name__)
 
+#: The least time in seconds between two warnings of requests that are sent again.
+COMPLAINT_INTERVAL_S = 10.0
+
 _ENCODE = {
     RemoteWriteVersion.V1: encoder_v1.encode_request,
     RemoteWriteVersion.V2: encoder_v2.encode_request,
@@ -91,6 +94,7 @@ class RemoteWriter:
         self._failure: BaseException | None = None
         self._max_batch_size = config.max_batch_size_in_samples
         self._not_before = 0.0  # the receiver asked all shards to wait until then
+        self._next_complaint_at = 0.0
         self._stop = threading.Event()
         self._shards = [Shard() for _ in range(config.max_in_flight_requests)]
         self._threads = [
@@ -269,6 +273,7 @@ class RemoteWriter:
 
         steps = deliver(prepared.batch, config=self._config, encode=encode, draw=self._draw, endpoint=self._endpoint)
         answer: Outcome | None = None
+        trouble = ""
         while True:
             try:
                 step = steps.send(answer)
@@ -280,7 +285,9 @@ class RemoteWriter:
                 began = self._clock.monotonic()
                 answer = transport.post(step.body, _HEADERS[step.version])
                 self.ledger.attempt(len(step.body), self._clock.monotonic() - began, retry=step.retry)
+                trouble = answer.message
             elif isinstance(step, Wait):
+                self._complain(trouble, step.seconds)
                 until = self._clock.monotonic() + step.seconds
                 if step.asked_by_receiver:
                     self._not_before = max(self._not_before, until)
@@ -314,6 +321,21 @@ class RemoteWriter:
                 self._rejections.among_batch(
                     part, len(part) - count, step.reason, step.outcome.message, step.outcome.status
                 )
+
+    def _complain(self, trouble: str, wait_s: float) -> None:
+        """Say why a request is sent again; once in a while, for all shards together."""
+        now = self._clock.monotonic()
+        with self._lock:
+            if now < self._next_complaint_at:
+                return
+            self._next_complaint_at = now + COMPLAINT_INTERVAL_S
+        _log.warning(
+            "writing to %s fails and is tried again in %.2f s (%d retries so far): %s",
+            self._config.url_without_credentials,
+            wait_s,
+            self.ledger.requests_retried,
+            trouble,
+        )
 
     def _shrink_batches(self, samples: int) -> None:
         with self._changed:

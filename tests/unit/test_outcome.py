@@ -39,7 +39,7 @@ def test_the_receivers_words_are_kept_and_shown_on_one_line():
     outcome = classify_status(400, "out of\norder\nsample")
     assert outcome.body_excerpt == "out of\norder\nsample"
     assert outcome.message == "HTTP 400: out of order sample"
-    assert len(classify_status(400, "x" * 10_000).message) < 350
+    assert len(classify_status(400, "x" * 10_000).message) < 1_050
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_retry_after_is_seconds_or_a_date(header, seconds):
     assert parse_retry_after(header, now_s=946_684_790.0) == seconds
 
 
-def test_delays_double_up_to_the_bound_and_are_drawn_from_all_of_it():
+def test_delays_double_up_to_the_bound_and_are_drawn_from_its_last_fifth():
     state = RetryState(RetryConfiguration(initial_retry_delay_ms=30, max_retry_delay_ms=5000, max_retry_count=12))
     delays = []
     while (state := state.next()) is not None:
         delays.append(state.delay_s(1.0))
-        assert state.delay_s(0.0) == 0.0
+        assert state.delay_s(0.0) == pytest.approx(0.8 * delays[-1])
     assert delays == [0.03, 0.06, 0.12, 0.24, 0.48, 0.96, 1.92, 3.84, 5.0, 5.0, 5.0, 5.0]
 
 

@@ -459,3 +459,17 @@ def test_the_ledger_knows_requests_bytes_and_the_newest_sample(start):
     assert (ledger.requests_accepted, ledger.last_batch_size, ledger.newest_timestamp) == (1, 3, T + 7)
     assert (ledger.time_in_flight_s, ledger.last_time_in_flight_s) == (0.25, 0.25)
     assert ledger.bytes_sent > 30
+
+
+def test_retries_are_said_once_in_a_while_with_their_cause(start, caplog):
+    clock = FakeClock()
+    writer = start(ScriptedTransport([Answer(503, "starting up")] * 12), clock=clock)
+    with caplog.at_level(logging.WARNING):
+        add(writer, 0, 1)
+        writer.flush()
+    lines = [record.getMessage() for record in caplog.records]
+    assert clock.monotonic() > 20
+    assert [line.rpartition("in ")[2] for line in lines] == [
+        f"{wait} s ({retries} retries so far): HTTP 503: starting up"
+        for wait, retries in (("0.03", 0), ("5.00", 9), ("5.00", 11))
+    ]

@@ -50,6 +50,14 @@ def series_key(labels: Sequence[tuple[str, str]]) -> str:
     return f"{{{','.join([_quoted(metric_name), *inside])}}}"
 
 
+def has_classic_names(labels: LabelPairs) -> bool:
+    """Tell whether canonical labels keep to the patterns of Remote-Write 1.0; 2.0 lets names be any UTF-8."""
+    return all(
+        _PLAIN_METRIC_NAME.fullmatch(value) if name == METRIC_NAME_LABEL else _PLAIN_LABEL_NAME.fullmatch(name)
+        for name, value in labels
+    )
+
+
 def checked_samples(samples: Any) -> Sequence[Any]:
     """
     Return the samples if there are any; they are still to be checked one by one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -35,6 +36,8 @@ RESERVED_HEADERS = frozenset(
         "x-prometheus-remote-write-version",
     }
 )
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 DEFAULT_USER_AGENT = f"pyflink-prometheus/{__version__}"
 
@@ -153,6 +156,8 @@ class SinkConfig:
         _require_type("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
         _require_at_least("socket_timeout_ms", self.socket_timeout_ms, 1)
         _require_text("http_user_agent", self.http_user_agent)
+        if not _fits_a_header(self.http_user_agent):
+            raise ValueError("http_user_agent: it has characters that no header may have")
         _require_text("metric_group_name", self.metric_group_name)
         for name in ("max_isolation_requests", "max_sample_age_ms", "max_sample_lead_ms"):
             if getattr(self, name) is not None:
@@ -210,15 +215,23 @@ def _check_header(name: Any, value: Any) -> None:
         raise TypeError(
             f"http_headers: expected strings as names and values, got {name!r} with a {type(value).__name__}"
         )
-    if name.lower() in RESERVED_HEADERS or name.lower().startswith("proxy-"):
+    if name.strip().lower() in RESERVED_HEADERS or name.lower().startswith("proxy-"):
         raise ValueError(
             f"http_headers: {name!r} is set by the sink or the connection and cannot be set here"
             + ("; use set_request_signer" if name.lower() == "authorization" else "")
         )
-    if not name.isascii() or not name or any(c in name + value for c in "\r\n") or not value.isprintable():
-        raise ValueError(
-            f"http_headers: {name!r} is no header name, or its value has characters that no header may have"
-        )
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"http_headers: {name!r} is no header name (RFC 9110, 5.6.2)")
+    if not _fits_a_header(value):
+        raise ValueError(f"http_headers: the value of {name!r} has characters that no header may have")
+
+
+def _fits_a_header(value: str) -> bool:
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return value.isprintable()
 
 
 def _require_at_least(name: str, value: Any, least: int) -> None:

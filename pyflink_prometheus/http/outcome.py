@@ -37,7 +37,8 @@ class Outcome:
     Hold what one POST came to.
 
     :param kind: what to do about it.
-    :param message: one line for a person, without secrets.
+    :param message: for a person, without secrets: what happened, with the receiver's words as they are, up to 1000
+        characters.
     :param status: the HTTP status, ``None`` where no answer came.
     :param body_excerpt: the beginning of the answer, as it came. Never interpreted: "Senders MUST NOT" read meaning
         into it (Remote-Write 2.0, "Invalid samples").
@@ -53,6 +54,9 @@ class Outcome:
     retry_after_s: float | None = None
     written: Written | None = None
 
+
+# Of the receiver's words, which are shown as they are ("Senders ... SHOULD log it as is"): enough to see what is meant.
+_LONGEST_SHOWN = 1000
 
 _WRITTEN_KINDS = ("Samples", "Histograms", "Exemplars")
 
@@ -90,7 +94,7 @@ def classify_status(
     :param location: the header of that name.
     :param now_s: seconds since 1970, to subtract from an HTTP date.
     """
-    said = f": {_one_line(body_excerpt)}" if body_excerpt.strip() else ""
+    said = f": {_cut(body_excerpt.strip())}" if body_excerpt.strip() else ""
     if 200 <= status < 300:
         return Outcome(Kind.ACCEPTED, f"HTTP {status}", status, body_excerpt)
     if status == 429 or status >= 500:
@@ -132,6 +136,5 @@ def parse_retry_after(header: str | None, now_s: float) -> float | None:
         return None
 
 
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 1000 else line[:997] + "..."
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."

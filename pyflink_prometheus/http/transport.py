@@ -49,7 +49,8 @@ class RequestsTransport:
         self._environment = self._session.merge_environment_settings(self._url, {}, True, None, None)
         self._session.trust_env = False
         self._session.headers.clear()
-        self._session.headers.update({**config.http_headers, "User-Agent": config.http_user_agent})
+        self._user_agent = {"User-Agent": config.http_user_agent}
+        self._session.headers.update({**config.http_headers, **self._user_agent})
         if config.request_signer is not None:
             self._session.auth = _as_auth(config.request_signer)
 
@@ -57,6 +58,7 @@ class RequestsTransport:
         """Send the body; the timeout bounds connecting and each wait for bytes of the answer."""
         try:
             request = self._session.prepare_request(requests.Request("POST", self._url, dict(headers), data=body))
+            request.headers.update({**headers, **self._user_agent})  # which no signer may have replaced
             response = self._session.send(
                 request, timeout=(self._timeout_s, self._timeout_s), allow_redirects=False, **self._environment
             )

@@ -126,6 +126,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each answer with a body takes 40 ms
 
             def handle(self) -> None:
                 with contextlib.suppress(ConnectionError):  # a client that was killed

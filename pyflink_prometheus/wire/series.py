@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from pyflink_prometheus.checks import LabelPairs, canonical_labels, checked_metadata, series_key
+from pyflink_prometheus.checks import LabelPairs, canonical_labels, checked_metadata, has_classic_names, series_key
 from pyflink_prometheus.wire.sample import ORDINARY_SAMPLE_SIZE, SAMPLE_HEAD
 from pyflink_prometheus.wire.varint import decode_varint, encode_varint
 
@@ -59,12 +59,14 @@ class SeriesCache:
     held is forgotten. A series in use is never lost by that, only looked up or made once more.
 
     :param limit: how many series to remember at most; at least half as many of the latest used are.
+    :ivar beyond_classic: a series, if there was any, with names that Remote-Write 1.0 does not allow.
     """
 
     def __init__(self, limit: int) -> None:
         self._generation_size = max(1, limit // 2)
         self._young: dict[Any, Series] = {}
         self._old: dict[Any, Series] = {}
+        self.beyond_classic: Series | None = None
 
     def get(self, metric_name: Any, labels: Any, metadata: Any = None) -> Series:
         """
@@ -89,6 +91,8 @@ class SeriesCache:
             series = self._old.get(key)
             if series is None:
                 series = _checked(metric_name, labels, metadata)
+                if self.beyond_classic is None and not has_classic_names(series.labels):
+                    self.beyond_classic = series
             if len(self._young) >= self._generation_size:
                 self._old, self._young = self._young, {}
             self._young[key] = series

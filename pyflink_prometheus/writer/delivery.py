@@ -146,7 +146,7 @@ def _settled(batch: Batch, version: RemoteWriteVersion, outcome: Outcome) -> Ste
     if samples == len(batch):
         return Accepted(batch, written.exemplars)
     reason = Reason.UNCONFIRMED if outcome.kind is Kind.ACCEPTED else Reason.REFUSED
-    if samples == 0:
+    if samples == written.exemplars == 0:
         return Rejected(batch, reason, outcome)
     return PartlyWritten(batch, written, reason, outcome)
 

@@ -47,7 +47,7 @@ class Intake:
                 checked.append(checked_exemplar(exemplar))
             except InvalidTimeSeriesError as error:
                 self._ledger.settle_exemplars(0, 1)
-                self._say_once("exemplars", "%s; such exemplars are left out and counted", error)
+                self.say_once("exemplars", "%s; such exemplars are left out and counted", error)
         return (*samples[:-1], _WithExemplars(samples[-1], tuple(checked)))
 
     def look(self, series: Series, sample: Any) -> tuple[PointOrFloat, int] | RejectedSamples:
@@ -64,7 +64,7 @@ class Intake:
             self._ledger.settle_exemplars(0, len(exemplars))
             return RejectedSamples(sample, 1, *refusal)
         if looks_like_seconds(timestamp):
-            self._say_once(
+            self.say_once(
                 "seconds",
                 "samples: the timestamp %d of %r lies in %s if it is in milliseconds, as expected; "
                 "if it is in seconds, multiply it by 1000",
@@ -76,7 +76,8 @@ class Intake:
             return Point(value, start_timestamp, exemplars), timestamp
         return value, timestamp
 
-    def _say_once(self, topic: str, message: str, *arguments: object) -> None:
+    def say_once(self, topic: str, message: str, *arguments: object) -> None:
+        """Log a warning, and none of the same topic again."""
         if topic not in self._said:
             self._said.add(topic)
             _log.warning(f"{message} (said once)", *arguments)

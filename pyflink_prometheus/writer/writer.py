@@ -223,6 +223,13 @@ class RemoteWriter:
             self.ledger.settle_exemplars(0, duplicates.exemplars)
             self._rejections.of_batch(duplicates, Reason.DUPLICATE, "the same sample was there twice in one request")
         version = self._endpoint.version
+        if version is RemoteWriteVersion.V1 and self._known_series.beyond_classic is not None:
+            self._intake.say_once(
+                "names",
+                "%r: receivers of Remote-Write 1.0 may drop series whose names are beyond its patterns without a word "
+                "([a-zA-Z_:][a-zA-Z0-9_:]* and, for labels, [a-zA-Z_][a-zA-Z0-9_]*)",
+                self._known_series.beyond_classic,
+            )
         return [PreparedBatch(each, version, _encode(each, version)) for each in ordered.requests()]
 
     # The shards' threads.
@@ -312,8 +319,9 @@ class RemoteWriter:
             return
         written = step.written
         refused = len(batch) - written.samples - written.histograms
-        # Were the newest ones those that were refused, this would be the newest that was written.
-        ledger.accept(len(batch) - refused, heapq.nlargest(refused + 1, batch.timestamps)[-1])
+        if refused < len(batch):
+            # Were the newest ones those that were refused, this would be the newest that was written.
+            ledger.accept(len(batch) - refused, heapq.nlargest(refused + 1, batch.timestamps)[-1])
         ledger.settle_exemplars(written.exemplars, batch.exemplars - written.exemplars)
         for kind, count in ((False, written.samples), (True, written.histograms)):
             part = batch.of_kind(histograms=kind)

@@ -1,111 +1,140 @@
-"""Protocol: method, headers, compression and connection, as a receiver on a real socket sees them (1.0 "Protocol")."""
+"""
+Protocol: method, path, headers, compression and connection.
+
+1.0: "Protocol", "Backward and forward compatibility", "Authentication & Encryption". 2.0: "Protocol".
+"""
 
 from __future__ import annotations
 
-import contextlib
-import socket
+import re
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+import snappy
 import trustme
+from wire_receiver import AUTO, V1, V2, Reply, T
 
+from pyflink_prometheus import Exemplar, Metadata, NativeHistogram
 from pyflink_prometheus._version import __version__
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.outcome import Kind
-from pyflink_prometheus.http.transport import RequestsTransport
-from pyflink_prometheus.testing import Answer, Receiver
-from pyflink_prometheus.wire.encoder_v1 import compress
-from pyflink_prometheus.writer.writer import RemoteWriter
 
-T = 1_700_000_000_000
-
-
-@pytest.fixture
-def write():
-    """Return a function that writes one sample to a receiver and returns the writer."""
-    writers = []
-
-    def write_one(receiver, **settings):
-        url = settings.pop("url", receiver.url)
-        writer = RemoteWriter(SinkConfig(prometheus_remote_write_url=url, **settings))
-        writers.append(writer)
-        writer.add(("m", {"a": "1"}, ((1.0, T),)))
-        writer.flush()
-        return writer
-
-    yield write_one
-    for writer in writers:
-        writer.close()
+ONE = ("m", {"a": "1"}, ((1.0, T),))
+OF_EVERYTHING = (
+    ("m", {"a": "1"}, ((1.0, T, T - 9),), Metadata("counter", "a help", "seconds"), (Exemplar({"b": "2"}, 1.0, T),)),
+    ("m", {"a": "2"}, ((NativeHistogram(schema=0, sum=3.0, positive={1: 2}), T, T - 9),)),
+)
 
 
-@pytest.fixture
-def post():
-    """Return a function that makes one POST to a receiver that decides, and returns the outcome and the requests."""
-
-    def post_once(decide, **settings):
-        with Receiver(decide) as receiver:
-            transport = RequestsTransport(SinkConfig(prometheus_remote_write_url=receiver.url, **settings))
-            outcome = transport.post(compress(b""), {"Content-Encoding": "snappy"})
-            transport.close()
-            return outcome, receiver.requests
-
-    return post_once
+def test_senders_must_send_a_post_to_the_url_that_they_were_given(version, sent, receiver):
+    request = sent(version, ONE, url=f"{receiver.root}/any/path?of=mine")
+    assert (request.method, request.path) == ("POST", "/any/path?of=mine")
 
 
-def test_sender_must_send_the_headers_of_the_specification(write):
-    with Receiver() as receiver:
-        write(receiver)
-    headers = receiver.requests[0].headers
+def test_the_body_must_be_a_protobuf_message_of_the_versions_schema(version, sent):
+    request = sent(version, *OF_EVERYTHING)
+    assert sorted(request.samples) == [("m", T), ("m", T)]
+    assert request.unknown_bytes == 0
+
+
+def test_the_message_must_be_compressed_in_snappys_block_format(version, sent):
+    """The block format begins with the length of the message; the framed one, with a name, in chunks of 64 KiB."""
+    request = sent(version, *[(f"metric_{number:05}", {"a": "b" * 50}, ((1.0, T),)) for number in range(2000)])
+    message = snappy.uncompress(request.body)
+    length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(request.body[:3]))
+    assert length == len(message) > 1 << 16
+    assert len(request.body) < length
+    assert request.headers["content-encoding"] == "snappy"
+    assert b"sNaPpY" not in request.body[:16]
+
+
+HEADERS = {
+    V1: ("application/x-protobuf", "0.1.0"),
+    V2: ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"),
+}
+
+
+def test_sender_must_send_the_headers_of_the_specification(version, sent):
+    headers = sent(version, ONE).headers
     assert headers["content-encoding"] == "snappy"
-    assert headers["content-type"] == "application/x-protobuf"
-    assert headers["x-prometheus-remote-write-version"] == "0.1.0"
+    assert (headers["content-type"], headers["x-prometheus-remote-write-version"]) == HEADERS[version]
     assert headers["user-agent"] == f"pyflink-prometheus/{__version__}"
 
 
-def test_users_headers_are_sent_beside_those_of_the_protocol(write):
-    with Receiver() as receiver:
-        write(receiver, http_headers={"X-Scope-OrgID": "tenant"}, http_user_agent="mine/1")
-    headers = receiver.requests[0].headers
+def test_the_headers_must_be_those_of_1_x_to_receivers_of_1_x(start, receiver):
+    receiver.script += [Reply(415)]
+    writer = start(AUTO)
+    for number in range(2):
+        writer.add(("m", {}, ((1.0, T + number),)))
+        writer.flush()
+    of_version = [
+        (each.headers["content-type"], each.headers["x-prometheus-remote-write-version"]) for each in receiver.requests
+    ]
+    assert of_version == [HEADERS[V2], HEADERS[V1], HEADERS[V1]]
+
+
+def test_senders_should_use_2_0_when_possible(sent):
+    assert sent(AUTO, ONE).version is V2
+
+
+def test_the_user_agent_should_have_the_format_of_rfc_9110(version, sent):
+    """RFC 9110, 10.1.5: a product, which is a token, a slash, and its version, which is a token, too."""
+    token = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+    assert re.fullmatch(f"{token}/{token}", sent(version, ONE).headers["user-agent"])
+
+
+def test_each_reserved_header_must_be_there_once(version, sent):
+    """Of two headers of a name the receiver would take either; they would be joined by a comma here."""
+    headers = sent(version, ONE, http_headers={"X-Scope-OrgID": "tenant"}).headers
+    reserved = ("content-encoding", "content-type", "x-prometheus-remote-write-version", "user-agent")
+    assert all("," not in headers[name] for name in reserved)
+
+
+@pytest.mark.parametrize(
+    "name", ["Content-Encoding", "Content-Type", "X-Prometheus-Remote-Write-Version", "User-Agent", "Content-Length"]
+)
+@pytest.mark.parametrize(
+    "written_as", [str, str.lower, str.upper, "{} ".format], ids=["plain", "lower", "upper", "space"]
+)
+def test_users_must_not_be_able_to_set_reserved_headers(name, written_as):
+    with pytest.raises(ValueError, match="http_headers"):
+        SinkConfig(prometheus_remote_write_url="http://127.0.0.1/", http_headers={written_as(name): "mine"})
+
+
+RESERVED = {"Content-Encoding": "gzip", "content-type": "text/plain", "X-Prometheus-Remote-Write-Version": "9.0.0"}
+
+
+class _AuthThatMeddles(requests.auth.AuthBase):
+    def __call__(self, request):
+        request.headers.update(RESERVED)
+        return request
+
+
+@pytest.mark.parametrize(
+    "signer", [lambda headers, body: {**headers, **RESERVED}, _AuthThatMeddles()], ids=["function", "auth"]
+)
+def test_a_signer_must_not_be_able_to_change_reserved_headers(version, sent, signer):
+    headers = sent(version, ONE, request_signer=signer).headers
+    assert headers["content-encoding"] == "snappy"
+    assert (headers["content-type"], headers["x-prometheus-remote-write-version"]) == HEADERS[version]
+
+
+def test_users_headers_are_sent_beside_those_of_the_protocol(version, sent):
+    headers = sent(version, ONE, http_headers={"X-Scope-OrgID": "tenant"}, http_user_agent="mine/1").headers
     assert (headers["x-scope-orgid"], headers["user-agent"]) == ("tenant", "mine/1")
-    assert headers["content-type"] == "application/x-protobuf"
+    assert headers["content-type"] == HEADERS[version][0]
 
 
-def test_the_connection_is_kept_alive():
-    ports = set()
-
-    with Receiver() as receiver:
-        inner = receiver._server.finish_request
-        receiver._server.finish_request = lambda request, address: (ports.add(address), inner(request, address))
-        writer = RemoteWriter(SinkConfig(prometheus_remote_write_url=receiver.url))
-        for number in range(5):
-            writer.add(("m", {}, ((1.0, T + number),)))
-            writer.flush()
-        writer.close()
-        assert len(receiver.requests) == 5
-    assert len(ports) == 1
-
-
-def test_redirects_are_not_followed(post):
-    with Receiver() as elsewhere:
-        outcome, requests_seen = post(lambda request: Answer(307, headers={"Location": elsewhere.url}))
-        assert outcome.kind is Kind.FATAL
-        assert elsewhere.url in outcome.message
-        assert elsewhere.requests == []
-    assert len(requests_seen) == 1
-
-
-def test_the_answers_body_is_read_only_up_to_a_limit(post):
-    outcome, _ = post(lambda request: Answer(400, "x" * 1_000_000))
-    assert outcome.kind is Kind.REJECTED
-    assert 0 < len(outcome.body_excerpt) <= 10_000
-
-
-def test_retry_after_is_read(post):
-    outcome, _ = post(lambda request: Answer(429, headers={"Retry-After": "17"}))
-    assert (outcome.kind, outcome.retry_after_s) == (Kind.RETRYABLE, 17.0)
+def test_the_connection_is_kept_alive(version, start, receiver):
+    writer = start(version)
+    for number in range(5):
+        writer.add(("m", {}, ((1.0, T + number),)))
+        writer.flush()
+    assert len(receiver.requests) == 5
+    assert len({request.connection for request in receiver.requests}) == 1
 
 
 def test_an_auth_of_requests_signs_each_attempt(post):
@@ -130,111 +159,16 @@ def test_a_function_signs_headers_and_body(post):
     assert seen[0].headers["content-encoding"] == "snappy"
 
 
-def test_credentials_in_the_url_become_basic_auth(write):
-    with Receiver() as receiver:
-        write(receiver, url=receiver.url.replace("http://", "http://user:hunter2@"))
-    assert receiver.requests[0].headers["authorization"] == requests.auth._basic_auth_str("user", "hunter2")
+def test_credentials_in_the_url_become_basic_auth(sent, receiver):
+    headers = sent(AUTO, ONE, url=receiver.url.replace("http://", "http://user:hunter2@")).headers
+    assert headers["authorization"] == requests.auth._basic_auth_str("user", "hunter2")
 
 
-def closed_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def attempt(url, **settings):
-    return RequestsTransport(SinkConfig(prometheus_remote_write_url=url, **settings)).post(b"", {})
-
-
-def test_a_refused_connection_is_retryable_and_shows_no_secret():
-    outcome = attempt(f"http://user:hunter2@127.0.0.1:{closed_port()}/api/v1/write?token=hunter2")
-    assert (outcome.kind, outcome.status) == (Kind.RETRYABLE, None)
-    assert "Connection refused" in outcome.message
-    assert "hunter2" not in outcome.message
-
-
-def test_a_name_that_does_not_resolve_is_retryable():
-    outcome = attempt("http://no-such-host.invalid/api/v1/write")
-    assert outcome.kind is Kind.RETRYABLE
-    assert "no-such-host.invalid" in outcome.message
-
-
-def serve_once(answer):
-    """Listen for one connection, send those bytes, and hang up (or stay silent for ``None``)."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve():
-        connection, _ = listener.accept()
-        connection.recv(65536)
-        if answer is None:
-            stop.wait(10)
-        else:
-            connection.sendall(answer)
-        connection.close()
-
-    stop = threading.Event()
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    return listener, thread, stop
-
-
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 2", b"garbage\r\n\r\n"])
-def test_an_answer_that_breaks_off_before_its_status_is_retryable(answer):
-    listener, thread, _ = serve_once(answer)
-    outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/")
-    thread.join(10)
-    listener.close()
-    assert (outcome.kind, outcome.status) == (Kind.RETRYABLE, None)
-
-
-def test_an_answer_that_breaks_off_after_its_status_counts_by_its_status():
-    listener, thread, _ = serve_once(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000\r\n\r\nout of")
-    outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/")
-    thread.join(10)
-    listener.close()
-    assert (outcome.kind, outcome.status) == (Kind.REJECTED, 400)
-
-
-def test_a_receiver_that_stays_silent_is_given_up_after_the_timeout():
-    listener, thread, stop = serve_once(None)
-    outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/", socket_timeout_ms=50)
-    stop.set()
-    thread.join(10)
-    listener.close()
-    assert (outcome.kind, outcome.message) == (Kind.RETRYABLE, "no answer within 0.05 s")
-
-
-def test_a_body_that_drips_is_given_up_after_the_timeout():
-    listener = socket.create_server(("127.0.0.1", 0))
-    stop = threading.Event()
-
-    def drip():
-        connection, _ = listener.accept()
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100000\r\n\r\n")
-        with contextlib.suppress(OSError):
-            while not stop.wait(0.02):
-                connection.sendall(b"x")
-        connection.close()
-
-    thread = threading.Thread(target=drip, daemon=True)
-    thread.start()
-    outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/", socket_timeout_ms=200)
-    assert not stop.is_set()  # the answer was still coming
-    stop.set()
-    thread.join(10)
-    listener.close()
-    assert (outcome.kind, outcome.status) == (Kind.REJECTED, 400)
-    assert 0 < len(outcome.body_excerpt) < 1000
-
-
-def test_no_credentials_come_from_a_netrc(write, tmp_path, monkeypatch):
+def test_no_credentials_come_from_a_netrc(sent, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login user password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with Receiver() as receiver:
-        write(receiver)
-    assert "authorization" not in receiver.requests[0].headers
+    assert "authorization" not in sent(AUTO, ONE).headers
 
 
 @pytest.fixture
@@ -271,13 +205,13 @@ def https_url(authority):
     thread.join()
 
 
-def test_a_certificate_that_is_not_trusted_is_fatal_with_advice(https_url):
+def test_a_certificate_that_is_not_trusted_is_fatal_with_advice(https_url, attempt):
     outcome = attempt(https_url)
     assert outcome.kind is Kind.FATAL
     assert "REQUESTS_CA_BUNDLE" in outcome.message
 
 
-def test_an_authority_of_the_environment_is_trusted(https_url, authority, tmp_path, monkeypatch):
+def test_an_authority_of_the_environment_is_trusted(https_url, attempt, authority, tmp_path, monkeypatch):
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))

@@ -35,10 +35,10 @@ def test_a_redirect_says_where_to():
     assert "http://elsewhere/write" in classify_status(301, location="http://elsewhere/write").message
 
 
-def test_the_receivers_words_are_kept_and_shown_on_one_line():
+def test_the_receivers_words_are_shown_as_they_are_up_to_a_limit():
     outcome = classify_status(400, "out of\norder\nsample")
     assert outcome.body_excerpt == "out of\norder\nsample"
-    assert outcome.message == "HTTP 400: out of order sample"
+    assert outcome.message == "HTTP 400: out of\norder\nsample"
     assert len(classify_status(400, "x" * 10_000).message) < 1_050
 
 

@@ -1,0 +1,145 @@
+"""What the conformance tests share: the versions, a receiver on a real socket, and writers that wait for no time."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+from wire_receiver import AUTO, V1, V2, WireReceiver
+
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.http.transport import RequestsTransport
+from pyflink_prometheus.testing import FakeClock, Receiver
+from pyflink_prometheus.wire.compression import compress
+from pyflink_prometheus.writer.writer import RemoteWriter
+
+
+@pytest.fixture(params=[V1, V2], ids=["1.0", "2.0"])
+def version(request):
+    """Give each version: for what both specifications demand."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def _receiver_of_all_tests():
+    receiver = WireReceiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def receiver(_receiver_of_all_tests):
+    """Give a receiver that has seen nothing yet."""
+    _receiver_of_all_tests.forget()
+    return _receiver_of_all_tests
+
+
+@pytest.fixture
+def clock():
+    """Give the clock of the test's writers: whoever waits on it waits for no time, and each wait is remembered."""
+    return FakeClock()
+
+
+@pytest.fixture
+def start(receiver, clock):
+    """Return a function that starts a writer to the receiver; backoff has no jitter unless a test draws it."""
+    writers = []
+
+    def make(version=AUTO, *, draw=lambda: 1.0, url=None, **settings):
+        config = SinkConfig(
+            prometheus_remote_write_url=receiver.url if url is None else url, remote_write_version=version, **settings
+        )
+        writer = RemoteWriter(
+            config,
+            new_transport=lambda config: RequestsTransport(config, clock_time=clock.time),
+            clock=clock,
+            draw=draw,
+        )
+        writers.append(writer)
+        return writer
+
+    yield make
+    for writer in writers:
+        writer.close()
+
+
+@pytest.fixture
+def write(start):
+    """Return a function that writes records, waits until they are settled, and returns the writer."""
+
+    def write_all(version, *records, **settings):
+        writer = start(version, **settings)
+        for record in records:
+            writer.add(record)
+        writer.flush()
+        return writer
+
+    return write_all
+
+
+@pytest.fixture
+def sent(write, receiver):
+    """Return a function that writes records in one request, and returns that as it came over the wire."""
+
+    def send(version, *records, **settings):
+        before = len(receiver.requests)
+        write(version, *records, **settings)
+        assert len(receiver.requests) == before + 1
+        return receiver.requests[-1]
+
+    return send
+
+
+@pytest.fixture
+def attempt():
+    """Return a function that makes one POST to a URL, and returns the outcome."""
+    transports = []
+
+    def post_once(url, **settings):
+        transports.append(RequestsTransport(SinkConfig(prometheus_remote_write_url=url, **settings)))
+        return transports[-1].post(compress(b""), {"Content-Encoding": "snappy"})
+
+    yield post_once
+    for transport in transports:
+        transport.close()
+
+
+@pytest.fixture
+def post(attempt):
+    """Return a function that makes one POST to a receiver that decides, and returns the outcome and the requests."""
+
+    def post_once(decide, **settings):
+        with Receiver(decide) as receiver:
+            return attempt(receiver.url, **settings), receiver.requests
+
+    return post_once
+
+
+@pytest.fixture
+def serve_once():
+    """Return a function that listens for one connection, sends those bytes, and hangs up (``None``: stays silent)."""
+    opened, stop = [], threading.Event()
+
+    def listen(answer):
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def serve():
+            connection, _ = listener.accept()
+            connection.recv(65536)
+            if answer is None:
+                stop.wait(10)
+            else:
+                connection.sendall(answer)
+            connection.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        opened.append((listener, thread))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+    yield listen
+    stop.set()
+    for listener, thread in opened:
+        thread.join(10)
+        listener.close()

@@ -1,0 +1,214 @@
+"""
+Which version is spoken, and when it changes.
+
+2.0: "Protocol", "Required Written Response Headers", "Unsupported Request Content", "2.x vs 1.x Compatibility".
+"""
+
+from __future__ import annotations
+
+import pytest
+from wire_receiver import AUTO, V1, V2, Reply, T, written
+
+from pyflink_prometheus import Exemplar, Metadata, NativeHistogram, Reason, RemoteWriteFatalError
+
+ONE = ("m", {"a": "1"}, ((1.0, T),))
+SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
+VERSION_HEADER = "X-Prometheus-Remote-Write-Version"
+
+# What a receiver of 1.0 answers to 2.0: it says so, or reads nothing in it and is content.
+CERTAIN = [
+    pytest.param(Reply(415, "unsupported"), id="415"),
+    pytest.param(Reply(204), id="204"),
+    pytest.param(Reply(200, "all written"), id="200"),
+    pytest.param(Reply(202), id="202"),
+]
+
+
+def receiver_of_1_0(receiver, answer_to_v2):
+    receiver.decide = lambda request: answer_to_v2 if request.version is V2 else Reply(204)
+
+
+def write_one_by_one(writer, *names):
+    for name in names:
+        writer.add((name, {}, ((1.0, T),)))
+        writer.flush()
+
+
+@pytest.mark.parametrize("answer", CERTAIN)
+def test_the_same_samples_are_sent_again_as_1_0_to_a_receiver_of_1_0(write, receiver, answer):
+    """2xx without any Written header SHOULD be taken for 415; on 415 a sender MAY use another content type."""
+    receiver_of_1_0(receiver, answer)
+    writer = write(AUTO, *SOME)
+    assert receiver.versions == [V2, V1]
+    assert receiver.requests[0].samples == receiver.requests[1].samples
+    assert (writer.ledger.samples_accepted, writer.ledger.samples_pending) == (10, 0)
+    assert writer.ledger.requests_accepted == 1
+
+
+@pytest.mark.parametrize("answer", CERTAIN)
+def test_the_version_of_the_receiver_is_remembered(start, receiver, answer):
+    receiver_of_1_0(receiver, answer)
+    write_one_by_one(start(AUTO), "a", "b", "c")
+    assert receiver.versions == [V2, V1, V1, V1]
+
+
+@pytest.mark.parametrize("answer", CERTAIN)
+def test_the_version_of_the_receiver_is_remembered_by_all_that_write_in_parallel(start, receiver, answer):
+    receiver_of_1_0(receiver, answer)
+    writer = start(AUTO, max_in_flight_requests=4, max_batch_size_in_samples=5)
+    writer.add(ONE)
+    writer.flush()
+    for number in range(100):
+        writer.add((f"m{number}", {}, ((1.0, T),)))
+    writer.flush()
+    assert receiver.versions[0] is V2
+    assert set(receiver.versions[1:]) == {V1}
+
+
+def test_everything_that_1_0_can_hold_is_sent_again(write, receiver):
+    receiver_of_1_0(receiver, Reply(415))
+    histogram = NativeHistogram(schema=0, sum=3.0, positive={1: 2})
+    write(
+        AUTO,
+        (
+            "m",
+            {"a": "1"},
+            ((1.0, T, T - 1), (2.0, T + 1)),
+            Metadata("counter", "help"),
+            (Exemplar({"b": "1"}, 1.0, T),),
+        ),
+        ("h", {"a": "1"}, ((histogram, T),)),
+    )
+    as_v2, as_v1 = receiver.requests
+    assert as_v1.content == as_v2.content == [2, 1, 1]
+    assert sorted(as_v1.samples) == sorted(as_v2.samples)
+    assert as_v1.unknown_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "headers", [written(1), {"X-Prometheus-Remote-Write-Samples-Written": "1"}, written(0), written(7)]
+)
+@pytest.mark.parametrize("status", [200, 204])
+def test_senders_must_not_fall_back_on_2xx_with_written_headers(start, receiver, headers, status):
+    """However many there are of the three, and whatever they say: what was taken is never sent again."""
+    receiver.decide = lambda request: Reply(status, headers=headers)
+    write_one_by_one(start(AUTO), "a", "b", "c")
+    assert receiver.versions == [V2] * 3
+
+
+@pytest.mark.parametrize("kind", ["Samples", "Histograms", "Exemplars"])
+def test_one_of_the_written_headers_is_enough(write, receiver, kind):
+    receiver.decide = lambda request: Reply(204, headers={f"x-prometheus-remote-write-{kind.lower()}-written": "0"})
+    write(AUTO, ONE)
+    assert receiver.versions == [V2]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_is_only_busy_is_asked_again_in_the_same_version(write, receiver, status):
+    receiver.script += [Reply(status)] * 3
+    write(AUTO, ONE)
+    assert receiver.versions == [V2] * 4
+
+
+def test_a_receiver_that_is_busy_first_and_of_1_0_then_is_understood(start, receiver):
+    receiver_of_1_0(receiver, Reply(415))
+    receiver.script += [Reply(503), Reply(429)]
+    write_one_by_one(start(AUTO), "a", "b")
+    assert receiver.versions == [V2, V2, V2, V1, V1]
+    assert [name for name, _ in receiver.stored] == ["a", "b"]
+
+
+@pytest.mark.parametrize("answer", CERTAIN)
+def test_who_wants_2_0_alone_is_told_that_the_receiver_does_not_understand_it(start, receiver, answer):
+    receiver_of_1_0(receiver, answer)
+    writer = start(V2)
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError, match="does not understand Remote-Write 2.0.*set AUTO or V1") as error:
+        writer.flush()
+    assert error.value.status == answer.status
+    assert receiver.versions == [V2]
+    assert writer.ledger.samples_accepted == 0
+
+
+def test_who_wants_2_0_alone_is_not_sent_as_1_0_after_400(write, receiver):
+    receiver.decide = lambda request: Reply(400, "bad")
+    writer = write(V2, ONE)
+    assert receiver.versions == [V2]
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+
+
+@pytest.mark.parametrize("status", [204, 400, 415, 503])
+def test_who_wants_1_0_alone_never_sends_2_0(write, receiver, status):
+    receiver.script += [Reply(status, "send 2.0", {VERSION_HEADER: "2.0.0"})]
+    write(V1, *SOME)
+    assert set(receiver.versions) == {V1}
+
+
+@pytest.mark.parametrize("headers", [{}, written()], ids=["no counts", "zeros"])
+@pytest.mark.parametrize("status", [400, 406, 422])
+def test_senders_should_expect_400_of_receivers_of_1_0(start, receiver, status, headers):
+    """
+    Of one that has never shown that it understands 2.0; that it takes 1.0 is then remembered.
+
+    There are receivers that send zeros in answer to 1.0, which shows nothing.
+    """
+    refusal, success = Reply(status, "cannot read this"), Reply(204, headers=headers)
+    receiver.decide = lambda request: refusal if request.version is V2 else success
+    writer = start(AUTO)
+    write_one_by_one(writer, "a", "b", "c")
+    assert receiver.versions == [V2, V1, V1, V1]
+    assert writer.ledger.samples_accepted == 3
+
+
+def test_400_of_a_receiver_that_refuses_1_0_as_well_is_its_last_word(start, receiver):
+    """It was about the sample then: nothing has been learned of the version, and the next one is tried as 2.0."""
+    receiver.decide = lambda request: Reply(400, "bad") if request.name(request.series[0]) == "bad" else 204
+    writer = start(AUTO)
+    write_one_by_one(writer, "bad", "good", "better")
+    assert receiver.versions == [V2, V1, V2, V2]
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_400_with_written_headers_is_never_sent_again(write, receiver, status):
+    """A receiver of 2.0 refuses it, and has written what it could."""
+    receiver.decide = lambda request: Reply(status, "bad", written(samples=0))
+    writer = write(AUTO, *SOME)
+    assert receiver.versions == [V2]
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 10
+
+
+def test_400_of_a_receiver_that_has_sent_written_headers_is_never_sent_again(start, receiver):
+    """It is one of 2.0, that refuses some requests before it has counted anything."""
+    receiver.script += [204, Reply(400, "too many labels"), 204]
+    write_one_by_one(start(AUTO), "a", "b", "c")
+    assert receiver.versions == [V2] * 3
+
+
+@pytest.mark.parametrize("claimed", ["0.1.0", "1.0.0", "2.0.0", "3.0.0"])
+@pytest.mark.parametrize("spoken", [AUTO, V1, V2])
+def test_senders_must_not_assume_the_receivers_version_from_the_headers_of_its_answers(
+    start, receiver, spoken, claimed
+):
+    def decide(request):
+        counts = written(*request.content) if request.version is V2 else {}
+        return Reply(204, headers={VERSION_HEADER: claimed, **counts})
+
+    receiver.decide = decide
+    write_one_by_one(start(spoken), "a", "b")
+    assert receiver.versions == [V1 if spoken is V1 else V2] * 2
+
+
+def test_written_headers_in_answers_to_1_0_do_not_bring_2_0_back(start, receiver):
+    receiver.script += [Reply(415)]
+    receiver.decide = lambda request: Reply(204, headers=written(samples=1))
+    write_one_by_one(start(AUTO), "a", "b", "c")
+    assert receiver.versions == [V2, V1, V1, V1]
+
+
+def test_what_a_message_says_of_versions_changes_nothing(write, receiver):
+    """Senders MUST NOT interpret it."""
+    text = "415 Unsupported Media Type: io.prometheus.write.v2.Request is not supported, use 0.1.0"
+    receiver.decide = lambda request: Reply(400, text, written(samples=0))
+    write(AUTO, ONE)
+    assert receiver.versions == [V2]

@@ -1,0 +1,26 @@
+"""The table of demands in README.md names the tests that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ABOUT_SOMETHING_ELSE = {"test_sender_program.py"}
+
+
+def test_the_table_names_each_test_once_and_no_others():
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## (.*)$", text, flags=re.MULTILINE)[1:]
+    named = [
+        (file, name)
+        for file, section in zip(sections[::2], sections[1::2])
+        for name in re.findall(r"`(test_\w+)`", section)
+    ]
+    written = [
+        (path.name, name)
+        for path in HERE.glob("test_*.py")
+        if path.name not in ABOUT_SOMETHING_ELSE
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    ]
+    assert sorted(named) == sorted(written)

@@ -1,0 +1,275 @@
+"""
+What is made of an answer, and what must not be.
+
+1.0: "Protocol", "Labels". 2.0: "Response", "Required Written Response Headers", "Partial Write".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+
+import pytest
+from wire_receiver import AUTO, V1, V2, Reply, T, written
+
+from pyflink_prometheus import Exemplar, NativeHistogram, PrometheusSinkError, Reason
+from pyflink_prometheus.http.outcome import Kind
+from pyflink_prometheus.testing import Answer, Receiver
+
+ONE = ("m", {"a": "1"}, ((1.0, T),))
+SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
+HISTOGRAM = NativeHistogram(schema=0, sum=3.0, positive={1: 2})
+EXEMPLARS = (Exemplar({"a": "1"}, 1.0, T), Exemplar({"a": "2"}, 1.0, T + 1))
+# Seven samples, three histograms, two exemplars.
+OF_ALL_KINDS = [
+    *[(f"m{number}", {}, ((1.0, T),)) for number in range(6)],
+    *[(f"h{number}", {}, ((HISTOGRAM, T),)) for number in range(3)],
+    ("e", {}, ((1.0, T),), None, EXEMPLARS),
+]
+# Texts that would lead whoever reads a meaning into them to other things.
+TEXTS = [
+    "",
+    "out of order sample",
+    "too old sample, out of bounds",
+    "duplicate sample for timestamp",
+    "rate limited, please retry later with Retry-After: 60",
+    "internal server error 503",
+    "415 unsupported media type, use prometheus.WriteRequest",
+    "X-Prometheus-Remote-Write-Samples-Written: 10",
+    '{"status": "success", "written": 10}',
+    "<html><body>200 OK</body></html>",
+]
+
+
+def account(writer):
+    ledger = writer.ledger
+    return (
+        ledger.samples_accepted,
+        {reason: count for reason, count in ledger.samples_rejected.items() if count},
+        ledger.exemplars_accepted,
+        ledger.exemplars_rejected,
+        ledger.requests_retried,
+        ledger.samples_pending,
+    )
+
+
+@pytest.mark.parametrize("status", [200, 299])
+def test_senders_must_ignore_the_body_of_a_success(version, start, receiver, caplog, status):
+    texts = [*TEXTS, "error: nothing was written", "\x00\xff" * 5000]
+    receiver.script += [Reply(status, text, written(samples=1)) for text in texts]
+    writer = start(version)
+    with caplog.at_level(logging.DEBUG, logger="pyflink_prometheus"):
+        for number in range(len(texts)):
+            writer.add(("m", {}, ((1.0, T + number),)))
+            writer.flush()
+    assert account(writer) == (len(texts), {}, 0, 0, 0, 0)
+    assert len(receiver.requests) == len(texts)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 429, 500, 503])
+def test_senders_must_not_interpret_the_error_message(version, start, receiver, clock, status):
+    """The same answer has the same effect, whatever it says: on requests, on waits, on the account."""
+    effects = []
+    for text in TEXTS:
+        receiver.forget()
+        receiver.script += [Reply(status, text, written(samples=0))]
+        clock.sleeps.clear()
+        writer = start(version)
+        for record in SOME[:3]:
+            writer.add(record)
+        writer.flush()
+        requests = [(request.version, request.samples) for request in receiver.requests]
+        effects.append((requests, [round(seconds, 9) for seconds in clock.sleeps], account(writer)))
+    assert all(effect == effects[0] for effect in effects)
+
+
+@pytest.mark.parametrize("status", [400, 401, 415, 404])
+def test_senders_must_not_interpret_the_error_message_of_any_answer_to_auto(start, receiver, status):
+    effects = []
+    for text in TEXTS:
+        receiver.forget()
+        receiver.script += [Reply(status, text)]
+        writer = start(AUTO)
+        writer.add(ONE)
+        failed = ""
+        try:
+            writer.flush()
+        except PrometheusSinkError as error:
+            failed = type(error).__name__
+        effects.append((receiver.versions, failed, account(writer)))
+    assert all(effect == effects[0] for effect in effects)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "out of order sample: m{a=\"1\"} 17 < 18",
+        "100% of %s %d {} {0} refused, \\n",
+        "é 日本 \U0001f600",
+        "two  spaces,\ta tab",
+        "first line\nsecond line",
+        "x" * 900,
+    ],
+    ids=["plain", "placeholders", "UTF-8", "spaces", "lines", "long"],
+)  # fmt: skip
+def test_senders_should_log_the_error_message_as_it_is(version, write, receiver, caplog, text):
+    receiver.decide = lambda request: Reply(400, text, written(samples=0))
+    with caplog.at_level(logging.WARNING, logger="pyflink_prometheus"):
+        write(version, ONE)
+    assert any(text in record.getMessage() for record in caplog.records)
+
+
+def test_the_error_message_of_a_failure_is_in_the_exception_as_it_is(version, start, receiver):
+    text = "first line\n  second line: é %s"
+    receiver.decide = lambda request: Reply(401, text)
+    writer = start(version)
+    writer.add(ONE)
+    with pytest.raises(PrometheusSinkError) as error:
+        writer.flush()
+    assert error.value.body_excerpt == text
+
+
+def test_senders_must_not_take_missing_written_headers_for_zero_in_1_0(write, receiver):
+    receiver.decide = lambda request: Reply(204)
+    assert account(write(V1, *OF_ALL_KINDS)) == (10, {}, 2, 0, 0, 0)
+
+
+@pytest.mark.parametrize("headers", [written(), written(samples=1), written(samples=99)])
+@pytest.mark.parametrize("status", [200, 204])
+def test_written_headers_in_answers_to_1_0_mean_nothing(write, receiver, headers, status):
+    """There are receivers that send zeros there, though they have written everything."""
+    receiver.decide = lambda request: Reply(status, headers=headers)
+    assert account(write(V1, *OF_ALL_KINDS)) == (10, {}, 2, 0, 0, 0)
+    assert len(receiver.requests) == 1
+
+
+def test_written_headers_in_refusals_of_1_0_mean_nothing(write, receiver):
+    receiver.decide = lambda request: Reply(400, "bad", written(samples=1))
+    assert account(write(V1, ONE)) == (0, {Reason.REFUSED: 1}, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "samples", "exemplars"),
+    [
+        (written(7, 3, 2), 10, 2),
+        (written(7, 2, 1), 9, 1),
+        (written(4, 3, 0), 7, 0),
+        (written(0, 0, 2), 0, 2),
+        (written(), 0, 0),
+    ],
+)
+def test_a_partial_write_is_counted_as_the_receiver_counts_it(write, receiver, headers, samples, exemplars):
+    receiver.decide = lambda request: Reply(400, "some are bad", headers)
+    refused = {Reason.REFUSED: 10 - samples} if samples < 10 else {}
+    assert account(write(V2, *OF_ALL_KINDS)) == (samples, refused, exemplars, 2 - exemplars, 0, 0)
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 204])
+@pytest.mark.parametrize(("headers", "samples"), [(written(7, 2, 2), 9), (written(3, 3, 2), 6), (written(), 0)])
+def test_a_success_that_claims_less_is_counted_as_unconfirmed(write, receiver, status, headers, samples):
+    """Nothing says which ones are missing, or why; they are not sent again, because the answer was a 2xx."""
+    receiver.decide = lambda request: Reply(status, headers=headers)
+    accepted, rejected, *_ = account(write(V2, *OF_ALL_KINDS))
+    assert (accepted, rejected) == (samples, {Reason.UNCONFIRMED: 10 - samples})
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("status", [204, 400])
+def test_a_written_header_that_is_missing_among_others_means_zero(write, receiver, status):
+    receiver.decide = lambda request: Reply(status, headers={"X-Prometheus-Remote-Write-Samples-Written": "7"})
+    reason = Reason.UNCONFIRMED if status == 204 else Reason.REFUSED
+    assert account(write(V2, *OF_ALL_KINDS)) == (7, {reason: 3}, 0, 2, 0, 0)
+
+
+@pytest.mark.parametrize("status", [204, 400])
+def test_a_receiver_that_claims_more_than_was_sent_does_not_upset_the_account(write, receiver, status):
+    receiver.decide = lambda request: Reply(status, headers=written(2**62, 2**62, 2**62))
+    assert account(write(V2, *OF_ALL_KINDS)) == (10, {}, 2, 0, 0, 0)
+
+
+@pytest.mark.parametrize("nonsense", ["", "many", "-1", "1.5", "1,1", "0x1"])
+def test_written_headers_that_are_no_integers_are_none(write, receiver, nonsense):
+    headers = dict.fromkeys(written(), nonsense)
+    receiver.decide = lambda request: Reply(204, headers=headers if request.version is V2 else {})
+    writer = write(AUTO, *SOME)
+    assert receiver.versions == [V2, V1]
+    assert account(writer) == (10, {}, 0, 0, 0, 0)
+
+
+def test_what_was_partly_written_is_told_with_how_many_are_missing(write, receiver):
+    told = []
+    receiver.decide = lambda request: Reply(400, "three are bad", written(4, 3, 2))
+    write(V2, *OF_ALL_KINDS, rejected_samples_handler=told.extend)
+    [rejected] = told
+    assert (rejected.count, rejected.reason, rejected.status) == (3, Reason.REFUSED, 400)
+    assert "three are bad" in rejected.message
+    assert {record.metric_name for record in rejected.candidates} == {"e", *(f"m{number}" for number in range(6))}
+
+
+def test_the_account_adds_up_whatever_is_answered(version, start, receiver):
+    answers = [204, 400, 413, 429, 500, Reply(400, "", written(1)), Reply(200, "", written(2)), 422, 202]
+    receiver.decide = lambda request: answers[len(receiver.requests) % len(answers)]
+    writer = start(version, max_batch_size_in_samples=5)
+    for number in range(100):
+        writer.add((f"m{number % 8}", {}, ((1.0, T + number),)))
+    writer.flush()
+    accepted, rejected, *_, pending = account(writer)
+    assert (accepted + sum(rejected.values()), pending) == (100, 0)
+
+
+def test_redirects_are_not_followed(post):
+    with Receiver() as elsewhere:
+        outcome, requests_seen = post(lambda request: Answer(307, headers={"Location": elsewhere.url}))
+        assert outcome.kind is Kind.FATAL
+        assert elsewhere.url in outcome.message
+        assert elsewhere.requests == []
+    assert len(requests_seen) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_neither_followed_nor_retried(version, start, receiver, status):
+    receiver.decide = lambda request: Reply(status, headers={"Location": f"{receiver.root}/elsewhere"})
+    writer = start(version)
+    writer.add(ONE)
+    with pytest.raises(PrometheusSinkError, match="/elsewhere"):
+        writer.flush()
+    assert [(request.method, request.path) for request in receiver.requests] == [("POST", "/api/v1/write")]
+
+
+def test_the_answers_body_is_read_only_up_to_a_limit(post):
+    outcome, _ = post(lambda request: Answer(400, "x" * 1_000_000))
+    assert outcome.kind is Kind.REJECTED
+    assert 0 < len(outcome.body_excerpt) <= 10_000
+
+
+def test_an_answer_that_breaks_off_after_its_status_counts_by_its_status(serve_once, attempt):
+    outcome = attempt(serve_once(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000\r\n\r\nout of"))
+    assert (outcome.kind, outcome.status) == (Kind.REJECTED, 400)
+
+
+def test_a_body_that_drips_is_given_up_after_the_timeout(attempt):
+    listener = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def drip():
+        connection, _ = listener.accept()
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not stop.wait(0.02):
+                connection.sendall(b"x")
+        connection.close()
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/", socket_timeout_ms=200)
+    assert not stop.is_set()  # the answer was still coming
+    stop.set()
+    thread.join(10)
+    listener.close()
+    assert (outcome.kind, outcome.status) == (Kind.REJECTED, 400)
+    assert 0 < len(outcome.body_excerpt) < 1000

@@ -1,0 +1,220 @@
+"""
+What is sent again, and what is not.
+
+1.0: "Retries & Backoff". 2.0: "Retries & Backoff", "Retries on Partial Writes", "Invalid Samples".
+"""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from wire_receiver import V1, V2, Reply, T, written
+
+from pyflink_prometheus import (
+    OnErrorBehavior,
+    Reason,
+    RemoteWriteFatalError,
+    RetriesExhaustedError,
+    RetryConfiguration,
+    SinkWriterErrorHandlingBehaviorConfiguration,
+)
+from pyflink_prometheus.http.outcome import Kind
+
+ONE = ("m", {"a": "1"}, ((1.0, T),))
+SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
+# Those that another configuration would help against; the job fails with advice.
+FATAL = [401, 403, 404, 405]
+REFUSALS = [400, 402, 406, 408, 409, 410, 411, 422, 425, 431, 451, 499]
+
+
+def bodies(receiver):
+    return [request.body for request in receiver.requests]
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 599])
+def test_senders_must_retry_on_5xx(version, write, receiver, status):
+    receiver.script += [status] * 3
+    writer = write(version, *SOME)
+    assert len(receiver.requests) == 4
+    assert len(set(bodies(receiver))) == 1
+    assert (writer.ledger.samples_accepted, writer.ledger.requests_retried) == (10, 3)
+
+
+def test_senders_must_go_on_to_retry_on_5xx(version, write, receiver):
+    receiver.script += [503] * 90
+    assert write(version, ONE).ledger.samples_accepted == 1
+    assert len(receiver.requests) == 91
+
+
+def test_what_is_not_taken_in_the_end_must_not_be_lost_without_a_word(version, start, receiver):
+    """Flink then goes back to its last checkpoint and reads the same samples again: that is a retry, too."""
+    receiver.decide = lambda request: 500
+    writer = start(version, retry=RetryConfiguration(max_retry_count=3))
+    writer.add(ONE)
+    with pytest.raises(RetriesExhaustedError):
+        writer.flush()
+    assert len(receiver.requests) == 4
+    assert writer.ledger.samples_pending == 1
+
+
+def test_who_would_rather_lose_samples_than_wait_can_have_that_counted(version, write, receiver):
+    receiver.decide = lambda request: 500 if request.samples[0][0] == "m" else 204
+    handling = SinkWriterErrorHandlingBehaviorConfiguration(on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE)
+    writer = write(
+        version,
+        ONE,
+        ("good", {}, ((1.0, T),)),
+        max_batch_size_in_samples=1,
+        retry=RetryConfiguration(max_retry_count=3),
+        error_handling=handling,
+    )
+    assert writer.ledger.samples_rejected[Reason.RETRIES_EXHAUSTED] == 1
+    assert receiver.stored == [("good", T)]
+
+
+@pytest.mark.parametrize("status", [200, 202, 204, 299])
+def test_senders_must_not_retry_on_2xx(version, write, receiver, status):
+    receiver.decide = lambda request: status
+    assert write(version, *SOME).ledger.samples_accepted == 10
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_senders_must_not_retry_on_4xx_other_than_429(version, write, receiver, status):
+    receiver.decide = lambda request: status
+    writer = write(version, ONE)
+    assert len(receiver.requests) == 1
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+
+
+@pytest.mark.parametrize("status", FATAL)
+def test_senders_must_not_retry_on_4xx_that_say_that_the_configuration_is_wrong(version, start, receiver, status):
+    receiver.decide = lambda request: status
+    writer = start(version)
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError) as error:
+        writer.flush()
+    assert error.value.status == status
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_senders_must_not_send_the_same_request_again_after_a_4xx(version, write, receiver, status):
+    """Parts of it are other requests: under 1.0 they find the samples that the receiver does take."""
+    receiver.decide = lambda request: status if ("m3", T + 3) in request.samples else 204
+    writer = write(version, *SOME)
+    assert len(set(bodies(receiver))) == len(receiver.requests)
+    assert writer.ledger.samples_pending == 0
+
+
+def test_what_2_0_refuses_is_not_sent_in_parts_either(write, receiver):
+    """The receiver has kept the good part already ("Partial Write")."""
+    receiver.decide = lambda request: Reply(400, "one is bad", written(samples=9))
+    writer = write(V2, *SOME)
+    assert len(receiver.requests) == 1
+    assert (writer.ledger.samples_accepted, writer.ledger.samples_rejected[Reason.REFUSED]) == (9, 1)
+
+
+def test_a_part_that_2_0_refuses_is_not_sent_in_parts_again(write, receiver):
+    def decide(request):
+        if len(request.samples) > 5:
+            return 413
+        return Reply(400, "one is bad", written(samples=len(request.samples) - 1))
+
+    receiver.decide = decide
+    writer = write(V2, *SOME)
+    assert [len(request.samples) for request in receiver.requests] == [10, 5, 5]
+    assert (writer.ledger.samples_accepted, writer.ledger.samples_rejected[Reason.REFUSED]) == (8, 2)
+
+
+def test_what_1_0_refuses_is_sent_in_parts_until_the_bad_one_is_alone(write, receiver):
+    receiver.decide = lambda request: 400 if ("m3", T + 3) in request.samples else 204
+    writer = write(V1, *SOME)
+    assert sorted(receiver.stored) == sorted((f"m{number}", T + number) for number in range(10) if number != 3)
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+
+
+def test_who_wants_no_requests_in_parts_can_have_that(write, receiver):
+    receiver.decide = lambda request: 400
+    writer = write(V1, *SOME, max_isolation_requests=0)
+    assert len(receiver.requests) == 1
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 10
+
+
+def test_progress_must_be_made_when_there_are_errors_of_the_client(version, start, receiver):
+    receiver.decide = lambda request: 400 if request.samples[0][0] == "bad" else 204
+    writer = start(version)
+    for name in ("bad", "good", "bad", "better"):
+        writer.add((name, {}, ((1.0, T),)))
+        writer.flush()
+    assert receiver.stored == [("good", T), ("better", T)]
+
+
+def test_429_is_retried(version, write, receiver):
+    receiver.script += [429] * 3
+    assert write(version, *SOME).ledger.samples_accepted == 10
+    assert len(receiver.requests) == 4
+    assert len(set(bodies(receiver))) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_partial_write_that_may_be_retried_is_retried_whole(write, receiver, status):
+    """Whatever it says that it has written: it has to be idempotent."""
+    receiver.script += [Reply(status, "not now", written(samples=4)), Reply(status, "not now", written(samples=10))]
+    writer = write(V2, *SOME)
+    assert len(receiver.requests) == 3
+    assert len(set(bodies(receiver))) == 1
+    assert writer.ledger.samples_accepted == 10
+
+
+def test_413_asks_for_smaller_requests(version, start, receiver):
+    receiver.decide = lambda request: 413 if len(request.samples) > 3 else 204
+    writer = start(version, max_batch_size_in_samples=10)
+    for record in SOME:
+        writer.add(record)
+    writer.flush()
+    assert [len(request.samples) for request in receiver.requests] == [10, 5, 2, 2, 2, 2, 2]
+    assert sorted(receiver.stored) == [(f"m{number}", T + number) for number in range(10)]
+    receiver.forget()
+    for number in range(10):
+        writer.add((f"m{number}", {}, ((1.0, T + 100 + number),)))
+    writer.flush()
+    assert {len(request.samples) for request in receiver.requests} == {2}
+
+
+def test_senders_must_not_retry_on_413_of_a_single_sample(version, write, receiver):
+    receiver.decide = lambda request: 413
+    writer = write(version, ONE)
+    assert len(receiver.requests) == 1
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+
+
+def closed_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_refused_connection_is_retryable_and_shows_no_secret(attempt):
+    outcome = attempt(f"http://user:hunter2@127.0.0.1:{closed_port()}/api/v1/write?token=hunter2")
+    assert (outcome.kind, outcome.status) == (Kind.RETRYABLE, None)
+    assert "Connection refused" in outcome.message
+    assert "hunter2" not in outcome.message
+
+
+def test_a_name_that_does_not_resolve_is_retryable(attempt):
+    outcome = attempt("http://no-such-host.invalid/api/v1/write")
+    assert outcome.kind is Kind.RETRYABLE
+    assert "no-such-host.invalid" in outcome.message
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 2", b"garbage\r\n\r\n"])
+def test_an_answer_that_breaks_off_before_its_status_is_retryable(serve_once, attempt, answer):
+    outcome = attempt(serve_once(answer))
+    assert (outcome.kind, outcome.status) == (Kind.RETRYABLE, None)
+
+
+def test_a_receiver_that_stays_silent_is_given_up_after_the_timeout(serve_once, attempt):
+    outcome = attempt(serve_once(None), socket_timeout_ms=50)
+    assert (outcome.kind, outcome.message) == (Kind.RETRYABLE, "no answer within 0.05 s")

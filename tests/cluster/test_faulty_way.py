@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import cycle
 
 import pytest
 from faulty_proxy import FAULTS, FaultyProxy
@@ -18,8 +19,9 @@ SETTINGS = {"checkpoint_ms": 500, "max_batch_size": 25, "max_retry_delay_ms": 50
 def test_no_fault_on_the_way_loses_a_sample_of_a_job_or_breaks_order(
     flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
 ) -> None:
-    rng, faults = random.Random(3), [*FAULTS, *[None] * 30]
-    with FaultyProxy(prometheus.remote_write_url, lambda: rng.choice(faults), late_s=1.3) as proxy:
+    faults = [*FAULTS, *[None] * 15]
+    random.Random(3).shuffle(faults)
+    with FaultyProxy(prometheus.remote_write_url, cycle(faults).__next__, late_s=1.3) as proxy:
         job = SteadyJob(proxy.url, metric_name, 2_000, SETTINGS)
         job_id = job.submit(flink_cluster, per_second=1_000)
         flink_cluster.wait_for_job(job_id)

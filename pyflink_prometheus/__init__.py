@@ -32,9 +32,20 @@ if TYPE_CHECKING:
         RetriesExhaustedError,
     )
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
+    from pyflink_prometheus.flink.operators.aggregate import Aggregate
+    from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
+    from pyflink_prometheus.flink.operators.enrich import Enrich, EnrichFromStream
+    from pyflink_prometheus.flink.operators.filter import Filter
+    from pyflink_prometheus.flink.operators.reorder import Reorder
+    from pyflink_prometheus.flink.operators.silence import Silence
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.histogram import NativeHistogram
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
+    from pyflink_prometheus.operators.checks import Threshold
+    from pyflink_prometheus.operators.hampel import Hampel
+    from pyflink_prometheus.operators.reorder import SameTimestamp
+    from pyflink_prometheus.operators.speed_gate import SpeedGate
+    from pyflink_prometheus.operators.windows import SessionWindows, SlidingWindows, TumblingWindows
     from pyflink_prometheus.timeseries import (
         STALE_MARKER,
         Exemplar,
@@ -48,9 +59,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STALE_MARKER",
+    "Aggregate",
     "BasicAuth",
     "BearerAuth",
+    "CumulativeAggregate",
+    "Enrich",
+    "EnrichFromStream",
     "Exemplar",
+    "Filter",
+    "Hampel",
     "InvalidTimeSeriesError",
     "JsonLinesRejectedSamples",
     "LogRejectedSamples",
@@ -68,10 +85,18 @@ __all__ = [
     "RemoteWriteError",
     "RemoteWriteFatalError",
     "RemoteWriteVersion",
+    "Reorder",
     "RetriesExhaustedError",
     "RetryConfiguration",
+    "SameTimestamp",
     "Secret",
+    "SessionWindows",
+    "Silence",
     "SinkWriterErrorHandlingBehaviorConfiguration",
+    "SlidingWindows",
+    "SpeedGate",
+    "Threshold",
+    "TumblingWindows",
     "__version__",
     "read_rejected_samples",
 ]
@@ -85,12 +110,23 @@ _MODULES = (
     "histogram",
     "timeseries",
     "config",
+    "operators.reorder",
+    "operators.windows",
+    "operators.checks",
+    "operators.hampel",
+    "operators.speed_gate",
     "http.auth",
     "writer.ledger",
     "writer.rejected",
     "writer.json_lines",
     "flink.keys",
     "flink.sink",
+    "flink.operators.reorder",
+    "flink.operators.aggregate",
+    "flink.operators.cumulative",
+    "flink.operators.enrich",
+    "flink.operators.filter",
+    "flink.operators.silence",
 )
 
 if not TYPE_CHECKING:

@@ -60,7 +60,7 @@ class WriterFunction(ProcessFunction):
             if type(converted) is PrometheusTimeSeries:
                 writer.add(converted)
             elif converted is not None:
-                for series in _several(converted):
+                for series in several(converted):
                     writer.add(as_time_series(series))
         except InvalidTimeSeriesError as error:  # the builder's, within the converter
             writer.reject(value, error)
@@ -82,8 +82,8 @@ class WriterFunction(ProcessFunction):
         return round((time.monotonic() - began) * 1000)
 
 
-def _several(converted: Any) -> Iterable[Any]:
-    """Tell several series from a single one that is a plain tuple."""
+def several(converted: Any) -> Iterable[Any]:
+    """Tell several series, as a converter may return them, from a single one that is a plain tuple."""
     if isinstance(converted, tuple) and converted and isinstance(converted[0], str):
         return (converted,)
     if isinstance(converted, Iterable) and not isinstance(converted, (str, bytes, dict)):

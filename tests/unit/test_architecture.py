@@ -19,11 +19,12 @@ LAYERS = [
     "errors",
     "clock",
     "arguments",
-    "exponential",
+    "histogram_buckets",
     "histogram",
     "checks",
     "timeseries",
     "config",
+    "operators",
     "wire",
     "http",
     "writer",
@@ -84,7 +85,9 @@ def test_all_is_the_public_surface():
         _ = pyflink_prometheus.PrometheusSnik
 
 
-@pytest.mark.parametrize("package", ["", ".wire", ".wire._pb", ".http", ".writer", ".flink"])
+@pytest.mark.parametrize(
+    "package", ["", ".wire", ".wire._pb", ".http", ".writer", ".operators", ".flink", ".flink.operators"]
+)
 def test_a_package_imports_none_of_its_modules(package):
     """Or threads that import different modules at once, as PyFlink's workers do, would block each other."""
     name = f"pyflink_prometheus{package}"

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import cloudpickle
 import pytest
 
 from pyflink_prometheus import JsonLinesRejectedSamples, PrometheusSink, PrometheusTimeSeries, Reason, RejectedSamples
@@ -30,6 +31,23 @@ class Stream:
         self.sinks.append(sink)
 
 
+class Rows(Stream):
+    """Take the place of a stream that is worked on, and remember by what; every step gives the same stream again."""
+
+    def __init__(self):
+        super().__init__()
+        self.functions = []
+
+    def process(self, function):
+        self.functions.append(function)
+        return self
+
+    def same(self, *_):
+        return self
+
+    key_by = connect = broadcast = disable_chaining = get_side_output = same
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_code_in_the_documents_runs(block, tmp_path):
     handler = JsonLinesRejectedSamples(tmp_path)
@@ -44,6 +62,8 @@ def test_the_code_in_the_documents_runs(block, tmp_path):
 
     names = {
         "readings": Stream(),
+        "rows": Rows(),
+        "updates": Rows(),
         "builder": PrometheusSink.builder(),
         "sink": object(),
         "env": SimpleNamespace(from_collection=from_collection),
@@ -54,6 +74,8 @@ def test_the_code_in_the_documents_runs(block, tmp_path):
         reading = {"room": "kitchen", "celsius": 21.5, "time_ms": 1_700_000_000_000}
         series = sink.get_transformer()._converter(reading).check()
         assert series.key() == 'room_temperature_celsius{room="kitchen"}'
+    for function in names["rows"].functions:
+        cloudpickle.loads(cloudpickle.dumps(function))
     for stream in streams:
         assert stream.elements == [("m", {"a": "1"}, ((1.0, 2),), None, ())]
         assert stream.sinks == [names["sink"]]

@@ -1,0 +1,108 @@
+"""Aggregate the events of each key in windows, and write each window as time series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pyflink.datastream import OutputTag
+from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
+
+from pyflink_prometheus.flink.operators._context import (
+    Counters,
+    check_output_tag,
+    check_timestamp_function,
+    keyed_state,
+    timestamp_of,
+)
+from pyflink_prometheus.operators.aggregate import Aggregation, LabelsOf
+from pyflink_prometheus.operators.values import TimestampOf, ValueOf
+from pyflink_prometheus.operators.windows import Windowing, Windows
+
+
+class Aggregate(KeyedProcessFunction):
+    """
+    Aggregate a value of a key's events in windows of event time, each of which is written once, when it closes.
+
+    ::
+
+        series = rows.key_by(lambda row: row["operator"]).process(
+            Aggregate(
+                "flight_altitude_feet", lambda row: row["altitude"], TumblingWindows(60_000), labels="operator"
+            )
+        )  # flight_altitude_feet_mean{operator="AFR"} and so on
+
+    The stream's key says over which dimensions, and ``labels`` names them. Each aggregate is a metric of its own:
+    ``_mean``, ``_min``, ``_max``, ``_last``, ``_count_in_window``, ``_sum_in_window``, ``_histogram_in_window`` (a
+    native histogram) and ``_quantile`` with the label ``quantile``. All are gauges; for counters over all time see
+    :class:`CumulativeAggregate`. A sample's timestamp is its window's end.
+
+    A window closes when the watermark passes its end and ``allowed_lateness_ms`` more. It is not written again with
+    what comes later, as Flink's own windows are: Prometheus refuses another value for a timestamp that it has, with an
+    out-of-order window as well. What is late for all its windows goes to the side output, or is dropped.
+
+    Keeps a few numbers for each open window of a key, and with quantiles or histograms the values too, up to 1000 as
+    they are and beyond that counted in buckets. Nothing is kept of a key without an open window. It does not use
+    PyFlink's windows, where merging sessions lose or break accumulators.
+
+    Counts ``numLateEvents``.
+
+    :param metric_name: what the metrics' names begin with, with the unit.
+    :param value: the value of an event; those with ``None`` or NaN are left out.
+    :param windows: :class:`TumblingWindows`, :class:`SlidingWindows` or :class:`SessionWindows`.
+    :param of: some of ``count``, ``sum``, ``min``, ``max``, ``mean``, ``last``, ``histogram``, and numbers from 0 to 1
+        for quantiles, which are exact for up to 1000 values in a window and within 0.14 % beyond. Default ``mean``.
+    :param labels: the label's name if the key is one value, the labels' names if it is a tuple, or a function from the
+        key to labels. Default: none, for a key that is no dimension.
+    :param allowed_lateness_ms: how much longer than the watermark a window waits. Default 0.
+    :param schema: the resolution of histograms, from -4 to 8. Default 3: buckets that grow by 9 %.
+    :param timestamp: an event's time in milliseconds. Default: its Flink timestamp.
+    :param late_output_tag: where late events go. Name one only if the job reads it with ``get_side_output``.
+    """
+
+    def __init__(
+        self,
+        metric_name: str,
+        value: ValueOf,
+        windows: Windows,
+        of: Sequence[str | float] = ("mean",),
+        *,
+        labels: LabelsOf = (),
+        allowed_lateness_ms: int = 0,
+        schema: int = 3,
+        timestamp: TimestampOf = None,
+        late_output_tag: OutputTag | None = None,
+    ) -> None:
+        check_timestamp_function(timestamp)
+        check_output_tag("late_output_tag", late_output_tag)
+        self._windowing = Windowing(Aggregation(metric_name, value, of, labels, schema), windows, allowed_lateness_ms)
+        self._timestamp = timestamp
+        self._late_output_tag = late_output_tag
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Find the state; Flink calls this before the first event."""
+        self._open = keyed_state(runtime_context, "windows")
+        self._counters = Counters(runtime_context, "numLateEvents")
+
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+        """Put an event into its windows, or say that it is late."""
+        timestamp = timestamp_of(value, ctx, self._timestamp)
+        timers = ctx.timer_service()
+        placed = self._windowing.place(self._open.value(), value, timestamp, timers.current_watermark())
+        if placed.is_late:
+            self._counters.add("numLateEvents")
+            if self._late_output_tag is not None:
+                yield self._late_output_tag, value
+            return
+        self._open.update(placed.open)
+        for timer in placed.timers:
+            timers.register_event_time_timer(timer)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+        """Write the windows that close."""
+        still_open, series = self._windowing.close(self._open.value(), ctx.get_current_key(), timestamp)
+        if still_open is None:
+            self._open.clear()
+        else:
+            self._open.update(still_open)
+        yield from series

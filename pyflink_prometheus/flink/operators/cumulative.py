@@ -1,0 +1,105 @@
+"""Count the events of each key over all time, and write the counters at the end of each interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pyflink.datastream import OutputTag
+from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
+
+from pyflink_prometheus.flink.operators._context import (
+    Counters,
+    check_output_tag,
+    check_timestamp_function,
+    checked_forget_after,
+    keyed_state,
+    timestamp_of,
+)
+from pyflink_prometheus.operators.aggregate import LabelsOf
+from pyflink_prometheus.operators.cumulative import Counting
+from pyflink_prometheus.operators.values import TimestampOf, ValueOf
+
+
+class CumulativeAggregate(KeyedProcessFunction):
+    """
+    Count a key's events over all time, as counters that go on where they were after a restart or from a savepoint.
+
+    ::
+
+        by_operator = rows.key_by(lambda row: row["operator"])
+        series = by_operator.process(CumulativeAggregate("flight_messages", labels="operator"))
+        # flight_messages_count{operator="AFR"}
+
+    ``_count``, ``_sum`` and ``_histogram`` are counters, for ``rate()`` and ``increase()``. They are written at the end
+    of each interval in which something came, with all events before that moment and none behind it, whatever order
+    they came in. With the first interval goes a sample of 0 at its beginning, without which Prometheus would not see
+    what it brought; each sample has the counter's start timestamp, for receivers that take it.
+
+    Late is what belongs to an interval that the watermark has passed; it is not counted and goes to the side output, or
+    is dropped.
+
+    Keeps a total and the open intervals of each key, for ever unless ``forget_after_ms`` says otherwise.
+
+    Counts ``numLateEvents``.
+
+    :param metric_name: what the metrics' names begin with.
+    :param value: the value of an event, for ``sum`` and ``histogram``; those with ``None`` or NaN are not counted.
+        Default: none, which is enough for ``count``. A counter must not fall, so ``sum`` needs values from 0 up.
+    :param of: some of ``count``, ``sum``, ``histogram`` (native). Default ``count``.
+    :param labels: the label's name if the key is one value, the labels' names if it is a tuple, or a function from the
+        key to labels. Default: none.
+    :param interval_ms: how often, in event time, a key is written. Default 60,000.
+    :param schema: the resolution of histograms, from -4 to 8. Default 3: buckets that grow by 9 %.
+    :param forget_after_ms: after how long without an event, by the machine's clock, a key's counters may begin at 0
+        again. Default: never. Set it from the first run on: Flink before 2.2 cannot restore state with another choice.
+    :param timestamp: an event's time in milliseconds. Default: its Flink timestamp.
+    :param late_output_tag: where late events go. Name one only if the job reads it with ``get_side_output``.
+    """
+
+    def __init__(
+        self,
+        metric_name: str,
+        value: ValueOf | None = None,
+        of: Sequence[str] = ("count",),
+        *,
+        labels: LabelsOf = (),
+        interval_ms: int = 60_000,
+        schema: int = 3,
+        forget_after_ms: int | None = None,
+        timestamp: TimestampOf = None,
+        late_output_tag: OutputTag | None = None,
+    ) -> None:
+        check_timestamp_function(timestamp)
+        check_output_tag("late_output_tag", late_output_tag)
+        self._counting = Counting(metric_name, value, of, labels, interval_ms, schema)
+        self._forget_after_ms = checked_forget_after(forget_after_ms)
+        self._timestamp = timestamp
+        self._late_output_tag = late_output_tag
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Find the state; Flink calls this before the first event."""
+        self._counted = keyed_state(runtime_context, "counted", self._forget_after_ms)
+        self._counters = Counters(runtime_context, "numLateEvents")
+
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+        """Count an event, or say that it is late."""
+        timestamp = timestamp_of(value, ctx, self._timestamp)
+        timers = ctx.timer_service()
+        last_of_interval = self._counting.end_of_interval(timestamp) - 1
+        if last_of_interval <= timers.current_watermark():
+            self._counters.add("numLateEvents")
+            if self._late_output_tag is not None:
+                yield self._late_output_tag, value
+            return
+        counted, is_new = self._counting.add(self._counted.value(), value, timestamp)
+        self._counted.update(counted)
+        if is_new:
+            timers.register_event_time_timer(last_of_interval)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+        """Write the counters at an interval's end."""
+        counted, series = self._counting.close(self._counted.value(), ctx.get_current_key(), timestamp)
+        if counted is not None:
+            self._counted.update(counted)
+        yield from series

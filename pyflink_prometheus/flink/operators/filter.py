@@ -1,0 +1,97 @@
+"""Drop events that cannot be, and say why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pyflink.datastream import OutputTag
+from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
+
+from pyflink_prometheus.flink.operators._context import (
+    Counters,
+    check_output_tag,
+    check_timestamp_function,
+    checked_forget_after,
+    keyed_state,
+    timestamp_of,
+)
+from pyflink_prometheus.operators.checks import Check
+from pyflink_prometheus.operators.filter import Checks
+from pyflink_prometheus.operators.values import TimestampOf
+
+_DAY_MS = 86_400_000
+
+
+class Filter(KeyedProcessFunction):
+    """
+    Drop events that cannot be: values out of bounds, outliers, positions that nothing could have reached.
+
+    ::
+
+        rejected = OutputTag("rejected", Types.PICKLED_BYTE_ARRAY())
+        possible = rows.key_by(lambda row: row["icao24"]).process(
+            Filter(
+                Threshold(lambda row: row["altitude"], max=60_000),
+                SpeedGate(lambda row: (row["latitude"], row["longitude"]), max_speed=350),
+                rejected_output_tag=rejected,
+            )
+        )
+        impossible = possible.get_side_output(rejected)  # (event, reason)
+
+    Each event is decided on at once: order and timestamps stay, nothing is held back. Checks are asked in turn, and
+    those behind one that rejects an event never see it. Events that depend on those before should come in order of
+    time, so put :class:`Reorder` first where they may not.
+
+    Keeps for each key what the checks keep (see them), for ``forget_after_ms`` after its last event by the machine's
+    clock, so it works without watermarks.
+
+    Counts ``numEventsRejected``, and by check ``numEventsRejectedBy`` with its name, such as
+    ``numEventsRejectedBySpeed``.
+
+    :param checks: :class:`Threshold`, :class:`Hampel`, :class:`SpeedGate`, or of your own with the same members.
+    :param timestamp: an event's time in milliseconds, which only a SpeedGate needs. Default: its Flink timestamp.
+    :param forget_after_ms: after how long without an event a key may be forgotten. Default: a day.
+    :param rejected_output_tag: where rejected events go, as tuples (event, reason). Name one only if the job reads it
+        with ``get_side_output``.
+    """
+
+    def __init__(
+        self,
+        *checks: Check,
+        timestamp: TimestampOf = None,
+        forget_after_ms: int | None = _DAY_MS,
+        rejected_output_tag: OutputTag | None = None,
+    ) -> None:
+        check_timestamp_function(timestamp)
+        check_output_tag("rejected_output_tag", rejected_output_tag)
+        self._checks = Checks(checks)
+        self._timestamp = timestamp
+        self._forget_after_ms = checked_forget_after(forget_after_ms)
+        self._rejected_output_tag = rejected_output_tag
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Find the state; Flink calls this before the first event."""
+        self._kept = keyed_state(runtime_context, "checks", self._forget_after_ms) if self._checks.keeps_state else None
+        self._counters = Counters(
+            runtime_context, "numEventsRejected", *(_counter_name(name) for name in self._checks.names)
+        )
+
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+        """Let an event pass, or say why it cannot be."""
+        timestamp = timestamp_of(value, ctx, self._timestamp) if self._checks.needs_timestamp else 0
+        kept = None if self._kept is None else self._kept.value()
+        judgement = self._checks.judge(value, timestamp, kept)
+        if self._kept is not None and judgement.state:
+            self._kept.update(judgement.state)
+        if judgement.rejected_by is None:
+            yield value
+            return
+        self._counters.add("numEventsRejected")
+        self._counters.add(_counter_name(judgement.rejected_by))
+        if self._rejected_output_tag is not None:
+            yield self._rejected_output_tag, (value, judgement.reason)
+
+
+def _counter_name(check: str) -> str:
+    return f"numEventsRejectedBy{check[:1].upper()}{check[1:]}"

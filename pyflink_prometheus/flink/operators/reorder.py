@@ -1,0 +1,100 @@
+"""Release the events of each key in order of time, as the watermark passes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pyflink.datastream import OutputTag
+from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
+
+from pyflink_prometheus.flink.operators._context import (
+    Counters,
+    check_output_tag,
+    check_timestamp_function,
+    keyed_state,
+    timestamp_of,
+)
+from pyflink_prometheus.operators.reorder import Reordering, SameTimestamp
+from pyflink_prometheus.operators.values import TimestampOf, ValueOf
+
+
+class Reorder(KeyedProcessFunction):
+    """
+    Hold events of a key, and release them in order of time as the watermark passes them.
+
+    ::
+
+        late = OutputTag("late", Types.PICKLED_BYTE_ARRAY())
+        ordered = rows.key_by(lambda row: row["icao24"]).process(Reorder(late_output_tag=late))
+        too_late = ordered.get_side_output(late)
+
+    Events of all keys in a subtask come out in one order, each with its own Flink timestamp, so event-time steps may
+    follow. An event at or behind the watermark is late: it goes to the side output, or is dropped if there is none.
+
+    Keeps each event until the watermark reaches it, at most ``max_held`` of a key, and nothing of a key that has none.
+    When a key has more, its oldest are released early, still in order; those that come later and are older than what
+    was released are late. An event released early has the Flink timestamp of the one that pushed it out, so windows
+    behind would take it for a later one: give those ``timestamp=...``, or set the limit so that it is not reached.
+
+    Counts ``numLateEvents``, ``numEventsReplaced`` (by another of the same timestamp) and ``numEventsReleasedEarly``.
+
+    :param same_timestamp: which of several events of a key with one timestamp stays. Default: the first.
+    :param value: the value of an event, for ``SameTimestamp.MAX`` and ``MEAN``.
+    :param with_value: a function (event, value) that returns a copy of the event with that value, for ``MEAN``.
+    :param max_held: how many events of a key are held at most. Default 10,000. A job that catches up reads much between
+        two watermarks, which Flink makes every 200 ms by the machine's clock, so this is to be far more than the
+        events of a key within the disorder. All of a key's events are one value in Flink's state.
+    :param timestamp: an event's time in milliseconds. Default: its Flink timestamp.
+    :param late_output_tag: where late events go. Name one only if the job reads it with ``get_side_output``: without
+        that, PyFlink sends what is meant for it down the main stream.
+    """
+
+    def __init__(
+        self,
+        same_timestamp: SameTimestamp = SameTimestamp.FIRST,
+        *,
+        value: ValueOf | None = None,
+        with_value: Callable[[Any, float], Any] | None = None,
+        max_held: int = 10_000,
+        timestamp: TimestampOf = None,
+        late_output_tag: OutputTag | None = None,
+    ) -> None:
+        check_timestamp_function(timestamp)
+        check_output_tag("late_output_tag", late_output_tag)
+        self._reordering = Reordering(same_timestamp, max_held, value, with_value)
+        self._timestamp = timestamp
+        self._late_output_tag = late_output_tag
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Find the state; Flink calls this before the first event."""
+        self._held = keyed_state(runtime_context, "held")
+        self._counters = Counters(runtime_context, "numLateEvents", "numEventsReplaced", "numEventsReleasedEarly")
+
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+        """Hold an event, or say that it is late."""
+        timestamp = timestamp_of(value, ctx, self._timestamp)
+        timers = ctx.timer_service()
+        held = self._held.value()
+        if self._reordering.is_late(held, timestamp, timers.current_watermark()):
+            self._counters.add("numLateEvents")
+            if self._late_output_tag is not None:
+                yield self._late_output_tag, value
+            return
+        added = self._reordering.add(held, value, timestamp)
+        self._held.update(added.held)
+        self._counters.add("numEventsReplaced", int(added.replaced))
+        self._counters.add("numEventsReleasedEarly", len(added.early))
+        if added.is_new:
+            # One for each timestamp, so that each event leaves with its own.
+            timers.register_event_time_timer(timestamp)
+        yield from added.early
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+        """Release what the watermark has reached."""
+        held, due = self._reordering.release(self._held.value(), timestamp)
+        if held is None:
+            self._held.clear()
+        else:
+            self._held.update(held)
+        yield from due

@@ -1,0 +1,1 @@
+"""Event-time steps before the sink, as plain logic: no Flink in here, state goes in and comes out."""

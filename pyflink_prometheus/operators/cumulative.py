@@ -1,0 +1,108 @@
+"""Count on over all time: what came in each interval is added to a total, which is written at the interval's end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from pyflink_prometheus.checks import shown
+from pyflink_prometheus.histogram import DEFAULT_ZERO_THRESHOLD, NativeHistogram
+from pyflink_prometheus.operators import distribution
+from pyflink_prometheus.operators.aggregate import Aggregation, LabelsOf, pairs
+from pyflink_prometheus.operators.values import ValueOf, milliseconds
+from pyflink_prometheus.timeseries import Metadata, PrometheusTimeSeries, Sample
+
+#: What is kept for a key: ``start`` of the counters in milliseconds, the ``total`` of the intervals written so far,
+#: ``None`` before the first, and those that are ``open``, by their ends. Plain types, as savepoints outlive classes.
+Counted = dict[str, Any]
+
+_KINDS = ("count", "sum", "histogram")
+
+
+class Counting:
+    """
+    Say what is counted, and how it is written; see :class:`pyflink_prometheus.CumulativeAggregate`.
+
+    :param metric_name: what the names of the metrics begin with.
+    :param value: the value of an event; default: 1 for each, which is enough for a count.
+    :param of: ``count``, ``sum`` and ``histogram``, one or more of them.
+    :param labels: of the metrics, by the stream's key.
+    :param interval_ms: how often, in event time, a key's counters are written.
+    :param schema: the resolution of histograms.
+    """
+
+    def __init__(
+        self,
+        metric_name: str,
+        value: ValueOf | None = None,
+        of: Sequence[str] = ("count",),
+        labels: LabelsOf = (),
+        interval_ms: int = 60_000,
+        schema: int = 3,
+    ) -> None:
+        kinds = (of,) if isinstance(of, str) else tuple(of)
+        if not all(kind in _KINDS for kind in kinds):
+            raise ValueError(f"of: expected some of {', '.join(map(repr, _KINDS))}, got {shown(of)}")
+        if value is None and kinds != ("count",):
+            raise ValueError(f"value: {shown(of)} needs a function that gives the value of an event")
+        self._aggregation = Aggregation(metric_name, value or _one, kinds, labels, schema=schema)
+        self.interval_ms = milliseconds("interval_ms", interval_ms)
+
+    def end_of_interval(self, timestamp: int) -> int:
+        """Return when the interval of an event ends: the first moment that is not in it."""
+        return timestamp - timestamp % self.interval_ms + self.interval_ms
+
+    def add(self, counted: Optional[Counted], event: Any, timestamp: int) -> tuple[Counted, bool]:
+        """Take an event that is not late, and tell whether it is the first of its interval; changes what is given."""
+        end = self.end_of_interval(timestamp)
+        if counted is None:
+            counted = {"start": end - self.interval_ms, "total": None, "open": {}}
+        is_new = end not in counted["open"]
+        if is_new:
+            counted["open"][end] = self._aggregation.new()
+            if counted["total"] is None:
+                # Events come in any order, and the first interval is the one that is written first.
+                counted["start"] = min(counted["start"], end - self.interval_ms)
+        self._aggregation.add(counted["open"][end], event, timestamp)
+        return counted, is_new
+
+    def close(self, counted: Optional[Counted], key: Any, until: int) -> tuple[Counted | None, list[Any]]:
+        """
+        Return what is to be kept, and the counters at the end of each interval up to a time, as series.
+
+        :param until: a time in milliseconds that the watermark has reached; changes what is given in ``counted``.
+        """
+        if counted is None:
+            return None, []
+        written = []
+        for end in sorted(end for end in counted["open"] if end - 1 <= until):
+            closed = counted["open"].pop(end)
+            if closed["count"]:
+                is_first = counted["total"] is None
+                counted["total"] = closed if is_first else self._aggregation.merge(counted["total"], closed)
+                written += self._series(key, counted["total"], counted["start"], end, is_first)
+        return counted, written
+
+    def _series(self, key: Any, total: dict[str, Any], start: int, end: int, is_first: bool) -> list[Any]:
+        labels = pairs(self._aggregation.labels(key))
+        found = []
+        for name in self._aggregation.names:
+            value: Any = total[name] if name != "histogram" else self._histogram(total)
+            samples: tuple[Sample, ...] = ((value, end, start),)
+            if is_first:
+                # Without it increase() and rate() would not see what the first interval brought.
+                zero: Any = 0.0 if name != "histogram" else self._empty()
+                samples = ((zero, start), *samples)
+            metadata = Metadata("histogram" if name == "histogram" else "summary")
+            found.append(PrometheusTimeSeries(f"{self._aggregation.metric_name}_{name}", labels, samples, metadata))
+        return found
+
+    def _histogram(self, total: dict[str, Any]) -> NativeHistogram:
+        return distribution.histogram(total["distribution"], total["sum"], self._aggregation.schema)
+
+    def _empty(self) -> NativeHistogram:
+        return NativeHistogram(schema=self._aggregation.schema, sum=0.0, zero_threshold=DEFAULT_ZERO_THRESHOLD)
+
+
+def _one(event: Any) -> float:
+    return 1.0

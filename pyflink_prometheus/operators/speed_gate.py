@@ -1,0 +1,106 @@
+"""The speed gate: a position that could only be reached faster than anything moves is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Optional
+
+from pyflink_prometheus.arguments import positive_int
+from pyflink_prometheus.checks import shown
+from pyflink_prometheus.operators.checks import finite
+from pyflink_prometheus.operators.values import check_function
+
+EARTH_RADIUS_METERS = 6_371_008.8
+
+#: Where something was and when: degrees north, degrees east, milliseconds.
+Point = tuple[float, float, int]
+
+
+class SpeedGate:
+    """
+    Reject positions that are too far from the last accepted one for the time that has passed.
+
+    Between two points the great-circle distance may be ``max_speed * time + tolerance``. A rejected point may also be
+    the first at a place where the device really is: when ``confirmations`` points in a row, the first included, can be
+    reached from each other but not from the last accepted one, the newest of them is accepted and counts from then on.
+    So neither a wrong first point nor a real relocation blocks a device; each costs ``confirmations - 1`` points.
+
+    It decides at once, and holds no event back. Keeps two points and a number for each key. Events without a position
+    pass and are not kept; coordinates that are none are rejected.
+
+    :param position: the (latitude, longitude) of an event in degrees, or ``None``.
+    :param max_speed: the highest speed there can be, in meters per second.
+    :param tolerance: by how many meters positions may be wrong. Default 1000.
+    :param confirmations: how many points in a row make a new place believable. A tracker that jumps for so many points
+        at once is believed, too. Default 5.
+    :param name: of the check, in reasons and the counter. Default ``speed``.
+    """
+
+    keeps_state = True
+    needs_timestamp = True
+
+    def __init__(
+        self,
+        position: Callable[[Any], Any],
+        *,
+        max_speed: float,
+        tolerance: float = 1000.0,
+        confirmations: int = 5,
+        name: str = "speed",
+    ) -> None:
+        check_function("position", position)
+        if not max_speed > 0:
+            raise ValueError(f"max_speed: expected meters per second above 0, got {max_speed!r}")
+        if not tolerance >= 0:
+            raise ValueError(f"tolerance: expected meters from 0 up, got {tolerance!r}")
+        self.name = name
+        self._position = position
+        self._max_speed = max_speed
+        self._tolerance = tolerance
+        self._confirmations = positive_int("confirmations", confirmations)
+
+    def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
+        """Return why an event is rejected, ``None`` if it isn't, and what to keep."""
+        position = self._position(event)
+        if position is None or position[0] is None or position[1] is None:
+            return None, state
+        latitude, longitude = finite(position[0]), finite(position[1])
+        if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 360:
+            return f"{shown(tuple(position))} is no position", state
+        point = (latitude, longitude, timestamp)
+        if state is None:
+            return None, tuple(_Track(point, None, 0))
+        track = _Track(*state)
+        if self._reaches(track.accepted, point):
+            # A late point is as good, but the newest one says where the device is.
+            newest = point if timestamp >= track.accepted[2] else track.accepted
+            return None, tuple(_Track(newest, None, 0))
+        count = 1
+        if track.candidate is not None and self._reaches(track.candidate, point):
+            count = track.confirmed + 1
+        if count >= self._confirmations:
+            return None, tuple(_Track(point, None, 0))
+        kilometers, seconds = distance(track.accepted, point) / 1000, abs(timestamp - track.accepted[2]) / 1000
+        reason = f"{kilometers:.1f} km in {seconds:g} s is faster than {self._max_speed:g} m/s"
+        return reason, tuple(_Track(track.accepted, point, count))
+
+    def _reaches(self, one: Point, two: Point) -> bool:
+        seconds = abs(two[2] - one[2]) / 1000
+        return distance(one, two) <= self._max_speed * seconds + self._tolerance
+
+
+class _Track(NamedTuple):
+    """Hold the last accepted point, and the last and the number of those that may be at a new place."""
+
+    accepted: Point
+    candidate: Optional[Point]
+    confirmed: int
+
+
+def distance(one: Point, two: Point) -> float:
+    """Return the great-circle distance in meters, by the haversine formula, which is exact for small ones, too."""
+    latitude_1, latitude_2 = math.radians(one[0]), math.radians(two[0])
+    across = math.sin(math.radians(two[1] - one[1]) / 2) ** 2
+    square = math.sin((latitude_2 - latitude_1) / 2) ** 2 + math.cos(latitude_1) * math.cos(latitude_2) * across
+    return 2 * EARTH_RADIUS_METERS * math.asin(min(1.0, math.sqrt(square)))

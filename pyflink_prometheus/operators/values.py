@@ -1,0 +1,51 @@
+"""What operators read from a user's event: numbers that may be missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Optional
+
+ValueOf = Callable[[Any], Any]
+TimestampOf = Optional[Callable[[Any], int]]
+
+
+def number_of(value: Any) -> float | None:
+    """
+    Return a measurement as a float, or ``None`` where there is none: ``None`` and NaN.
+
+    :raises TypeError: if it is no number, which the job's function has to put right.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError(f"expected a number as an event's value, got {value!r}; convert it in the value function")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"expected a number as an event's value, got {value!r}") from None
+    return None if math.isnan(number) else number
+
+
+def check_function(name: str, function: Any) -> None:
+    """
+    Check a function that the user gives.
+
+    :raises TypeError: if it cannot be called.
+    """
+    if not callable(function):
+        raise TypeError(f"{name}: expected a function, got {function!r}")
+
+
+def milliseconds(name: str, number: Any, least: int = 1) -> int:
+    """
+    Return a duration as an int.
+
+    :raises TypeError: if it is no int; a bool is none.
+    :raises ValueError: if it is below ``least``.
+    """
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{name}: expected an int of milliseconds, got {number!r}")
+    if number < least:
+        raise ValueError(f"{name}: expected at least {least}, got {number}")
+    return number

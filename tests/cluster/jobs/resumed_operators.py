@@ -1,0 +1,110 @@
+"""
+Put numbered readings of three devices in order, filter, aggregate and count them, and end devices that fall silent.
+
+Reading n is of device n modulo 3, one second later than the one before but for disorder of a few seconds; every 100th
+is a spike, and device 2 stops half-way. A savepoint of it may be resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from pyflink.common import Configuration, Duration, Types, WatermarkStrategy
+from pyflink.common.watermark_strategy import TimestampAssigner
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from replayable import numbers
+
+from pyflink_prometheus import (
+    Aggregate,
+    CumulativeAggregate,
+    Filter,
+    Hampel,
+    PrometheusSink,
+    PrometheusTimeSeries,
+    Reorder,
+    Silence,
+    TumblingWindows,
+)
+
+START_MS = 1_700_000_040_000  # a full minute
+DEVICES = 3
+WINDOW_MS = 60_000
+TIMEOUT_MS = 300_000
+SPIKE = 1_000_000.0
+
+
+def reading(number: int) -> tuple[str, int, float]:
+    """Return a reading's device, time and value."""
+    value = SPIKE if number % 100 == 50 else float(number % 7)
+    return f"d{number % DEVICES}", START_MS + 1_000 * (number ^ 5), value
+
+
+def is_sent(number: int, count: int) -> bool:
+    """Tell whether a reading is there at all."""
+    return number % DEVICES != 2 or number < count // 2
+
+
+class Time(TimestampAssigner):
+    """Read an event's time."""
+
+    def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
+        """Return milliseconds."""
+        return int(value[1])
+
+
+def by_device(stream: DataStream) -> DataStream:
+    """Key a stream of readings."""
+    return stream.key_by(lambda event: event[0], Types.STRING())
+
+
+def device(series: PrometheusTimeSeries) -> str:
+    """Return the device of a series, whose only label it is."""
+    return series.labels[0][1]
+
+
+def main() -> None:
+    """Submit the job."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--per-second", type=float, required=True)
+    parser.add_argument("--parallelism", type=int, required=True)
+    options = parser.parse_args()
+
+    config = Configuration()
+    config.set_string("python.fn-execution.bundle.time", "200")
+    config.set_string("pipeline.max-parallelism", "8")
+    env = StreamExecutionEnvironment.get_execution_environment(config)
+    env.set_python_executable(sys.executable)
+    env.set_parallelism(options.parallelism)
+    count = options.count
+    source = numbers(count, options.per_second)
+    strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(10))
+    raw = env.from_source(source, WatermarkStrategy.no_watermarks(), "numbers", Types.LONG()).uid("numbers")
+    events = raw.set_parallelism(1).filter(lambda number: is_sent(number, count)).set_parallelism(1)
+    events = events.map(reading, Types.PICKLED_BYTE_ARRAY()).uid("readings").set_parallelism(1)
+    timed = (
+        events.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(Time()))
+        .uid("timed")
+        .set_parallelism(1)
+    )
+
+    ordered = by_device(timed).process(Reorder()).uid("reorder")
+    kept = by_device(ordered).process(Filter(Hampel(lambda e: e[2], min_deviation=20))).uid("filter")
+    counted = by_device(kept).process(
+        CumulativeAggregate("readings", lambda e: e[2], ("count", "sum"), labels="device", interval_ms=WINDOW_MS)
+    )
+    windows = by_device(kept).process(
+        Aggregate("reading", lambda e: e[2], TumblingWindows(WINDOW_MS), ("mean", "max", 0.5), labels="device")
+    )
+    series = counted.uid("counted").union(windows.uid("windows"))
+    ended = series.key_by(device, Types.STRING()).process(Silence(TIMEOUT_MS)).uid("silence")
+    sink = PrometheusSink.builder().set_prometheus_remote_write_url(options.url).set_uid("writer").build()
+    ended.key_by(device, Types.STRING()).sink_to(sink)
+    env.execute("operators")
+
+
+if __name__ == "__main__":
+    main()

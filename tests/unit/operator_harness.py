@@ -1,0 +1,140 @@
+"""Drive the operators' PyFlink functions without Flink: with state, timers, watermarks and side outputs as there."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter, defaultdict
+
+import cloudpickle
+from pyflink.datastream import OutputTag
+
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+
+
+class Harness:
+    """
+    Be the operator around a function.
+
+    ``outputs`` holds (Flink timestamp, result), ``side`` what went to each tag by its id, ``counts`` the counters.
+
+    :param function: goes through cloudpickle, as on its way to a worker.
+    :param state: of an earlier harness, as a savepoint brings it back.
+    """
+
+    def __init__(self, function, state=None):
+        self.function = cloudpickle.loads(cloudpickle.dumps(function))
+        self.outputs, self.side, self.counts = [], defaultdict(list), Counter()
+        self.watermark = LOWEST
+        self._states, self._timers = pickle.loads(pickle.dumps(state)) if state else ({}, set())
+        self._key = self._timestamp = None
+        self.function.open(self)
+
+    def send(self, event, timestamp=None, key="k"):
+        """Give the function an event of a key."""
+        self._key, self._timestamp = key, LOWEST if timestamp is None else timestamp
+        self._take(self.function.process_element(event, self))
+        return self
+
+    def broadcast(self, update):
+        """Give it an element of the broadcast stream."""
+        self._take(self.function.process_broadcast_element(update, self))
+        return self
+
+    def advance(self, watermark=HIGHEST):
+        """Let the watermark pass, firing timers in order of time, also such as are registered meanwhile."""
+        self.watermark = watermark
+        while self._timers and min(self._timers)[0] <= watermark:
+            timer = min(self._timers)
+            self._timers.remove(timer)
+            self._timestamp, self._key = timer
+            self._take(self.function.on_timer(self._timestamp, self))
+        return self
+
+    def savepoint(self):
+        """Return state and timers, as bytes that hold nothing alive."""
+        return pickle.loads(pickle.dumps((self._states, self._timers)))
+
+    @property
+    def results(self):
+        """Return what went down the main stream."""
+        return [result for _, result in self.outputs]
+
+    @property
+    def keys_with_state(self):
+        """Return for which keys anything is kept."""
+        return {key for values in self._states.values() for key in values}
+
+    def _take(self, results):
+        for result in results or ():
+            if isinstance(result, tuple) and isinstance(result[0], OutputTag):
+                self.side[result[0].tag_id].append(result[1])
+            else:
+                self.outputs.append((self._timestamp, result))
+
+    # What is below is the runtime context, the context, the timer service, the metric group, and state.
+
+    def get_state(self, descriptor):
+        values = self._states.setdefault(descriptor.name, {})
+        return ValueState(values, lambda: self._key)
+
+    def get_metrics_group(self):
+        return self
+
+    def add_group(self, name):
+        assert name == "Prometheus"
+        return self
+
+    def counter(self, name):
+        return FlinkCounter(self.counts, name)
+
+    def timestamp(self):
+        return self._timestamp
+
+    def get_current_key(self):
+        return self._key
+
+    def timer_service(self):
+        return self
+
+    def current_watermark(self):
+        return self.watermark
+
+    def register_event_time_timer(self, timestamp):
+        self._timers.add((timestamp, self._key))
+
+    def get_broadcast_state(self, descriptor):
+        return MapState(self._states.setdefault(descriptor.name, {}))
+
+
+class ValueState:
+    """Pickle on each access, as thread mode does; nothing may depend on an object staying the same."""
+
+    def __init__(self, values, key):
+        self._values, self._key = values, key
+
+    def value(self):
+        found = self._values.get(self._key())
+        return None if found is None else pickle.loads(found)
+
+    def update(self, value):
+        self._values[self._key()] = pickle.dumps(value)
+
+    def clear(self):
+        self._values.pop(self._key(), None)
+
+
+class MapState(dict):
+    def __init__(self, values):
+        super().__init__(values)
+        self._values = values
+
+    def put(self, key, value):
+        self._values[key] = self[key] = value
+
+
+class FlinkCounter:
+    def __init__(self, counts, name):
+        self._counts, self._name = counts, name
+
+    def inc(self, count=1):
+        self._counts[self._name] += count

@@ -83,6 +83,11 @@ class Counting:
                 written += self._series(key, counted["total"], counted["start"], end, is_first)
         return counted, written
 
+    @staticmethod
+    def timers(counted: Counted) -> list[int]:
+        """Return the last moment of each open interval."""
+        return [end - 1 for end in counted["open"]]
+
     def _series(self, key: Any, total: dict[str, Any], start: int, end: int, is_first: bool) -> list[Any]:
         labels = pairs(self._aggregation.labels(key))
         found = []

@@ -111,6 +111,11 @@ class Reordering:
             released = None  # the watermark says the same from now on
         return (None if released is None and not events else (released, events)), found
 
+    @staticmethod
+    def timers(held: Held) -> list[int]:
+        """Return when to release what is held: a time for each timestamp, so that each event leaves with its own."""
+        return list(held[1])
+
     def _count(self, events: dict[int, list[Any]]) -> int:
         return sum(map(len, events.values())) if self._keeps_several else len(events)
 

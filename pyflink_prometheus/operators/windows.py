@@ -144,6 +144,10 @@ class Windowing:
                 written += self._aggregation.series(key, kept.pop(window), window[1])
         return kept or None, written
 
+    def timers(self, open: Open) -> list[int]:
+        """Return when windows close."""
+        return [self._closes(window) for window in open]
+
     def _closes(self, window: Window) -> int:
         return window[1] - 1 + self._lateness
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import secrets
+from collections.abc import Callable, Iterable
 from typing import Any, Optional
 
 from pyflink.common import Time, Types
@@ -68,6 +70,55 @@ def keyed_state(context: RuntimeContext, name: str, forget_after_ms: int | None 
             StateTtlConfig.new_builder(Time.milliseconds(forget_after_ms)).return_expired_if_not_cleaned_up().build()
         )
     return context.get_state(descriptor)
+
+
+class TimedState:
+    """
+    Keep a value for each key, for a function that is called back by event-time timers.
+
+    PyFlink hands timers to Flink only after the bundle in which they were registered. Those of the bundle that a
+    checkpoint ends are not in the checkpoint, while the state that they were registered for is (measured on 2.3.0 and
+    1.20.5). So the first time that a function meets a value that an earlier run has written, it registers the value's
+    timers once more, which does nothing where they are there already.
+
+    :param name: of the state.
+    :param timers_of: a function that returns the timers, in milliseconds, that a value needs.
+    :param forget_after_ms: as for :func:`keyed_state`.
+    """
+
+    def __init__(
+        self,
+        context: RuntimeContext,
+        name: str,
+        timers_of: Callable[[Any], Iterable[int]],
+        forget_after_ms: int | None = None,
+    ) -> None:
+        self._state = keyed_state(context, name, forget_after_ms)
+        self._timers_of = timers_of
+        self._run = secrets.token_bytes(4)
+
+    def value(self, timers: Any) -> Any:
+        """
+        Return the key's value, ``None`` if there is none.
+
+        :param timers: Flink's timer service.
+        """
+        stored = self._state.value()
+        if stored is None:
+            return None
+        run, value = stored
+        if run != self._run:
+            self.update(value)
+            for timestamp in self._timers_of(value):
+                timers.register_event_time_timer(timestamp)
+        return value
+
+    def update(self, value: Any) -> None:
+        """Keep a value, or nothing if it is ``None``."""
+        if value is None:
+            self._state.clear()
+        else:
+            self._state.update((self._run, value))
 
 
 def checked_forget_after(forget_after_ms: Optional[int]) -> int | None:

@@ -10,9 +10,9 @@ from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 
 from pyflink_prometheus.flink.operators._context import (
     Counters,
+    TimedState,
     check_output_tag,
     check_timestamp_function,
-    keyed_state,
     timestamp_of,
 )
 from pyflink_prometheus.operators.aggregate import Aggregation, LabelsOf
@@ -81,14 +81,14 @@ class Aggregate(KeyedProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Find the state; Flink calls this before the first event."""
-        self._open = keyed_state(runtime_context, "windows")
+        self._open = TimedState(runtime_context, "windows", self._windowing.timers)
         self._counters = Counters(runtime_context, "numLateEvents")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Put an event into its windows, or say that it is late."""
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
-        placed = self._windowing.place(self._open.value(), value, timestamp, timers.current_watermark())
+        placed = self._windowing.place(self._open.value(timers), value, timestamp, timers.current_watermark())
         if placed.is_late:
             self._counters.add("numLateEvents")
             if self._late_output_tag is not None:
@@ -100,9 +100,8 @@ class Aggregate(KeyedProcessFunction):
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """Write the windows that close."""
-        still_open, series = self._windowing.close(self._open.value(), ctx.get_current_key(), timestamp)
-        if still_open is None:
-            self._open.clear()
-        else:
-            self._open.update(still_open)
+        still_open, series = self._windowing.close(
+            self._open.value(ctx.timer_service()), ctx.get_current_key(), timestamp
+        )
+        self._open.update(still_open)
         yield from series

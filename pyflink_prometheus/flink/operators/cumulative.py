@@ -10,10 +10,10 @@ from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 
 from pyflink_prometheus.flink.operators._context import (
     Counters,
+    TimedState,
     check_output_tag,
     check_timestamp_function,
     checked_forget_after,
-    keyed_state,
     timestamp_of,
 )
 from pyflink_prometheus.operators.aggregate import LabelsOf
@@ -79,7 +79,7 @@ class CumulativeAggregate(KeyedProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Find the state; Flink calls this before the first event."""
-        self._counted = keyed_state(runtime_context, "counted", self._forget_after_ms)
+        self._counted = TimedState(runtime_context, "counted", self._counting.timers, self._forget_after_ms)
         self._counters = Counters(runtime_context, "numLateEvents")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
@@ -92,14 +92,15 @@ class CumulativeAggregate(KeyedProcessFunction):
             if self._late_output_tag is not None:
                 yield self._late_output_tag, value
             return
-        counted, is_new = self._counting.add(self._counted.value(), value, timestamp)
+        counted, is_new = self._counting.add(self._counted.value(timers), value, timestamp)
         self._counted.update(counted)
         if is_new:
             timers.register_event_time_timer(last_of_interval)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """Write the counters at an interval's end."""
-        counted, series = self._counting.close(self._counted.value(), ctx.get_current_key(), timestamp)
-        if counted is not None:
-            self._counted.update(counted)
+        counted, series = self._counting.close(
+            self._counted.value(ctx.timer_service()), ctx.get_current_key(), timestamp
+        )
+        self._counted.update(counted)
         yield from series

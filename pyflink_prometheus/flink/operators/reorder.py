@@ -10,9 +10,9 @@ from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 
 from pyflink_prometheus.flink.operators._context import (
     Counters,
+    TimedState,
     check_output_tag,
     check_timestamp_function,
-    keyed_state,
     timestamp_of,
 )
 from pyflink_prometheus.operators.reorder import Reordering, SameTimestamp
@@ -68,14 +68,14 @@ class Reorder(KeyedProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Find the state; Flink calls this before the first event."""
-        self._held = keyed_state(runtime_context, "held")
+        self._held = TimedState(runtime_context, "held", self._reordering.timers)
         self._counters = Counters(runtime_context, "numLateEvents", "numEventsReplaced", "numEventsReleasedEarly")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Hold an event, or say that it is late."""
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
-        held = self._held.value()
+        held = self._held.value(timers)
         if self._reordering.is_late(held, timestamp, timers.current_watermark()):
             self._counters.add("numLateEvents")
             if self._late_output_tag is not None:
@@ -92,9 +92,6 @@ class Reorder(KeyedProcessFunction):
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """Release what the watermark has reached."""
-        held, due = self._reordering.release(self._held.value(), timestamp)
-        if held is None:
-            self._held.clear()
-        else:
-            self._held.update(held)
+        held, due = self._reordering.release(self._held.value(ctx.timer_service()), timestamp)
+        self._held.update(held)
         yield from due

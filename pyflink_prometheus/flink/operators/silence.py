@@ -8,8 +8,8 @@ from typing import Any
 from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 
 from pyflink_prometheus.flink.function import ElementConverter, several
-from pyflink_prometheus.flink.operators._context import Counters, keyed_state
-from pyflink_prometheus.operators.silence import Heard, Listening
+from pyflink_prometheus.flink.operators._context import Counters, TimedState
+from pyflink_prometheus.operators.silence import Listening
 from pyflink_prometheus.operators.values import check_function
 from pyflink_prometheus.timeseries import as_time_series
 
@@ -48,7 +48,7 @@ class Silence(KeyedProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Find the state; Flink calls this before the first record."""
-        self._heard = keyed_state(runtime_context, "heard")
+        self._heard = TimedState(runtime_context, "heard", self._listening.timers)
         self._counters = Counters(runtime_context, "numSeriesEnded")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
@@ -58,7 +58,7 @@ class Silence(KeyedProcessFunction):
             return
         timers = ctx.timer_service()
         watermark = timers.current_watermark()
-        before = heard = self._heard.value()
+        before = heard = self._heard.value(timers)
         for record in several(converted):
             series = as_time_series(record)
             heard, timer, markers = self._listening.hear(heard, series, watermark)
@@ -68,20 +68,14 @@ class Silence(KeyedProcessFunction):
             yield from markers
             yield series
         if heard is not None or before is not None:
-            self._keep(heard)
+            self._heard.update(heard)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """End what is silent by now."""
         timers = ctx.timer_service()
-        heard, timer, markers = self._listening.look(self._heard.value(), timers.current_watermark())
+        heard, timer, markers = self._listening.look(self._heard.value(timers), timers.current_watermark())
         if timer is not None:
             timers.register_event_time_timer(timer)
-        self._keep(heard)
+        self._heard.update(heard)
         self._counters.add("numSeriesEnded", len(markers))
         yield from markers
-
-    def _keep(self, heard: Heard | None) -> None:
-        if heard is None:
-            self._heard.clear()
-        else:
-            self._heard.update(heard)

@@ -71,10 +71,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--per-second", type=float, required=True)
     parser.add_argument("--parallelism", type=int, required=True)
+    parser.add_argument("--bundle-ms", type=int, required=True)
     options = parser.parse_args()
 
     config = Configuration()
-    config.set_string("python.fn-execution.bundle.time", "200")
+    config.set_string("python.fn-execution.bundle.size", "100000")
+    config.set_string("python.fn-execution.bundle.time", str(options.bundle_ms))
     config.set_string("pipeline.max-parallelism", "8")
     env = StreamExecutionEnvironment.get_execution_environment(config)
     env.set_python_executable(sys.executable)

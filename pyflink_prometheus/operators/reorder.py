@@ -116,6 +116,11 @@ class Reordering:
         """Return when to release what is held: a time for each timestamp, so that each event leaves with its own."""
         return list(held[1])
 
+    @staticmethod
+    def overdue(held: Held | None, timestamp: int) -> list[int]:
+        """Return the times of events that should have been released before a time."""
+        return [] if held is None else [each for each in held[1] if each < timestamp]
+
     def _count(self, events: dict[int, list[Any]]) -> int:
         return sum(map(len, events.values())) if self._keeps_several else len(events)
 

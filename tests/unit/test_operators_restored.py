@@ -60,6 +60,16 @@ def test_a_timer_that_was_not_lost_brings_the_others_back(operator):
     assert second.outputs
 
 
+def test_events_whose_timers_were_lost_leave_in_order_and_with_their_own_timestamps():
+    first = Harness(Reorder(timestamp=time_of)).send(30).send(31)
+    timers = first.savepoint()[1]
+    state, _ = first.send(1).send(2).send(40).savepoint()
+
+    restored = Harness(Reorder(timestamp=time_of), (state, timers)).advance(35)
+    assert restored.outputs == [(1, 1), (2, 2), (30, 30), (31, 31)]
+    assert restored.advance().outputs[4:] == [(40, 40)]
+
+
 def test_timers_are_registered_once_more_and_not_with_each_event():
     first = Harness(Reorder(timestamp=time_of)).send(1).send(2)
     second = Harness(Reorder(timestamp=time_of), first.savepoint())

@@ -92,6 +92,15 @@ class Reorder(KeyedProcessFunction):
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """Release what the watermark has reached."""
-        held, due = self._reordering.release(self._held.value(ctx.timer_service()), timestamp)
+        timers = ctx.timer_service()
+        held = self._held.value(timers)
+        overdue = self._reordering.overdue(held, timestamp)
+        if overdue:
+            # Timers come in order of time, so those of older events were lost (see TimedState). Have them come before
+            # this one, or those events would leave with its timestamp.
+            for each in (*overdue, timestamp):
+                timers.register_event_time_timer(each)
+            return
+        held, due = self._reordering.release(held, timestamp)
         self._held.update(held)
         yield from due

@@ -1,0 +1,231 @@
+"""
+What the example jobs have in common: recorded flights as a mobile network would deliver them, and their options.
+
+On a cluster it comes with ``flink run -pyfs jobs``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mobile_network import MobileNetwork
+from pyflink.common import Duration, Types, WatermarkStrategy
+from pyflink.common.watermark_strategy import TimestampAssigner
+from pyflink.datastream import DataStream, FlatMapFunction, RuntimeContext, StreamExecutionEnvironment
+from pyflink.datastream.connectors import Source
+from pyflink.java_gateway import get_gateway
+
+from pyflink_prometheus import PrometheusSink, PrometheusSinkBuilder, PrometheusTimeSeries
+
+#: A message of a flight: icao24 (the aircraft), callsign and timestamp in ms; latitude and longitude in degrees,
+#: altitude in feet, groundspeed in knots, vertical_rate in feet per minute and track in degrees may be None.
+Row = dict[str, Any]
+
+#: What the recording calls it, and what Prometheus will: with the unit in the name, as its conventions want it.
+METRICS = {
+    "altitude": "flight_altitude_feet",
+    "groundspeed": "flight_ground_speed_knots",
+    "vertical_rate": "flight_vertical_rate_feet_per_minute",
+    "track": "flight_track_degrees",
+    "latitude": "flight_latitude_degrees",
+    "longitude": "flight_longitude_degrees",
+}
+
+#: How much of the recording one step of the source delivers where nothing slows it down. A bundle holds 1000 steps, and
+#: no watermark leaves before it ends: the longer steps are, the more the job has to hold at once.
+FAST_STEP_MS = 100
+#: The source has to know its end beforehand; a job that goes on until it is cancelled gets as many seconds as this.
+ENDLESS_SECONDS = 7 * 24 * 3600
+
+
+def parse_arguments(job_description: str) -> argparse.Namespace:
+    """
+    Read the options that all jobs have.
+
+    :param job_description: what ``--help`` says first, with a paragraph of examples behind it.
+    """
+    description, _, epilog = job_description.strip().partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    show = "(default: %(default)s)"
+    add("--recording", type=Path, default=".cache/recording/flights.jsonl", help=f"the file {show}")
+    add(
+        "--remote-write-url",
+        default="http://localhost:9090/api/v1/write",
+        help=f"where to write; Prometheus must run with --web.enable-remote-write-receiver {show}",
+    )
+    add("--parallelism", type=int, default=1, help=f"subtasks of each step behind the source {show}")
+    add("--speed", type=float, default=0, help="seconds of the recording in a second; 0: as fast as it goes (default)")
+    add(
+        "--repeat",
+        type=int,
+        default=1,
+        help="how often to deliver the recording; 0: again and again, until the present is reached at that speed and "
+        f"then in real time {show}",
+    )
+    add(
+        "--end-at",
+        type=int,
+        default=time.time_ns() // 1_000_000,
+        metavar="MS",
+        help="when the shifted recording ends (with --repeat=0: for the first time), in ms since 1970 (default: now)",
+    )
+    add("--seed", type=int, default=1, help=f"another one gives other delays, duplicates and losses {show}")
+    add("--max-delay", type=int, default=120, metavar="S", help=f"how late events may be, in seconds {show}")
+    add(
+        "--native-histograms",
+        action="store_true",
+        help="write native histograms, too; Prometheus before 3.9 needs --enable-feature=native-histograms for them",
+    )
+    args = parser.parse_args()
+    args.recording = args.recording.resolve()
+    if not args.recording.is_file():
+        parser.error(f"there is no file {args.recording}; `make recording` fetches one")
+    if args.speed < 0 or (args.repeat == 0 and args.speed < 1):
+        parser.error(f"--speed: expected 0 or more, and at least 1 with --repeat=0, got {args.speed:g}")
+    if min(args.repeat, args.max_delay) < 0 or args.parallelism < 1:
+        parser.error("--repeat and --max-delay: expected 0 or more; --parallelism: 1 or more")
+    return args
+
+
+def environment(args: argparse.Namespace) -> StreamExecutionEnvironment:
+    """Return the environment that a job runs in, here or on a cluster."""
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.set_parallelism(args.parallelism)
+    if "PYFLINK_GATEWAY_PORT" not in os.environ:
+        # Not under `flink run`, whose cluster has a Python of its own: the workers are to run in this one.
+        env.set_python_executable(sys.executable)
+    return env
+
+
+def deliver(env: StreamExecutionEnvironment, args: argparse.Namespace) -> DataStream:
+    """Return the rows in the order in which they are delivered, with watermarks that wait for the latest ones."""
+    delivery = Delivery(args)
+    steps = env.from_source(
+        _numbers(delivery.steps, delivery.steps_per_second), WatermarkStrategy.no_watermarks(), "network", Types.LONG()
+    )
+    strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(args.max_delay))
+    rows = steps.set_parallelism(1).flat_map(delivery).name("deliver").set_parallelism(1)
+    return rows.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(_TimestampOfRow())).set_parallelism(1)
+
+
+def sink(args: argparse.Namespace, name: str) -> PrometheusSinkBuilder:
+    """Return the builder of a sink that writes where the options say, with a name to find its counters by."""
+    return PrometheusSink.builder().set_prometheus_remote_write_url(args.remote_write_url).set_name(f"write {name}")
+
+
+def aircraft(row: Row) -> str:
+    """Return what a row is of: the key of streams of rows."""
+    return str(row["icao24"])
+
+
+def series_of(row: Row, *fields: str, **labels: str) -> list[PrometheusTimeSeries]:
+    """
+    Return a series for each of a row's measurements; trackers miss some of them now and then.
+
+    :param fields: which measurements. Default: all.
+    :param labels: more of them, beside those of the aircraft and its flight.
+    """
+    all_labels = {"icao24": row["icao24"], "callsign": row["callsign"], **labels}
+    return [
+        PrometheusTimeSeries(METRICS[field], all_labels, [(row[field], row["timestamp"])])
+        for field in fields or METRICS
+        if row[field] is not None
+    ]
+
+
+class Delivery(FlatMapFunction):
+    """
+    Turn the number of a step into the rows that are delivered in it.
+
+    It keeps no state, since the numbers say it all: a source that begins again at a number delivers the same again.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        first, last = _first_and_last_timestamp(args.recording)
+        self._recording = str(args.recording)
+        self._network = MobileNetwork(seed=args.seed, max_delay_ms=args.max_delay * 1000)
+        self._start = first
+        self._length = last - first + 1000
+        self._is_live = args.repeat == 0
+        self._repeat = args.repeat
+        # With --repeat=3 it is the third time that ends then.
+        self._shift = args.end_at - last - max(0, args.repeat - 1) * self._length
+        self._step = round(args.speed * 1000) or FAST_STEP_MS
+        whole = self._length * self._repeat + self._network.max_delay_ms
+        #: How many steps there are, and at what rate they are to be taken, None for any.
+        self.steps = ENDLESS_SECONDS if self._is_live else -(-whole // self._step)
+        self.steps_per_second = 1.0 if args.speed else None
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Read the recording; Flink calls this before the first step."""
+        with open(self._recording, "rb") as file:
+            self._lines = file.readlines()
+        rows = map(json.loads, self._lines)
+        self._sent = [(row["icao24"], row["timestamp"] - self._start) for row in rows]
+        self._delivered: dict[int, list[tuple[int, int]]] = {}
+
+    def flat_map(self, number: int) -> Iterator[Row]:
+        """Return a step's rows, in the order of their delivery."""
+        begin, end = self._position(number), self._position(number + 1)
+        # What was sent at the end of one time arrives at the beginning of the next.
+        for part in range(max(0, begin // self._length - 1), end // self._length + 1):
+            if not self._is_live and part >= self._repeat:
+                break
+            offset = part * self._length
+            for _, which in _between(self._deliveries(part), begin - offset, end - offset):
+                row = json.loads(self._lines[which])
+                row["timestamp"] += self._shift + offset
+                yield row
+
+    def _position(self, number: int) -> int:
+        """Return how many milliseconds of delivery are over before a step."""
+        fast = number * self._step
+        return min(fast, self._length + number * 1000) if self._is_live else fast
+
+    def _deliveries(self, part: int) -> list[tuple[int, int]]:
+        if part not in self._delivered:
+            self._delivered = {known: v for known, v in self._delivered.items() if known == part - 1}
+            self._delivered[part] = self._network.deliveries(self._sent, part)
+        return self._delivered[part]
+
+
+class _TimestampOfRow(TimestampAssigner):
+    def extract_timestamp(self, value: Row, record_timestamp: int) -> int:
+        return int(value["timestamp"])
+
+
+def _between(deliveries: list[tuple[int, int]], begin: int, end: int) -> list[tuple[int, int]]:
+    """Return those from one time on that are before another."""
+    return deliveries[bisect_left(deliveries, (begin,)) : bisect_left(deliveries, (end,))]
+
+
+def _numbers(count: int, per_second: float | None) -> Source:
+    """Return a source of the numbers from 0 up, at some rate; Flink has it, but PyFlink has no name for it."""
+    jvm = get_gateway().jvm
+    datagen = jvm.org.apache.flink.connector.datagen
+    j_type = Types.LONG().get_java_type_info()
+    j_numbers = jvm.java.util.Arrays.asList(jvm.java.util.stream.LongStream.range(0, count).boxed().toArray())
+    limits = jvm.org.apache.flink.api.connector.source.util.ratelimit.RateLimiterStrategy
+    limit = limits.noOp() if per_second is None else limits.perSecond(per_second)
+    lookup = datagen.functions.IndexLookupGeneratorFunction(j_type, j_numbers)
+    return Source(datagen.source.DataGeneratorSource(lookup, count, limit, j_type))
+
+
+def _first_and_last_timestamp(recording: Path) -> tuple[int, int]:
+    """Return the times of the recording's first and last line, without reading the others."""
+    with recording.open("rb") as file:
+        first = file.readline()
+        file.seek(max(0, recording.stat().st_size - 10_000))
+        last = file.read().splitlines()[-1]
+    return int(json.loads(first)["timestamp"]), int(json.loads(last)["timestamp"])

@@ -1,0 +1,243 @@
+"""The example jobs write what pandas works out from the same deliveries, killed in the middle or not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import expected_flights as expected
+import pytest
+from flink_cluster import FlinkCluster, wait_for
+
+from pyflink_prometheus.testing import PrometheusServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+    from pyflink_prometheus.testing.prometheus import Samples
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = ROOT / "jobs"
+RECORDING = ROOT / ".cache" / "recording" / "flights.jsonl"
+# Prometheus keeps a series up to here although nothing comes.
+SILENT_MS = 60_000
+
+OPERATOR, FLIGHT_OF = ("operator",), ("operator", "country")
+ALTITUDES = {"mean": "mean", "max": "max", "count_in_window": "count", "quantile 0": "0.5", "quantile 1": "0.95"}
+
+
+def reordered(rows: pd.DataFrame) -> Samples:
+    return expected.of_aircraft(rows, ("altitude",), step="reordered")
+
+
+def filtered(rows: pd.DataFrame) -> Samples:
+    fields, passing = ("altitude", "latitude", "longitude"), expected.possible(rows)
+    steps = {"reordered": rows, "filtered": passing, "rejected": rows.drop(passing.index)}
+    assert not steps["rejected"].empty
+    found: Samples = {}
+    for step, those in steps.items():
+        found.update(expected.of_aircraft(those, fields, step=step))
+    return found
+
+
+def enriched(rows: pd.DataFrame) -> Samples:
+    placed = rows[rows.place.notna()]
+    return {
+        **expected.of_aircraft(rows, ("altitude",), by=FLIGHT_OF),
+        **expected.of_counters(placed, "flight_messages_count", ("place", "operator"), interval_ms=60_000),
+    }
+
+
+def aggregated(rows: pd.DataFrame) -> Samples:
+    return {
+        **expected.of_aircraft(rows, ("altitude",)),
+        **expected.of_windows(rows, "altitude", ALTITUDES, OPERATOR),
+        **expected.of_windows(rows, "groundspeed", {"mean": "mean"}, OPERATOR, size_ms=600_000),
+        **expected.of_counters(rows, "flight_messages_count", OPERATOR, interval_ms=15_000),
+    }
+
+
+def whole_chain(rows: pd.DataFrame) -> Samples:
+    rows = expected.possible(rows)
+    placed = rows[rows.place.notna()]
+    return {
+        **expected.of_aircraft(rows, by=FLIGHT_OF),
+        **expected.of_windows(rows, "altitude", ALTITUDES, OPERATOR),
+        **expected.of_windows(placed, "groundspeed", {"mean": "mean", "count_in_window": "count"}, ("cell", "place")),
+        **expected.of_counters(rows, "flight_messages_count", OPERATOR, interval_ms=15_000),
+    }
+
+
+WRITTEN: dict[str, Callable[[pd.DataFrame], Samples]] = {
+    "reorder": reordered,
+    "filter": filtered,
+    "enrich": enriched,
+    "aggregate": aggregated,
+    "pipeline": whole_chain,
+}
+
+
+@dataclass
+class Submitted:
+    """One of the jobs, and the Prometheus that it writes to."""
+
+    name: str
+    server: PrometheusServer
+    recording: Path
+    end_at: int
+    job_id: str = ""
+    printed: str = ""
+
+    def run(self, cluster: FlinkCluster, *options: str, detached: bool = True) -> Submitted:
+        arguments = (f"--recording={self.recording}", f"--remote-write-url={self.server.remote_write_url}")
+        run = cluster.run_job(
+            JOBS / f"{self.name}.py",
+            *(*arguments, f"--end-at={self.end_at}", "--parallelism=2", *options),
+            options=("-pyfs", str(JOBS), *(("-d",) if detached else ())),
+            timeout=600,
+        )
+        self.job_id, self.printed = run.job_id, run.stdout
+        return self
+
+    def stored(self) -> Samples:
+        return self.server.samples('{__name__=~".+"}')
+
+    def rows(self) -> pd.DataFrame:
+        return expected.delivered(self.recording, self.end_at)
+
+
+def beginning(folder: Path, lines: int) -> Path:
+    """Write the recording's beginning to a file of its own."""
+    if not RECORDING.exists():
+        pytest.fail(f"there is no {RECORDING}: run `make recording`")
+    part = folder / f"{lines}.jsonl"
+    with RECORDING.open() as source, part.open("w") as out:
+        out.writelines(line for line, _ in zip(source, range(lines)))
+    return part
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> Iterator[dict[str, Submitted]]:
+    """Run all jobs at once on a cluster whose only TaskManager is killed in the middle of them, to their ends."""
+    folder = tmp_path_factory.mktemp("killed")
+    part, end_at = beginning(folder, 14_000), now_ms()
+    conf = {
+        "execution.checkpointing.interval": "1 s",
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": 100,
+        "restart-strategy.fixed-delay.delay": "500 ms",
+        "taskmanager.memory.process.size": "3g",
+    }
+    with ExitStack() as stack:
+        servers = [stack.enter_context(PrometheusServer.start(prometheus_kind)) for _ in WRITTEN]
+        jobs = [Submitted(name, server, part, end_at) for name, server in zip(WRITTEN, servers)]
+        cluster = stack.enter_context(FlinkCluster(folder / "flink", slots=2 * len(jobs), conf=conf))
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            list(pool.map(lambda job: job.run(cluster, "--speed=8"), jobs))
+
+        def all_are_under_way() -> bool:
+            return all(
+                cluster.completed_checkpoints(job.job_id) and job.server.count('{__name__=~".+"}') for job in jobs
+            )
+
+        wait_for(all_are_under_way, "samples and a checkpoint of each job", 120)
+        time.sleep(2)  # more than a checkpoint's interval, so that there is something to be restored
+        assert {cluster.job_state(job.job_id) for job in jobs} == {"RUNNING"}
+        cluster.kill_taskmanager()
+        cluster.start_taskmanager()
+        for job in jobs:
+            cluster.wait_for_job(job.job_id, "FINISHED", timeout=240)
+            restored = cluster.rest(f"/jobs/{job.job_id}/checkpoints")["counts"]["restored"]
+            assert restored >= 1, f"{job.name} began anew"
+        yield {job.name: job for job in jobs}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_job_that_is_killed_and_restored_writes_what_it_would_have_written(
+    killed: dict[str, Submitted], name: str
+) -> None:
+    job = killed[name]
+    stored = {key: samples for key, samples in job.stored().items() if ("step", "delivered") not in key}
+    assert expected.differences(stored, WRITTEN[name](job.rows())) == []
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_a_job_says_to_ask_prometheus_has_an_answer(killed: dict[str, Submitted], name: str) -> None:
+    job = killed[name]
+    queries = re.findall(r"^  (\S.*)$", job.printed, re.MULTILINE)
+    assert len(queries) >= 2
+    assert all(job.server.query(query, job.end_at / 1000) for query in queries)
+
+
+@pytest.mark.once
+def test_of_what_is_not_in_order_prometheus_takes_a_part(killed: dict[str, Submitted]) -> None:
+    stored = killed["reorder"].server.samples('flight_altitude_feet{step="delivered"}')
+    made = expected.of_aircraft(killed["reorder"].rows(), ("altitude",), step="delivered")
+    missing = [sample for key, samples in made.items() for sample in set(samples) - set(stored[key])]
+    assert 0.01 < len(missing) / sum(map(len, made.values())) < 0.9
+
+
+@pytest.mark.once
+def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
+    flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, tmp_path: Path
+) -> None:
+    job = Submitted("pipeline", prometheus_empty, beginning(tmp_path, 80_000), now_ms())
+    job.run(flink_cluster, detached=False)
+    rows = job.rows()
+
+    assert set(answers_to_writes(prometheus_empty)) == {"204"}
+    assert expected.differences(job.stored(), whole_chain(rows)) == []
+
+    altitudes = expected.of_aircraft(expected.possible(rows), ("altitude",), by=FLIGHT_OF)
+    for at in range(job.end_at - 3_000_000, job.end_at, 250_000):
+        shown = {tuple(sorted(each["metric"].items())) for each in job.server.query("flight_altitude_feet", at / 1000)}
+        alive = {key for key, samples in altitudes.items() if any(at - SILENT_MS < stamp <= at for _, stamp in samples)}
+        assert alive
+        assert shown == alive
+
+
+def answers_to_writes(server: PrometheusServer) -> dict[str, int]:
+    """Return how often Prometheus has given each status to a remote-write request."""
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'prometheus_http_requests_total\{code="(\d+)",handler="/api/v1/write"\} (\d+)', text)
+    return {code: int(count) for code, count in found if int(count)}
+
+
+@pytest.mark.parametrize("name", [*WRITTEN, "flights"])
+def test_help_says_what_a_job_is_for(name: str) -> None:
+    run = subprocess.run([sys.executable, JOBS / f"{name}.py", "--help"], capture_output=True, text=True, check=True)
+    assert "--remote-write-url" in run.stdout
+    assert "flink run" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--recording=none.jsonl"], "none.jsonl; `make recording` fetches one"),
+        (["--repeat=0"], "--speed: expected 0 or more, and at least 1 with --repeat=0, got 0"),
+        (["--parallelism=0"], "--parallelism: 1 or more"),
+    ],
+)
+def test_wrong_options_are_reported_in_a_line(options: list[Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "some.jsonl").write_text("{}\n")
+    command = [sys.executable, JOBS / "reorder.py", f"--recording={tmp_path / 'some.jsonl'}", *options]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert message in run.stderr.splitlines()[-1]

@@ -42,6 +42,9 @@ METRICS = {
 #: How much of the recording one step of the source delivers where nothing slows it down. A bundle holds 1000 steps, and
 #: no watermark leaves before it ends: the longer steps are, the more the job has to hold at once.
 FAST_STEP_MS = 100
+#: How long ago the flights begin where they go on in real time. A Prometheus that scrapes anything, itself included,
+#: takes nothing that is more than an hour older than its newest sample.
+LIVE_HISTORY_MS = 50 * 60_000
 #: The source has to know its end beforehand; a job that goes on until it is cancelled gets as many seconds as this.
 ENDLESS_SECONDS = 7 * 24 * 3600
 
@@ -70,15 +73,15 @@ def parse_arguments(job_description: str) -> argparse.Namespace:
         "--repeat",
         type=int,
         default=1,
-        help="how often to deliver the recording; 0: again and again, until the present is reached at that speed and "
-        f"then in real time {show}",
+        help="how often to deliver the recording; 0: again and again, as if it had begun 50 minutes ago, until the "
+        f"present is reached at that speed, and then in real time {show}",
     )
     add(
         "--end-at",
         type=int,
         default=time.time_ns() // 1_000_000,
         metavar="MS",
-        help="when the shifted recording ends (with --repeat=0: for the first time), in ms since 1970 (default: now)",
+        help="when the shifted recording ends (with --repeat=0: what the present is), in ms since 1970 (default: now)",
     )
     add("--seed", type=int, default=1, help=f"another one gives other delays, duplicates and losses {show}")
     add("--max-delay", type=int, default=120, metavar="S", help=f"how late events may be, in seconds {show}")
@@ -160,7 +163,8 @@ class Delivery(FlatMapFunction):
         self._is_live = args.repeat == 0
         self._repeat = args.repeat
         # With --repeat=3 it is the third time that ends then.
-        self._shift = args.end_at - last - max(0, args.repeat - 1) * self._length
+        begins_at = args.end_at - (LIVE_HISTORY_MS if self._is_live else self._repeat * self._length - 1000)
+        self._shift = begins_at - first
         self._step = round(args.speed * 1000) or FAST_STEP_MS
         whole = self._length * self._repeat + self._network.max_delay_ms
         #: How many steps there are, and at what rate they are to be taken, None for any.
@@ -191,7 +195,7 @@ class Delivery(FlatMapFunction):
     def _position(self, number: int) -> int:
         """Return how many milliseconds of delivery are over before a step."""
         fast = number * self._step
-        return min(fast, self._length + number * 1000) if self._is_live else fast
+        return min(fast, LIVE_HISTORY_MS + number * 1000) if self._is_live else fast
 
     def _deliveries(self, part: int) -> list[tuple[int, int]]:
         if part not in self._delivered:

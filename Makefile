@@ -22,7 +22,7 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 # A layer of which -k or the like leaves nothing has not failed.
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
-.PHONY: help demo demo-serve recording test test-fast test-integration test-cluster test-oldest check format build proto clean
+.PHONY: help demo demo-serve cluster cluster-down recording test test-fast test-integration test-cluster test-oldest test-compose check format build proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,10 +33,16 @@ demo: $(READY) $(RECORDING) ## write three hours of recorded flights to a Promet
 demo-serve: $(READY) ## serve what the last demo stored, to look around in it
 	@$(BIN)/python tools/demo.py --serve $(DEMO_ARGS)
 
+cluster: $(READY) $(RECORDING) ## bring up Flink, Prometheus and Grafana in Docker, with the pipeline, and say where to look
+	@$(BIN)/python tools/cluster.py
+
+cluster-down: ## end that cluster and delete its data
+	@docker compose down --volumes --remove-orphans
+
 recording: $(READY) ## fetch the recorded flights and print where they are
 	@$(BIN)/python tools/get_recording.py
 
-test: test-fast test-integration test-cluster test-oldest ## run all tests
+test: test-fast test-integration test-cluster test-oldest test-compose ## run all tests
 
 test-fast: $(READY) ## unit, property and conformance tests
 	$(BIN)/python -m pytest tests/unit tests/property tests/conformance $(PYTEST_ARGS) || $(NOTHING_SELECTED)
@@ -59,6 +65,9 @@ test-oldest: $(READY) $(RECORDING) ## the cluster tests on the oldest Flink that
 test-oldest-flink: $(READY_OLDEST)
 	@$(fetch_prometheus)
 	$(WITH_JAVA) $(VENV_OLDEST)/bin/python -m pytest tests/cluster -m "not once" --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+test-compose: $(READY) $(RECORDING) ## the cluster of `make cluster`; skipped without Docker unless COMPOSE=required
+	$(BIN)/python -m pytest tests/compose --durations=5 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 # Where Docker runs Prometheus nothing has to be fetched, unless native is what was asked for.
 fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \

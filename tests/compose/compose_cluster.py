@@ -1,0 +1,148 @@
+"""The cluster of docker-compose.yml, brought up by `make cluster`'s program beside any that is up already."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from pyflink_prometheus.testing import PrometheusServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+POLL_SECONDS = 0.2
+_JSON = {"Content-Type": "application/json"}
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class ComposeError(RuntimeError):
+    """Report a cluster that does not do what it should."""
+
+
+@dataclass
+class ComposeCluster:
+    """
+    Run the cluster under a name, and on ports, of its own.
+
+    :param recording_folder: what its containers see as /opt/recording.
+    :param taskmanagers: how many there are to be.
+    """
+
+    recording_folder: Path
+    taskmanagers: int = 2
+    #: What the program printed that brought it up.
+    output: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        flink, prometheus, grafana = _free_ports(3)
+        self._environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": f"pyflink-prometheus-test-{os.getpid()}",
+            "RECORDING_FOLDER": str(self.recording_folder),
+            "TASKMANAGERS": str(self.taskmanagers),
+            "FLINK_PORT": str(flink),
+            "PROMETHEUS_PORT": str(prometheus),
+            "GRAFANA_PORT": str(grafana),
+        }
+        self.flink_url = f"http://127.0.0.1:{flink}"
+        self.grafana_url = f"http://127.0.0.1:{grafana}"
+        self.prometheus = PrometheusServer(SimpleNamespace(port=prometheus), "docker")
+
+    def up(self) -> None:
+        """Do what `make cluster` does."""
+        self.output = self._run(sys.executable, "tools/cluster.py")
+
+    def down(self) -> None:
+        """Remove containers, network and volumes."""
+        self.compose("down", "--volumes", "--timeout=2")
+
+    def compose(self, *arguments: str) -> str:
+        """Run `docker compose` on this cluster and return what it printed."""
+        return self._run("docker", "compose", *arguments)
+
+    def containers(self, service: str) -> list[str]:
+        """Return the ids of a service's containers."""
+        return self.compose("ps", "--quiet", service).split()
+
+    def submit(self, job: Path, *arguments: str) -> str:
+        """Submit a job as users do who have nothing but this cluster, and return its id."""
+        inside = f"/tmp/{job.name}"
+        self.compose("cp", str(job), f"jobmanager:{inside}")
+        output = self.compose("exec", "-T", "jobmanager", "flink", "run", "-d", "-py", inside, *arguments)
+        return output.partition("JobID ")[2][:32]
+
+    def rest(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
+        """Return the answer of Flink's REST API."""
+        data = None if body is None else json.dumps(body).encode()
+        return _answer(urllib.request.Request(f"{self.flink_url}{path}", data, _JSON, method=method))
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Return the groups of rules that Prometheus has loaded, with what became of each rule."""
+        groups: list[dict[str, Any]] = _answer(f"{self.prometheus.url}/api/v1/rules")["data"]["groups"]
+        return groups
+
+    def grafana(self, path: str) -> Any:
+        """Return the answer of Grafana's API to somebody who has not logged in."""
+        return _answer(f"{self.grafana_url}{path}")
+
+    def value(self, promql: str) -> float | None:
+        """Return what Prometheus makes of a query whose result is one number, None if it has none."""
+        result = self.prometheus.query(promql)
+        return float(result[0]["value"][1]) if result else None
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=500, check=False
+        )
+        if done.returncode != 0:
+            raise ComposeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+
+def problem() -> str | None:
+    """Return why no cluster can be brought up here, None if nothing is against it."""
+    for command, what in (
+        (("docker", "version"), "no Docker engine answers"),
+        (("docker", "compose", "version"), "docker has no compose"),
+    ):
+        try:
+            subprocess.run(command, capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return what
+    return None
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 150) -> Any:
+    """Call a function until it returns something true, and return that; raise when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise ComposeError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(POLL_SECONDS)
+
+
+def _answer(request: urllib.request.Request | str) -> Any:
+    with _OPENER.open(request, timeout=30) as answer:
+        return json.loads(answer.read() or "null")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

@@ -5,6 +5,7 @@ In this order: PROMETHEUS_BINARY, the `prometheus` on PATH if it is version 3, w
 release, and on Debian the distribution's package, unpacked without being installed.
 
     get_prometheus.py [--unless-docker]     prints nothing and fetches nothing if Docker can run Prometheus
+    get_prometheus.py --promtool            the same for promtool, which checks rules; PROMTOOL names one
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusSe
 RELEASES = os.environ.get("PROMETHEUS_RELEASES", "https://github.com/prometheus/prometheus/releases/download")
 
 
-def prometheus(name: str, version: str, target: Path, suites: tuple[str, ...]) -> Executable:
-    """Return a version of Prometheus; Debian's suites that have one as wanted, older ones first."""
+def prometheus(
+    name: str, version: str, target: Path, suites: tuple[str, ...], program: str = "prometheus"
+) -> Executable:
+    """Return a program of a version of Prometheus; Debian's suites that have one as wanted, older ones first."""
     folder = f"prometheus-{version}.{SYSTEM}-{ARCHITECTURE}"
     return Executable(
         name=name,
@@ -30,13 +33,14 @@ def prometheus(name: str, version: str, target: Path, suites: tuple[str, ...]) -
         release=f"{RELEASES}/v{version}",
         archive=f"{folder}.tar.gz",
         checksums="sha256sums.txt",
-        member=f"{folder}/prometheus",
-        package="prometheus",
+        member=f"{folder}/{program}",
+        package=program,
         suites=suites,
     )
 
 
 PROMETHEUS = prometheus("prometheus", "3.5.3", Path(".cache/prometheus/prometheus"), ("forky", "sid"))
+PROMTOOL = prometheus("promtool", "3.5.3", Path(".cache/prometheus/promtool"), ("forky", "sid"), "promtool")
 
 
 def find_or_fetch() -> Path:
@@ -53,8 +57,20 @@ def find_or_fetch() -> Path:
     sys.exit("\n".join(["No Prometheus 3 can be had:", *problems, advice]))
 
 
+def find_or_fetch_promtool() -> Path:
+    """Return a promtool: the one that is named, else the one that belongs to the Prometheus above."""
+    named = os.environ.get("PROMTOOL")
+    try:
+        return Path(named) if named else PROMTOOL.find_or_fetch()
+    except download.DownloadError as error:
+        sys.exit(f"{error}\nSet PROMTOOL to one of version 3.")
+
+
 def main() -> None:
     """Print where it is, unless Docker makes one unnecessary."""
+    if "--promtool" in sys.argv[1:]:
+        print(find_or_fetch_promtool())
+        return
     if "--unless-docker" not in sys.argv[1:] or PrometheusServer.default_kind() != "docker":
         print(find_or_fetch())
 

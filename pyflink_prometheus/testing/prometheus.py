@@ -71,8 +71,9 @@ class PrometheusServer:
             run_my_job(prometheus.remote_write_url)
             assert prometheus.samples("my_metric") == {...}
 
-    It listens on this machine's loopback address alone and scrapes nothing, so it holds what was written to it and
-    nothing else. Make one with :meth:`start`. Not for use from several threads at once.
+    It listens on this machine's loopback address alone and, unless ``config`` says otherwise, scrapes nothing, so it
+    holds what was written to it and nothing else. Make one with :meth:`start`. Not for use from several threads at
+    once.
 
     Attributes: ``url``, ``remote_write_url``, ``kind`` (``docker`` or ``native``) and ``version``.
     """
@@ -94,6 +95,7 @@ class PrometheusServer:
         data_dir: str | os.PathLike[str] | None = None,
         port: int | None = None,
         extra_args: Sequence[str] = (),
+        config: str | None = None,
     ) -> PrometheusServer:
         """
         Start a Prometheus and return when it is ready.
@@ -107,11 +109,15 @@ class PrometheusServer:
         :param data_dir: keep the data in this folder, also when the server has stopped; default: a temporary one.
         :param port: the loopback port to listen on; default: one that is free.
         :param extra_args: more arguments of Prometheus's command line.
+        :param config: a whole ``prometheus.yml``, such as one that scrapes or has rules; default: an empty one.
         :raises PrometheusServerError: it cannot be had, or does not start; then its log is in the message.
         """
         image = image or os.environ.get("PROMETHEUS_IMAGE") or DEFAULT_IMAGE
         kind = kind or os.environ.get("PROMETHEUS_TESTS") or PrometheusServer.default_kind(image)
-        config = _config(out_of_order_time_window)
+        if config is None:
+            config = _config(out_of_order_time_window)
+        elif out_of_order_time_window is not None:
+            raise ValueError("out_of_order_time_window belongs into config where there is one")
         arguments = ["--web.enable-remote-write-receiver", *extra_args]
         folder = None if data_dir is None else Path(data_dir).resolve()
         if kind == "docker":

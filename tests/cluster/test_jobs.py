@@ -95,6 +95,7 @@ class Submitted:
     server: PrometheusServer
     recording: Path
     end_at: int
+    max_delay_s: int
     job_id: str = ""
     printed: str = ""
 
@@ -102,7 +103,7 @@ class Submitted:
         arguments = (f"--recording={self.recording}", f"--remote-write-url={self.server.remote_write_url}")
         run = cluster.run_job(
             JOBS / f"{self.name}.py",
-            *(*arguments, f"--end-at={self.end_at}", "--parallelism=2", *options),
+            *(*arguments, f"--end-at={self.end_at}", f"--max-delay={self.max_delay_s}", "--parallelism=2", *options),
             options=("-pyfs", str(JOBS), *(("-d",) if detached else ())),
             timeout=600,
         )
@@ -113,7 +114,7 @@ class Submitted:
         return self.server.samples('{__name__=~".+"}')
 
     def rows(self) -> pd.DataFrame:
-        return expected.delivered(self.recording, self.end_at)
+        return expected.delivered(self.recording, self.end_at, max_delay=self.max_delay_s)
 
 
 def beginning(folder: Path, lines: int) -> Path:
@@ -134,7 +135,7 @@ def now_ms() -> int:
 def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> Iterator[dict[str, Submitted]]:
     """Run all jobs at once on a cluster whose only TaskManager is killed in the middle of them, to their ends."""
     folder = tmp_path_factory.mktemp("killed")
-    part, end_at = beginning(folder, 14_000), now_ms()
+    part, end_at = beginning(folder, 9_000), now_ms()
     conf = {
         "execution.checkpointing.interval": "1 s",
         "restart-strategy.type": "fixed-delay",
@@ -144,7 +145,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> It
     }
     with ExitStack() as stack:
         servers = [stack.enter_context(PrometheusServer.start(prometheus_kind)) for _ in WRITTEN]
-        jobs = [Submitted(name, server, part, end_at) for name, server in zip(WRITTEN, servers)]
+        jobs = [Submitted(name, server, part, end_at, max_delay_s=60) for name, server in zip(WRITTEN, servers)]
         cluster = stack.enter_context(FlinkCluster(folder / "flink", slots=2 * len(jobs), conf=conf))
         with ThreadPoolExecutor(len(jobs)) as pool:
             list(pool.map(lambda job: job.run(cluster, "--speed=8"), jobs))
@@ -197,7 +198,7 @@ def test_of_what_is_not_in_order_prometheus_takes_a_part(killed: dict[str, Submi
 def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
     flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, tmp_path: Path
 ) -> None:
-    job = Submitted("pipeline", prometheus_empty, beginning(tmp_path, 80_000), now_ms())
+    job = Submitted("pipeline", prometheus_empty, beginning(tmp_path, 80_000), now_ms(), max_delay_s=120)
     job.run(flink_cluster, detached=False)
     rows = job.rows()
 

@@ -42,7 +42,7 @@ def test_an_event_at_or_behind_the_watermark_is_late():
     send(harness, 9, 10, 11).advance()
     assert harness.side["late"] == events(9, 10)
     assert harness.results == events(11)
-    assert harness.counts == {"numLateEvents": 2}
+    assert harness.counts == {"numLateEvents": 2, "numEventsReplaced": 0, "numEventsReleasedEarly": 0}
 
 
 def test_late_events_without_a_tag_are_dropped_and_counted():

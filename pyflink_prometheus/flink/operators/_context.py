@@ -139,6 +139,19 @@ class Counters:
         if group is not None:
             group = group.add_group(METRIC_GROUP)
             self._counters = {name: group.counter(name) for name in names}
+        self._begun = not self._counters
+
+    def begin(self) -> None:
+        """
+        Have all counters say 0, for rates to see the first event that is counted; called with each event.
+
+        Not when they are made: what is counted in ``open`` PyFlink loses, and a counter that has counted nothing Flink
+        does not show.
+        """
+        if not self._begun:
+            self._begun = True
+            for counter in self._counters.values():
+                counter.inc(0)
 
     def add(self, name: str, count: int = 1) -> None:
         """Add to a counter."""

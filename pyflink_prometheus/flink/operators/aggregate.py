@@ -86,6 +86,7 @@ class Aggregate(KeyedProcessFunction):
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Put an event into its windows, or say that it is late."""
+        self._counters.begin()
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
         placed = self._windowing.place(self._open.value(timers), value, timestamp, timers.current_watermark())

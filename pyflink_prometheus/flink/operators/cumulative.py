@@ -84,6 +84,7 @@ class CumulativeAggregate(KeyedProcessFunction):
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Count an event, or say that it is late."""
+        self._counters.begin()
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
         last_of_interval = self._counting.end_of_interval(timestamp) - 1

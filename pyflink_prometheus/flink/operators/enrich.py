@@ -27,10 +27,10 @@ class _Unmatched:
         self._drop = drop
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        self._counters = Counters(runtime_context, "numEventsUnmatched")
+        self.counters = Counters(runtime_context, "numEventsUnmatched")
 
     def results(self, event: Any) -> Iterator[Any]:
-        self._counters.add("numEventsUnmatched")
+        self.counters.add("numEventsUnmatched")
         if self._output_tag is not None:
             yield self._output_tag, event
         elif not self._drop:
@@ -85,6 +85,7 @@ class Enrich(ProcessFunction):
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> Iterator[Any]:
         """Add to an event what is known of it."""
+        self._unmatched.counters.begin()
         event, is_matched = self._enrichment.enriched(value, self._table)
         if is_matched:
             yield event
@@ -147,6 +148,7 @@ class EnrichFromStream(BroadcastProcessFunction):
 
     def process_element(self, value: Any, ctx: BroadcastProcessFunction.ReadOnlyContext) -> Iterator[Any]:
         """Add to an event what is known of it."""
+        self._unmatched.counters.begin()
         event, is_matched = self._enrichment.enriched(value, self._references(ctx))
         if is_matched:
             yield event

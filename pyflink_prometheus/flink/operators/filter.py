@@ -79,6 +79,7 @@ class Filter(KeyedProcessFunction):
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Let an event pass, or say why it cannot be."""
+        self._counters.begin()
         timestamp = timestamp_of(value, ctx, self._timestamp) if self._checks.needs_timestamp else 0
         kept = None if self._kept is None else self._kept.value()
         judgement = self._checks.judge(value, timestamp, kept)

@@ -73,6 +73,7 @@ class Reorder(KeyedProcessFunction):
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Hold an event, or say that it is late."""
+        self._counters.begin()
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
         held = self._held.value(timers)

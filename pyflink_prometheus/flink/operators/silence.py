@@ -53,6 +53,7 @@ class Silence(KeyedProcessFunction):
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """Pass a record's series on, and remember when they were heard."""
+        self._counters.begin()
         converted = value if self._converter is None else self._converter(value)
         if converted is None:
             return

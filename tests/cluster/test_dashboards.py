@@ -1,0 +1,256 @@
+"""Every panel of Grafana's dashboards shows something, on a Prometheus that holds what the example job writes."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import fetched
+import grafana
+import pytest
+from flink_cluster import FlinkCluster, wait_for
+from grafana import DASHBOARDS, ROOT
+
+from pyflink_prometheus.testing import PrometheusServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from grafana import Target
+
+T = TypeVar("T")
+
+# Twice as long as other tests may take: the first one waits for a cluster and for what two jobs write.
+pytestmark = [pytest.mark.once, pytest.mark.timeout(600)]
+
+RECORDING = ROOT / ".cache" / "recording" / "flights.jsonl"
+JOBS = ROOT / "jobs"
+RULES = sorted((ROOT / "cluster" / "rules").glob("*.yml"))
+SCRAPE_INTERVAL_S = 2
+#: Of the recording, some twelve minutes; the watermark waits for two, and windows for one.
+ROWS = 20_000
+PATIENCE_S = 180
+#: On a busy machine a scrape takes too long now and then, and until the next one there is nothing.
+NEXT_SCRAPES_S = 40
+PORTS = 20
+
+by_dashboard = pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Ask the Prometheus that watches a cluster, and is written to by its jobs, what Grafana would ask it."""
+
+    prometheus: PrometheusServer
+
+    def missing(self, path: Path, *, all_chosen: bool) -> list[Target]:
+        """Return the queries of a dashboard that find nothing now, with All or with each value chosen."""
+        dashboard = grafana.load(path)
+        chosen: dict[str, str] = {}
+        for variable in grafana.variables(dashboard):
+            values = grafana.values_of(self.prometheus, variable, chosen)
+            name = variable["name"]
+            # What nothing has is what is shown for a variable that offers nothing.
+            one_by_one = grafana.several(values) if values else "nothing"
+            chosen[name] = grafana.everything(variable) if all_chosen else one_by_one
+        return self.without_result(list(grafana.targets(dashboard, SCRAPE_INTERVAL_S)), chosen)
+
+    def without_result(self, targets: list[Target], chosen: dict[str, str]) -> list[Target]:
+        """Return those that find nothing now."""
+        now = time.time()
+        return [each for each in targets if not grafana.run(self.prometheus, each, chosen, now)]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Give a cluster that runs the pipeline, live, and a job that runs into everything else, both watched."""
+    binary = fetched.prometheus()
+    folder = tmp_path_factory.mktemp("watched")
+    port = free_port()
+    conf = {
+        "metrics.reporters": "prom",
+        "metrics.reporter.prom.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
+        "metrics.reporter.prom.port": f"{port}-{port + PORTS}",
+        "execution.checkpointing.interval": "2 s",
+    }
+    part = folder / "recording.jsonl"
+    with RECORDING.open() as source, part.open("w") as out:
+        out.writelines(islice(source, ROWS))
+    with FlinkCluster(folder / "flink", slots=2, conf=conf) as cluster:
+        ports = wait_for(lambda: reporters(cluster), "reporters of metrics", 30)
+        scraped = {"job_name": "flink", "static_configs": [{"targets": [f"127.0.0.1:{each}" for each in ports]}]}
+        config = {
+            "global": {"scrape_interval": f"{SCRAPE_INTERVAL_S}s", "evaluation_interval": f"{SCRAPE_INTERVAL_S}s"},
+            "rule_files": [str(each) for each in RULES],
+            "scrape_configs": [scraped],
+        }
+        features = ["--enable-feature=native-histograms"]
+        with PrometheusServer.start(
+            "native", binary=binary, config=json.dumps(config), extra_args=features
+        ) as prometheus:
+            url = prometheus.remote_write_url
+            cluster.run_job(
+                JOBS / "pipeline.py",
+                *(f"--recording={part}", f"--remote-write-url={url}", "--speed=60", "--repeat=0"),
+                "--native-histograms",
+                options=("-d", "-pyfs", str(JOBS)),
+            )
+            troubled = Path(__file__).parent / "jobs" / "troubled.py"
+            cluster.run_job(troubled, url, options=("-d", "-pyfs", str(troubled.parent)))
+            found = Watched(prometheus)
+            # What is not there in time is for the tests to say.
+            for path in DASHBOARDS:
+                lasting(partial(found.missing, path, all_chosen=True), PATIENCE_S)
+            yield found
+
+
+def lasting(problems: Callable[[], list[T]], patience_s: float = NEXT_SCRAPES_S) -> list[T]:
+    """Return the problems that a function still finds when the time is over; none as soon as it finds none."""
+    deadline = time.monotonic() + patience_s
+    while (found := problems()) and time.monotonic() < deadline:
+        time.sleep(1)
+    return found
+
+
+def reporters(cluster: FlinkCluster) -> list[str]:
+    """Return the ports of both processes' reporters, as their logs say them; empty before both are there."""
+    found = re.findall(r"Started PrometheusReporter HTTP server on port (\d+)", cluster.logs())
+    return sorted(set(found)) if len(set(found)) == 2 else []
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on now, with room for more behind it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return min(int(probe.getsockname()[1]), 65_535 - PORTS)
+
+
+def test_there_are_dashboards() -> None:
+    assert [path.stem for path in DASHBOARDS] == ["flights", "sink"]
+
+
+@by_dashboard
+def test_each_panel_says_what_it_shows(path: Path) -> None:
+    dashboard = grafana.load(path)
+
+    for panel in grafana.panels(dashboard):
+        what = f"{panel['title']} of {path.name}"
+        assert panel["targets"], f"{what} has no query"
+        assert panel["description"].endswith("."), f"{what} has no description"
+        assert panel["fieldConfig"]["defaults"]["unit"], f"{what} has no unit"
+        refs = [target["refId"] for target in panel["targets"]]
+        assert len(set(refs)) == len(refs), f"{what} has two queries of one name"
+
+
+@by_dashboard
+def test_panels_have_ids_and_places_of_their_own(path: Path) -> None:
+    dashboard = grafana.load(path)
+    everything = [each for row in dashboard["panels"] for each in (row, *row.get("panels", ()))]
+
+    ids = [each["id"] for each in everything]
+    assert len(set(ids)) == len(ids)
+    taken: dict[tuple[int, int], str] = {}
+    for panel in everything:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert (x, y) not in taken, f"{panel['title']} lies on {taken[x, y]}"
+                taken[x, y] = panel["title"]
+
+
+def test_dashboards_have_ids_of_their_own() -> None:
+    assert len({grafana.load(path)["uid"] for path in DASHBOARDS}) == len(DASHBOARDS)
+
+
+@by_dashboard
+def test_all_come_from_the_chosen_data_source(path: Path) -> None:
+    dashboard = grafana.load(path)
+    (source,) = [each for each in dashboard["templating"]["list"] if each["type"] == "datasource"]
+
+    assert source["query"] == "prometheus"
+    for each in (*grafana.panels(dashboard), *grafana.variables(dashboard)):
+        assert each["datasource"] == {"type": "prometheus", "uid": f"${{{source['name']}}}"}
+
+
+@by_dashboard
+def test_what_a_panel_renames_is_there(path: Path) -> None:
+    for panel in grafana.panels(grafana.load(path)):
+        for step in panel.get("transformations", ()):
+            columns = {"Time", *(f"Value #{target['refId']}" for target in panel["targets"])}
+            assert {*step["options"].get("renameByName", ()), *step["options"].get("excludeByName", ())} <= columns
+
+
+@pytest.mark.parametrize("all_chosen", [True, False], ids=["All", "each"])
+@by_dashboard
+def test_each_query_finds_something(watched: Watched, path: Path, all_chosen: bool) -> None:
+    missing = lasting(partial(watched.missing, path, all_chosen=all_chosen))
+
+    assert not missing, "nothing is found by\n" + "\n".join(map(str, missing))
+
+
+@by_dashboard
+def test_each_variable_offers_something(watched: Watched, path: Path) -> None:
+    chosen: dict[str, str] = {}
+    for variable in grafana.variables(grafana.load(path)):
+        assert grafana.values_of(watched.prometheus, variable, chosen), variable["name"]
+        chosen[variable["name"]] = grafana.everything(variable)
+
+
+@by_dashboard
+def test_each_misspelt_metric_is_noticed(watched: Watched, path: Path) -> None:
+    dashboard = grafana.load(path)
+    chosen = {each["name"]: grafana.everything(each) for each in grafana.variables(dashboard)}
+    for target in grafana.targets(dashboard, SCRAPE_INTERVAL_S):
+        if " or " in target.expr:  # says itself what is shown where there is nothing
+            continue
+        for name in grafana.metric_names(watched.prometheus, target.promql(chosen)):
+            misspelt = replace(target, expr=re.sub(rf"\b{name}\b", f"{name}x", target.expr))
+            assert watched.without_result([misspelt], chosen) == [misspelt]
+
+
+def test_a_position_has_both_coordinates(watched: Watched) -> None:
+    """Grafana's map puts a row together of what is found under the same labels."""
+    (positions,) = [each for each in grafana.panels(grafana.load(DASHBOARDS[0])) if each["type"] == "geomap"]
+    names = positions["transformations"][-1]["options"]["renameByName"]
+    targets = list(grafana.targets({"title": "", "panels": [positions]}, SCRAPE_INTERVAL_S))
+
+    def incomplete() -> list[str]:
+        now = time.time()
+        found = {}
+        for target in targets:
+            rows = grafana.run(watched.prometheus, target, {"operator": ".*", "callsign": ".*"}, now)
+            found[names[f"Value #{target.ref}"]] = {tuple(sorted(row["metric"].items())) for row in rows}
+        both = found["latitude"] & found["longitude"]
+        without = [f"{each} lacks a coordinate" for each in found["latitude"] ^ found["longitude"]]
+        return without if both & found["altitude"] & found["track"] else ["there is no position with its altitude"]
+
+    # The job writes on between two queries, so an aircraft that comes or goes may have one coordinate for a moment.
+    assert not lasting(incomplete)
+
+
+def test_all_rules_are_evaluated_on_what_is_there(watched: Watched) -> None:
+    groups = grafana.ask(watched.prometheus, "/api/v1/rules")["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+
+    assert {Path(group["file"]).name for group in groups} == {each.name for each in RULES}
+    assert all(rule["health"] == "ok" for rule in rules), rules
+    # An alert that asks for a metric that is not there would be silent for ever.
+    selectors = {each for rule in rules for each in grafana.selectors(watched.prometheus, rule["query"])}
+    assert not lasting(lambda: [each for each in selectors if not watched.prometheus.query(each)])
+
+
+def test_faults_are_counted_where_the_dashboard_looks(watched: Watched) -> None:
+    prefix = "flink_taskmanager_job_task_operator_Prometheus"
+    faults = ("numLateEvents", "numEventsReleasedEarly", "numSamplesNonRetryableDropped", "numSamplesInvalidDropped")
+
+    assert not lasting(
+        lambda: [each for each in faults if not watched.prometheus.query(f'{prefix}_{each}{{job_name="troubled"}} > 0')]
+    )

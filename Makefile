@@ -9,6 +9,8 @@ FLINK_OLDEST := 1.20.5
 PYTEST_ARGS ?=
 # More arguments for the demo, see: make demo DEMO_ARGS=--help
 DEMO_ARGS ?=
+# More arguments for the pictures, see: make pictures PICTURES_ARGS=--help
+PICTURES_ARGS ?=
 
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
@@ -22,7 +24,7 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 # A layer of which -k or the like leaves nothing has not failed.
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
-.PHONY: help demo demo-serve cluster cluster-down recording test test-fast test-integration test-cluster test-oldest test-compose check format build proto clean
+.PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-integration test-cluster test-oldest test-compose check format build proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +41,9 @@ cluster: $(READY) $(RECORDING) ## bring up Flink, Prometheus and Grafana in Dock
 cluster-down: ## end that cluster and delete its data
 	@docker compose down --volumes --remove-orphans
 
+pictures: $(READY) $(RECORDING) ## run the example jobs and draw the pictures of docs/jobs.md, from what Prometheus answers
+	@$(WITH_JAVA) $(BIN)/python tools/draw_jobs.py $(PICTURES_ARGS)
+
 recording: $(READY) ## fetch the recorded flights and print where they are
 	@$(BIN)/python tools/get_recording.py
 
@@ -54,6 +59,7 @@ test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker
 
 test-cluster: $(READY) $(RECORDING) ## on a standalone Flink cluster
 	@$(fetch_prometheus)
+	@$(fetch_native)
 	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-oldest: $(READY) $(RECORDING) ## the cluster tests on the oldest Flink that is supported
@@ -75,6 +81,10 @@ fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \
 	  native) $(BIN)/python tools/get_prometheus.py >/dev/null ;; \
 	  *) $(BIN)/python tools/get_prometheus.py --unless-docker >/dev/null ;; \
 	esac
+
+# What scrapes clusters on this machine, and what checks rules, is native in any case; without them as below.
+fetch_native = { $(BIN)/python tools/get_prometheus.py && $(BIN)/python tools/get_prometheus.py --promtool; } >/dev/null \
+	  || [ "$$RECEIVERS" != required ]
 
 # Without these their tests are skipped, unless RECEIVERS=required. An engine may well have Prometheus but not these.
 fetch_receivers = case "$(PROMETHEUS_TESTS)" in \

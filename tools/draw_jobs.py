@@ -1,0 +1,383 @@
+"""
+Run the example jobs against a Prometheus, draw what it answers, and measure what docs/jobs.md says of them.
+
+    draw_jobs.py                    runs the jobs and draws all pictures; minutes
+    draw_jobs.py reorder filter     these alone
+    draw_jobs.py windows            measures instead: windows (a quarter of an hour), bound or lateness
+    draw_jobs.py --again            asks and draws again, from what the last run stored
+
+Every point of a picture is an answer of Prometheus, none comes from the recording. The jobs read parts of that and keep
+its times, so the axes show the time of day of 7 October 2021.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "jobs"))
+
+import get_prometheus
+import get_recording
+import job_pictures as pictures
+from mobile_network import MobileNetwork
+
+from pyflink_prometheus.testing import PrometheusServer, PrometheusServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from job_pictures import Sample, Series
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path(".cache/pictures")
+TARGET = ROOT / "docs" / "pictures"
+ALTITUDE = "flight_altitude_feet"
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    Hold what a job is run on.
+
+    :param name: of the folder that keeps what it wrote.
+    :param job: its file in ``jobs/``.
+    :param minutes: the first and the last minute of the recording.
+    :param aircraft: only these, as icao24 has them; none for all.
+    :param options: of the job.
+    :param window: Prometheus's ``out_of_order_time_window``.
+    """
+
+    name: str
+    job: str
+    minutes: tuple[int, int] = (0, 180)
+    aircraft: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    window: str | None = None
+
+    @property
+    def part(self) -> Path:
+        """Return the part of the recording that it reads."""
+        return FOLDER / self.name / "part.jsonl"
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """Return the times of the part's first and last row."""
+        lines = self.part.read_bytes().splitlines()
+        return json.loads(lines[0])["timestamp"], json.loads(lines[-1])["timestamp"]
+
+
+# Five seconds of the recording in each, so that what comes late comes in a later request than what overtook it.
+SLOWLY = ("--speed=5",)
+SOME_MINUTES, HALF_AN_HOUR = (12, 18), (115, 150)
+# One with spikes, one whose tracker says for minutes what cannot be, and one where it is what could be. All within an
+# hour, because the branches of a job as fast as it goes may be that far apart (see "bound").
+SPIKED, SPIKED_MINUTES = ("489225", "3aabfc", "3944f5"), (39, 98)
+# Few enough aircraft for three hours in half a minute.
+FEW = ("3aabfc", "3999e4", "398567", "3944ee")
+TOO_LONG = ("--max-delay=5400",)
+RUNS = {
+    run.name: run
+    for run in (
+        Run("reorder", "reorder.py", SOME_MINUTES, options=SLOWLY),
+        Run("window-1m", "reorder.py", SOME_MINUTES, options=SLOWLY, window="1m"),
+        Run("window-2m", "reorder.py", SOME_MINUTES, options=SLOWLY, window="2m"),
+        Run("fast", "reorder.py", SOME_MINUTES),
+        Run("live", "reorder.py", SOME_MINUTES, options=("--speed=1",)),
+        Run("ahead", "reorder.py", aircraft=FEW, options=TOO_LONG),
+        Run("ahead-window-4h", "reorder.py", aircraft=FEW, options=TOO_LONG, window="4h"),
+        Run("filter", "filter.py", SPIKED_MINUTES, SPIKED),
+        Run("enrich", "enrich.py", HALF_AN_HOUR),
+        Run("aggregate", "aggregate.py", HALF_AN_HOUR, options=("--native-histograms",)),
+        Run("pipeline", "pipeline.py", HALF_AN_HOUR),
+    )
+}
+
+
+def main() -> None:
+    """Run what is asked for, and draw it."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").strip().partition("\n")[0],
+    )
+    parser.add_argument("what", nargs="*", help=f"some of {', '.join(DRAWN)}; default: {', '.join(PICTURES)}")
+    parser.add_argument("--again", action="store_true", help="ask what the last run stored, without running the jobs")
+    args = parser.parse_args()
+    unknown = set(args.what) - set(DRAWN)
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(DRAWN)}")
+    chosen = args.what or PICTURES
+    try:
+        if not args.again:
+            for name in dict.fromkeys(run for each in chosen for run in DRAWN[each][0]):
+                run_job(RUNS[name])
+        for name in chosen:
+            runs, draw = DRAWN[name]
+            draw(*(RUNS[run] for run in runs))
+    except PrometheusServerError as error:
+        sys.exit(f"pictures: {error}")
+
+
+def run_job(run: Run) -> None:
+    """Run a job as a user would, to its end, against an empty Prometheus that keeps what it gets."""
+    shutil.rmtree(FOLDER / run.name, ignore_errors=True)
+    (FOLDER / run.name).mkdir(parents=True)
+    rows = cut(run)
+    with started(run) as prometheus:
+        command = [
+            sys.executable,
+            str(ROOT / "jobs" / run.job),
+            f"--recording={run.part}",
+            f"--remote-write-url={prometheus.remote_write_url}",
+            f"--end-at={run.times[1]}",
+            *run.options,
+        ]
+        log_path = FOLDER / run.name / "job.log"
+        began = time.monotonic()
+        with log_path.open("wb") as log:
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+            job = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PATH": path})
+            try:
+                lags = watched(job, prometheus) if run.name == "reorder" else []
+                job.wait()
+            finally:
+                if job.poll() is None:
+                    job.terminate()
+                    job.wait()
+        if job.returncode != 0:
+            sys.exit(f"jobs/{run.job} failed; its log: {log_path}")
+        print(f"{run.name}: {run.job} {' '.join(run.options)} took {time.monotonic() - began:.0f} s for {rows:,} rows")
+        if lags:
+            lags.sort()
+            print(
+                f"  reordered trails delivered by {lags[0]:.0f} to {lags[-1]:.0f} s, {lags[len(lags) // 2]:.0f} mostly"
+            )
+
+
+def watched(job: subprocess.Popen[bytes], prometheus: PrometheusServer) -> list[float]:
+    """Return how many seconds of event time the reordered series trail the others, now and then while the job runs."""
+    found = []
+    while job.poll() is None:
+        time.sleep(3)
+        newest = [newest_ms(prometheus, f'{ALTITUDE}{{step="{step}"}}') for step in ("delivered", "reordered")]
+        if job.poll() is None and newest[0] and newest[1]:
+            found.append((newest[0] - newest[1]) / 1000)
+    return found[2:-8]  # it drains at the end, when nothing is delivered any more
+
+
+def newest_ms(prometheus: PrometheusServer, selector: str) -> int:
+    """Return the time of the newest sample, 0 for none."""
+    return max((samples[-1][1] for samples in prometheus.samples(selector).values()), default=0)
+
+
+def cut(run: Run) -> int:
+    """Write the part of the recording that a job is to read, and return how many rows that are."""
+    first = None
+    begin, end = run.minutes
+    rows = 0
+    with get_recording.PREPARED.open() as whole, run.part.open("w") as part:
+        for line in whole:
+            row = json.loads(line)
+            first = row["timestamp"] if first is None else first
+            minute = (row["timestamp"] - first) / 60_000
+            if begin <= minute < end and (not run.aircraft or row["icao24"] in run.aircraft):
+                part.write(line)
+                rows += 1
+    return rows
+
+
+@contextmanager
+def started(run: Run) -> Iterator[PrometheusServer]:
+    """Start the Prometheus that a job writes to, or has written to."""
+    with PrometheusServer.start(
+        "native",
+        binary=get_prometheus.find_or_fetch(),
+        out_of_order_time_window=run.window,
+        data_dir=FOLDER / run.name / "data",
+        extra_args=["--enable-feature=native-histograms"],
+    ) as prometheus:
+        yield prometheus
+
+
+def asked(prometheus: PrometheusServer, promql: str, between: tuple[int, int], *, step_s: int = 15) -> Series:
+    """
+    Return what a query gives again and again between two times, as a chart of Grafana's asks.
+
+    :return: from labels to (value, time in ms).
+    """
+    begin, end = between
+    result = prometheus.query(f"({promql})[{(end - begin) // 1000}s:{step_s}s]", time=end / 1000)
+    return {
+        tuple(sorted(each["metric"].items())): [(float(value), round(at * 1000)) for at, value in each["values"]]
+        for each in result
+    }
+
+
+def draw_reorder(run: Run) -> None:
+    """Draw the flight of which Prometheus refused most, and what was refused of all."""
+    with started(run) as prometheus:
+        found = prometheus.samples(ALTITUDE)
+    steps = {
+        step: {dict(labels)["callsign"]: samples for labels, samples in found.items() if ("step", step) in labels}
+        for step in ("delivered", "reordered")
+    }
+    counts = {step: sum(map(len, of.values())) for step, of in steps.items()}
+    print(f"reorder: stored of delivered {counts['delivered']:,}, of reordered {counts['reordered']:,}")
+    flight = max(
+        steps["reordered"],
+        key=lambda each: len(steps["reordered"][each]) - len(steps["delivered"].get(each, ())),
+    )
+    pictures.reorder(
+        flight, steps["delivered"].get(flight, []), steps["reordered"][flight], counts, TARGET / "reorder.png"
+    )
+
+
+def counts_of_steps(prometheus: PrometheusServer) -> list[int]:
+    """Return how many altitudes there are as delivered, and how many reordered."""
+    return [prometheus.count(f'{ALTITUDE}{{step="{step}"}}') for step in ("delivered", "reordered")]
+
+
+def measure_windows(*runs: Run) -> None:
+    """Print how much Prometheus stores of samples in disorder, by its window and by how they are bundled."""
+    for run in runs:
+        with started(run) as prometheus:
+            delivered, reordered = counts_of_steps(prometheus)
+        print(
+            f"window {run.window or 0}, {' '.join(run.options) or 'as fast as it goes'}: "
+            f"{delivered:,} stored as delivered, {reordered:,} reordered: {1 - delivered / reordered:.1%} refused"
+        )
+
+
+def measure_bound(*runs: Run) -> None:
+    """Print what Prometheus refuses of a branch of a job that is an hour and a half behind another one."""
+    for run in runs:
+        with started(run) as prometheus:
+            delivered, reordered = counts_of_steps(prometheus)
+        print(
+            f"bound, window {run.window or 0}: {delivered:,} stored as delivered, {reordered:,} 90 minutes behind them"
+        )
+
+
+def measure_lateness() -> None:
+    """Print how far behind the newest event the jobs' network delivers, and so what a watermark would leave behind."""
+    rows = [json.loads(line) for line in get_recording.PREPARED.open()]
+    sent = [(row["icao24"], row["timestamp"] - rows[0]["timestamp"]) for row in rows]
+    newest = 0
+    lateness = []
+    for _, which in MobileNetwork().deliveries(sent):
+        newest = max(newest, sent[which][1])
+        lateness.append((newest - sent[which][1]) / 1000)
+    lateness.sort()
+    print(f"lateness of {len(lateness):,} events:")
+    for share in (0.5, 0.9, 0.95, 0.98, 0.99, 1):
+        print(f"  {share:.0%} at most {lateness[int(share * len(lateness)) - 1]:.0f} s")
+
+
+def draw_filter(run: Run) -> None:
+    """Draw flights with spikes and without."""
+    with started(run) as prometheus:
+        found = {
+            step: prometheus.samples(f'{ALTITUDE}{{step="{step}"}}') for step in ("reordered", "filtered", "rejected")
+        }
+    by_aircraft = {
+        step: {dict(labels)["icao24"]: samples for labels, samples in series.items()} for step, series in found.items()
+    }
+    for step, of in by_aircraft.items():
+        values = [value for samples in of.values() for value, _ in samples]
+        print(f"filter: {step} {len(values):,} altitudes, highest {max(values):,.0f} feet")
+    callsigns = {dict(labels)["icao24"]: dict(labels)["callsign"] for labels in found["reordered"]}
+    pictures.filter_altitudes(
+        [
+            (callsigns[each], *(by_aircraft[step][each] for step in ("reordered", "filtered", "rejected")))
+            for each in SPIKED
+        ],
+        TARGET / "filter.png",
+    )
+
+
+HEARD = f"count_over_time({ALTITUDE}[1m])"
+
+
+def draw_enrich(run: Run) -> None:
+    """Draw the aircraft in the air by country, and all in one."""
+    with started(run) as prometheus:
+        alone = asked(prometheus, f"count({HEARD})", run.times)
+        by_country = asked(prometheus, f"count by (country) ({HEARD})", run.times)
+    pictures.enrich(alone, by_country, TARGET / "enrich.png")
+
+
+def draw_aggregate(run: Run) -> None:
+    """Draw every altitude of an operator, and what is left of them."""
+    with started(run) as prometheus:
+        raw = prometheus.samples(f'{ALTITUDE}{{callsign=~"AFR.*"}}')
+        quantiles = prometheus.samples(f'{ALTITUDE}_quantile{{operator="Air France"}}')
+        counts = (
+            prometheus.count(ALTITUDE),
+            prometheus.count(f"{ALTITUDE}_quantile"),
+            len(prometheus.series(ALTITUDE)),
+            len(prometheus.series(f"{ALTITUDE}_quantile")),
+        )
+    print(f"aggregate: {counts[0]:,} samples in {counts[2]} series, ", end="")
+    print(f"their quantiles {counts[1]:,} samples in {counts[3]} series")
+    pictures.aggregate("Air France", raw, quantiles, TARGET / "aggregate.png")
+
+
+def draw_silence(without: Run, with_markers: Run) -> None:
+    """Draw how many aircraft Prometheus shows with stale markers and without, and the end of one of them."""
+    with started(without) as prometheus:
+        flight, last = lowest_end(prometheus, without)
+        flight_only = f'{ALTITUDE}{{callsign="{flight}"}}'
+        near = (last - 600_000, last + 360_000)
+        ghost = asked(prometheus, flight_only, near, step_s=1)
+        ghosts = asked(prometheus, f"count({ALTITUDE})", without.times)
+    with started(with_markers) as prometheus:
+        ended = asked(prometheus, flight_only, near, step_s=1)
+        counted = asked(prometheus, f"count({ALTITUDE})", with_markers.times)
+        heard = asked(prometheus, f"count({HEARD})", with_markers.times)
+    means = [sum(value for value, _ in only(each)[20:]) / len(only(each)[20:]) for each in (ghosts, counted, heard)]
+    print(f"silence: {means[0]:.1f} aircraft without markers, {means[1]:.1f} with, {means[2]:.1f} heard, on average")
+    counts = (only(ghosts), only(counted))
+    pictures.silence(flight, last, (only(ghost), only(ended)), counts, only(heard), TARGET / "silence.png")
+
+
+def only(series: Series) -> list[Sample]:
+    """Return the samples of the one series that there is."""
+    (samples,) = series.values()
+    return samples
+
+
+def lowest_end(prometheus: PrometheusServer, run: Run) -> tuple[str, int]:
+    """Return the flight whose last altitude is the lowest of those that ended well before the others, and when."""
+    begin, end = run.times
+    ends = [
+        (samples[-1][0], dict(labels)["callsign"], samples[-1][1])
+        for labels, samples in prometheus.samples(ALTITUDE).items()
+        if begin + 600_000 < samples[-1][1] < end - 600_000
+    ]
+    return min(ends)[1:]
+
+
+#: From a picture's name to the runs that it needs and the function that draws it.
+DRAWN: dict[str, tuple[tuple[str, ...], Callable[..., None]]] = {
+    "reorder": (("reorder",), draw_reorder),
+    "filter": (("filter",), draw_filter),
+    "enrich": (("enrich",), draw_enrich),
+    "aggregate": (("aggregate",), draw_aggregate),
+    "silence": (("enrich", "pipeline"), draw_silence),
+    "windows": (("fast", "reorder", "live", "window-1m", "window-2m"), measure_windows),
+    "bound": (("ahead", "ahead-window-4h"), measure_bound),
+    "lateness": ((), measure_lateness),
+}
+PICTURES = ("reorder", "filter", "enrich", "aggregate", "silence")
+
+
+if __name__ == "__main__":
+    main()

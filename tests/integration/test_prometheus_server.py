@@ -139,3 +139,20 @@ def test_a_query_that_is_refused_says_why(prometheus: PrometheusServer) -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="'docker' or 'native', not 'podman'"):
         PrometheusServer.start("podman")
+
+
+def test_a_whole_config_rules(prometheus_kind: str) -> None:
+    config = """
+    global: {scrape_interval: 1s, scrape_timeout: 1s}
+    scrape_configs: [{job_name: nobody, static_configs: [{targets: ["127.0.0.1:1"]}]}]
+    """
+    with PrometheusServer.start(prometheus_kind, config=config) as server:
+        deadline = time.monotonic() + 30
+        while not server.query('up{job="nobody"} == 0') and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert server.query('up{job="nobody"} == 0')
+
+
+def test_a_window_has_to_be_in_the_config_where_there_is_one() -> None:
+    with pytest.raises(ValueError, match="out_of_order_time_window belongs into config"):
+        PrometheusServer.start("native", config="{}", out_of_order_time_window="1h")

@@ -47,7 +47,8 @@ pictures: $(READY) $(RECORDING) ## run the example jobs and draw the pictures of
 recording: $(READY) ## fetch the recorded flights and print where they are
 	@$(BIN)/python tools/get_recording.py
 
-test: test-fast test-integration test-cluster test-oldest test-compose ## run all tests
+# The longest early, for those who run two at a time.
+test: test-fast test-cluster test-integration test-oldest test-compose ## run all tests
 
 test-fast: $(READY) ## unit, property and conformance tests
 	$(BIN)/python -m pytest tests/unit tests/property tests/conformance $(PYTEST_ARGS) || $(NOTHING_SELECTED)

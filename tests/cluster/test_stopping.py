@@ -38,9 +38,14 @@ def samples_read(cluster: FlinkCluster, job_id: str) -> int:
 
 
 def samples_passed_on(cluster: FlinkCluster, job_id: str) -> int:
-    """Return how many samples went to the sink of a job that has ended."""
-    source = next(each for each in cluster.rest(f"/jobs/{job_id}")["vertices"] if "numbers" in each["name"])
-    return int(source["metrics"]["write-records"])
+    """Return how many samples went to the sink of a job that has been stopped, which may take a moment to end."""
+    cluster.wait_for_job(job_id)
+
+    def final() -> int | None:
+        source = next(each for each in cluster.rest(f"/jobs/{job_id}")["vertices"] if "numbers" in each["name"])
+        return int(source["metrics"]["write-records"]) if source["metrics"]["write-records-complete"] else None
+
+    return wait_for(final, "the final number of records", PATIENCE_S)
 
 
 def test_the_end_of_input_loses_nothing(

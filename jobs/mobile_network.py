@@ -58,7 +58,7 @@ class MobileNetwork:
 
     def _next_zone(self, rng: random.Random, now: int) -> tuple[int, int, bool]:
         """Return when a device comes into its next dead zone and out of it, and whether it loses things there."""
-        if not self.dead_zones_per_hour:
+        if not (self.dead_zones_per_hour and self.max_delay_ms):
             return 1 << 62, 1 << 62, False
         begin = now + round(rng.expovariate(self.dead_zones_per_hour / 3_600_000))
         return begin, begin + rng.randint(1, self.max_delay_ms), rng.random() < self.lost_zones

@@ -43,6 +43,7 @@ def test_what_a_device_keeps_in_a_dead_zone_comes_in_one_go_when_it_comes_out():
     assert all(when == number * 1_000 for when, number in found if arrivals[when] == 1 and when % 1_000 == 0)
 
 
-def test_a_network_without_faults_delivers_at_once():
-    network = MobileNetwork(mean_delay_ms=0, duplicates=0, dead_zones_per_hour=0)
+@pytest.mark.parametrize("without", [{"mean_delay_ms": 0, "dead_zones_per_hour": 0}, {"max_delay_ms": 0}])
+def test_a_network_without_faults_delivers_at_once(without):
+    network = MobileNetwork(duplicates=0, **without)
     assert network.deliveries(EVENTS[:50]) == [(when, number) for number, (_, when) in enumerate(EVENTS[:50])]

@@ -9,12 +9,12 @@ from functools import lru_cache
 from itertools import chain, count
 from typing import cast
 
-from pyflink_prometheus.checks import METRIC_TYPES
+from pyflink_prometheus.checks import METRIC_NAME_LABEL, METRIC_TYPES
 from pyflink_prometheus.histogram import NativeHistogram
 from pyflink_prometheus.wire.histogram import encode_histogram
 from pyflink_prometheus.wire.point import PointOrFloat, Run, runs
 from pyflink_prometheus.wire.sample import SAMPLE_HEAD, TAIL_SIZE, all_ordinary, encode_sample, encode_tails
-from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.wire.series import Family, Series
 from pyflink_prometheus.wire.varint import encode_varint
 
 CONTENT_TYPE = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
@@ -22,6 +22,8 @@ VERSION_HEADER = "2.0.0"
 
 # References to the symbols of all but the largest requests.
 _REFERENCES = [encode_varint(number) for number in range(1 << 14)]
+# Tag and length of a symbol that is shorter than that, as text.
+_SHORT_HEADS = ["\x22" + chr(length) for length in range(1 << 7)]
 
 
 def encode_request(
@@ -43,7 +45,7 @@ def encode_request(
         message = list(_encode_floats(series, tails, symbols))  # the symbols are complete only after it
     else:
         message = [_encode_run(run, symbols) for run in runs(series, timestamps, values)]
-    return b"".join([*symbols.encoded(), *message])
+    return b"".join([symbols.encoded(), *message])
 
 
 class _Symbols:
@@ -55,6 +57,7 @@ class _Symbols:
     cost more time than the rest of it.
 
     :ivar references: from a string to its number as a varint; one that is new gets the next.
+    :ivar templates: from a family to what its series' floats begin with.
     """
 
     def __init__(self) -> None:
@@ -62,10 +65,23 @@ class _Symbols:
         self.references: defaultdict[str, bytes] = defaultdict(numbers.__next__)
         self.references[""]
         self._metadata: dict[tuple[str, str, str] | None, bytes] = {None: b""}
+        self.templates = _Templates(self)
 
-    def encoded(self) -> list[bytes]:
-        """Return the ``symbols`` field, in parts."""
-        return [_symbol_head(len(text)) + text for text in map(str.encode, self.references)]
+    def encoded(self) -> bytes:
+        """Return the ``symbols`` field."""
+        texts = list(self.references)
+        lengths = list(map(len, texts))
+        if max(lengths) < len(_SHORT_HEADS):
+            heads = map(_SHORT_HEADS.__getitem__, lengths)
+            field = "".join(chain.from_iterable(zip(heads, texts)))
+            if field.isascii():  # so that lengths in characters are those in bytes
+                return field.encode("ascii")
+        return b"".join([b"\x22" + encode_varint(len(text)) + text for text in map(str.encode, texts)])
+
+    def begin(self, series: Series) -> bytes:
+        """Return what a series' floats begin with: see :class:`_Templates`."""
+        texts = series.family.values(series.texts)
+        return self.templates[series.family] % tuple(map(self.references.__getitem__, texts))
 
     def labels(self, symbols: Sequence[str]) -> bytes:
         """Return names and values in turn as a ``labels_refs`` field."""
@@ -83,9 +99,32 @@ class _Symbols:
         return encoded
 
 
-@lru_cache(maxsize=1 << 12)
-def _symbol_head(length: int) -> bytes:
-    return b"\x22" + encode_varint(length)
+class _Templates(dict[Family, bytes]):
+    """
+    Keep, for one request, what all floats of a family begin with: references, metadata, and the first sample's head.
+
+    Only the references of the labels' values differ from series to series, and are left to be filled in with ``%``.
+
+    :ivar tails: how many bytes of each come after the references.
+    """
+
+    def __init__(self, symbols: _Symbols) -> None:
+        self._symbols = symbols
+        self.tails: dict[Family, int] = {}
+
+    def __missing__(self, family: Family) -> bytes:
+        reference, parts = self._symbols.references.__getitem__, []
+        for name in family.names:
+            parts.append(_escaped(reference(name)))
+            parts.append(_escaped(reference(family.metric_name)) if name == METRIC_NAME_LABEL else b"%b")
+        tail = self._symbols.metadata(family.metadata) + SAMPLE_HEAD
+        self.tails[family] = len(tail)
+        self[family] = template = b"".join([*parts, _escaped(tail)])
+        return template
+
+
+def _escaped(constant: bytes) -> bytes:
+    return constant.replace(b"%", b"%%")
 
 
 @lru_cache(maxsize=1 << 12)
@@ -95,27 +134,45 @@ def _head(references: int, rest: int) -> bytes:
     return b"\x2a" + encode_varint(len(labels) + references + rest) + labels
 
 
+# The same for one ordinary sample without metadata, by the bytes that come before the sample's value.
+_ORDINARY_HEADS = [b""] * len(SAMPLE_HEAD) + [
+    _head(references, len(SAMPLE_HEAD) + TAIL_SIZE) for references in range(1 << 9)
+]
+
+
 def _encode_floats(series: Sequence[Series], tails: list[bytes], symbols: _Symbols) -> Iterable[bytes]:
-    reference, join = symbols.references.__getitem__, b"".join
-    if len({known.head for known in series}) == len(series):
-        # The common case: every series once. Written so that the loops over the columns are not Python's own.
-        references = [join(map(reference, known.symbols)) for known in series]
-        before = [symbols.metadata(known.metadata) + SAMPLE_HEAD for known in series]
-        heads = map(_head, map(len, references), [len(each) + TAIL_SIZE for each in before])
-        return chain.from_iterable(zip(heads, references, before, tails))
+    heads = [known.head for known in series]
+    if len(set(heads)) == len(heads):
+        return _encode_one_sample_each(series, tails, symbols)
     message: list[bytes] = []
-    start, end = 0, len(tails)
+    start, end = 0, len(heads)
     while start < end:
-        known = series[start]
-        stop = start + 1
-        while stop < end and series[stop].head == known.head:
+        head, stop = heads[start], start + 1
+        while stop < end and heads[stop] == head:
             stop += 1
-        known = series[stop - 1]
-        labels = join(map(reference, known.symbols))
-        rest = SAMPLE_HEAD.join([symbols.metadata(known.metadata), *tails[start:stop]])
-        message += (_head(len(labels), len(rest)), labels, rest)
+        known = series[stop - 1]  # the last one, because metadata may have changed
+        begin = symbols.begin(known)
+        tail = symbols.templates.tails[known.family]
+        rest = SAMPLE_HEAD.join(tails[start:stop])
+        message += (_head(len(begin) - tail, tail + len(rest)), begin, rest)
         start = stop
     return message
+
+
+def _encode_one_sample_each(series: Sequence[Series], tails: list[bytes], symbols: _Symbols) -> Iterable[bytes]:
+    """Encode the common case, written so that the loops over the columns are not Python's own."""
+    reference, templates = symbols.references.__getitem__, symbols.templates
+    families = [known.family for known in series]
+    begins = [
+        templates[family] % tuple(map(reference, family.values(known.texts))) for family, known in zip(families, series)
+    ]
+    sizes = list(map(len, begins))
+    if max(templates.tails.values()) == len(SAMPLE_HEAD) and max(sizes) < len(_ORDINARY_HEADS):
+        heads: Iterable[bytes] = map(_ORDINARY_HEADS.__getitem__, sizes)
+    else:
+        after = map(templates.tails.__getitem__, families)
+        heads = [_head(size - tail, tail + TAIL_SIZE) for size, tail in zip(sizes, after)]
+    return chain.from_iterable(zip(heads, begins, tails))
 
 
 def _encode_run(run: Run, symbols: _Symbols) -> bytes:

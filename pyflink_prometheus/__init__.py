@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyflink_prometheus._version import __version__
     from pyflink_prometheus.config import (
+        AdaptiveSendingConfiguration,
         OnErrorBehavior,
         RemoteWriteVersion,
         RetryConfiguration,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STALE_MARKER",
+    "AdaptiveSendingConfiguration",
     "Aggregate",
     "BasicAuth",
     "BearerAuth",

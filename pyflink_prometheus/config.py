@@ -113,6 +113,24 @@ class SinkWriterErrorHandlingBehaviorConfiguration:
 
 
 @dataclass(frozen=True)
+class AdaptiveSendingConfiguration:
+    """
+    Bound what the sink finds out by itself: how many requests it has in flight, and how large they are.
+
+    :param max_in_flight_requests: of each subtask, where ``set_max_in_flight_requests`` is not used. Default 16.
+    :param max_batch_size_in_samples: where ``set_max_batch_size_in_samples`` is not used. Default 10,000, some 200 kB.
+    :raises ValueError: if a number is out of range.
+    """
+
+    max_in_flight_requests: int = 16
+    max_batch_size_in_samples: int = 10_000
+
+    def __post_init__(self) -> None:
+        _require_at_least("max_in_flight_requests", self.max_in_flight_requests, 1)
+        _require_at_least("max_batch_size_in_samples", self.max_batch_size_in_samples, 1)
+
+
+@dataclass(frozen=True)
 class SinkConfig:
     """
     Hold all settings of one sink; :class:`~pyflink_prometheus.PrometheusSinkBuilder` documents each where it sets it.
@@ -123,9 +141,10 @@ class SinkConfig:
 
     prometheus_remote_write_url: str = field(repr=False)
     remote_write_version: RemoteWriteVersion = RemoteWriteVersion.AUTO
-    max_batch_size_in_samples: int = 2000
+    max_batch_size_in_samples: Optional[int] = None
     max_time_in_buffer_ms: int = 5000
-    max_in_flight_requests: int = 1
+    max_in_flight_requests: Optional[int] = None
+    adaptive_sending: AdaptiveSendingConfiguration = field(default_factory=AdaptiveSendingConfiguration)
     max_buffered_samples: Optional[int] = None
     max_cached_series: int = 200_000
     max_isolation_requests: Optional[int] = None
@@ -146,11 +165,14 @@ class SinkConfig:
     def __post_init__(self) -> None:
         check_url(self.prometheus_remote_write_url)
         _require_type("remote_write_version", self.remote_write_version, RemoteWriteVersion)
-        _require_at_least("max_batch_size_in_samples", self.max_batch_size_in_samples, 1)
+        for name in ("max_batch_size_in_samples", "max_in_flight_requests"):
+            if getattr(self, name) is not None:
+                _require_at_least(name, getattr(self, name), 1)
         _require_at_least("max_time_in_buffer_ms", self.max_time_in_buffer_ms, 1)
-        _require_at_least("max_in_flight_requests", self.max_in_flight_requests, 1)
+        _require_type("adaptive_sending", self.adaptive_sending, AdaptiveSendingConfiguration)
         if self.max_buffered_samples is not None:
-            _require_at_least("max_buffered_samples", self.max_buffered_samples, self.max_batch_size_in_samples)
+            least = 1 if self.max_batch_size_in_samples is None else self.max_batch_size_in_samples
+            _require_at_least("max_buffered_samples", self.max_buffered_samples, least)
         _require_at_least("max_cached_series", self.max_cached_series, 2)
         _require_type("retry", self.retry, RetryConfiguration)
         _require_type("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
@@ -172,13 +194,6 @@ class SinkConfig:
                 "request_signer: expected a requests AuthBase or a function (headers, body) -> headers, got "
                 f"{type(self.request_signer).__name__}"
             )
-
-    @property
-    def buffer_limit_in_samples(self) -> int:
-        """How many samples may wait before the writer blocks: ten batches a shard unless set otherwise."""
-        if self.max_buffered_samples is not None:
-            return self.max_buffered_samples
-        return 10 * self.max_batch_size_in_samples * self.max_in_flight_requests
 
     @property
     def url_without_credentials(self) -> str:

@@ -15,6 +15,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import get_j_env_configuration
 
 from pyflink_prometheus.config import (
+    AdaptiveSendingConfiguration,
     RemoteWriteVersion,
     RetryConfiguration,
     SinkConfig,
@@ -115,7 +116,12 @@ class PrometheusSinkBuilder:
         return self
 
     def set_max_batch_size_in_samples(self, max_batch_size_in_samples: int) -> PrometheusSinkBuilder:
-        """Set how many samples a request holds at most. Default 2000, as Prometheus's own sender."""
+        """
+        Set how many samples a request holds at most.
+
+        Default: 2000, as Prometheus's own sender, and by steps up to 10,000 where larger ones are found to be faster;
+        see :meth:`set_adaptive_sending_configuration`. What is set here stays as it is set.
+        """
         return self._set(max_batch_size_in_samples=max_batch_size_in_samples)
 
     def set_max_time_in_buffer_ms(self, max_time_in_buffer_ms: int) -> PrometheusSinkBuilder:
@@ -129,12 +135,24 @@ class PrometheusSinkBuilder:
 
     def set_max_in_flight_requests(self, max_in_flight_requests: int) -> PrometheusSinkBuilder:
         """
-        Set how many requests each subtask has in flight at once. Default 1.
+        Set how many requests each subtask has in flight at once.
 
         Each is a shard of its own, as in Prometheus's sender, and a series stays on its shard, so order holds. More
-        pay off where the endpoint is far.
+        pay off where the endpoint is far. Default: 1, and by steps up to 16 where more are found to be faster; see
+        :meth:`set_adaptive_sending_configuration`. What is set here stays as it is set.
         """
         return self._set(max_in_flight_requests=max_in_flight_requests)
+
+    def set_adaptive_sending_configuration(
+        self, adaptive_sending_configuration: AdaptiveSendingConfiguration
+    ) -> PrometheusSinkBuilder:
+        """
+        Set how far the sink may go in what it finds out by itself: requests in flight, and samples in each.
+
+        Default: 16 of 10,000. It begins with one of 2000 and goes on while the job waits for answers and each step lets
+        more through, and back where it doesn't, or where the receiver answers 429 or 5xx or not at all.
+        """
+        return self._set(adaptive_sending=adaptive_sending_configuration)
 
     def set_max_buffered_samples(self, max_buffered_samples: int) -> PrometheusSinkBuilder:
         """

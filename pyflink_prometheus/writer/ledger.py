@@ -41,6 +41,7 @@ class Ledger:
         self.samples_rejected: dict[Reason, int] = dict.fromkeys(Reason, 0)
         self.exemplars_accepted = 0
         self.exemplars_rejected = 0
+        self.requests_attempted = 0
         self.requests_accepted = 0
         self.requests_retried = 0
         self.requests_failed = 0
@@ -87,6 +88,7 @@ class Ledger:
     def attempt(self, size_in_bytes: int, time_in_flight_s: float, *, retry: bool) -> None:
         """Count one POST, whatever came of it, and the time until its answer."""
         with self._lock:
+            self.requests_attempted += 1
             self.bytes_sent += size_in_bytes
             self.requests_retried += retry
             self.time_in_flight_s += time_in_flight_s

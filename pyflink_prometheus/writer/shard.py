@@ -45,21 +45,25 @@ class SealedBatch:
 
 class Shard:
     """
-    Hold what one shard has to send. All access is under the writer's condition.
+    Hold what one shard has to send. All access is under the writer's lock.
 
+    :param lock: the writer's.
+    :ivar changed: notified when a batch is begun or sealed: for this shard's thread, and no other.
     :ivar filling: the batch that samples are added to.
     :ivar filling_since: when its first sample came, in seconds of the monotonic clock.
     :ivar queue: sealed batches, the oldest first; the one in flight has been taken out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lock: threading.Lock) -> None:
+        self.changed = threading.Condition(lock)
         self.filling = Batch()
         self.filling_since = 0.0
         self.queue: deque[SealedBatch] = deque()
 
     def seal(self) -> SealedBatch:
-        """Move the filling batch to the queue and begin a new one."""
+        """Move the filling batch to the queue, begin a new one, and tell the thread."""
         sealed = SealedBatch(self.filling)
         self.queue.append(sealed)
         self.filling = Batch()
+        self.changed.notify()
         return sealed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import random
 import threading
@@ -12,7 +11,6 @@ from typing import Any
 
 from pyflink_prometheus.checks import (
     INT64_MAX,
-    INT64_MIN,
     LIKELY_SECONDS,
     checked_samples,
 )
@@ -27,17 +25,25 @@ from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import Series, SeriesCache
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Post, Rejected, Shrink, Wait, deliver
+from pyflink_prometheus.writer.delivery import Post, Shrink, Wait, deliver
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.intake import Intake, alone, count_of, invalid
 from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.pace import Pace, PaceWatch
 from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, Rejections
+from pyflink_prometheus.writer.settling import settle
 from pyflink_prometheus.writer.shard import PreparedBatch, SealedBatch, Shard
 
 _log = logging.getLogger(__name__)
 
 #: The least time in seconds between two warnings of requests that are sent again.
 COMPLAINT_INTERVAL_S = 10.0
+
+#: How many batches of each shard may wait before the caller does, unless set otherwise.
+BUFFERED_BATCHES = 10
+
+# Timestamps below may be seconds.
+_LATER = LIKELY_SECONDS.stop
 
 _ENCODE = {
     RemoteWriteVersion.V1: encoder_v1.encode_request,
@@ -58,7 +64,7 @@ class RemoteWriter:
     Write records to a Remote-Write endpoint.
 
     One thread at a time calls :meth:`add`, :meth:`flush` and :meth:`close`. Each shard delivers on a daemon thread of
-    its own, one request in flight, and a series is always on the same shard, so the receiver gets the samples of a
+    its own, one request in flight, and a series stays on its shard while anything of it is on its way, so the receiver gets the samples of a
     series in the order of the calls. What fails on those threads is raised by the next call.
 
     :param config: all settings.
@@ -87,24 +93,27 @@ class RemoteWriter:
         self._look_at_all = self._intake.looks_at_every_sample
         self._known_series = SeriesCache(config.max_cached_series)
         self._endpoint = Endpoint(config.remote_write_version)
-        # All that follows is guarded by this lock; its condition is notified when a batch is begun, sealed or settled.
+        self._new_transport = new_transport
+        # All that follows is guarded by this lock; its condition is notified when a batch is settled.
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._settled = threading.Condition(self._lock)
         self._unsettled = 0  # samples in sealed batches
         self._failure: BaseException | None = None
-        self._max_batch_size = config.max_batch_size_in_samples
+        self._pace = Pace.begin(config)
+        self._pace_watch = PaceWatch(self.ledger, self._clock.monotonic)
         self._not_before = 0.0  # the receiver asked all shards to wait until then
         self._next_complaint_at = 0.0
         self._stop = threading.Event()
-        self._shards = [Shard() for _ in range(config.max_in_flight_requests)]
-        self._threads = [
-            threading.Thread(
-                target=self._run, args=(shard, new_transport(config)), name=f"prometheus-shard-{number}", daemon=True
-            )
-            for number, shard in enumerate(self._shards)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._stopped = False  # the same, for add() to look at
+        self._threads: list[threading.Thread] = []
+        self._all_shards: list[Shard] = []
+        self._shards: list[Shard] = []  # those in use
+        self._use_shards(self._pace.shards)
+
+    @property
+    def pace(self) -> Pace:
+        """How many requests are in flight at once, and how large they are, at present."""
+        return self._pace
 
     def add(self, record: PrometheusTimeSeries | tuple[Any, ...]) -> None:
         """
@@ -114,9 +123,10 @@ class RemoteWriter:
 
         :raises PrometheusSinkError: if delivery has failed for good meanwhile.
         """
-        if len(record) != 5:
-            record = PrometheusTimeSeries(*record)
-        metric_name, labels, samples, metadata, exemplars = record
+        try:
+            metric_name, labels, samples, metadata, exemplars = record
+        except ValueError:
+            metric_name, labels, samples, metadata, exemplars = record = PrometheusTimeSeries(*record)
         try:
             series = self._known_series.get(metric_name, labels, metadata)
             if type(samples) not in (tuple, list) or not samples:
@@ -126,10 +136,13 @@ class RemoteWriter:
             return
         if exemplars:
             samples = self._intake.with_exemplars(samples, exemplars)
+        shards = self._shards
+        shard = shards[0] if len(shards) == 1 else shards[series.hash % len(shards)]
         rejected: list[RejectedSamples] = []
         with self._lock:
-            sealed = self._fill(series, samples, rejected)
-            self._raise_failure()
+            if self._stopped:
+                self._raise_failure()
+            sealed = self._fill(shard, series, samples, rejected)
         if rejected:
             self._rejections.before_sending([replace(each, record=alone(record, each.record)) for each in rejected])
         if sealed:
@@ -146,13 +159,15 @@ class RemoteWriter:
 
         :raises PrometheusSinkError: if delivery has failed for good.
         """
-        with self._changed:
+        with self._lock:
             sealed = [self._seal(shard) for shard in self._shards if len(shard.filling)]
         self._prepare_ahead(sealed)
-        with self._changed:
-            while self._unsettled and not self._stop.is_set():
-                self._clock.wait(self._changed, None)
-            self._raise_failure()
+        with self._settled:
+            self._wait_while(lambda: self._unsettled > 0)
+            # Nothing is on its way, so a series may change its shard now.
+            self._pace = self._pace.next(self._pace_watch.seen())
+            if self._pace.shards != len(self._shards):
+                self._use_shards(self._pace.shards)
         self._rejections.flush()
 
     def close(self) -> None:
@@ -161,25 +176,40 @@ class RemoteWriter:
 
         Raises nothing: what has not been flushed is not acknowledged either, and Flink reads it again.
         """
-        self._stop.set()
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
+            self._wake_all_to_stop()
         for thread in self._threads:
             thread.join(timeout=0.5 / len(self._threads))
         self._rejections.close()
 
-    def _fill(self, series: Series, samples: Sequence[Any], rejected: list[RejectedSamples]) -> list[SealedBatch]:
-        """Add what can be written to the series' shard, and return the batches that this has filled; holds the lock."""
-        sealed: list[SealedBatch] = []
-        shard = self._shards[series.hash % len(self._shards)]
-        batch = shard.filling
+    def _use_shards(self, count: int) -> None:
+        """Route to so many shards from now on, of which those that are new get their threads; holds the lock."""
+        for number in range(len(self._all_shards), count):
+            shard = Shard(self._lock)
+            thread = threading.Thread(
+                target=self._run,
+                args=(shard, self._new_transport(self._config)),
+                name=f"prometheus-shard-{number}",
+                daemon=True,
+            )
+            self._all_shards.append(shard)
+            self._threads.append(thread)
+            thread.start()
+        self._shards = self._all_shards[:count]
+
+    def _fill(
+        self, shard: Shard, series: Series, samples: Sequence[Any], rejected: list[RejectedSamples]
+    ) -> list[SealedBatch] | None:
+        """Add what can be written to the shard, and return the batches that this has filled; holds the lock."""
+        sealed: list[SealedBatch] | None = None
+        batch, added, limit = shard.filling, 0, self._pace.batch_size
         for sample in samples:
             try:
                 value, timestamp = sample
-                fits = type(value) is float and type(timestamp) is int and INT64_MIN <= timestamp <= INT64_MAX
+                ordinary = type(value) is float and type(timestamp) is int and _LATER <= timestamp <= INT64_MAX
             except (TypeError, ValueError):
-                fits = False
-            if not fits or self._look_at_all or timestamp < LIKELY_SECONDS.stop:
+                ordinary = False
+            if not ordinary or self._look_at_all:
                 looked_at = self._intake.look(series, sample)
                 if isinstance(looked_at, RejectedSamples):
                     rejected.append(looked_at)
@@ -189,20 +219,23 @@ class RemoteWriter:
                     batch.plain = False
             batch.series.append(series)
             batch.timestamps.append(timestamp)
-            batch.values.append(value)
-            self.ledger.samples_in += 1
-            if len(batch.values) == 1:
+            values = batch.values
+            values.append(value)
+            added += 1
+            if len(values) == 1:
                 shard.filling_since = self._clock.monotonic()
-                self._changed.notify_all()  # the shard's thread now has an age to watch
-            if len(batch.values) >= self._max_batch_size:
+                shard.changed.notify()  # its thread now has an age to watch
+            if len(values) >= limit:
+                if sealed is None:
+                    sealed = []
                 sealed.append(self._seal(shard))
                 batch = shard.filling
+        self.ledger.samples_in += added
         return sealed
 
     def _seal(self, shard: Shard) -> SealedBatch:
         sealed = shard.seal()
         self._unsettled += sealed.size
-        self._changed.notify_all()
         return sealed
 
     def _prepare_ahead(self, batches: list[SealedBatch]) -> None:
@@ -211,11 +244,20 @@ class RemoteWriter:
             sealed.prepared(self._prepare)
 
     def _wait_for_room(self) -> None:
-        limit = self._config.buffer_limit_in_samples
-        with self._changed:
-            while self._unsettled > limit and not self._stop.is_set():
-                self._clock.wait(self._changed, None)
-            self._raise_failure()
+        with self._settled:
+            limit = self._config.max_buffered_samples
+            if limit is None:
+                limit = BUFFERED_BATCHES * self._pace.batch_size * len(self._shards)
+            if self._unsettled > limit or self._stopped:
+                self._wait_while(lambda: self._unsettled > limit)
+
+    def _wait_while(self, condition: Callable[[], bool]) -> None:
+        """Wait for the shards, and raise what has stopped the writer; holds the lock."""
+        began = self._clock.monotonic()
+        while condition() and not self._stopped:
+            self._clock.wait(self._settled, None)
+        self._pace_watch.waited(self._clock.monotonic() - began)
+        self._raise_failure()
 
     def _prepare(self, batch: Batch) -> list[PreparedBatch]:
         ordered, duplicates = batch.in_order()
@@ -242,24 +284,23 @@ class RemoteWriter:
                     return
                 for prepared in sealed.prepared(self._prepare):
                     self._deliver(prepared, transport)
-                with self._changed:
+                with self._settled:
                     self._unsettled -= sealed.size
-                    self._changed.notify_all()
+                    self._settled.notify()
         except _Stopped:
             return
         except BaseException as error:  # kept for the caller's thread, whatever it is
-            with self._changed:
+            with self._lock:
                 if self._failure is None:
                     self._failure = error
-                self._stop.set()
-                self._changed.notify_all()
+                self._wake_all_to_stop()
         finally:
             transport.close()
 
     def _next(self, shard: Shard) -> SealedBatch | None:
         """Wait for a sealed batch, or seal one that has become too old; ``None`` when the writer stops."""
-        with self._changed:
-            while not self._stop.is_set():
+        with shard.changed:
+            while not self._stopped:
                 if shard.queue:
                     return shard.queue.popleft()
                 wait_s = None
@@ -269,7 +310,7 @@ class RemoteWriter:
                     if wait_s <= 0:
                         self._seal(shard)
                         continue
-                self._clock.wait(self._changed, wait_s)
+                self._clock.wait(shard.changed, wait_s)
         return None
 
     def _deliver(self, prepared: PreparedBatch, transport: Transport) -> None:
@@ -302,33 +343,7 @@ class RemoteWriter:
             elif isinstance(step, Shrink):
                 self._shrink_batches(step.samples)
             else:
-                self._settle(step)
-
-    def _settle(self, step: Accepted | Rejected | PartlyWritten) -> None:
-        """Account for a batch of which nothing will be sent again."""
-        batch, ledger = step.batch, self.ledger
-        if isinstance(step, Accepted):
-            ledger.take_request(len(batch))
-            ledger.accept(len(batch), max(batch.timestamps))
-            ledger.settle_exemplars(step.exemplars, batch.exemplars - step.exemplars)
-            return
-        ledger.fail_request()
-        if isinstance(step, Rejected):
-            ledger.settle_exemplars(0, batch.exemplars)
-            self._rejections.of_batch(batch, step.reason, step.outcome.message, step.outcome.status)
-            return
-        written = step.written
-        refused = len(batch) - written.samples - written.histograms
-        if refused < len(batch):
-            # Were the newest ones those that were refused, this would be the newest that was written.
-            ledger.accept(len(batch) - refused, heapq.nlargest(refused + 1, batch.timestamps)[-1])
-        ledger.settle_exemplars(written.exemplars, batch.exemplars - written.exemplars)
-        for kind, count in ((False, written.samples), (True, written.histograms)):
-            part = batch.of_kind(histograms=kind)
-            if count < len(part):
-                self._rejections.among_batch(
-                    part, len(part) - count, step.reason, step.outcome.message, step.outcome.status
-                )
+                settle(step, self.ledger, self._rejections)
 
     def _complain(self, trouble: str, wait_s: float) -> None:
         """Say why a request is sent again; once in a while, for all shards together."""
@@ -346,10 +361,10 @@ class RemoteWriter:
         )
 
     def _shrink_batches(self, samples: int) -> None:
-        with self._changed:
-            if samples >= self._max_batch_size:
+        with self._lock:
+            if samples >= self._pace.batch_size:
                 return
-            self._max_batch_size = samples
+            self._pace = self._pace.no_batch_above(samples)
         _log.warning(
             "the receiver takes no requests as large as %d samples (HTTP 413); from now on they hold at most %d",
             2 * samples,
@@ -362,9 +377,17 @@ class RemoteWriter:
         if self._stop.is_set():
             raise _Stopped
 
+    def _wake_all_to_stop(self) -> None:
+        """Have every thread notice that it is over; holds the lock."""
+        self._stopped = True
+        self._stop.set()
+        self._settled.notify_all()
+        for shard in self._all_shards:
+            shard.changed.notify()
+
     def _raise_failure(self) -> None:
-        """Raise what has stopped the writer, if anything has; the caller holds the condition."""
-        if not self._stop.is_set():
+        """Raise what has stopped the writer, if anything has; holds the lock."""
+        if not self._stopped:
             return
         if self._failure is None:
             raise PrometheusSinkError(f"the writer was closed with {self.ledger.samples_pending} sample(s) unsent")

@@ -48,7 +48,7 @@ def test_a_sink_without_a_url_says_what_to_call():
         ("max_batch_size_in_samples", "10", "expected an int, got '10'"),
         ("max_in_flight_requests", True, "expected an int, got True"),
         ("max_time_in_buffer_ms", -1, "expected at least 1, got -1"),
-        ("max_buffered_samples", 1, "expected at least 2000, got 1"),
+        ("max_buffered_samples", 0, "expected at least 1, got 0"),
         ("socket_timeout_ms", 0, "expected at least 1, got 0"),
         ("max_cached_series", 1, "expected at least 2, got 1"),
         ("http_user_agent", "a\nb", "expected a non-empty line of text"),

@@ -64,8 +64,9 @@ class RemoteWriter:
     Write records to a Remote-Write endpoint.
 
     One thread at a time calls :meth:`add`, :meth:`flush` and :meth:`close`. Each shard delivers on a daemon thread of
-    its own, one request in flight, and a series stays on its shard while anything of it is on its way, so the receiver gets the samples of a
-    series in the order of the calls. What fails on those threads is raised by the next call.
+    its own, one request in flight, and a series stays on its shard while anything of it is on its way, so the receiver
+    gets the samples of a series in the order of the calls. How many shards there are may change in a flush, when
+    nothing is on its way. What fails on those threads is raised by the next call.
 
     :param config: all settings.
     :param new_transport: makes the transport of one shard. Default: on requests.

@@ -1,54 +1,56 @@
-"""Encode and compress requests of 2000 samples: both versions, ours against protobuf's generated classes."""
+"""
+Encode and compress requests of 2000 samples, and keep many series known.
+
+Both versions, ours against protobuf's generated classes and against other projects' libraries, where `make bench` has
+installed those. Ours finds the series of each record again, which the generated classes have nothing of.
+"""
 
 from __future__ import annotations
 
-import random
+import subprocess
+import time
+import tracemalloc
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
-from measure import report, side_by_side
+from flights import SAMPLES, Record, flights, some_series
+from measure import parser, report, side_by_side, table, take_turns
 
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
 from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.series import Series, SeriesCache
+from pyflink_prometheus.writer.batch import Batch
 
-SAMPLES = 2000
-METRICS = ["flight_altitude_feet", "flight_groundspeed_knots", "flight_track_degrees", "flight_vertical_rate_ftmin"]
 CASES = [(metrics, per_series) for metrics in (1, 4) for per_series in (1, 4, 20)]
+PEERS = {
+    "opentelemetry": "OpenTelemetry's exporter 0.66b1",
+    "prometheus-remote-writer": "prometheus-remote-writer 1.1.3",
+}
+PEERS_PYTHON = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
 
 
 class Columns(NamedTuple):
-    """Hold what an encoder takes, and the records that it was made from."""
+    """Hold what an encoder takes."""
 
-    records: list[tuple[str, dict[str, str]]]
     series: list[Series]
     timestamps: list[int]
     values: list[float]
 
 
-def columns(metrics: int, per_series: int) -> Columns:
-    """Make aircraft with one or four metrics each, all series known, so many samples of each series."""
-    rng = random.Random(1)
-    cache = SeriesCache(2 * SAMPLES)
-    made = Columns([], [], [], [])
-    for number in range(SAMPLES // per_series):
-        if number % metrics == 0:
-            aircraft = {
-                "icao24": f"{rng.randrange(16**6):06x}",
-                "callsign": f"MSR{rng.randrange(10_000)}",
-                "operator": rng.choice(["MSR", "AFR", "DLH"]),
-                "source": "adsb",
-            }
-        name = METRICS[number % metrics]
-        known, value = cache.get(name, aircraft), 25.0 * rng.randrange(1_600)
-        for place in range(per_series):
-            made.records.append((name, aircraft))
+def columns(records: list[Record], cache: SeriesCache) -> Columns:
+    """Find each record's series, and put the samples in columns, as the writer does."""
+    made = Columns([], [], [])
+    for name, labels, samples in records:
+        known = cache.get(name, labels)
+        for value, timestamp in samples:
             made.series.append(known)
-            made.timestamps.append(1_700_000_000_000 + place * 1_000 + rng.randrange(1_000))
-            made.values.append(value + 25.0 * rng.randrange(3))
+            made.timestamps.append(timestamp)
+            made.values.append(value)
     return made
 
 
@@ -57,52 +59,81 @@ def ours(encoder: object, made: Columns) -> bytes:
     return compress(encoder.encode_request(made.series, made.timestamps, made.values, plain=True))
 
 
-def rows(made: Columns):
-    """Yield the labels, sorted, and the samples of each series."""
-    samples = zip(made.records, made.timestamps, made.values)
-    for (name, labels), run in groupby(samples, key=lambda row: row[0]):
-        yield sorted({"__name__": name, **labels}.items()), [(timestamp, value) for _, timestamp, value in run]
+def ours_from_records(encoder: object, records: list[Record], cache: SeriesCache) -> bytes:
+    """Find the series, put the samples in order and encode, with ours."""
+    ordered, _ = Batch(*columns(records, cache)).in_order()
+    return compress(encoder.encode_request(ordered.series, ordered.timestamps, ordered.values, plain=True))
 
 
-def generated_v1(made: Columns) -> bytes:
+def generated_v1(records: list[Record]) -> bytes:
     """Encode as 1.0 with the generated classes."""
     request = WriteRequest()
-    for labels, samples in rows(made):
+    for metric_name, labels, samples in records:
         series = request.timeseries.add()
-        for name, value in labels:
+        for name, value in sorted({"__name__": metric_name, **labels}.items()):
             series.labels.add(name=name, value=value)
-        for timestamp, value in samples:
+        for value, timestamp in samples:
             series.samples.add(value=value, timestamp=timestamp)
     return compress(request.SerializeToString())
 
 
-def generated_v2(made: Columns) -> bytes:
+def generated_v2(records: list[Record]) -> bytes:
     """Encode as 2.0 with the generated classes."""
     request = Request()
     symbols = {"": 0}
-    for labels, samples in rows(made):
+    for metric_name, labels, samples in records:
         series = request.timeseries.add()
-        series.labels_refs.extend([symbols.setdefault(text, len(symbols)) for label in labels for text in label])
-        for timestamp, value in samples:
+        sorted_labels = sorted({"__name__": metric_name, **labels}.items())
+        texts = [text for label in sorted_labels for text in label]
+        series.labels_refs.extend([symbols.setdefault(text, len(symbols)) for text in texts])
+        for value, timestamp in samples:
             series.samples.add(value=value, timestamp=timestamp)
     request.symbols.extend(symbols)
     return compress(request.SerializeToString())
 
 
-def main() -> None:
-    """Compare, after checking that each version's two ways make the same bytes."""
-    for metrics, per_series in CASES:
-        made = columns(metrics, per_series)
+class Peer:
+    """Have another library encode, in a process of its own."""
+
+    def __init__(self, library: str, per_series: int) -> None:
+        command = [str(PEERS_PYTHON), str(Path(__file__).with_name("peers.py")), library, str(per_series)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.size = int(self._process.stdout.readline())
+
+    def __call__(self) -> float:
+        """Return how many nanoseconds a sample took."""
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Return the nanoseconds a sample of a request."""
+    began = time.perf_counter()
+    run()
+    return (time.perf_counter() - began) / SAMPLES * 1e9
+
+
+def compare_encoders(cases: list[tuple[int, int]]) -> None:
+    """Compare, after checking that both ways make the same bytes."""
+    for metrics, per_series in cases:
+        records, cache = flights(metrics, per_series), SeriesCache(4 * SAMPLES)
+        made = columns(records, cache)
         ways = {
-            "1.0 generated classes": partial(generated_v1, made),
+            "1.0 generated classes": partial(generated_v1, records),
             "1.0 ours": partial(ours, encoder_v1, made),
-            "2.0 generated classes": partial(generated_v2, made),
+            "2.0 generated classes": partial(generated_v2, records),
             "2.0 ours": partial(ours, encoder_v2, made),
         }
         bodies = {name: encode() for name, encode in ways.items()}
-        for version in ("1.0", "2.0"):
-            if bodies[f"{version} generated classes"] != bodies[f"{version} ours"]:
-                raise SystemExit("the encoders disagree; run the property tests")
+        # Under 2.0 the order of the symbols is free: the property tests compare those.
+        if bodies["1.0 generated classes"] != bodies["1.0 ours"]:
+            raise SystemExit("the encoders disagree; run the property tests")
         medians = side_by_side(ways, per_round=SAMPLES)
         report(
             f"encode {per_series} samples a series, {metrics} metrics an aircraft: with Snappy, a sample",
@@ -110,6 +141,76 @@ def main() -> None:
             baseline="1.0 generated classes",
             sizes={name: len(body) / SAMPLES for name, body in bodies.items()},
         )
+
+
+def compare_libraries(rounds: int) -> None:
+    """Compare from the record to the request's body, which is all that other libraries let one measure."""
+    if not PEERS_PYTHON.exists():
+        print("\nother libraries are left out: `make bench` installs them")
+        return
+    for per_series in (1, 20):
+        records, cache = flights(1, per_series), SeriesCache(4 * SAMPLES)
+        runs = {
+            "1.0 ours": partial(ours_from_records, encoder_v1, records, cache),
+            "2.0 ours": partial(ours_from_records, encoder_v2, records, cache),
+            "1.0 generated classes": partial(generated_v1, records),
+        }
+        sizes = {name: len(run()) / SAMPLES for name, run in runs.items()}
+        ways: dict[str, Callable[[], float]] = {name: partial(timed, run) for name, run in runs.items()}
+        with ExitStack() as stack:
+            for library, name in PEERS.items():
+                peer = Peer(library, per_series)
+                stack.callback(peer.close)
+                ways[name], sizes[name] = peer, peer.size / SAMPLES
+            report(
+                f"libraries, {per_series} samples a series: from records to a body with Snappy, a sample",
+                take_turns(ways, rounds=rounds),
+                baseline="1.0 ours",
+                sizes=sizes,
+            )
+
+
+def many_series(counts: list[int]) -> None:
+    """Show what it costs to have many series: to find and encode one that is known, to make one, and to keep it."""
+    rows = []
+    for count in counts:
+        cache = SeriesCache(2 * count)
+        tracemalloc.start()
+        for start in range(0, count, SAMPLES):
+            for name, labels in some_series(min(SAMPLES, count - start), start, 1, count):
+                cache.get(name, labels)
+        name = labels = None
+        size = tracemalloc.get_traced_memory()[0] / count
+        tracemalloc.stop()
+        times: dict[str, list[float]] = {"make": [], "1.0": [], "2.0": []}
+        for number in range(15):
+            sample = [(float(number), 1_700_000_000_000 + number)]
+            chosen = some_series(min(SAMPLES, count), number, max(1, count // SAMPLES), count)
+            records = [(name, labels, sample) for name, labels in chosen]
+            records *= SAMPLES // len(records)
+            for version, encoder in (("1.0", encoder_v1), ("2.0", encoder_v2)):
+                fresh = [(name, {**labels}, samples) for name, labels, samples in records]
+                times[version].append(timed(partial(ours_from_records, encoder, fresh, cache)))
+            times["make"].append(timed(partial(columns, records, SeriesCache(2 * SAMPLES))) * SAMPLES / len(chosen))
+            del chosen, records, fresh
+        rows.append(
+            {
+                "known series": f"{count:,}",
+                "1.0 ns a sample": round(sorted(times["1.0"])[7]),
+                "2.0 ns a sample": round(sorted(times["2.0"])[7]),
+                "ns to make one": round(sorted(times["make"])[7]),
+                "bytes each": round(size),
+            }
+        )
+    table("series: from records to a body with Snappy, and what is kept of each series", rows)
+
+
+def main() -> None:
+    """Measure."""
+    options = parser(__doc__).parse_args()
+    compare_encoders(CASES[:1] if options.quick else CASES)
+    compare_libraries(9 if options.quick else 25)
+    many_series([100, 100_000] if options.quick else [100, 10_000, 100_000, 1_000_000])
 
 
 if __name__ == "__main__":

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+CACHE = Path(__file__).parents[1] / ".cache"
 
 
-def side_by_side(ways: dict[str, Callable[[], object]], *, per_round: int, rounds: int = 15) -> dict[str, float]:
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that all benchmarks have."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--quick", action="store_true", help="fewer cases and rounds: for a look, not for a record")
+    return made
+
+
+def take_turns(ways: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, float]:
     """
-    Return each way's median nanoseconds an item.
+    Return the median of what each way returns.
 
-    The first round warms up and does not count; within a round each way runs once, so that what disturbs the machine
-    disturbs all alike.
+    Within a round each way runs once, so that what disturbs the machine disturbs all alike.
+    """
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, run in ways.items():
+            found[name].append(run())
+    return {name: statistics.median(each) for name, each in found.items()}
+
+
+def side_by_side(ways: Mapping[str, Callable[[], object]], *, per_round: int, rounds: int = 15) -> dict[str, float]:
+    """
+    Return each way's median nanoseconds an item, after a round that warms up.
 
     :param per_round: how many items one call of a way handles.
     """
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for round_number in range(rounds + 1):
-        for name, run in ways.items():
-            began = time.perf_counter()
-            run()
-            if round_number:
-                times[name].append((time.perf_counter() - began) / per_round * 1e9)
-    return {name: statistics.median(each) for name, each in times.items()}
+
+    def timed(run: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        run()
+        return (time.perf_counter() - began) / per_round * 1e9
+
+    for run in ways.values():
+        run()
+    return take_turns({name: lambda run=run: timed(run) for name, run in ways.items()}, rounds=rounds)
 
 
 def report(
@@ -40,11 +61,32 @@ def report(
     sizes: dict[str, float] | None = None,
 ) -> None:
     """Print a table with ratios to the baseline, and bytes an item if given; write it to ``benchmarks/results``."""
-    print(f"\n{title}  (Python {platform.python_version()}, median of rounds)")
+    rows = []
     for name, median in medians.items():
-        size = "" if sizes is None else f"   {sizes[name]:>6.1f} bytes"
-        print(f"  {name:<48} {median:>10.0f} {unit}   {median / medians[baseline]:>6.2f} x {baseline}{size}")
+        row: dict[str, object] = {"": name, unit: round(median), f"x {baseline}": round(median / medians[baseline], 2)}
+        if sizes is not None and name in sizes:
+            row["bytes"] = round(sizes[name], 1)
+        rows.append(row)
+    table(title, rows)
+
+
+def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Print rows under their columns' names, and write them to ``benchmarks/results``, named by the title's start."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [columns, *([_shown(row.get(name, "")) for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    print(f"\n{title}  (Python {platform.python_version()}, {os.cpu_count()} cores, medians)")
+    for line in cells:
+        first, *others = (
+            cell.ljust(width) if number == 0 else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(line, widths))
+        )
+        print(f"  {first}  " + "  ".join(others), flush=True)
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{title.split(':')[0].replace(' ', '_')}.json"
-    result = {"title": title, "unit": unit, "baseline": baseline, "medians": medians, "bytes": sizes}
+    file = RESULTS / f"{title.split(':')[0].replace(',', '').replace(' ', '_')}.json"
+    result = {"title": title, "python": platform.python_version(), "cores": os.cpu_count(), "rows": list(rows)}
     file.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, (int, float)) else str(value)

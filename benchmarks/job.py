@@ -1,0 +1,92 @@
+"""
+Compare PyFlink jobs with the sink to the same jobs that discard their records.
+
+How a record becomes a series: in the sink's element converter, in a map before it, or in a map to a plain tuple. Each
+job runs on one subtask, with the records in a Java source; what is compared is records a second, once it is warm.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from typing import NamedTuple
+
+from measure import parser, table
+from pyflink_job import run_job
+from receivers import prometheus, victoria_metrics
+
+RECEIVERS = {"Prometheus": prometheus, "VictoriaMetrics": victoria_metrics}
+
+
+class Case(NamedTuple):
+    """Hold what a job differs in from others."""
+
+    receiver: str = "Prometheus"
+    version: str = "AUTO"
+    mode: str = "process"
+    records: str = "converted"
+    keyed: bool = False
+    bundle: int = 10_000
+
+
+QUICK = [Case()]
+WHOLE = [
+    *(Case(bundle=bundle) for bundle in (1_000, 10_000, 100_000)),
+    Case(version="V1"),
+    Case("VictoriaMetrics", version="V1"),
+    Case(records="mapped"),
+    Case(records="as-they-are"),
+    Case(keyed=True),
+    Case(mode="thread"),
+    Case(mode="thread", records="mapped"),
+]
+
+_metrics = (f"bench_{number}" for number in itertools.count())
+
+
+def measure(case: Case, sink: str, url: str) -> float:
+    """Return the microseconds that a record takes."""
+    bundles = {1_000: 300, 10_000: 40, 100_000: 8}[case.bundle]
+    arguments = [
+        f"--sink={sink}",
+        f"--url={url}",
+        f"--version={case.version}",
+        f"--mode={case.mode}",
+        f"--records={case.records}",
+        f"--bundle={case.bundle}",
+        f"--bundles={bundles}",
+        f"--warm-up={bundles // 4}",
+        f"--metric={next(_metrics)}",
+        *(["--keyed"] if case.keyed else []),
+    ]
+    return run_job("throughput.py", *arguments)["microseconds"]
+
+
+def main() -> None:
+    """Measure."""
+    options = parser(__doc__).parse_args()
+    rows = []
+    for case in QUICK if options.quick else WHOLE:
+        found: dict[str, list[float]] = {"prometheus": [], "discard": []}
+        with RECEIVERS[case.receiver]() as url:
+            for _ in range(3):
+                for sink, times in found.items():
+                    times.append(measure(case, sink, url))
+        ours, nothing = (statistics.median(times) for times in found.values())
+        rows.append(
+            {
+                "receiver": f"{case.receiver} {case.version}",
+                "mode": case.mode,
+                "records": f"keyed, {case.records}" if case.keyed else case.records,
+                "bundle": f"{case.bundle:,}",
+                "us a record": round(ours, 2),
+                "discarding": round(nothing, 2),
+                "discarding / sink": round(nothing / ours, 2),
+            }
+        )
+        print("  ".join(map(str, rows[-1].values())), flush=True)
+    table("job: with the sink, and with one that discards", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Run a PyFlink job of ``benchmarks/jobs`` in a process of its own, with real Python workers, as on a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+JOBS = Path(__file__).parent / "jobs"
+TIMEOUT_S = 180
+
+
+def run_job(name: str, *arguments: str) -> Any:
+    """Return what the job printed as JSON on its last line."""
+    scripts = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",  # PyFlink starts plain `python` here and there
+        "PYTHONPATH": str(JOBS.parents[1]),
+        # Without it a local job runs its Python functions in threads of the client's own process.
+        "_python_worker_execution_mode": "process",
+    }
+    process = subprocess.Popen(
+        [sys.executable, str(JOBS / name), *arguments],
+        env=environment,
+        cwd=JOBS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    if process.returncode:
+        raise SystemExit(f"{name} {' '.join(arguments)} failed\n{stderr}")
+    return json.loads(stdout.splitlines()[-1])

@@ -1,0 +1,59 @@
+"""The real receivers that are written to, and the flights' samples for them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from measure import CACHE
+
+from pyflink_prometheus.testing import PrometheusServer
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "integration"))
+
+from victoria_metrics import VictoriaMetrics
+
+STEP_MS = 100
+
+
+@contextlib.contextmanager
+def prometheus() -> Iterator[str]:
+    """Give the URL of a Prometheus to write to."""
+    with PrometheusServer.start("native") as server:
+        yield server.remote_write_url
+
+
+@contextlib.contextmanager
+def victoria_metrics() -> Iterator[str]:
+    """Give the URL of a VictoriaMetrics to write to."""
+    with VictoriaMetrics(binary=CACHE / "victoria-metrics" / "victoria-metrics") as server:
+        yield server.remote_write_url
+
+
+class Samples:
+    """
+    Make records of one sample each, series after series, with a time that goes on from one call to the next.
+
+    All series have four labels beside the name. Time goes on because a receiver refuses what is older than what it has.
+
+    :param series: how many there are.
+    """
+
+    def __init__(self, series: int) -> None:
+        self.labels = [
+            {"icao24": f"{n * 7919 % 16**6:06x}", "callsign": f"MSR{n % 1000}", "operator": "MSR", "source": "adsb"}
+            for n in range(series)
+        ]
+        self._steps = itertools.count(int(time.time() * 1000) - 1_800_000, STEP_MS)
+
+    def records(self, count: int) -> list[tuple]:
+        """Return the next ones."""
+        made: list[tuple] = []
+        while len(made) < count:
+            at = next(self._steps)
+            made += [("flight_altitude_feet", labels, ((float(at), at),), None, ()) for labels in self.labels]
+        return made[:count]

@@ -91,3 +91,20 @@ def test_most_batches_are_one_request():
     histograms = batch(("a", 1, Point(NativeHistogram.from_observations([1.0]))), ("a", 2, STALE_MARKER))
     histograms.plain = False
     assert histograms.requests() == [histograms]
+
+
+def test_runs_that_are_in_order_are_left_as_they_are():
+    made = batch(("b", 1, 1.0), ("b", 2, 1.0), ("a", 1, 1.0), ("a", 2, 1.0))
+    assert made.in_order()[0] is made
+
+
+def test_two_runs_of_a_series_become_one():
+    ordered, duplicates = batch(("a", 1, 1.0), ("a", 2, 1.0), ("b", 1, 1.0), ("a", 3, 1.0)).in_order()
+    assert rows(ordered) == [("a", 1, 1.0), ("a", 2, 1.0), ("a", 3, 1.0), ("b", 1, 1.0)]
+    assert len(duplicates) == 0
+
+
+def test_a_run_that_goes_back_in_time_is_put_in_order():
+    ordered, duplicates = batch(("a", 1, 1.0), ("a", 3, 1.0), ("a", 2, 1.0), ("a", 2, 1.0)).in_order()
+    assert rows(ordered) == [("a", 1, 1.0), ("a", 2, 1.0), ("a", 3, 1.0)]
+    assert rows(duplicates) == [("a", 2, 1.0)]

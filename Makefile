@@ -11,12 +11,20 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 # More arguments for the pictures, see: make pictures PICTURES_ARGS=--help
 PICTURES_ARGS ?=
+# More arguments for the benchmarks: --quick takes three minutes instead of half an hour
+BENCH_ARGS ?=
+# Which benchmarks to run
+BENCHMARKS ?= encode writer job latency hop
 
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
+VENV_PEERS := .venv-peers
 RECORDING := .cache/recording/flights.jsonl
 READY := $(VENV)/.ready-$(FLINK_VERSION)
 READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
+# Other projects' libraries, which need another protobuf than Flink has, to compare our encoders with.
+PEERS := opentelemetry-exporter-prometheus-remote-write==0.66b1 prometheus-remote-writer==1.1.3
+READY_PEERS := $(VENV_PEERS)/.ready
 BIN := $(VENV)/bin
 
 # PyFlink starts a Java, and its workers a plain `python`: both are to be the ones that were set up here.
@@ -24,7 +32,8 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 # A layer of which -k or the like leaves nothing has not failed.
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
-.PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-integration test-cluster test-oldest test-compose check format build proto clean
+.PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-integration test-cluster \
+  test-oldest test-compose bench check format build proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +102,11 @@ fetch_receivers = case "$(PROMETHEUS_TESTS)" in \
 	  *) $(BIN)/python tools/get_receivers.py --unless-docker >/dev/null ;; \
 	esac || [ "$$RECEIVERS" != required ]
 
+bench: $(READY) $(READY_PEERS) ## measure the speed, and write it to benchmarks/results/
+	@$(BIN)/python tools/get_prometheus.py >/dev/null
+	@$(BIN)/python tools/get_receivers.py >/dev/null
+	@$(WITH_JAVA) for each in $(BENCHMARKS); do $(BIN)/python benchmarks/$$each.py $(BENCH_ARGS) || exit 1; done
+
 check: $(READY) ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -110,7 +124,7 @@ proto: $(READY) ## generate the protobuf classes from proto/
 	$(BIN)/python tools/generate_proto.py
 
 clean: ## remove all that was set up, fetched and built
-	rm -rf $(VENV) $(VENV_OLDEST) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(RECORDING): | $(READY)
 	@$(BIN)/python tools/get_recording.py >/dev/null
@@ -121,4 +135,9 @@ $(READY): pyproject.toml
 
 $(READY_OLDEST): pyproject.toml $(READY)
 	@sh tools/make_venv.sh $(VENV_OLDEST) $(FLINK_OLDEST) test $(BIN)/python
+	@touch $@
+
+$(READY_PEERS): | $(READY)
+	@$(BIN)/python -m venv $(VENV_PEERS)
+	@$(VENV_PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PEERS)
 	@touch $@

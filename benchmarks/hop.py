@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from measure import report, side_by_side
+from measure import parser, report, side_by_side
 from pyflink.fn_execution.coder_impl_slow import CloudPickleCoderImpl
 from pyflink.fn_execution.stream_slow import InputStream, OutputStream
 
@@ -37,6 +37,7 @@ def crossing(coder: CloudPickleCoderImpl, record: object) -> Callable[[], None]:
 
 def main() -> None:
     """Compare the forms."""
+    parser(__doc__).parse_args()
     coder = CloudPickleCoderImpl()
     ways = {
         "a plain tuple": crossing(coder, PLAIN),

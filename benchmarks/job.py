@@ -31,13 +31,12 @@ class Case(NamedTuple):
 
 QUICK = [Case()]
 WHOLE = [
-    *(Case(bundle=bundle) for bundle in (1_000, 10_000, 100_000)),
-    Case(version="V1"),
+    *(Case(bundle=bundle) for bundle in (10_000, 1_000, 100_000)),
     Case("VictoriaMetrics", version="V1"),
-    Case(records="mapped"),
-    Case(records="as-they-are"),
     Case(keyed=True),
+    Case(records="as-they-are"),
     Case(mode="thread"),
+    Case(records="mapped"),
     Case(mode="thread", records="mapped"),
 ]
 

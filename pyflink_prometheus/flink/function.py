@@ -10,6 +10,7 @@ from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
+from pyflink_prometheus.flink.advice import BundleAdvice
 from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.writer import RemoteWriter
@@ -46,6 +47,7 @@ class WriterFunction(ProcessFunction):
         self._writer = RemoteWriter(self._config)
         group = group.add_group(self._config.metric_group_name)
         self._metrics = LedgerMetrics(group, self._writer.ledger, self._flush)
+        self._advice = BundleAdvice(self._writer.ledger)
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
         """Convert a record and take what comes out; blocks while too many samples are on their way."""
@@ -79,7 +81,9 @@ class WriterFunction(ProcessFunction):
             self._writer.flush()
         finally:
             self._metrics.publish()
-        return round((time.monotonic() - began) * 1000)
+        took_s = time.monotonic() - began
+        self._advice.flushed(took_s, self._writer.pace.batch_size)
+        return round(took_s * 1000)
 
 
 def several(converted: Any) -> Iterable[Any]:

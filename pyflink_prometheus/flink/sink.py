@@ -308,6 +308,7 @@ class _WriterTransformer(StreamTransformer):
         parallelism = self._operator.parallelism
         with _process_mode(j_configuration):
             if isinstance(ds, KeyedStream):
+                _tell_of_needless_key(ds, parallelism)
                 # Without its key, but still on its key's subtask; for that, both must have the same parallelism.
                 ds = ds._values()
                 if parallelism is not None:
@@ -362,4 +363,14 @@ def _warn_of_lost_order(ds: DataStream, parallelism: int | None) -> None:
             "a series may overtake each other; key the stream, for example by PrometheusTimeSeriesKeySelector",
             subtasks,
             before,
+        )
+
+
+def _tell_of_needless_key(ds: DataStream, parallelism: int | None) -> None:
+    """Say so where a key costs much and changes nothing."""
+    subtasks = ds.get_execution_environment().get_parallelism() if parallelism is None else parallelism
+    if subtasks == 1:
+        _log.info(
+            "the stream is keyed, and the Prometheus writer has one subtask, which gets all records in order anyway: "
+            "without key_by each costs a fraction"
         )

@@ -1,0 +1,72 @@
+"""What the sink says, once, of what makes a job slow: only if that is what makes it slow."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from pyflink_prometheus.flink.advice import BundleAdvice
+from pyflink_prometheus.flink.sink import _tell_of_needless_key
+from pyflink_prometheus.testing import FakeClock
+from pyflink_prometheus.writer.ledger import Ledger
+
+
+def advice_on(flushes, samples, *, waiting_s, other_s, repeated=0, batch_size=2000):
+    """Have so many flushes of so many samples, each in one request, which takes so long, beside other things."""
+    ledger, clock = Ledger(), FakeClock()
+    advice = BundleAdvice(ledger, clock.monotonic)
+    for _ in range(flushes):
+        clock.advance(other_s)
+        ledger.samples_in += samples
+        for attempt in range(1 + repeated):
+            ledger.attempt(1000, waiting_s / (1 + repeated), retry=attempt > 0)
+        clock.advance(waiting_s)
+        advice.flushed(waiting_s, batch_size)
+
+
+@pytest.fixture
+def said(caplog):
+    """Return what has been logged so far."""
+    caplog.set_level(logging.INFO)
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def test_small_bundles_for_a_far_receiver_are_told_once(said):
+    advice_on(1000, 1000, waiting_s=0.15, other_s=0.05)
+    (advice,) = said()
+    assert "75 % of its time" in advice
+    assert "1000 samples" in advice
+    assert "python.fn-execution.bundle.size" in advice
+    assert "python.fn-execution.bundle.time" in advice
+
+
+@pytest.mark.parametrize(
+    "flushes",
+    [
+        pytest.param({"samples": 1000, "waiting_s": 0.15, "other_s": 1.0}, id="the job waits for its records"),
+        pytest.param({"samples": 2000, "waiting_s": 0.15, "other_s": 0.05}, id="requests are full"),
+        pytest.param({"samples": 0, "waiting_s": 0.15, "other_s": 0.05}, id="nothing is sent"),
+        pytest.param(
+            {"samples": 1000, "waiting_s": 0.15, "other_s": 0.05, "repeated": 1}, id="the receiver is in trouble"
+        ),
+        pytest.param({"samples": 1000, "waiting_s": 0.15, "other_s": 0.05, "batch_size": 1000}, id="as it was set"),
+    ],
+)
+def test_nothing_is_said_where_bundles_are_not_what_costs_the_time(said, flushes):
+    advice_on(1000, **flushes)
+    assert said() == []
+
+
+def test_a_slow_beginning_is_no_reason(said):
+    advice_on(49, 1000, waiting_s=1.0, other_s=0.1)
+    advice_on(1000, 1000, waiting_s=0.0005, other_s=0.0005)
+    assert said() == []
+
+
+@pytest.mark.parametrize(("environment", "parallelism", "is_needless"), [(1, None, True), (4, 1, True), (1, 4, False)])
+def test_a_key_for_a_single_subtask_is_told(said, environment, parallelism, is_needless):
+    stream = SimpleNamespace(get_execution_environment=lambda: SimpleNamespace(get_parallelism=lambda: environment))
+    _tell_of_needless_key(stream, parallelism)
+    assert ["key_by" in message for message in said()] == [True] * is_needless

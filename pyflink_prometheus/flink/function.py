@@ -46,7 +46,7 @@ class WriterFunction(ProcessFunction):
             )
         self._writer = RemoteWriter(self._config)
         group = group.add_group(self._config.metric_group_name)
-        self._metrics = LedgerMetrics(group, self._writer.ledger, self._flush)
+        self._metrics = LedgerMetrics(group, self._writer, self._flush)
         self._advice = BundleAdvice(self._writer.ledger)
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.writer import RemoteWriter
 
 _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     # The Java connector's.
@@ -47,18 +48,20 @@ class LedgerMetrics:
     costs half a microsecond; so the writer counts plain numbers and this adds the differences there.
 
     :param group: the metric group to register them in.
-    :param ledger: whose numbers.
+    :param writer: whose numbers.
     :param flush: what to do at the end of each bundle; returns the milliseconds that it took.
     """
 
-    def __init__(self, group: Any, ledger: Ledger, flush: Callable[[], int]) -> None:
-        self._ledger = ledger
+    def __init__(self, group: Any, writer: RemoteWriter, flush: Callable[[], int]) -> None:
+        self._ledger = ledger = writer.ledger
         self._counters = {name: group.counter(name) for name in _COUNTERS}
         # Nothing yet, not even 0: Flink does not know of a counter before its first increment, by whatever amount.
         self._published: dict[str, int | None] = dict.fromkeys(_COUNTERS)
         group.gauge("lastFlushDurationMs", flush)  # the first, so that the others are read after it
         for name, read in _GAUGES.items():
             group.gauge(name, partial(read, ledger))
+        group.gauge("maxInFlightRequests", lambda: writer.pace.shards)
+        group.gauge("maxBatchSizeInSamples", lambda: writer.pace.batch_size)
 
     def publish(self) -> None:
         """Add to the counters what has happened since the last call."""

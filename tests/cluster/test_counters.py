@@ -47,9 +47,11 @@ def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp
         "numSamplesDuplicateDropped": 0,
         "samplesPending": 0,
         "lastBatchSizeInSamples": 1,
+        "maxBatchSizeInSamples": 1,
         "newestSampleTimestampMs": 1_700_000_000_000,
     }
     expected = {**java_connectors, **ours}
     assert {name: metrics.get(name) for name in expected} == expected
+    assert metrics["maxInFlightRequests"] >= 1
     assert metrics["numBytesOut"] > 0
     assert metrics["lastFlushDurationMs"] >= 0

@@ -1,12 +1,15 @@
-"""The real receivers that are written to, and the flights' samples for them."""
+"""The receivers that are written to, and the flights' samples for them."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from measure import CACHE
@@ -32,6 +35,36 @@ def victoria_metrics() -> Iterator[str]:
     """Give the URL of a VictoriaMetrics to write to."""
     with VictoriaMetrics(binary=CACHE / "victoria-metrics" / "victoria-metrics") as server:
         yield server.remote_write_url
+
+
+@contextlib.contextmanager
+def nothing() -> Iterator[str]:
+    """Give the URL of a receiver of 1.0 that reads and answers, and does no more: what is left is the writer's part."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=_answer, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}/api/v1/write"
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _answer(port: Connection) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length))
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=1 << 20)
+        port.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(run())
 
 
 class Samples:

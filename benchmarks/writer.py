@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 from measure import parser, table
-from receivers import Samples, prometheus, victoria_metrics
+from receivers import Samples, nothing, prometheus, victoria_metrics
 from relay import far_away
 
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
@@ -24,6 +24,7 @@ from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.writer import _HEADERS, RemoteWriter, _encode
 
 NEAR = [
+    ("one that only answers", nothing, RemoteWriteVersion.V1),
     ("VictoriaMetrics", victoria_metrics, RemoteWriteVersion.V1),
     ("Prometheus", prometheus, RemoteWriteVersion.V1),
     ("Prometheus", prometheus, RemoteWriteVersion.V2),
@@ -192,7 +193,7 @@ def main() -> None:
     """Measure."""
     options = parser(__doc__).parse_args()
     if options.quick:
-        near(200_000, 5)
+        near(200_000, 3)
         far([50], [8], 1)
     else:
         near(400_000, 5)

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
-from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.datastream import KeyedStream, StreamExecutionEnvironment
 from pyflink.datastream.connectors.base import Sink
 from pyflink.datastream.connectors.number_seq import NumberSequenceSource
 from pyflink.datastream.functions import ProcessFunction
@@ -119,6 +119,8 @@ def write(stream, converter, options: argparse.Namespace) -> None:
             builder.set_element_converter(converter)
         stream.sink_to(builder.set_remote_write_version(RemoteWriteVersion[options.version]).build())
         return
+    if isinstance(stream, KeyedStream):
+        stream = stream._values()  # as the sink does
     nothing = stream.process(Discard(converter), Types.BYTE())
     nothing.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
 

@@ -118,8 +118,12 @@ def deliver(
         elif outcome.kind is Kind.TOO_LARGE and len(part) > 1:
             size = largest = len(part) // 2
             yield Shrink(size)
-        elif outcome.kind is Kind.REJECTED and version is V1 and len(part) // 2 >= budget.least_size(len(rest) - start):
-            size = len(part) // 2
+        elif (
+            outcome.kind is Kind.REJECTED
+            and version is V1
+            and (smaller := max(len(part) // 2, budget.least_size(len(rest) - start))) < len(part)
+        ):
+            size = smaller
         else:
             yield _settled(part, version, outcome)
             start += len(part)

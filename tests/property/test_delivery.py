@@ -121,6 +121,17 @@ def test_isolation_costs_no_more_requests_than_it_may_and_asks_for_every_sample(
     assert_in_order(seen)
 
 
+def test_a_bound_that_leaves_no_room_for_halves_asks_in_larger_parts():
+    poisoned = {0.0}
+    seen = run(
+        batch_of(3),
+        config(isolation=2),
+        lambda request: 400 if poisoned & {value for _, value, _ in request.samples} else 204,
+    )
+    assert settled(seen, Accepted) == [2.0]
+    assert settled(seen, Rejected) == [0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("size", "poison", "most"),
     [

@@ -1,7 +1,7 @@
 """
 Run the example jobs against a Prometheus, draw what it answers, and measure what docs/jobs.md says of them.
 
-    draw_jobs.py                    runs the jobs and draws all pictures; minutes
+    draw_jobs.py                    runs the jobs and draws all pictures, in a quarter of an hour
     draw_jobs.py reorder filter     these alone
     draw_jobs.py windows            measures instead: windows (a quarter of an hour), bound or lateness
     draw_jobs.py --again            asks and draws again, from what the last run stored
@@ -257,7 +257,7 @@ def measure_stored(*runs: Run) -> None:
             delivered, reordered = counts_of_steps(prometheus)
         print(
             f"window {run.window or 0}, {' '.join(run.options) or 'as fast as it goes'}: "
-            f"{delivered:,} stored as delivered, {reordered:,} reordered ({delivered / reordered:.1%})"
+            f"{delivered:,} stored as delivered, {reordered:,} reordered"
         )
 
 

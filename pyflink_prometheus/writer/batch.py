@@ -115,6 +115,13 @@ class Batch:
         """Return the samples from one position to before another."""
         return Batch(self.series[start:stop], self.timestamps[start:stop], self.values[start:stop], plain=self.plain)
 
+    def take_front(self, count: int) -> Batch:
+        """Return the first samples, and keep the others."""
+        front = self.part(0, count)
+        for column in (self.series, self.timestamps, self.values):
+            del column[:count]
+        return front
+
     def of_kind(self, *, histograms: bool) -> Batch:
         """Return the samples that are histograms, or those that are not."""
         if self.plain:

@@ -45,25 +45,42 @@ class SealedBatch:
 
 class Shard:
     """
-    Hold what one shard has to send. All access is under the writer's lock.
+    Hold what one shard has to send. All access is under the writer's lock, but for adding samples.
 
     :param lock: the writer's.
     :ivar changed: notified when a batch is begun or sealed: for this shard's thread, and no other.
-    :ivar filling: the batch that samples are added to.
-    :ivar filling_since: when its first sample came, in seconds of the monotonic clock.
+    :ivar filling: the batch that samples are added to, by the caller's thread alone.
+    :ivar filling_since: when its first sample came, in seconds of the monotonic clock; ``None`` before.
     :ivar queue: sealed batches, the oldest first; the one in flight has been taken out.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
         self.changed = threading.Condition(lock)
         self.filling = Batch()
-        self.filling_since = 0.0
+        self.filling_since: float | None = None
         self.queue: deque[SealedBatch] = deque()
 
     def seal(self) -> SealedBatch:
-        """Move the filling batch to the queue, begin a new one, and tell the thread."""
-        sealed = SealedBatch(self.filling)
+        """Move the filling batch to the queue and tell the thread; on the caller's thread, which begins a new one."""
+        sealed, self.filling = self.filling, Batch()
+        self.filling_since = None
+        return self._enqueue(sealed)
+
+    def seal_what_is_there(self) -> SealedBatch:
+        """
+        Move what the filling batch holds to the queue, on any thread.
+
+        The caller may be adding to it at the same time, without the lock, which would cost it more than all the rest.
+        A list's ``append`` is atomic, and so is taking the front of a list away; and where a sample has its value,
+        which comes last, the other columns have theirs.
+        """
+        sealed = self.filling.take_front(len(self.filling))
+        if not len(self.filling):  # else what was added meanwhile counts as just as old
+            self.filling_since = None
+        return self._enqueue(sealed)
+
+    def _enqueue(self, batch: Batch) -> SealedBatch:
+        sealed = SealedBatch(batch)
         self.queue.append(sealed)
-        self.filling = Batch()
         self.changed.notify()
         return sealed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from pyflink_prometheus.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
 from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.point import Point
-from pyflink_prometheus.wire.series import Series, SeriesCache
+from pyflink_prometheus.wire.series import SeriesCache
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.delivery import Post, Shrink, Wait, deliver
 from pyflink_prometheus.writer.endpoint import Endpoint
@@ -124,6 +124,8 @@ class RemoteWriter:
 
         :raises PrometheusSinkError: if delivery has failed for good meanwhile.
         """
+        if self._stopped:
+            self._raise_failure()
         try:
             metric_name, labels, samples, metadata, exemplars = record
         except ValueError:
@@ -140,15 +142,33 @@ class RemoteWriter:
         shards = self._shards
         shard = shards[0] if len(shards) == 1 else shards[series.hash % len(shards)]
         rejected: list[RejectedSamples] = []
-        with self._lock:
-            if self._stopped:
-                self._raise_failure()
-            sealed = self._fill(shard, series, samples, rejected)
+        sample: Any
+        for sample in samples:
+            try:
+                value, timestamp = sample
+                ordinary = type(value) is float and type(timestamp) is int and _LATER <= timestamp <= INT64_MAX
+            except (TypeError, ValueError):
+                ordinary = False
+            batch = shard.filling
+            if not ordinary or self._look_at_all:
+                looked_at = self._intake.look(series, sample)
+                if isinstance(looked_at, RejectedSamples):
+                    rejected.append(replace(looked_at, record=alone(record, looked_at.record)))
+                    continue
+                value, timestamp = looked_at
+                if isinstance(value, Point):
+                    batch.plain = False
+            self.ledger.samples_in += 1
+            batch.series.append(series)
+            batch.timestamps.append(timestamp)
+            batch.values.append(value)  # the last: see Shard.seal_what_is_there
+            filled = len(batch.values)
+            if filled >= self._pace.batch_size:
+                self._send(shard)
+            elif filled == 1:
+                self._watch_age(shard)
         if rejected:
-            self._rejections.before_sending([replace(each, record=alone(record, each.record)) for each in rejected])
-        if sealed:
-            self._prepare_ahead(sealed)
-            self._wait_for_room()
+            self._rejections.before_sending(rejected)
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
         """Count a record that could not even be made into a series, and tell why."""
@@ -161,7 +181,7 @@ class RemoteWriter:
         :raises PrometheusSinkError: if delivery has failed for good.
         """
         with self._lock:
-            sealed = [self._seal(shard) for shard in self._shards if len(shard.filling)]
+            sealed = [self._unsettle(shard.seal()) for shard in self._shards if len(shard.filling)]
         self._prepare_ahead(sealed)
         with self._settled:
             self._wait_while(lambda: self._unsettled > 0)
@@ -198,44 +218,21 @@ class RemoteWriter:
             thread.start()
         self._shards = self._all_shards[:count]
 
-    def _fill(
-        self, shard: Shard, series: Series, samples: Sequence[Any], rejected: list[RejectedSamples]
-    ) -> list[SealedBatch] | None:
-        """Add what can be written to the shard, and return the batches that this has filled; holds the lock."""
-        sealed: list[SealedBatch] | None = None
-        batch, added, limit = shard.filling, 0, self._pace.batch_size
-        for sample in samples:
-            try:
-                value, timestamp = sample
-                ordinary = type(value) is float and type(timestamp) is int and _LATER <= timestamp <= INT64_MAX
-            except (TypeError, ValueError):
-                ordinary = False
-            if not ordinary or self._look_at_all:
-                looked_at = self._intake.look(series, sample)
-                if isinstance(looked_at, RejectedSamples):
-                    rejected.append(looked_at)
-                    continue
-                value, timestamp = looked_at
-                if isinstance(value, Point):
-                    batch.plain = False
-            batch.series.append(series)
-            batch.timestamps.append(timestamp)
-            values = batch.values
-            values.append(value)
-            added += 1
-            if len(values) == 1:
-                shard.filling_since = self._clock.monotonic()
-                shard.changed.notify()  # its thread now has an age to watch
-            if len(values) >= limit:
-                if sealed is None:
-                    sealed = []
-                sealed.append(self._seal(shard))
-                batch = shard.filling
-        self.ledger.samples_in += added
-        return sealed
+    def _watch_age(self, shard: Shard) -> None:
+        """Let the shard's thread know that there is something to become too old."""
+        with self._lock:
+            shard.filling_since = self._clock.monotonic()
+            shard.changed.notify()
 
-    def _seal(self, shard: Shard) -> SealedBatch:
-        sealed = shard.seal()
+    def _send(self, shard: Shard) -> None:
+        """Hand over what a request may hold, and wait for room for more."""
+        with self._lock:
+            sealed = self._unsettle(shard.seal())
+        self._prepare_ahead([sealed])
+        self._wait_for_room()
+
+    def _unsettle(self, sealed: SealedBatch) -> SealedBatch:
+        """Count a batch as one to be waited for; holds the lock."""
         self._unsettled += sealed.size
         return sealed
 
@@ -305,11 +302,11 @@ class RemoteWriter:
                 if shard.queue:
                     return shard.queue.popleft()
                 wait_s = None
-                if len(shard.filling):
+                if shard.filling_since is not None:
                     age_s = self._clock.monotonic() - shard.filling_since
                     wait_s = self._config.max_time_in_buffer_ms / 1000 - age_s
                     if wait_s <= 0:
-                        self._seal(shard)
+                        self._unsettle(shard.seal_what_is_there())
                         continue
                 self._clock.wait(shard.changed, wait_s)
         return None

@@ -16,6 +16,7 @@ from pyflink_prometheus import (
     RetriesExhaustedError,
     RetryConfiguration,
 )
+from pyflink_prometheus.clock import SystemClock
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.http.outcome import Kind, Outcome
@@ -104,6 +105,26 @@ def test_a_batch_that_grows_old_goes_without_a_flush(start):
     clock.advance(0.2)
     eventually(lambda: transport.requests)
     assert len(transport.requests[0].samples) == 2
+
+
+def test_samples_that_are_added_while_others_grow_old_are_all_sent_in_order(start):
+    transport = ScriptedTransport()
+    writer = start(
+        transport,
+        clock=SystemClock(),
+        max_time_in_buffer_ms=1,
+        max_in_flight_requests=2,
+        max_batch_size_in_samples=30_000,
+    )
+    for number in range(30_000):
+        add(writer, number % 3, number)
+        if number % 1000 == 500:
+            time.sleep(0.002)  # so that a batch surely grows old now and then
+    writer.flush()
+    assert per_series(transport.stored) == {
+        f'm{{series="{each}"}}': [*range(T + each, T + 30_000, 3)] for each in range(3)
+    }
+    assert len(transport.requests) > 2, "no batch went for its age: the test has shown nothing"
 
 
 @pytest.mark.parametrize("shards", [1, 4, 8])

@@ -1,0 +1,56 @@
+"""A shard whose thread takes what is there while the caller adds to it."""
+
+from __future__ import annotations
+
+import threading
+
+from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.shard import Shard
+
+SERIES = Series((("__name__", "m"),))
+
+
+def taken(sealed):
+    rows = []
+    sealed.prepared(lambda batch: rows.extend(zip(batch.series, batch.timestamps, batch.values)) or [])
+    return rows
+
+
+def test_a_sample_that_is_half_added_stays_and_is_still_as_old_as_before():
+    shard = Shard(threading.Lock())
+    filling = shard.filling
+    with shard.changed:
+        shard.filling_since = 5.0
+        filling.series += [SERIES, SERIES]
+        filling.timestamps += [1, 2]
+        filling.values.append(0.1)
+        assert taken(shard.seal_what_is_there()) == [(SERIES, 1, 0.1)]
+        assert shard.filling_since is None
+        filling.values.append(0.2)
+        filling.series.append(SERIES)
+        filling.timestamps.append(3)
+        assert taken(shard.seal()) == [(SERIES, 2, 0.2)]
+
+
+class AddsOneMore(Batch):
+    """Have the caller add another sample just after what is there was copied."""
+
+    __slots__ = ()
+
+    def part(self, start, stop):
+        front = super().part(start, stop)
+        self.series.append(SERIES)
+        self.timestamps.append(stop + 1)
+        self.values.append(0.5)
+        return front
+
+
+def test_a_sample_that_is_added_meanwhile_is_still_watched():
+    shard = Shard(threading.Lock())
+    shard.filling = AddsOneMore([SERIES], [1], [0.5])
+    with shard.changed:
+        shard.filling_since = 5.0
+        assert taken(shard.seal_what_is_there()) == [(SERIES, 1, 0.5)]
+        assert shard.filling_since == 5.0
+        assert taken(shard.seal()) == [(SERIES, 2, 0.5)]

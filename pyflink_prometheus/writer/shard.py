@@ -50,7 +50,7 @@ class Shard:
     :param lock: the writer's.
     :ivar changed: notified when a batch is begun or sealed: for this shard's thread, and no other.
     :ivar filling: the batch that samples are added to, by the caller's thread alone.
-    :ivar filling_since: when its first sample came, in seconds of the monotonic clock; ``None`` before.
+    :ivar filling_since: when its first sample came, in seconds of the monotonic clock; ``None`` where it has none.
     :ivar queue: sealed batches, the oldest first; the one in flight has been taken out.
     """
 
@@ -59,6 +59,12 @@ class Shard:
         self.filling = Batch()
         self.filling_since: float | None = None
         self.queue: deque[SealedBatch] = deque()
+
+    def watch_age(self, now: float) -> None:
+        """Let the thread know, after the first sample of a batch, that there is something to become too old."""
+        if len(self.filling):  # else the thread has taken it just now, with others that came before
+            self.filling_since = now
+            self.changed.notify()
 
     def seal(self) -> SealedBatch:
         """Move the filling batch to the queue and tell the thread; on the caller's thread, which begins a new one."""
@@ -70,9 +76,9 @@ class Shard:
         """
         Move what the filling batch holds to the queue, on any thread.
 
-        The caller may be adding to it at the same time, without the lock, which would cost it more than all the rest.
-        A list's ``append`` is atomic, and so is taking the front of a list away; and where a sample has its value,
-        which comes last, the other columns have theirs.
+        The caller may be adding to it at the same time: it does without the lock, which it would have to take for each
+        sample. A list's ``append`` is atomic, and so is taking the front of a list away; and where a sample has its
+        value, which comes last, the other columns have theirs.
         """
         sealed = self.filling.take_front(len(self.filling))
         if not len(self.filling):  # else what was added meanwhile counts as just as old

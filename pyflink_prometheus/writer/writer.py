@@ -135,7 +135,7 @@ class RemoteWriter:
             if type(samples) not in (tuple, list) or not samples:
                 samples = checked_samples(samples)
         except InvalidTimeSeriesError as error:
-            self._rejections.before_sending([invalid(record, count_of(samples), error)])
+            self._rejections.before_sending([invalid(PrometheusTimeSeries(*record), count_of(samples), error)])
             return
         if exemplars:
             samples = self._intake.with_exemplars(samples, exemplars)
@@ -166,7 +166,8 @@ class RemoteWriter:
             if filled >= self._pace.batch_size:
                 self._send(shard)
             elif filled == 1:
-                self._watch_age(shard)
+                with self._lock:
+                    shard.watch_age(self._clock.monotonic())
         if rejected:
             self._rejections.before_sending(rejected)
 
@@ -217,12 +218,6 @@ class RemoteWriter:
             self._threads.append(thread)
             thread.start()
         self._shards = self._all_shards[:count]
-
-    def _watch_age(self, shard: Shard) -> None:
-        """Let the shard's thread know that there is something to become too old."""
-        with self._lock:
-            shard.filling_since = self._clock.monotonic()
-            shard.changed.notify()
 
     def _send(self, shard: Shard) -> None:
         """Hand over what a request may hold, and wait for room for more."""
@@ -384,7 +379,7 @@ class RemoteWriter:
             shard.changed.notify()
 
     def _raise_failure(self) -> None:
-        """Raise what has stopped the writer, if anything has; holds the lock."""
+        """Raise what has stopped the writer, if anything has."""
         if not self._stopped:
             return
         if self._failure is None:

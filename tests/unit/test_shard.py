@@ -17,7 +17,7 @@ def taken(sealed):
     return rows
 
 
-def test_a_sample_that_is_half_added_stays_and_is_still_as_old_as_before():
+def test_a_sample_that_is_half_added_stays():
     shard = Shard(threading.Lock())
     filling = shard.filling
     with shard.changed:
@@ -54,3 +54,15 @@ def test_a_sample_that_is_added_meanwhile_is_still_watched():
         assert taken(shard.seal_what_is_there()) == [(SERIES, 1, 0.5)]
         assert shard.filling_since == 5.0
         assert taken(shard.seal()) == [(SERIES, 2, 0.5)]
+
+
+def test_there_is_nothing_to_watch_where_the_first_sample_has_been_taken_already():
+    shard = Shard(threading.Lock())
+    with shard.changed:
+        shard.watch_age(5.0)
+        assert shard.filling_since is None
+        shard.filling.series.append(SERIES)
+        shard.filling.timestamps.append(1)
+        shard.filling.values.append(0.5)
+        shard.watch_age(6.0)
+        assert shard.filling_since == 6.0

@@ -107,6 +107,35 @@ def test_a_batch_that_grows_old_goes_without_a_flush(start):
     assert len(transport.requests[0].samples) == 2
 
 
+class Interrupted(list):
+    """A column after each of whose samples another thread comes in between."""
+
+    def append(self, item):
+        super().append(item)
+        self.interrupt()
+
+
+@pytest.mark.parametrize("column", ["series", "timestamps", "values"])
+def test_a_batch_may_be_taken_at_any_moment_of_adding_to_it(start, column):
+    transport = ScriptedTransport()
+    writer = start(transport)
+    (shard,) = writer._shards
+
+    def take():
+        with writer._lock:
+            if len(shard.filling):
+                writer._unsettle(shard.seal_what_is_there())
+
+    interrupted = Interrupted()
+    interrupted.interrupt = take
+    setattr(shard.filling, column, interrupted)
+    for number in range(5):
+        add(writer, 0, number)
+    writer.flush()
+    assert [(value, timestamp) for _, value, timestamp in transport.stored] == [(n, T + n) for n in range(5)]
+    assert len(transport.requests) == 5
+
+
 def test_samples_that_are_added_while_others_grow_old_are_all_sent_in_order(start):
     transport = ScriptedTransport()
     writer = start(
@@ -300,12 +329,13 @@ def test_what_cannot_be_written_is_rejected_alone(start):
     rejections = Rejections()
     transport = ScriptedTransport()
     writer = start(transport, rejected_samples_handler=rejections)
-    writer.add(("m", {"": "x"}, ((1.0, T), (2.0, T + 1))))
+    writer.add(("m", {"": "x"}, ((1.0, T), (2.0, T + 1)), None, ()))
     writer.add(("m", {}, ((1.0, T), ("2", T + 1), (3.0, T + 2.0), (4.0, T + 3))))
     writer.add(("m", {}, ()))
     writer.flush()
     assert [value for _, value, _ in transport.stored] == [1.0, 4.0]
     assert [each.message.split(":")[0] for each in rejections] == ["labels", "samples", "samples", "samples"]
+    assert all(isinstance(each.record, PrometheusTimeSeries) for each in rejections)
     ledger = writer.ledger
     assert (ledger.samples_in, ledger.samples_accepted, ledger.samples_rejected[Reason.INVALID]) == (7, 2, 5)
     assert ledger.samples_pending == 0

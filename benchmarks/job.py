@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple
 
-from measure import parser, table
+from measure import parser, table, take_turns
 from pyflink_job import run_job
 from receivers import nothing, prometheus, victoria_metrics
 
@@ -29,9 +31,19 @@ class Case(NamedTuple):
     bundle: int = 10_000
 
 
+# What each has that the one before it has not is what a record's time is made of.
+PARTS = [
+    ("PyFlink, for a function that does nothing", "nothing", "one that only answers"),
+    ("and converts", "discard", "one that only answers"),
+    ("and looks series up, and encodes under 1.0", "encode", "one that only answers"),
+    ("the sink, into a receiver that only answers", "prometheus", "one that only answers"),
+    ("the sink, into VictoriaMetrics", "prometheus", "VictoriaMetrics"),
+    ("the sink, into Prometheus", "prometheus", "Prometheus"),
+]
 QUICK = [Case()]
 WHOLE = [
     *(Case(bundle=bundle) for bundle in (10_000, 1_000, 100_000)),
+    Case(version="V1"),
     Case("VictoriaMetrics", version="V1"),
     Case("one that only answers", version="V1"),
     Case(keyed=True),
@@ -62,6 +74,27 @@ def measure(case: Case, sink: str, url: str) -> float:
     return run_job("throughput.py", *arguments)["microseconds"]
 
 
+def parts(rounds: int) -> None:
+    """Show what a record's time is made of, all in one run under 1.0."""
+    with ExitStack() as stack:
+        urls = {name: stack.enter_context(start()) for name, start in RECEIVERS.items()}
+        medians = take_turns(
+            {
+                what: partial(measure, Case(receiver, version="V1"), sink, urls[receiver])
+                for what, sink, receiver in PARTS
+            },
+            rounds=rounds,
+        )
+    discarding = medians[PARTS[1][0]]
+    table(
+        "job parts: what a record that is converted in the sink takes",
+        [
+            {"": what, "us a record": round(each, 2), "discarding / this": round(discarding / each, 2)}
+            for what, each in medians.items()
+        ],
+    )
+
+
 def main() -> None:
     """Measure."""
     options = parser(__doc__).parse_args()
@@ -86,6 +119,7 @@ def main() -> None:
         )
         print("  ".join(map(str, rows[-1].values())), flush=True)
     table("job: with the sink, and with one that discards", rows)
+    parts(1 if options.quick else 5)
 
 
 if __name__ == "__main__":

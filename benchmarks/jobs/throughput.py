@@ -1,11 +1,12 @@
 """
 A job that does nothing but write, and prints as JSON how many records a second it took, once it was warm.
 
-    throughput.py --sink prometheus|discard --records as-they-are|converted|mapped [...]
+    throughput.py --sink prometheus|discard|nothing|encode --records as-they-are|converted|mapped [...]
 
 Records are made by a Java source of numbers, so that what is measured is Python's part. ``converted``: the sink's
 element converter makes the series; ``mapped``: a map before it does; ``as-they-are``: like ``mapped``, but of a plain
-tuple. With ``discard`` a Python function does the same with each record and drops it.
+tuple. With ``discard`` a Python function does the same with each record and drops it; with ``nothing`` it does not even
+convert it, and with ``encode`` it does the least that a sink can do without sending anything.
 """
 
 from __future__ import annotations
@@ -25,15 +26,20 @@ from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RemoteWriteVersion
+from pyflink_prometheus.wire.compression import compress
+from pyflink_prometheus.wire.encoder_v1 import encode_request
+from pyflink_prometheus.wire.series import SeriesCache
+from pyflink_prometheus.writer.batch import Batch
 
 SERIES = 10_000
+REQUEST = 2000
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--url")
-    parser.add_argument("--sink", choices=["prometheus", "discard"], required=True)
+    parser.add_argument("--sink", choices=["prometheus", *FUNCTIONS], required=True)
     parser.add_argument("--records", choices=["as-they-are", "converted", "mapped"], default="converted")
     parser.add_argument("--mode", choices=["process", "thread"], default="process")
     parser.add_argument("--keyed", action="store_true")
@@ -45,16 +51,27 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def maker(options: argparse.Namespace, marks: str):
-    """Return a function from a number to a series, which also notes when the measured bundles begin and end."""
-    metric, first = options.metric, options.warm_up * options.bundle
-    last = (options.bundles - 1) * options.bundle
+class Mark:
+    """Note when the measured bundles begin and end."""
+
+    def __init__(self, options: argparse.Namespace, file: Path) -> None:
+        self._numbers = options.warm_up * options.bundle, (options.bundles - 1) * options.bundle
+        self._file = str(file)
+
+    def __call__(self, number: int) -> None:
+        """Look at one more record."""
+        if number in self._numbers:
+            with open(self._file, "a") as file:
+                print(time.time(), file=file)
+
+
+def maker(options: argparse.Namespace, mark: Mark):
+    """Return a function from a number to a series, which also marks it."""
+    metric = options.metric
     start_ms = int(time.time() * 1000) - 1_800_000
 
     def make(number: int) -> PrometheusTimeSeries:
-        if number in (first, last):
-            with open(marks, "a") as file:
-                print(time.time(), file=file)
+        mark(number)
         series = number % SERIES
         return PrometheusTimeSeries(
             metric,
@@ -82,6 +99,32 @@ class Discard(ProcessFunction):
             self._converter(value)
 
 
+class Encode(ProcessFunction):
+    """Look series up, keep samples in columns, and encode them under 1.0: no lock, no thread, no request."""
+
+    def __init__(self, converter) -> None:
+        self._converter = converter
+
+    def open(self, runtime_context):
+        """Begin."""
+        self._known = SeriesCache(2 * SERIES)
+        self._batch = Batch()
+
+    def process_element(self, value, ctx):
+        """Take a record, and encode when there are enough for a request."""
+        metric, labels, ((value, timestamp),), metadata, _ = self._converter(value)
+        batch = self._batch
+        batch.series.append(self._known.get(metric, labels, metadata))
+        batch.timestamps.append(timestamp)
+        batch.values.append(value)
+        if len(batch) == REQUEST:
+            compress(encode_request(batch.series, batch.timestamps, batch.values, plain=True))
+            self._batch = Batch()
+
+
+FUNCTIONS = {"discard": Discard, "nothing": Discard, "encode": Encode}
+
+
 def main() -> None:
     """Run the job."""
     options = arguments()
@@ -97,7 +140,8 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         marks = Path(folder) / "marks"
-        converter = make = maker(options, str(marks))
+        mark = Mark(options, marks)
+        converter = make = mark if options.sink == "nothing" else maker(options, mark)
         stream = numbers
         if options.keyed:
             stream = stream.key_by(lambda number: number % SERIES, key_type=Types.LONG())
@@ -121,8 +165,8 @@ def write(stream, converter, options: argparse.Namespace) -> None:
         return
     if isinstance(stream, KeyedStream):
         stream = stream._values()  # as the sink does
-    nothing = stream.process(Discard(converter), Types.BYTE())
-    nothing.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
+    written = stream.process(FUNCTIONS[options.sink](converter), Types.BYTE())
+    written.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
 
 
 if __name__ == "__main__":

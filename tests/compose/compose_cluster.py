@@ -101,6 +101,19 @@ class ComposeCluster:
         result = self.prometheus.query(promql)
         return float(result[0]["value"][1]) if result else None
 
+    def wait_for_value(self, promql: str, expected: float) -> None:
+        """Wait until a query's result is one number and that one; raise with what it was last when the time is over."""
+        last: list[float | None] = [None]
+
+        def found() -> bool:
+            last[0] = self.value(promql)
+            return last[0] == expected
+
+        try:
+            wait_for(found, f"{promql} to be {expected}")
+        except ComposeError as error:
+            raise ComposeError(f"{error}; it was {last[0]} then") from None
+
     def _run(self, *command: str) -> str:
         done = subprocess.run(
             command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=500, check=False

@@ -78,10 +78,28 @@ class _Symbols:
                 return field.encode("ascii")
         return b"".join([b"\x22" + encode_varint(len(text)) + text for text in map(str.encode, texts)])
 
-    def begin(self, series: Series) -> bytes:
-        """Return what a series' floats begin with: see :class:`_Templates`."""
-        texts = series.family.values(series.texts)
-        return self.templates[series.family] % tuple(map(self.references.__getitem__, texts))
+    def begin(self, series: Sequence[Series]) -> list[bytes]:
+        """
+        Return what the floats of each series begin with: see :class:`_Templates`.
+
+        Of one family it is made by columns: a value that all have is looked up once, and the loops are not Python's.
+        """
+        reference, templates = self.references.__getitem__, self.templates
+        families = [known.family for known in series]
+        if families.count(families[0]) < len(families):
+            return [
+                templates[family] % tuple(map(reference, family.values(known.texts)))
+                for family, known in zip(families, series)
+            ]
+        values, varying = [], []
+        for column in families[0].columns([known.texts for known in series]):
+            if column.count(column[0]) == len(column):
+                values.append(_escaped(reference(column[0])))
+            else:
+                values.append(b"%b")
+                varying.append(map(reference, column))
+        template = templates.make(families[0], values)
+        return list(map(template.__mod__, zip(*varying))) if varying else [template % ()] * len(series)
 
     def labels(self, symbols: Sequence[str]) -> bytes:
         """Return names and values in turn as a ``labels_refs`` field."""
@@ -113,14 +131,18 @@ class _Templates(dict[Family, bytes]):
         self.tails: dict[Family, int] = {}
 
     def __missing__(self, family: Family) -> bytes:
-        reference, parts = self._symbols.references.__getitem__, []
+        template = self[family] = self.make(family, [b"%b"] * len(family.places))
+        return template
+
+    def make(self, family: Family, values: Iterable[bytes]) -> bytes:
+        """Return a template with these values' references, or what is to be replaced with them."""
+        reference, parts, values = self._symbols.references.__getitem__, [], iter(values)
         for name in family.names:
             parts.append(_escaped(reference(name)))
-            parts.append(_escaped(reference(family.metric_name)) if name == METRIC_NAME_LABEL else b"%b")
+            parts.append(_escaped(reference(family.metric_name)) if name == METRIC_NAME_LABEL else next(values))
         tail = self._symbols.metadata(family.metadata) + SAMPLE_HEAD
         self.tails[family] = len(tail)
-        self[family] = template = b"".join([*parts, _escaped(tail)])
-        return template
+        return b"".join([*parts, _escaped(tail)])
 
 
 def _escaped(constant: bytes) -> bytes:
@@ -140,39 +162,37 @@ _ORDINARY_HEADS = [b""] * len(SAMPLE_HEAD) + [
 ]
 
 
-def _encode_floats(series: Sequence[Series], tails: list[bytes], symbols: _Symbols) -> Iterable[bytes]:
+def _encode_floats(series: Sequence[Series], tails: Sequence[bytes], symbols: _Symbols) -> Iterable[bytes]:
+    """Encode the common case, written so that the loops over the columns are not Python's own."""
     heads = [known.head for known in series]
-    if len(set(heads)) == len(heads):
-        return _encode_one_sample_each(series, tails, symbols)
-    message: list[bytes] = []
+    one_each = len(set(heads)) == len(heads)
+    if not one_each:
+        series, tails = _join_samples(series, heads, tails)
+    begins = symbols.begin(series)
+    sizes, after = list(map(len, begins)), symbols.templates.tails
+    if one_each and max(after.values()) == len(SAMPLE_HEAD) and max(sizes) < len(_ORDINARY_HEADS):
+        encoded: Iterable[bytes] = map(_ORDINARY_HEADS.__getitem__, sizes)
+    else:
+        afters = [after[known.family] for known in series]
+        encoded = [_head(size - each, each + len(tail)) for size, each, tail in zip(sizes, afters, tails)]
+    return chain.from_iterable(zip(encoded, begins, tails))
+
+
+def _join_samples(
+    series: Sequence[Series], heads: list[bytes], tails: Sequence[bytes]
+) -> tuple[list[Series], list[bytes]]:
+    """Return each series once, and all bytes of its samples that come after the first one's head."""
+    once: list[Series] = []
+    joined: list[bytes] = []
     start, end = 0, len(heads)
     while start < end:
         head, stop = heads[start], start + 1
         while stop < end and heads[stop] == head:
             stop += 1
-        known = series[stop - 1]  # the last one, because metadata may have changed
-        begin = symbols.begin(known)
-        tail = symbols.templates.tails[known.family]
-        rest = SAMPLE_HEAD.join(tails[start:stop])
-        message += (_head(len(begin) - tail, tail + len(rest)), begin, rest)
+        once.append(series[stop - 1])  # the last one, because metadata may have changed
+        joined.append(SAMPLE_HEAD.join(tails[start:stop]))
         start = stop
-    return message
-
-
-def _encode_one_sample_each(series: Sequence[Series], tails: list[bytes], symbols: _Symbols) -> Iterable[bytes]:
-    """Encode the common case, written so that the loops over the columns are not Python's own."""
-    reference, templates = symbols.references.__getitem__, symbols.templates
-    families = [known.family for known in series]
-    begins = [
-        templates[family] % tuple(map(reference, family.values(known.texts))) for family, known in zip(families, series)
-    ]
-    sizes = list(map(len, begins))
-    if max(templates.tails.values()) == len(SAMPLE_HEAD) and max(sizes) < len(_ORDINARY_HEADS):
-        heads: Iterable[bytes] = map(_ORDINARY_HEADS.__getitem__, sizes)
-    else:
-        after = map(templates.tails.__getitem__, families)
-        heads = [_head(size - tail, tail + TAIL_SIZE) for size, tail in zip(sizes, after)]
-    return chain.from_iterable(zip(heads, begins, tails))
+    return once, joined
 
 
 def _encode_run(run: Run, symbols: _Symbols) -> bytes:

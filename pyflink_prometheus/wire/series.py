@@ -33,7 +33,7 @@ class Family:
     :ivar values: returns them from there, as a tuple.
     """
 
-    __slots__ = ("metadata", "metric_name", "names", "values")
+    __slots__ = ("metadata", "metric_name", "names", "places", "values")
 
     def __init__(
         self,
@@ -45,11 +45,16 @@ class Family:
         self.metric_name = metric_name
         self.names = names
         self.metadata = metadata
+        self.places = places
         self.values: Callable[[tuple[str, ...]], tuple[str, ...]]
         if len(places) > 1:
             self.values = itemgetter(*places)
         else:  # with which an itemgetter does not return a tuple
             self.values = lambda texts: tuple([texts[place] for place in places])
+
+    def columns(self, texts: Sequence[tuple[str, ...]]) -> list[list[str]]:
+        """Return for each label the values that it has in some of the family's series, from their texts."""
+        return [[each[place] for each in texts] for place in self.places]
 
 
 class Series:
@@ -190,17 +195,19 @@ class SeriesCache:
     def _make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
         canonical = canonical_labels(metric_name, labels)
         checked = None if metadata is None else checked_metadata(metadata)
-        if not isinstance(labels, Mapping):
-            return Series(canonical, checked)
-        # Counted from the key's end, where the values are.
-        places = {name: place - len(labels) for place, name in enumerate(labels)}
         names = tuple([name for name, _ in canonical])
-        ordered = tuple([places[name] for name in names if name != METRIC_NAME_LABEL])
-        family = self._families.get((metric_name, checked, names, ordered))
+        if isinstance(labels, Mapping):
+            # Counted from the key's end, where the values are.
+            place_of = {name: place - len(labels) for place, name in enumerate(labels)}
+            texts, places = key, tuple([place_of[name] for name in names if name != METRIC_NAME_LABEL])
+        else:
+            texts = tuple([value for name, value in canonical if name != METRIC_NAME_LABEL])
+            places = tuple(range(len(texts)))
+        family = self._families.get((metric_name, checked, names, places))
         if family is None:
-            family = Family(metric_name, names, checked, ordered)
-            self._families[metric_name, checked, names, ordered] = family
-        return Series(canonical, family=family, texts=key)
+            family = Family(metric_name, names, checked, places)
+            self._families[metric_name, checked, names, places] = family
+        return Series(canonical, family=family, texts=texts)
 
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())

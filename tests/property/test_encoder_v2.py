@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from itertools import chain
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_encoder_v1 import all_labels, bits, columns, our_days, texts, timestamps, values
@@ -15,7 +17,7 @@ from pyflink_prometheus.wire import encoder_v1, encoder_v2
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
 from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.point import Point
-from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.wire.series import Series, SeriesCache
 
 metadata = st.none() | st.tuples(st.sampled_from(METRIC_TYPES), texts | st.just(""), texts | st.just(""))
 series = st.builds(Series, all_labels, metadata)
@@ -67,6 +69,37 @@ def test_what_is_encoded_is_what_protobuf_reads(request):
     assert read(encoder_v2.encode_request(*columns(request), plain=True)) == [
         (list(known.symbols), [(bits(value), time) for value, time in samples], known.metadata)
         for known, samples in request
+    ]
+
+
+# As users give them: in any order, with values that count as absent, as a mapping or as pairs.
+few_labels = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["", "x"]) | st.integers(0, 200).map(str))
+given_labels = st.tuples(few_labels.flatmap(lambda labels: st.permutations(sorted(labels.items()))), st.booleans())
+
+
+@given(st.lists(st.tuples(st.sampled_from(["m", "n"]) | st.just("m"), given_labels, our_days), min_size=1, max_size=80))
+def test_series_with_much_in_common_keep_what_is_their_own(records):
+    cache = SeriesCache(1000)
+    expected = {}
+    for metric_name, (pairs, as_mapping), timestamp in records:
+        known = cache.get(metric_name, dict(pairs) if as_mapping else pairs)
+        labels = sorted([("__name__", metric_name), *((name, value) for name, value in pairs if value)])
+        expected.setdefault(tuple(labels), (known, timestamp))
+    request = columns([(known, [(1.0, time)]) for known, time in expected.values()])
+    assert read(encoder_v2.encode_request(*request, plain=True)) == [
+        (list(chain.from_iterable(labels)), [(bits(1.0), time)], None) for labels, (_, time) in expected.items()
+    ]
+
+
+@pytest.mark.parametrize("metric_names", ["mmm", "mnm"])
+def test_so_many_labels_that_a_reference_is_a_percent_sign(metric_names):
+    cache = SeriesCache(10)
+    common = {f"name_{number}": f"value_{number}" for number in range(50)}
+    series = [cache.get(name, {**common, "own": str(place)}) for place, name in enumerate(metric_names)]
+    message = read(encoder_v2.encode_request(*columns([(each, [(1.0, 1 << 40)]) for each in series]), plain=True))
+    assert [labels for labels, _, _ in message] == [
+        ["__name__", name, *chain.from_iterable(sorted(common.items())), "own", str(place)]
+        for place, name in enumerate(metric_names)
     ]
 
 

@@ -11,7 +11,7 @@ import itertools
 import statistics
 from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from measure import parser, table, take_turns
 from pyflink_job import run_job
@@ -29,6 +29,7 @@ class Case(NamedTuple):
     records: str = "converted"
     keyed: bool = False
     bundle: int = 10_000
+    in_flight: Optional[int] = None
 
 
 # What each has that the one before it has not is what a record's time is made of.
@@ -43,6 +44,7 @@ PARTS = [
 QUICK = [Case()]
 WHOLE = [
     *(Case(bundle=bundle) for bundle in (10_000, 1_000, 100_000)),
+    *(Case(bundle=bundle, in_flight=8) for bundle in (10_000, 100_000)),
     Case(version="V1"),
     Case("VictoriaMetrics", version="V1"),
     Case("one that only answers", version="V1"),
@@ -70,6 +72,7 @@ def measure(case: Case, sink: str, url: str) -> float:
         f"--warm-up={bundles // 4}",
         f"--metric={next(_metrics)}",
         *(["--keyed"] if case.keyed else []),
+        *([f"--in-flight={case.in_flight}"] if case.in_flight else []),
     ]
     return run_job("throughput.py", *arguments)["microseconds"]
 
@@ -112,6 +115,7 @@ def main() -> None:
                 "mode": case.mode,
                 "records": f"keyed, {case.records}" if case.keyed else case.records,
                 "bundle": f"{case.bundle:,}",
+                "in flight": f"{case.in_flight} of 2000" if case.in_flight else "found out",
                 "us a record": round(ours, 2),
                 "discarding": round(nothing, 2),
                 "discarding / sink": round(nothing / ours, 2),

@@ -47,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--bundles", type=int, default=30)
     parser.add_argument("--warm-up", type=int, default=10, help="bundles that do not count")
     parser.add_argument("--metric", default="bench")
+    parser.add_argument("--in-flight", type=int, help="requests of 2000 samples; default: what the sink finds out")
     parser.add_argument("--version", choices=["AUTO", "V1", "V2"], default="AUTO")
     return parser.parse_args()
 
@@ -161,6 +162,8 @@ def write(stream, converter, options: argparse.Namespace) -> None:
         builder = PrometheusSink.builder().set_prometheus_remote_write_url(options.url)
         if converter is not None:
             builder.set_element_converter(converter)
+        if options.in_flight:
+            builder.set_max_in_flight_requests(options.in_flight).set_max_batch_size_in_samples(REQUEST)
         stream.sink_to(builder.set_remote_write_version(RemoteWriteVersion[options.version]).build())
         return
     if isinstance(stream, KeyedStream):

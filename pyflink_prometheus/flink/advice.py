@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.pace import PaceWatch, Seen
@@ -64,4 +65,39 @@ class BundleAdvice:
             1000 * seen.mean_time_in_flight_s,
             a_flush,
             batch_size,
+        )
+
+
+class Hop(NamedTuple):
+    """
+    Say how records reach a writer that is not in one Python process with what makes them.
+
+    :param is_needless: whether they are keyed for a writer with one subtask.
+    :param pickles: whether each of them is pickled on its way.
+    """
+
+    is_needless: bool
+    pickles: bool
+
+
+def tell_of_hop(hop: Hop, record: Any) -> None:
+    """
+    Say what the records' way to the writer costs, where it could cost less.
+
+    :param record: the first one that came.
+    """
+    if hop.is_needless:
+        _log.info(
+            "the stream is keyed, and the Prometheus writer has one subtask, which gets all records in order anyway: "
+            "without key_by a record costs a fraction"
+        )
+    kind = type(record)
+    if hop.pickles and kind.__module__ != "builtins":
+        _log.info(
+            "each record that comes to the Prometheus writer is an instance of %s and is pickled on its way%s of that. "
+            "Let what comes before return tuples: those of (metric_name, labels, samples) are series as they are",
+            kind.__qualname__,
+            ", with its class's definition, because that is in the job's own file: a plain tuple costs a small part"
+            if kind.__module__ == "__main__"
+            else ": a plain tuple costs less than half",
         )

@@ -10,7 +10,7 @@ from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
-from pyflink_prometheus.flink.advice import BundleAdvice
+from pyflink_prometheus.flink.advice import BundleAdvice, Hop, tell_of_hop
 from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.writer import RemoteWriter
@@ -29,11 +29,13 @@ class WriterFunction(ProcessFunction):
 
     :param config: the writer's settings.
     :param converter: turns a record into series; ``None`` where records are series.
+    :param hop: how records come to it; ``None`` where they stay in its process.
     """
 
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None) -> None:
+    def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Hop | None = None) -> None:
         self._config = config
         self._converter = converter
+        self._hop = hop
         self._writer: RemoteWriter | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
@@ -44,6 +46,7 @@ class WriterFunction(ProcessFunction):
                 "python.metric.enabled is false on this cluster, and without metrics PyFlink has no place where a sink "
                 "can flush before a checkpoint: remove that option, or set it to true in the job's configuration"
             )
+        self._convert = self._converter if self._hop is None else self._convert_first
         self._writer = RemoteWriter(self._config)
         group = group.add_group(self._config.metric_group_name)
         self._metrics = LedgerMetrics(group, self._writer, self._flush)
@@ -54,12 +57,13 @@ class WriterFunction(ProcessFunction):
         writer = self._writer
         if writer is None:
             raise PrometheusSinkError("the writer takes no records before open() or after close()")
-        if self._converter is None:
+        convert = self._convert
+        if convert is None:
             # A tuple of this length is taken as it is: a named tuple of it would cost a quarter of a microsecond.
             writer.add(value if type(value) is tuple and len(value) == 5 else as_time_series(value))
             return
         try:
-            converted = self._converter(value)
+            converted = convert(value)
             if type(converted) is PrometheusTimeSeries:
                 writer.add(converted)
             elif converted is not None:
@@ -73,6 +77,13 @@ class WriterFunction(ProcessFunction):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _convert_first(self, value: Any) -> Any:
+        """Convert the first record, and say what the way to here costs; later ones are spared the question."""
+        if self._hop is not None:
+            tell_of_hop(self._hop, value)
+        self._convert = self._converter
+        return value if self._converter is None else self._converter(value)
 
     def _flush(self) -> int:
         if self._writer is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyflink.common import Types
+from pyflink.common.typeinfo import PickledBytesTypeInfo
 from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import Sink, StreamTransformer, SupportsPreprocessing
 from pyflink.java_gateway import get_gateway
@@ -22,6 +23,7 @@ from pyflink_prometheus.config import (
     SinkWriterErrorHandlingBehaviorConfiguration,
     check_url,
 )
+from pyflink_prometheus.flink.advice import Hop
 from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
@@ -306,16 +308,19 @@ class _WriterTransformer(StreamTransformer):
         j_configuration = get_j_env_configuration(ds.get_execution_environment()._j_stream_execution_environment)
         _enable_metrics(j_configuration)
         parallelism = self._operator.parallelism
+        subtasks = ds.get_execution_environment().get_parallelism() if parallelism is None else parallelism
+        is_keyed = isinstance(ds, KeyedStream)
+        stays = not is_keyed and _stays_in_its_process(ds, subtasks, j_configuration)
         with _process_mode(j_configuration):
             if isinstance(ds, KeyedStream):
-                _tell_of_needless_key(ds, parallelism)
                 # Without its key, but still on its key's subtask; for that, both must have the same parallelism.
                 ds = ds._values()
                 if parallelism is not None:
                     ds.set_parallelism(parallelism)
             else:
-                _warn_of_lost_order(ds, parallelism)
-            writer = ds.process(WriterFunction(self._config, self._converter), Types.BYTE())
+                _warn_of_lost_order(ds, subtasks)
+            hop = None if stays else Hop(is_keyed and subtasks == 1, isinstance(ds.get_type(), PickledBytesTypeInfo))
+            writer = ds.process(WriterFunction(self._config, self._converter, hop), Types.BYTE())
         writer.name(self._operator.name)
         if self._operator.uid is not None:
             writer.uid(self._operator.uid)
@@ -353,24 +358,23 @@ def _enable_metrics(j_configuration: Any) -> None:
         j_configuration.setString(_METRICS_ENABLED, "true")
 
 
-def _warn_of_lost_order(ds: DataStream, parallelism: int | None) -> None:
+def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -> bool:
+    """Tell whether a record that Python makes is handed to the writer as the object that it is."""
+    transformation = ds._j_data_stream.getTransformation()
+    return bool(
+        j_configuration.getString(_EXECUTION_MODE, "process") == "process"
+        and transformation.getParallelism() == subtasks
+        and transformation.getClass().getSimpleName() != "PartitionTransformation"
+    )
+
+
+def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
     """Say so where records would be dealt out to the writer's subtasks in turn."""
     before = ds._j_data_stream.getParallelism()
-    subtasks = ds.get_execution_environment().get_parallelism() if parallelism is None else parallelism
     if subtasks > 1 and subtasks != before:
         _log.warning(
             "the Prometheus writer has %d subtasks and its input %d, so Flink deals records out in turn and samples of "
             "a series may overtake each other; key the stream, for example by PrometheusTimeSeriesKeySelector",
             subtasks,
             before,
-        )
-
-
-def _tell_of_needless_key(ds: DataStream, parallelism: int | None) -> None:
-    """Say so where a key costs much and changes nothing."""
-    subtasks = ds.get_execution_environment().get_parallelism() if parallelism is None else parallelism
-    if subtasks == 1:
-        _log.info(
-            "the stream is keyed, and the Prometheus writer has one subtask, which gets all records in order anyway: "
-            "without key_by each costs a fraction"
         )

@@ -80,6 +80,19 @@ def test_more_subtasks_without_a_key_are_warned_of_and_with_a_key_are_not(outcom
     assert "key the stream" in warning
 
 
+def test_the_writer_is_told_how_records_come_to_it(outcome):
+    keyed_for_nothing, pickled, typed = [True, True], [False, True], [False, False]
+    assert outcome.seen["hops"] == {
+        "chained": None,
+        "keyed for one": keyed_for_nothing,
+        "keyed for two": pickled,
+        "keyed, not pickled": typed,
+        "dealt out": pickled,
+        "rebalanced": pickled,
+        "from thread mode": pickled,
+    }
+
+
 def test_name_uid_and_parallelism_reach_the_operator_that_writes(outcome):
     operators = {each.pop("name"): each for each in outcome.seen["streaming"]["operators"]}
     assert operators["dealt out"] == {"uid": "uid-of-dealt-out", "parallelism": 2}

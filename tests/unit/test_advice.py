@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 
-from pyflink_prometheus.flink.advice import BundleAdvice
-from pyflink_prometheus.flink.sink import _tell_of_needless_key
+from pyflink_prometheus import PrometheusTimeSeries
+from pyflink_prometheus.flink.advice import BundleAdvice, Hop, tell_of_hop
 from pyflink_prometheus.testing import FakeClock
 from pyflink_prometheus.writer.ledger import Ledger
 
@@ -65,8 +64,36 @@ def test_a_slow_beginning_is_no_reason(said):
     assert said() == []
 
 
-@pytest.mark.parametrize(("environment", "parallelism", "is_needless"), [(1, None, True), (4, 1, True), (1, 4, False)])
-def test_a_key_for_a_single_subtask_is_told(said, environment, parallelism, is_needless):
-    stream = SimpleNamespace(get_execution_environment=lambda: SimpleNamespace(get_parallelism=lambda: environment))
-    _tell_of_needless_key(stream, parallelism)
-    assert ["key_by" in message for message in said()] == [True] * is_needless
+RECORD = PrometheusTimeSeries("m", {}, ((1.0, 1),))
+
+
+def test_a_key_for_a_single_subtask_is_told(said):
+    tell_of_hop(Hop(is_needless=True, pickles=False), RECORD)
+    (advice,) = said()
+    assert "key_by" in advice
+
+
+def test_an_instance_that_is_pickled_is_told_by_its_class(said):
+    tell_of_hop(Hop(is_needless=False, pickles=True), RECORD)
+    (advice,) = said()
+    assert "PrometheusTimeSeries and is pickled on its way: a plain tuple costs less than half of that" in advice
+
+
+def test_a_class_of_the_jobs_own_file_is_worse(said):
+    own = type("Reading", (), {"__module__": "__main__"})
+    tell_of_hop(Hop(is_needless=False, pickles=True), own())
+    (advice,) = said()
+    assert "Reading" in advice
+    assert "the job's own file" in advice
+
+
+@pytest.mark.parametrize(
+    ("hop", "record"),
+    [
+        pytest.param(Hop(is_needless=False, pickles=True), tuple(RECORD), id="a plain tuple"),
+        pytest.param(Hop(is_needless=False, pickles=False), RECORD, id="not pickled"),
+    ],
+)
+def test_nothing_is_said_of_a_hop_that_costs_no_more_than_it_must(said, hop, record):
+    tell_of_hop(hop, record)
+    assert said() == []

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyflink.common import Configuration, Types
-from pyflink.datastream import RuntimeExecutionMode, StreamExecutionEnvironment
+from pyflink.datastream import DataStream, RuntimeExecutionMode, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus import (
@@ -25,6 +25,10 @@ from pyflink_prometheus import (
     PrometheusTimeSeries,
     PrometheusTimeSeriesKeySelector,
 )
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.flink import sink as sink_module
+from pyflink_prometheus.flink.advice import Hop
+from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
 
 URL = sys.argv[1]
 T = 1_700_000_000_000
@@ -168,6 +172,40 @@ def batch() -> dict[str, Any]:
     return {}
 
 
+def hops() -> dict[str, Any]:
+    """Return how records come to the writer, as it is told, without running anything."""
+    seen: list[Hop | None] = []
+
+    class Witness(WriterFunction):
+        def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Hop | None) -> None:
+            super().__init__(config, converter, hop)
+            seen.append(hop)
+
+    def witnessed(stream: DataStream, parallelism: int = 1) -> Hop | None:
+        stream.sink_to(builder().set_parallelism(parallelism).build())
+        return seen.pop()
+
+    def numbers(**options: str) -> DataStream:
+        env = environment(**options)
+        return env.from_collection(list(range(100)), Types.LONG()).map(lambda number: series("none", number))
+
+    sink_module.WriterFunction = Witness
+    try:
+        key = PrometheusTimeSeriesKeySelector()
+        longs = numbers().map(lambda each: 1, Types.LONG())
+        return {
+            "chained": witnessed(numbers()),
+            "keyed for one": witnessed(numbers().key_by(key, Types.STRING())),
+            "keyed for two": witnessed(numbers().key_by(key, Types.STRING()), 2),
+            "keyed, not pickled": witnessed(longs.key_by(lambda number: number, Types.LONG()), 2),
+            "dealt out": witnessed(numbers(), 2),
+            "rebalanced": witnessed(numbers().rebalance()),
+            "from thread mode": witnessed(numbers(python__execution_mode="thread")),
+        }
+    finally:
+        sink_module.WriterFunction = WriterFunction
+
+
 class Remember(logging.Handler):
     """Remember what the package warns of on the client."""
 
@@ -187,4 +225,4 @@ class Remember(logging.Handler):
 
 
 if __name__ == "__main__":
-    print(json.dumps({job.__name__: job() for job in (streaming, thread_mode_without_metrics, batch)}))
+    print(json.dumps({job.__name__: job() for job in (streaming, thread_mode_without_metrics, batch, hops)}))

@@ -1,0 +1,23 @@
+"""The TaskManager's log says once what a job pays for that it need not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from flink_cluster import FlinkCluster
+from local_job import JOBS
+
+from pyflink_prometheus.testing import Receiver
+
+FAR_S = 0.25  # so that a few dozen bundles take the ten seconds after which the sink has an opinion
+
+
+@pytest.mark.once
+def test_what_makes_a_job_slow_is_said_once(flink_cluster: FlinkCluster) -> None:
+    with Receiver(lambda request: time.sleep(FAR_S)) as receiver:
+        flink_cluster.run_job(JOBS / "advised.py", receiver.url)
+        assert len(receiver.samples) == 1_200
+    log = "\n".join(each.read_text() for each in flink_cluster.log_files() if each.match("*taskexecutor*.log"))
+    for advice in ("without key_by", "an instance of Reading", "python.fn-execution.bundle.size"):
+        assert len([line for line in log.splitlines() if "flink/advice.py" in line and advice in line]) == 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, count
+from itertools import chain, count, repeat
 from typing import cast
 
 from pyflink_prometheus.checks import METRIC_NAME_LABEL, METRIC_TYPES
@@ -91,14 +91,17 @@ class _Symbols:
                 templates[family] % tuple(map(reference, family.values(known.texts)))
                 for family, known in zip(families, series)
             ]
-        values, varying = [], []
-        for column in families[0].columns([known.texts for known in series]):
-            if column.count(column[0]) == len(column):
-                values.append(_escaped(reference(column[0])))
-            else:
-                values.append(b"%b")
-                varying.append(map(reference, column))
-        template = templates.make(families[0], values)
+        varying: list[Iterator[bytes]] = []
+
+        def values() -> Iterator[bytes]:
+            for column in families[0].columns([known.texts for known in series]):
+                if column.count(column[0]) == len(column):
+                    yield _escaped(reference(column[0]))
+                else:
+                    varying.append(map(reference, column))
+                    yield b"%b"
+
+        template = templates.make(families[0], values())
         return list(map(template.__mod__, zip(*varying))) if varying else [template % ()] * len(series)
 
     def labels(self, symbols: Sequence[str]) -> bytes:
@@ -131,12 +134,12 @@ class _Templates(dict[Family, bytes]):
         self.tails: dict[Family, int] = {}
 
     def __missing__(self, family: Family) -> bytes:
-        template = self[family] = self.make(family, [b"%b"] * len(family.places))
+        template = self[family] = self.make(family, repeat(b"%b"))
         return template
 
-    def make(self, family: Family, values: Iterable[bytes]) -> bytes:
+    def make(self, family: Family, values: Iterator[bytes]) -> bytes:
         """Return a template with these values' references, or what is to be replaced with them."""
-        reference, parts, values = self._symbols.references.__getitem__, [], iter(values)
+        reference, parts = self._symbols.references.__getitem__, []
         for name in family.names:
             parts.append(_escaped(reference(name)))
             parts.append(_escaped(reference(family.metric_name)) if name == METRIC_NAME_LABEL else next(values))

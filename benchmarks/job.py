@@ -2,7 +2,8 @@
 Compare PyFlink jobs with the sink to the same jobs that discard their records.
 
 How a record becomes a series: in the sink's element converter, in a map before it, or in a map to a plain tuple. Each
-job runs on one subtask, with the records in a Java source; what is compared is records a second, once it is warm.
+job runs on one subtask, with the records in a Java source; what is compared is the time of a record, once it is warm.
+At last, what that time is made of.
 """
 
 from __future__ import annotations

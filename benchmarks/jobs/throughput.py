@@ -1,5 +1,5 @@
 """
-A job that does nothing but write, and prints as JSON how many records a second it took, once it was warm.
+A job that does nothing but write, and prints as JSON the microseconds that a record took, once it was warm.
 
     throughput.py --sink prometheus|discard|nothing|encode --records as-they-are|converted|mapped [...]
 

@@ -1,4 +1,4 @@
-"""What a job's own numbers say that its user could make faster."""
+"""What a job shows, by its numbers or its graph, that its user could make faster."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Optional, Union
 
 from pyflink.datastream.functions import ProcessFunction, RuntimeContext
@@ -46,7 +47,7 @@ class WriterFunction(ProcessFunction):
                 "python.metric.enabled is false on this cluster, and without metrics PyFlink has no place where a sink "
                 "can flush before a checkpoint: remove that option, or set it to true in the job's configuration"
             )
-        self._convert = self._converter if self._hop is None else self._convert_first
+        self._convert = self._converter if self._hop is None else partial(self._convert_first, self._hop)
         self._writer = RemoteWriter(self._config)
         group = group.add_group(self._config.metric_group_name)
         self._metrics = LedgerMetrics(group, self._writer, self._flush)
@@ -78,12 +79,11 @@ class WriterFunction(ProcessFunction):
             self._writer.close()
             self._writer = None
 
-    def _convert_first(self, value: Any) -> Any:
+    def _convert_first(self, hop: Hop, value: Any) -> Any:
         """Convert the first record, and say what the way to here costs; later ones are spared the question."""
-        if self._hop is not None:
-            tell_of_hop(self._hop, value)
+        tell_of_hop(hop, value)
         self._convert = self._converter
-        return value if self._converter is None else self._converter(value)
+        return as_time_series(value) if self._converter is None else self._converter(value)
 
     def _flush(self) -> int:
         if self._writer is None:

@@ -310,7 +310,7 @@ class _WriterTransformer(StreamTransformer):
         parallelism = self._operator.parallelism
         subtasks = ds.get_execution_environment().get_parallelism() if parallelism is None else parallelism
         is_keyed = isinstance(ds, KeyedStream)
-        stays = not is_keyed and _stays_in_its_process(ds, subtasks, j_configuration)
+        stays = _stays_in_its_process(ds, subtasks, j_configuration)
         with _process_mode(j_configuration):
             if isinstance(ds, KeyedStream):
                 # Without its key, but still on its key's subtask; for that, both must have the same parallelism.
@@ -364,7 +364,7 @@ def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -
     return bool(
         j_configuration.getString(_EXECUTION_MODE, "process") == "process"
         and transformation.getParallelism() == subtasks
-        and transformation.getClass().getSimpleName() != "PartitionTransformation"
+        and transformation.getClass().getSimpleName() != "PartitionTransformation"  # as a key makes one
     )
 
 

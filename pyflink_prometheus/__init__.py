@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus._version import __version__
     from pyflink_prometheus.config import (
         AdaptiveSendingConfiguration,
+        ConflictPolicy,
         OnErrorBehavior,
         RemoteWriteVersion,
         RetryConfiguration,
@@ -64,6 +65,7 @@ __all__ = [
     "Aggregate",
     "BasicAuth",
     "BearerAuth",
+    "ConflictPolicy",
     "CumulativeAggregate",
     "Enrich",
     "EnrichFromStream",

@@ -14,7 +14,14 @@ METRIC_NAME_LABEL = "__name__"
 #: The types of metrics, each at the place of its number in Remote-Write 2.0.
 METRIC_TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+#: Timestamps that are likely times of our days in another unit: as milliseconds they lie in 1970 to 1973, or beyond
+#: the year 5138.
 LIKELY_SECONDS = range(10**8, 10**11)
+LIKELY_MICROSECONDS = range(10**14, 10**17)
+LIKELY_NANOSECONDS = range(10**17, 2**62)
+#: Beyond, a timestamp is none of any unit. Flink's own limits are what a record has without a timestamp assigner, and
+#: an empty Prometheus that stores one of them refuses all that follows until it is restarted.
+TIMESTAMP_LIMIT = 2**62
 # Prometheus stores no exemplar whose labels have more characters than that, as OpenMetrics has it.
 MAX_EXEMPLAR_LABELS_LENGTH = 128
 
@@ -133,9 +140,15 @@ def checked_exemplar(exemplar: Any) -> tuple[LabelPairs, float, int]:
     return labels, value, _checked_timestamp("exemplars", "timestamp", exemplar[2])
 
 
-def looks_like_seconds(timestamp: int) -> bool:
-    """Tell whether a timestamp is a likely time in seconds; as milliseconds, all of these lie in 1970 to 1973."""
-    return timestamp in LIKELY_SECONDS
+def likely_unit(timestamp: int) -> tuple[str, str] | None:
+    """Return the unit that a timestamp is likely to be in, and how to make milliseconds of it; ``None`` for those."""
+    if timestamp in LIKELY_SECONDS:
+        return "seconds", "multiply it by 1000"
+    if timestamp in LIKELY_MICROSECONDS:
+        return "microseconds", "divide it by 1000 (//)"
+    if timestamp in LIKELY_NANOSECONDS:
+        return "nanoseconds", "divide it by 1,000,000 (//)"
+    return None
 
 
 def _sorted_labels(field: str, labels: Any, pairs: dict[str, str]) -> LabelPairs:
@@ -147,12 +160,8 @@ def _sorted_labels(field: str, labels: Any, pairs: dict[str, str]) -> LabelPairs
             raise InvalidTimeSeriesError(
                 field, f"expected a string as the value of label {shown(name)}, got {shown(value)}"
             )
-        if name.startswith("__"):
-            raise InvalidTimeSeriesError(
-                field,
-                f"label name {shown(name)} is reserved, as all that begin with two underscores are"
-                + ("; the metric's name goes in metric_name" if name == METRIC_NAME_LABEL else ""),
-            )
+        if name == METRIC_NAME_LABEL:
+            raise InvalidTimeSeriesError(field, f"the metric's name goes in metric_name, not in label {shown(name)}")
         if name in pairs:
             raise InvalidTimeSeriesError(field, f"label {shown(name)} is there twice")
         _check_utf8(field, name)
@@ -184,9 +193,15 @@ def _checked_timestamp(field: str, what: str, timestamp: Any) -> int:
         raise InvalidTimeSeriesError(
             field, f"expected an int of milliseconds since 1970 as the {what}, got {shown(timestamp)}{hint}"
         ) from None
-    if not INT64_MIN <= number <= INT64_MAX:
-        raise InvalidTimeSeriesError(field, f"the {what} {number} does not fit into 64 bits; expected milliseconds")
-    return number
+    if abs(number) < TIMESTAMP_LIMIT:
+        return number
+    if number in (INT64_MIN, INT64_MAX):
+        raise InvalidTimeSeriesError(
+            field,
+            f"the {what} {number} is what Flink gives a record that has none: set a timestamp assigner with "
+            "assign_timestamps_and_watermarks, or take the time from the record",
+        )
+    raise InvalidTimeSeriesError(field, f"the {what} {number} is not a time in milliseconds since 1970")
 
 
 def _pairs(field: str, labels: Any) -> Sequence[tuple[Any, Any]]:
@@ -212,10 +227,10 @@ def _quoted(text: str) -> str:
     return f'"{text.translate(_ESCAPES)}"'
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, longest: int = 120) -> str:
     """Show a user's value in a message: never longer than a line, never one that breaks the message."""
     try:
         text = repr(value)
     except Exception:  # a user's __repr__ may do anything
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= 120 else text[:117] + "..."
+    return text if len(text) <= longest else text[: longest - 3] + "..."

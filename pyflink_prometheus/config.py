@@ -24,6 +24,7 @@ RESERVED_HEADERS = frozenset(
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
+        "retry-attempt",
         "te",
         "trailer",
         "transfer-encoding",
@@ -62,6 +63,23 @@ class RemoteWriteVersion(Enum):
     V2 = "V2"
 
 
+class ConflictPolicy(Enum):
+    """
+    Which of several samples of a series are sent that have the same timestamp and different values, in one request.
+
+    Prometheus keeps the first one that it gets and drops the others of the same request without a word.
+    """
+
+    #: The first; the others are rejected as CONFLICTING.
+    KEEP_FIRST = "KEEP_FIRST"
+    #: The last; the others are rejected as CONFLICTING.
+    KEEP_LAST = "KEEP_LAST"
+    #: None: all of them are rejected as CONFLICTING.
+    REJECT_ALL = "REJECT_ALL"
+    #: All, one after the other in requests of their own, for the receiver to decide on each.
+    SEND_ALL = "SEND_ALL"
+
+
 @dataclass(frozen=True)
 class RetryConfiguration:
     """
@@ -74,17 +92,22 @@ class RetryConfiguration:
     :param max_retry_delay_ms: no delay is drawn from beyond this. Default 5000, likewise.
     :param max_retry_count: how often a request is sent again before it counts as failed. Default 100, as in the Java
         connector: about seven minutes with the other defaults.
+    :param max_retry_duration_ms: for how long a request is sent again before it counts as failed, whatever the number
+        of retries: a receiver may ask for long waits (Retry-After), and be slow to answer. Default 480,000, eight
+        minutes: less than the ten after which Flink gives up a checkpoint.
     :raises ValueError: if a number is out of range.
     """
 
     initial_retry_delay_ms: int = 30
     max_retry_delay_ms: int = 5000
     max_retry_count: int = 100
+    max_retry_duration_ms: int = 480_000
 
     def __post_init__(self) -> None:
         _require_at_least("initial_retry_delay_ms", self.initial_retry_delay_ms, 1)
         _require_at_least("max_retry_delay_ms", self.max_retry_delay_ms, self.initial_retry_delay_ms)
         _require_at_least("max_retry_count", self.max_retry_count, 0)
+        _require_at_least("max_retry_duration_ms", self.max_retry_duration_ms, 0)
 
 
 @dataclass(frozen=True)
@@ -142,6 +165,7 @@ class SinkConfig:
     prometheus_remote_write_url: str = field(repr=False)
     remote_write_version: RemoteWriteVersion = RemoteWriteVersion.AUTO
     max_batch_size_in_samples: Optional[int] = None
+    max_batch_size_in_bytes: int = 2 * 1024 * 1024
     max_time_in_buffer_ms: int = 5000
     max_in_flight_requests: Optional[int] = None
     adaptive_sending: AdaptiveSendingConfiguration = field(default_factory=AdaptiveSendingConfiguration)
@@ -161,6 +185,7 @@ class SinkConfig:
     max_sample_age_ms: Optional[int] = None
     max_sample_lead_ms: Optional[int] = None
     drop_out_of_order_samples: bool = False
+    conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
 
     def __post_init__(self) -> None:
         check_url(self.prometheus_remote_write_url)
@@ -168,6 +193,7 @@ class SinkConfig:
         for name in ("max_batch_size_in_samples", "max_in_flight_requests"):
             if getattr(self, name) is not None:
                 _require_at_least(name, getattr(self, name), 1)
+        _require_at_least("max_batch_size_in_bytes", self.max_batch_size_in_bytes, 1)
         _require_at_least("max_time_in_buffer_ms", self.max_time_in_buffer_ms, 1)
         _require_type("adaptive_sending", self.adaptive_sending, AdaptiveSendingConfiguration)
         if self.max_buffered_samples is not None:
@@ -185,6 +211,7 @@ class SinkConfig:
             if getattr(self, name) is not None:
                 _require_at_least(name, getattr(self, name), 0)
         _require_type("drop_out_of_order_samples", self.drop_out_of_order_samples, bool)
+        _require_type("conflict_policy", self.conflict_policy, ConflictPolicy)
         if self.rejected_samples_handler is not None and not callable(self.rejected_samples_handler):
             raise TypeError(f"rejected_samples_handler: expected a function, got {self.rejected_samples_handler!r}")
         for name, value in self.http_headers.items():

@@ -22,6 +22,7 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numSamplesIn": lambda ledger: ledger.samples_in,
     "numSamplesInvalidDropped": lambda ledger: ledger.samples_rejected[Reason.INVALID],
     "numSamplesDuplicateDropped": lambda ledger: ledger.samples_rejected[Reason.DUPLICATE],
+    "numSamplesConflictingDropped": lambda ledger: ledger.samples_rejected[Reason.CONFLICTING],
     "numSamplesUnconfirmedDropped": lambda ledger: ledger.samples_rejected[Reason.UNCONFIRMED],
     "numSamplesTooOldDropped": lambda ledger: ledger.samples_rejected[Reason.TOO_OLD],
     "numSamplesTooNewDropped": lambda ledger: ledger.samples_rejected[Reason.TOO_NEW],

@@ -17,6 +17,7 @@ from pyflink.util.java_utils import get_j_env_configuration
 
 from pyflink_prometheus.config import (
     AdaptiveSendingConfiguration,
+    ConflictPolicy,
     RemoteWriteVersion,
     RetryConfiguration,
     SinkConfig,
@@ -126,6 +127,15 @@ class PrometheusSinkBuilder:
         """
         return self._set(max_batch_size_in_samples=max_batch_size_in_samples)
 
+    def set_max_batch_size_in_bytes(self, max_batch_size_in_bytes: int) -> PrometheusSinkBuilder:
+        """
+        Set how many bytes a request holds at most before compression. Default 2 MiB (2,097,152).
+
+        Receivers bound requests: Prometheus at 32 MiB, Coralogix at 2.4 MB. Usual samples reach the bound in samples
+        first. A single sample is sent whatever its size is.
+        """
+        return self._set(max_batch_size_in_bytes=max_batch_size_in_bytes)
+
     def set_max_time_in_buffer_ms(self, max_time_in_buffer_ms: int) -> PrometheusSinkBuilder:
         """
         Set how old, in milliseconds, a sample may become before its batch is sent, full or not. Default 5000.
@@ -174,7 +184,8 @@ class PrometheusSinkBuilder:
 
     def set_retry_configuration(self, retry_configuration: RetryConfiguration) -> PrometheusSinkBuilder:
         """
-        Set how often and after how long a failed request is sent again. Default: 30 ms doubling to 5 s, 100 times.
+        Set how often and for how long a failed request is retried. Default: 100 times, after 30 ms doubling to 5 s, for
+        eight minutes at most.
 
         A flush that waits makes the checkpoint wait; keep the total in view of ``execution.checkpointing.timeout``.
         """
@@ -249,6 +260,15 @@ class PrometheusSinkBuilder:
         one request; this saves the requests that it takes to find out.
         """
         return self._set(drop_out_of_order_samples=drop_out_of_order_samples)
+
+    def set_conflict_policy(self, conflict_policy: ConflictPolicy) -> PrometheusSinkBuilder:
+        """
+        Set which of several samples of a series with one timestamp and different values are sent.
+
+        Default ``ConflictPolicy.KEEP_FIRST``: the first in a request; the others are rejected as CONFLICTING, because
+        Prometheus would drop them without a word. ``SEND_ALL`` leaves it to the receiver, for those that keep several.
+        """
+        return self._set(conflict_policy=conflict_policy)
 
     def set_metric_group_name(self, metric_group_name: str) -> PrometheusSinkBuilder:
         """Set the metric group of the counters. Default ``Prometheus``, as in the Java connector."""

@@ -32,6 +32,8 @@ def encode_request(
     :param values: floats or points.
     :param plain: whether all values are floats.
     """
+    if not timestamps:
+        return b""
     if not plain or not all_ordinary(timestamps):
         return b"".join([_encode_run(run) for run in runs(series, timestamps, values)])
     heads = [known.head for known in series]

@@ -40,6 +40,8 @@ def encode_request(
     :param plain: whether all values are floats.
     """
     symbols = _Symbols()
+    if not timestamps:
+        return symbols.encoded()
     if plain and all_ordinary(timestamps):
         tails = encode_tails(timestamps, cast("Sequence[float]", values))
         message = list(_encode_floats(series, tails, symbols))  # the symbols are complete only after it

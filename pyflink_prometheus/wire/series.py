@@ -21,6 +21,9 @@ from pyflink_prometheus.wire.varint import decode_varint, encode_varint
 
 _MOST_SHARED_TEXTS = 1 << 14
 
+#: As many bytes of labels as few series have.
+USUAL_SIZE = 1024
+
 
 class Family:
     """
@@ -133,13 +136,15 @@ class SeriesCache:
     Two generations bound the memory: when the young one is full it becomes the old one, and what the old one still
     held is forgotten. A series in use is never lost by that, only looked up or made once more.
 
-    :param limit: how many series to remember at most; at least half as many of the latest used are.
+    :param limit: how many series to remember at most; at least half as many of the latest used are. One whose labels
+        are long counts as one for each :data:`USUAL_SIZE` of their bytes, so that memory is bounded, too.
     :ivar beyond_classic: a series, if there was any, with names that Remote-Write 1.0 does not allow.
     """
 
     def __init__(self, limit: int) -> None:
         self._generation_size = max(1, limit // 2)
         self._young: dict[Any, Series] = {}
+        self._young_size = 0
         self._old: dict[Any, Series] = {}
         self._families: dict[Any, Family] = {}
         self._texts: dict[Any, Any] = {}
@@ -176,10 +181,12 @@ class SeriesCache:
             series = self._make(key, metric_name, labels, metadata)
             if self.beyond_classic is None and not has_classic_names(series.labels):
                 self.beyond_classic = series
-        if len(self._young) >= self._generation_size:
-            self._old, self._young = self._young, {}
+        size = 1 + len(series.head) // USUAL_SIZE
+        if self._young and self._young_size + size > self._generation_size:
+            self._old, self._young, self._young_size = self._young, {}, 0
             self._families = {}  # those in use are known to their series
         self._young[key] = series
+        self._young_size += size
         return series
 
     def _shared(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -190,7 +197,7 @@ class SeriesCache:
         """
         if len(self._texts) > _MOST_SHARED_TEXTS:  # values that are a series' own soon fill it
             self._texts.clear()
-        return tuple(map(self._texts.setdefault, key, key))
+        return tuple([text if _is_long(text) else self._texts.setdefault(text, text) for text in key])
 
     def _make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
         canonical = canonical_labels(metric_name, labels)
@@ -211,6 +218,10 @@ class SeriesCache:
 
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())
+
+
+def _is_long(text: Any) -> bool:
+    return isinstance(text, str) and len(text) > USUAL_SIZE
 
 
 def encode_label(name: str, value: str) -> bytes:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import operator
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
-from typing import Any
+from typing import NamedTuple
 
 from pyflink_prometheus.checks import METRIC_NAME_LABEL
+from pyflink_prometheus.config import ConflictPolicy
 from pyflink_prometheus.histogram import NativeHistogram
 from pyflink_prometheus.timeseries import Exemplar, Metadata, PrometheusTimeSeries, Sample, is_stale_marker
 from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series
+
+
+class Ordered(NamedTuple):
+    """
+    A batch as requests may hold it, and what was taken out of it.
+
+    :param duplicates: samples that were there twice, with the same value.
+    :param conflicting: samples of which there was another one with the same timestamp and a different value.
+    """
+
+    batch: Batch
+    duplicates: Batch
+    conflicting: Batch
 
 
 class Batch:
@@ -23,9 +37,10 @@ class Batch:
     :ivar timestamps: milliseconds since 1970.
     :ivar values: floats or points.
     :ivar plain: whether all values are floats.
+    :ivar may_conflict: whether a series may have several samples with one timestamp.
     """
 
-    __slots__ = ("plain", "series", "timestamps", "values")
+    __slots__ = ("may_conflict", "plain", "series", "timestamps", "values")
 
     def __init__(
         self,
@@ -39,6 +54,7 @@ class Batch:
         self.timestamps: list[int] = [] if timestamps is None else timestamps
         self.values: list[PointOrFloat] = [] if values is None else values
         self.plain = plain
+        self.may_conflict = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -53,49 +69,78 @@ class Batch:
         """How many exemplars come with the samples."""
         return 0 if self.plain else sum(len(each.exemplars) for each in self.values if isinstance(each, Point))
 
-    def in_order(self) -> tuple[Batch, Batch]:
+    def in_order(self, policy: ConflictPolicy = ConflictPolicy.SEND_ALL) -> Ordered:
         """
-        Return this batch as a request may hold it, and the exact duplicates that were taken out.
+        Return this batch as a request may hold it, and what was taken out.
 
         Samples of a series stand together in order of time ("Senders MUST" in both specifications). Prometheus
-        silently loses a sample that comes after a newer one in the same request, and a second one at the same time;
-        two different values at the same time stay, for the receiver to decide.
+        silently loses a sample that comes after a newer one in the same request, and a second one at the same time.
+
+        :param policy: which of several samples of a series at the same time and with different values to keep. With
+            SEND_ALL the batch may need several :meth:`requests`.
         """
         if self._is_in_order():
-            return self, Batch()
+            return Ordered(self, Batch(), Batch())
         positions: dict[bytes, list[int]] = {}
         for position, known in enumerate(self.series):
             positions.setdefault(known.head, []).append(position)
         ordered: list[int] = []
         duplicates: list[int] = []
+        conflicting: list[int] = []
         for group in positions.values():
             times = [self.timestamps[position] for position in group]
             if all(map(operator.lt, times, islice(times, 1, None))):
                 ordered += group
                 continue
-            seen: set[tuple[int, Any]] = set()
-            for position in sorted(group, key=self.timestamps.__getitem__):
-                value = self.values[position]
-                # As bytes, by which NaN equals itself and 0.0 is not -0.0.
-                sample = (self.timestamps[position], value if isinstance(value, Point) else struct.pack("<d", value))
-                (duplicates if sample in seen else ordered).append(position)
-                seen.add(sample)
-        return self._pick(ordered), self._pick(duplicates)
+            for _, run in groupby(sorted(group, key=self.timestamps.__getitem__), key=self.timestamps.__getitem__):
+                self._resolve(list(run), policy, ordered, duplicates, conflicting)
+        batch = self.pick(ordered)
+        batch.may_conflict = policy is ConflictPolicy.SEND_ALL
+        return Ordered(batch, self.pick(duplicates), self.pick(conflicting))
+
+    def _resolve(
+        self,
+        places: list[int],
+        policy: ConflictPolicy,
+        ordered: list[int],
+        duplicates: list[int],
+        conflicting: list[int],
+    ) -> None:
+        """Divide samples of a series with one timestamp, in the order of their arrival."""
+        values = [_comparable(self.values[place]) for place in places]
+        if policy is ConflictPolicy.SEND_ALL:
+            for number, place in enumerate(places):
+                (duplicates if values[number] in values[:number] else ordered).append(place)
+            return
+        kept = -1 if policy is ConflictPolicy.KEEP_LAST else 0
+        if policy is ConflictPolicy.REJECT_ALL and any(value != values[0] for value in values):
+            conflicting += places
+            return
+        ordered.append(places[kept])
+        others = places[:-1] if kept else places[1:]
+        for place, value in zip(others, values[:-1] if kept else values[1:]):
+            (duplicates if value == values[kept] else conflicting).append(place)
 
     def requests(self) -> list[Batch]:
         """
         Return this batch, which is in order, as the requests that it takes, to be sent one after the other.
 
-        It is one, unless floats of a series come after its histograms: Prometheus 3.5 stores all floats of a request
-        before its histograms, and loses what then is out of order without a word.
+        It is one, unless floats of a series come after its histograms, or several samples of it have one timestamp:
+        Prometheus 3.5 stores all floats of a request before its histograms, and loses what then is out of order, or at
+        the same time, without a word.
         """
-        if self.plain:
+        if self.plain and not self.may_conflict:
             return [self]
         places: list[list[int]] = [[]]
-        series, request, after_histogram = None, 0, False
-        for position, (known, value) in enumerate(zip(self.series, self.values)):
+        series, request, after_histogram, newest = None, 0, False, -1
+        for position, (known, timestamp, value) in enumerate(zip(self.series, self.timestamps, self.values)):
             if series is None or series.head != known.head:
                 series, request, after_histogram = known, 0, False
+            elif timestamp == newest:
+                request += 1
+                if request == len(places):
+                    places.append([])
+            newest = timestamp
             # A stale marker is neither: Prometheus turns it into what the series holds.
             if not is_stale_marker(value):
                 of_histograms = _is_histogram(value)
@@ -105,11 +150,11 @@ class Batch:
                         places.append([])
                 after_histogram = of_histograms
             places[request].append(position)
-        return [self] if len(places) == 1 else [self._pick(positions) for positions in places]
+        return [self] if len(places) == 1 else [self.pick(positions) for positions in places]
 
     def by_time(self) -> Batch:
         """Return the same samples in order of time across their series; those of a series keep their order."""
-        return self._pick(sorted(range(len(self)), key=self.timestamps.__getitem__))
+        return self.pick(sorted(range(len(self)), key=self.timestamps.__getitem__))
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the samples from one position to before another."""
@@ -126,7 +171,7 @@ class Batch:
         """Return the samples that are histograms, or those that are not."""
         if self.plain:
             return Batch() if histograms else self
-        return self._pick([place for place, each in enumerate(self.values) if _is_histogram(each) is histograms])
+        return self.pick([place for place, each in enumerate(self.values) if _is_histogram(each) is histograms])
 
     def records(self) -> Iterator[PrometheusTimeSeries]:
         """Yield the samples as records again, one for each run of the same series."""
@@ -155,13 +200,19 @@ class Batch:
         later = map(operator.lt, timestamps, islice(timestamps, 1, None))
         return 1 + sum(begins) == count and all(map(operator.or_, begins, later))
 
-    def _pick(self, positions: list[int]) -> Batch:
+    def pick(self, positions: Sequence[int]) -> Batch:
+        """Return the samples at these positions."""
         return Batch(
             [self.series[position] for position in positions],
             [self.timestamps[position] for position in positions],
             [self.values[position] for position in positions],
             plain=self.plain,
         )
+
+
+def _comparable(value: PointOrFloat) -> Point | bytes:
+    """Return floats as bytes, by which NaN equals itself and 0.0 is not -0.0."""
+    return value if isinstance(value, Point) else struct.pack("<d", value)
 
 
 def _is_histogram(value: PointOrFloat) -> bool:

@@ -2,7 +2,7 @@
 Decide what to do next with one batch until every sample of it is settled. Pure: it says what, a shard does it.
 
 :func:`deliver` is a generator. It yields steps and is sent the :class:`~pyflink_prometheus.http.outcome.Outcome` of
-each :class:`Post`; the other steps need no answer. Nothing of a series is posted before all that came before it is
+each :class:`Post`; the other steps need no response. Nothing of a series is posted before all that came before it is
 settled, so order holds across retries, isolation and the change to another version.
 """
 
@@ -10,30 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Union
+from enum import Enum
+from typing import NamedTuple, Optional, Union
 
 from pyflink_prometheus.config import OnErrorBehavior, RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import RemoteWriteError, RemoteWriteFatalError, RetriesExhaustedError
 from pyflink_prometheus.http.outcome import Kind, Outcome, Written
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.endpoint import Endpoint
+from pyflink_prometheus.writer.endpoint import Endpoint, Refusal
 from pyflink_prometheus.writer.ledger import Reason
 from pyflink_prometheus.writer.retry import RetryState
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 
-#: As long as an endpoint has never answered, it may be the URL that is wrong: then so many retries are enough (about
+#: As long as an endpoint has never responded, it may be the URL that is wrong: then so many retries are enough (about
 #: fifteen seconds by default) before the job fails and says so.
 FIRST_CONTACT_RETRIES = 10
+
+#: So often a request is sent again at the same size when no response came in time.
+_TIMEOUTS_AT_ONE_SIZE = 2
 
 
 @dataclass(frozen=True)
 class Post:
-    """Send this body once and send its outcome back."""
+    """Send this body once and send its outcome back; ``retries`` says how often it has been sent before."""
 
     body: bytes
     version: RemoteWriteVersion
-    retry: bool
+    retries: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,166 +77,272 @@ class PartlyWritten:
 
 @dataclass(frozen=True)
 class Shrink:
-    """Make later batches no larger than this: the receiver takes none that are."""
+    """Make later batches no larger than this: the receiver does not take larger ones."""
 
     samples: int
+    outcome: Outcome
 
 
-Step = Union[Post, Wait, Accepted, Rejected, PartlyWritten, Shrink]
+Settled = Union[Accepted, Rejected, PartlyWritten]
+Step = Union[Post, Wait, Settled, Shrink]
 
 
-def deliver(
-    batch: Batch,
-    *,
-    config: SinkConfig,
-    encode: Callable[[Batch, RemoteWriteVersion], bytes],
-    draw: Callable[[], float],
-    endpoint: Endpoint,
-) -> Generator[Step, Outcome | None, None]:
+class Finding(Enum):
+    """What the response to a request says of its samples."""
+
+    #: What has become of each of them, or of how many.
+    SETTLED = "settled"
+    #: That some are at fault; not which ones, nor what has become of the others.
+    REFUSED = "refused"
+    #: That they are too many for one request.
+    TOO_LARGE = "too large"
+    #: That they were too many for one request to be answered in time.
+    TOO_SLOW = "too slow"
+    #: Nothing, in all retries.
+    GIVEN_UP = "given up"
+
+
+class Verdict(NamedTuple):
     """
-    Yield the steps that settle one batch.
+    What one request has led to, retries and a change of version included.
 
-    A receiver of 2.0 keeps the good part of a request that it refuses and says how much that is, so nothing of it is
-    sent again. Prometheus keeps nothing of a refused 1.0 request, so resending its parts harms nothing: from the oldest
-    sample on, parts are halved when they are refused, until offenders stand alone, and doubled when they are accepted.
-    A few offenders cost some two log2(batch) requests each; a long run of them, such as what Flink replays and
-    Prometheus has already, one each. A request that is too large is halved in the same way, under both versions.
+    :param settled: what to count, where the samples are settled.
+    :param claims_nothing: whether the receiver says that it has written nothing of it.
+    """
 
-    :param encode: encodes the batch, or a part of it, whose samples are in order of time across its series.
+    finding: Finding
+    outcome: Outcome
+    version: RemoteWriteVersion
+    settled: Optional[Settled] = None
+    claims_nothing: bool = False
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the receiver has taken all of the request."""
+        return isinstance(self.settled, Accepted)
+
+
+Asking = Generator[Step, Optional[Outcome], Verdict]
+
+
+class Delivery:
+    """
+    The way of one batch to the receiver.
+
+    :param config: how often to retry, and what becomes of what cannot be written.
+    :param encode: encodes a batch; its samples may be in order of time across their series.
     :param draw: gives a random number from 0 to 1.
-    :param endpoint: what is known of the receiver; it learns from what is answered here.
-    :raises RemoteWriteFatalError: if no retry can help.
-    :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
+    :param monotonic: tells seconds that never go back.
+    :param endpoint: what is known of the receiver; it learns from the responses.
     """
-    first, version = yield from _attempt(batch, endpoint.version, config, encode, draw, endpoint)
-    if first.kind is Kind.ACCEPTED or (first.kind is Kind.REJECTED and version is V2):
-        yield _settled(batch, version, first)
-        return
-    outcome, part, rest, start = first, batch, batch.by_time(), 0
-    size = largest = len(batch)
-    budget = _Budget(config.max_isolation_requests)
-    while True:
+
+    def __init__(
+        self,
+        *,
+        config: SinkConfig,
+        encode: Callable[[Batch, RemoteWriteVersion], bytes],
+        draw: Callable[[], float],
+        monotonic: Callable[[], float],
+        endpoint: Endpoint,
+    ) -> None:
+        self.config = config
+        self.endpoint = endpoint
+        self._encode = encode
+        self._draw = draw
+        self._monotonic = monotonic
+        self._fail = config.error_handling.on_max_retry_exceeded is OnErrorBehavior.FAIL
+        self._version = endpoint.next_version(monotonic())
+        self._state = RetryState(config.retry)  # of all requests since the last one that was answered otherwise
+        self._first_try_at: float | None = None
+        self._refused_as_v2: Outcome | None = None  # how samples were refused in 2.0, without a word on what was kept
+
+    def now(self) -> float:
+        """Return seconds that never go back."""
+        return self._monotonic()
+
+    def ask(self, batch: Batch) -> Asking:
+        """
+        Post a batch until the receiver says something else than "later".
+
+        :raises RemoteWriteFatalError: if no retry can help.
+        :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
+        """
+        refused: Outcome | None = None  # how it refused this very batch in 2.0, without saying what it kept
+        untrusted = False
+        timeouts = 0
+        while True:
+            version = self._version
+            outcome = yield from self._post(batch, version)
+            timeouts = timeouts + 1 if outcome.timed_out else 0
+            if outcome.kind is Kind.RETRYABLE:
+                if not (yield from self._back_off(batch, outcome)):
+                    return Verdict(Finding.GIVEN_UP, outcome, version)
+                if timeouts >= _TIMEOUTS_AT_ONE_SIZE and len(batch) > 1:
+                    return Verdict(Finding.TOO_SLOW, outcome, version)
+                continue
+            self._state, self._first_try_at = RetryState(self.config.retry), None
+            if outcome.kind is Kind.FATAL:
+                raise self.error(RemoteWriteFatalError, outcome, batch, "cannot work")
+            if outcome.kind is Kind.UNSUPPORTED:
+                self._version = self._other_version(version, outcome, batch, refused)
+                if refused is not None:  # in 2.0, by a receiver that takes nothing else
+                    return self._judged(batch, V2, refused)
+                refused = outcome
+                continue
+            if version is V2 and outcome.written is None:
+                if outcome.kind is Kind.ACCEPTED:
+                    # It has stored nothing ("Required Written Response Headers"), if it is a receiver of 1.0. One of
+                    # 2.0 may stand behind something that has responded in its place.
+                    if self.endpoint.speaks_v2 and not untrusted:
+                        untrusted = True
+                        continue
+                    self._version = self._without_v2(outcome, batch)
+                    continue
+                if outcome.kind is Kind.REJECTED and self.endpoint.is_automatic and refused is None:
+                    # That of a receiver of 1.0 that cannot read it, or of one of 2.0 that has not looked at a sample.
+                    refused, self._version = outcome, V1
+                    self._refused_as_v2 = outcome
+                    continue
+            if outcome.kind is Kind.ACCEPTED and self._refused_as_v2 is not None:
+                self._learn_from_v1(self._refused_as_v2, is_same_batch=refused is not None)
+            return self._judged(batch, version, outcome)
+
+    def ask_with_nothing(self, batch: Batch, refusal: Outcome) -> Generator[Step, Optional[Outcome], None]:
+        """
+        Find out by a request without samples whether an endpoint that has never accepted any is a receiver at all.
+
+        Prometheus, VictoriaMetrics and others accept one, and whatever refuses it cannot refuse it for its samples.
+
+        :param batch: what it has refused.
+        :raises RemoteWriteFatalError: if it refuses that as well.
+        """
+        outcome = yield from self._post(Batch(), self._version)
         if outcome.kind is Kind.ACCEPTED:
-            yield _settled(part, version, outcome)
-            start, size = start + len(part), min(2 * size, largest)
-        elif outcome.kind is Kind.TOO_LARGE and len(part) > 1:
-            size = largest = len(part) // 2
-            yield Shrink(size)
-        elif (
-            outcome.kind is Kind.REJECTED
-            and version is V1
-            and (smaller := max(len(part) // 2, budget.least_size(len(rest) - start))) < len(part)
-        ):
-            size = smaller
-        else:
-            yield _settled(part, version, outcome)
-            start += len(part)
-        if start == len(rest):
-            return
-        part = rest.part(start, start + size)
-        budget.spend()
-        outcome, version = yield from _attempt(part, version, config, encode, draw, endpoint)
+            self.endpoint.is_receiver = True
+        elif outcome.kind is not Kind.RETRYABLE:
+            raise self.error(RemoteWriteFatalError, refusal, batch, _NO_RECEIVER)
+
+    def error(self, kind: type[RemoteWriteError], outcome: Outcome, batch: Batch, what: str) -> RemoteWriteError:
+        """Return what fails the job."""
+        url = self.config.url_without_credentials
+        return kind(
+            f"Prometheus Remote-Write to {url} {what}: {outcome.message}",
+            url=url,
+            status=outcome.status,
+            body_excerpt=outcome.body_excerpt,
+            samples=len(batch),
+        )
+
+    def _post(self, batch: Batch, version: RemoteWriteVersion) -> Generator[Step, Optional[Outcome], Outcome]:
+        if self._first_try_at is None:
+            self._first_try_at = self.now()
+        outcome = yield Post(self._encode(batch, version), version, self._state.retries)
+        if outcome is None:
+            raise TypeError("a Post step must be answered with an Outcome")
+        self.endpoint.learn(version, outcome)
+        return outcome
+
+    def _back_off(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
+        """Wait before the next retry; return whether there is one."""
+        state, endpoint, fail = self._state, self.endpoint, self._fail
+        if fail and not endpoint.reached and state.retries >= FIRST_CONTACT_RETRIES:
+            what = f"never answered in {state.retries + 1} attempts: check the URL, and whether the receiver runs"
+            raise self.error(RetriesExhaustedError, outcome, batch, what)
+        following, exhausted = state.next(), "max_retry_count"
+        waited_s = 0.0 if self._first_try_at is None else self.now() - self._first_try_at
+        delay_s = 0.0 if following is None else following.delay_s(self._draw(), outcome.retry_after_s)
+        if waited_s + delay_s > self.config.retry.max_retry_duration_ms / 1000:
+            following, exhausted = None, "max_retry_duration_ms"
+        if following is None:
+            if not fail:
+                return False
+            times = f"{state.retries + 1} times in {waited_s:.0f} s"
+            what = f"failed {times}, all that {exhausted} allows; the last time with"
+            raise self.error(RetriesExhaustedError, outcome, batch, what)
+        self._state = following
+        yield Wait(delay_s, outcome.retry_after_s is not None)
+        return True
+
+    def _other_version(
+        self, version: RemoteWriteVersion, outcome: Outcome, batch: Batch, refused: Outcome | None
+    ) -> RemoteWriteVersion:
+        """Return the version to send a batch in that was answered with 415."""
+        if not self.endpoint.is_automatic:
+            raise self.error(RemoteWriteFatalError, outcome, batch, _NOT_SPOKEN[version])
+        if refused is not None and refused.kind is Kind.UNSUPPORTED:
+            raise self.error(RemoteWriteFatalError, outcome, batch, _NEITHER_VERSION)
+        other = V1 if version is V2 else V2
+        self.endpoint.prefer(other, f"it responded with {outcome.message}", self.now())
+        return other
+
+    def _without_v2(self, outcome: Outcome, batch: Batch) -> RemoteWriteVersion:
+        """Return the version to send a batch in that was accepted as 2.0 without any count."""
+        if not self.endpoint.is_automatic:
+            raise self.error(RemoteWriteFatalError, outcome, batch, _NOT_SPOKEN[V2])
+        self.endpoint.prefer(V1, f"it responded with {outcome.message} and did not say what it wrote", self.now())
+        return V1
+
+    def _learn_from_v1(self, refused_as_v2: Outcome, *, is_same_batch: bool) -> None:
+        """Remember that 1.0 was accepted after 2.0 was refused: of the same samples, or of a part of them."""
+        if is_same_batch or not self.endpoint.speaks_v2:
+            self.endpoint.prefer(V1, f"it refused 2.0 with {refused_as_v2.message}, and accepted 1.0", self.now())
+
+    def _judged(self, batch: Batch, version: RemoteWriteVersion, outcome: Outcome) -> Verdict:
+        """Return what a response that is neither "later" nor "not like this" says of a batch."""
+        if outcome.kind is Kind.TOO_LARGE:
+            if len(batch) == 1:
+                return _settled(Rejected(batch, Reason.REFUSED, outcome), outcome, version)
+            return Verdict(Finding.TOO_LARGE, outcome, version)
+        if version is V1 or outcome.written is None:
+            if outcome.kind is Kind.ACCEPTED:
+                return _settled(Accepted(batch, batch.exemplars), outcome, version)
+            return Verdict(Finding.REFUSED, outcome, version)
+        return self._counted(batch, outcome, outcome.written)
+
+    def _counted(self, batch: Batch, outcome: Outcome, claimed: Written) -> Verdict:
+        """Return what the counts of a response to a 2.0 request say, as far as they can be believed."""
+        histograms = batch.histograms
+        written = Written(
+            min(claimed.samples, len(batch) - histograms),
+            min(claimed.histograms, histograms),
+            min(claimed.exemplars, batch.exemplars),
+        )
+        samples = written.samples + written.histograms
+        if outcome.kind is Kind.ACCEPTED:
+            if samples == len(batch):
+                return _settled(Accepted(batch, written.exemplars), outcome, V2)
+            return _settled(_partly(batch, written, Reason.UNCONFIRMED, outcome), outcome, V2)
+        if samples == len(batch):
+            # A refusal that claims all contradicts itself: such a receiver counts what it got, not what it wrote.
+            self.endpoint.note_claim_of_all()
+        elif (samples or written.exemplars) and self.endpoint.counts_are_exact:
+            self.endpoint.note_refusal(V2, Refusal.COUNTS)
+            return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
+        elif samples == 0 and (len(batch) == 1 or self.endpoint.refusal(V2) is Refusal.COUNTS):
+            return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
+        return Verdict(Finding.REFUSED, outcome, V2, claims_nothing=samples == 0)
 
 
-def _settled(batch: Batch, version: RemoteWriteVersion, outcome: Outcome) -> Step:
-    """Say what has become of a batch of which nothing will be sent again."""
-    if version is V1 or outcome.written is None or outcome.kind not in (Kind.ACCEPTED, Kind.REJECTED):
-        if outcome.kind is Kind.ACCEPTED:
-            return Accepted(batch, batch.exemplars)
-        return Rejected(batch, _REASONS.get(outcome.kind, Reason.REFUSED), outcome)
-    histograms = batch.histograms
-    written = Written(
-        min(outcome.written.samples, len(batch) - histograms),
-        min(outcome.written.histograms, histograms),
-        min(outcome.written.exemplars, batch.exemplars),
-    )
-    samples = written.samples + written.histograms
-    if samples == len(batch):
-        return Accepted(batch, written.exemplars)
-    reason = Reason.UNCONFIRMED if outcome.kind is Kind.ACCEPTED else Reason.REFUSED
-    if samples == written.exemplars == 0:
+def _settled(step: Settled, outcome: Outcome, version: RemoteWriteVersion) -> Verdict:
+    return Verdict(Finding.SETTLED, outcome, version, step)
+
+
+def _partly(batch: Batch, written: Written, reason: Reason, outcome: Outcome) -> Settled:
+    if written.samples == written.histograms == written.exemplars == 0:
         return Rejected(batch, reason, outcome)
     return PartlyWritten(batch, written, reason, outcome)
 
 
-_REASONS = {Kind.RETRYABLE: Reason.RETRIES_EXHAUSTED}
-
-
-class _Budget:
-    """Count the extra requests that isolation may still make, so that the last of them have been asked for by then."""
-
-    def __init__(self, requests: int | None) -> None:
-        self._left = requests
-
-    def spend(self) -> None:
-        if self._left:
-            self._left -= 1
-
-    def least_size(self, samples: int) -> int:
-        """Return how large parts must be at the least for each of so many samples to be sent once more."""
-        if self._left is None:
-            return 1
-        return -(-samples // self._left) if self._left else samples + 1
-
-
-def _attempt(
-    batch: Batch,
-    version: RemoteWriteVersion,
-    config: SinkConfig,
-    encode: Callable[[Batch, RemoteWriteVersion], bytes],
-    draw: Callable[[], float],
-    endpoint: Endpoint,
-) -> Generator[Step, Outcome | None, tuple[Outcome, RemoteWriteVersion]]:
-    """
-    Post one batch until something else than "try again" comes back.
-
-    Return it with the version that it answers, which is another one where the receiver did not understand the first.
-    """
-    fail = config.error_handling.on_max_retry_exceeded is OnErrorBehavior.FAIL
-    state = RetryState(config.retry)
-    body = encode(batch, version)
-    while True:
-        outcome = yield Post(body, version, retry=state.retries > 0)
-        if outcome is None:
-            raise TypeError("a Post step must be answered with an Outcome")
-        endpoint.learn(version, outcome)
-        if endpoint.misunderstood(version, outcome):
-            if config.remote_write_version is V2:
-                raise _error(RemoteWriteFatalError, config, outcome, batch, _NO_V2)
-            version = V1
-            body = encode(batch, version)
-            continue
-        if outcome.kind is Kind.FATAL:
-            raise _error(RemoteWriteFatalError, config, outcome, batch, "cannot work")
-        if outcome.kind is not Kind.RETRYABLE:
-            return outcome, version
-        if fail and not endpoint.reached and state.retries >= FIRST_CONTACT_RETRIES:
-            tried = f"never answered in {state.retries + 1} attempts: check the URL, and whether the receiver runs"
-            raise _error(RetriesExhaustedError, config, outcome, batch, tried)
-        following = state.next()
-        if following is None:
-            if fail:
-                tried = f"failed {state.retries + 1} times in a row, the last time with"
-                raise _error(RetriesExhaustedError, config, outcome, batch, tried)
-            return outcome, version
-        state = following
-        yield Wait(state.delay_s(draw(), outcome.retry_after_s), outcome.retry_after_s is not None)
-
-
-_NO_V2 = (
-    "cannot work, because the receiver does not understand Remote-Write 2.0 and the sink was set to V2: set AUTO or V1 "
-    "with set_remote_write_version; it answered"
+_NOT_SPOKEN = {
+    V2: "cannot work, because the receiver does not understand Remote-Write 2.0 and the sink was set to V2: set AUTO "
+    "or V1 with set_remote_write_version; it responded with",
+    V1: "cannot work, because the receiver does not take Remote-Write 1.0 and the sink was set to V1: set AUTO or V2 "
+    "with set_remote_write_version; it responded with",
+}
+_NEITHER_VERSION = (
+    "cannot work, because the endpoint takes neither version of Remote-Write: check the URL's path; it responded with"
 )
-
-
-def _error(
-    kind: type[RemoteWriteError], config: SinkConfig, outcome: Outcome, batch: Batch, what: str
-) -> RemoteWriteError:
-    url = config.url_without_credentials
-    return kind(
-        f"Prometheus Remote-Write to {url} {what}: {outcome.message}",
-        url=url,
-        status=outcome.status,
-        body_excerpt=outcome.body_excerpt,
-        samples=len(batch),
-    )
+_NO_RECEIVER = (
+    "cannot work, because the endpoint has never taken a sample and refuses even a request without any, so it is not a "
+    "Remote-Write receiver: check the URL's path, and whether it must begin with https://; it responded with"
+)

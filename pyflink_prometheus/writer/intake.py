@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from pyflink_prometheus.checks import checked_exemplar, checked_sample, looks_like_seconds
+from pyflink_prometheus.checks import checked_exemplar, checked_sample, likely_unit
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
@@ -63,14 +63,15 @@ class Intake:
         if refusal is not None:
             self._ledger.settle_exemplars(0, len(exemplars))
             return RejectedSamples(sample, 1, *refusal)
-        if looks_like_seconds(timestamp):
+        if unit := likely_unit(timestamp):
             self.say_once(
-                "seconds",
-                "samples: the timestamp %d of %r lies in %s if it is in milliseconds, as expected; "
-                "if it is in seconds, multiply it by 1000",
+                unit[0],
+                "samples: the timestamp %d of %r lies in the year %d, because timestamps are milliseconds; if it is in "
+                "%s, %s",
                 timestamp,
                 series,
                 1970 + timestamp // 31_556_952_000,
+                *unit,
             )
         if exemplars or start_timestamp or not isinstance(value, float):
             return Point(value, start_timestamp, exemplars), timestamp

@@ -19,9 +19,12 @@ class Reason(Enum):
     OUT_OF_ORDER = "out_of_order"
     #: The same request held the same sample twice; Prometheus would drop the second without a word.
     DUPLICATE = "duplicate"
+    #: The same request held another value of the series at the same time: see ``ConflictPolicy``.
+    CONFLICTING = "conflicting"
     #: The receiver refused it for good.
     REFUSED = "refused"
-    #: The receiver took the request, but said that it wrote less than was in it.
+    #: The receiver took the request but said that it wrote less than was in it, or refused a request that held it and
+    #: did not say what it kept: the sample may be stored.
     UNCONFIRMED = "unconfirmed"
     #: The receiver could not take it for as long as the retry configuration allows.
     RETRIES_EXHAUSTED = "retries_exhausted"

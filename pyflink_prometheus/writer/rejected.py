@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Union
 
+from pyflink_prometheus.checks import shown
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.writer.batch import Batch
@@ -120,6 +121,9 @@ def _nothing() -> None:
     pass
 
 
+_LONGEST_RECORD = 500  # in characters, of a record in a log line
+
+
 class LogRejectedSamples:
     """
     Log rejected samples, at most once in a while for each reason, with how many there were since the last line.
@@ -154,5 +158,5 @@ class LogRejectedSamples:
             samples = sum(len(series.samples) for series in latest.candidates)
             what = f"the latest: {latest.count} of the {samples} in one request"
         else:
-            what = f"the latest: {latest.record}"
+            what = f"the latest: {shown(latest.record, _LONGEST_RECORD)}"
         _log.warning("%d sample(s) not written, reason %s, %s: %s", count, reason.value, what, latest.message)

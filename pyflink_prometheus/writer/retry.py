@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from pyflink_prometheus.config import RetryConfiguration
 
-#: A receiver may ask for more in Retry-After; a flush that waited longer would time the checkpoint out.
-RETRY_AFTER_CAP_S = 60.0
+#: A receiver may ask for more in Retry-After; a flush that waited longer would time the checkpoint out. Mimir asks for
+#: up to 96 seconds, half as much again with its jitter.
+RETRY_AFTER_CAP_S = 150.0
 
 #: A delay is drawn from this part of its bound up to all of it: senders come back apart from each other, and yet none
 #: waits much less than it did before, which the public compliance suite for senders asks for.
@@ -37,7 +38,7 @@ class RetryState:
         Return the seconds to wait before this retry.
 
         :param draw: a random number from 0 to 1, the jitter.
-        :param retry_after_s: what the receiver asked for; the delay is never shorter, up to a cap of a minute.
+        :param retry_after_s: what the receiver asked for; the delay is never shorter, up to a cap of 150 seconds.
         """
         # 2**32 times the smallest delay is beyond any bound; the exponent stays small at any number of retries.
         bound_ms = min(self.config.max_retry_delay_ms, self.config.initial_retry_delay_ms << min(self.retries - 1, 32))

@@ -13,23 +13,31 @@ from pyflink_prometheus.writer.batch import Batch
 
 class PreparedBatch(NamedTuple):
     """
-    Hold a batch as a request may hold it, with the request's body.
+    A batch as a request may hold it, with the request's body.
 
     :param batch: in order, without duplicates.
     :param version: which the body is of.
     :param body: as it is posted.
+    :param size_in_bytes: before compression.
     """
 
     batch: Batch
     version: RemoteWriteVersion
     body: bytes
+    size_in_bytes: int
 
 
 class SealedBatch:
-    """Hold a batch that takes no more samples, and what it is prepared to as soon as someone has done that."""
+    """
+    A batch that takes no more samples, and the requests for it as soon as a thread has prepared them.
+
+    :ivar size: in samples.
+    :ivar size_in_bytes: of all its requests before compression; 0 until they are prepared.
+    """
 
     def __init__(self, batch: Batch) -> None:
         self.size = len(batch)
+        self.size_in_bytes = 0
         self._batch = batch
         self._prepared: list[PreparedBatch] | None = None
         self._lock = threading.Lock()
@@ -39,6 +47,7 @@ class SealedBatch:
         with self._lock:
             if self._prepared is None:
                 self._prepared = prepare(self._batch)
+                self.size_in_bytes = sum(request.size_in_bytes for request in self._prepared)
                 self._batch = Batch()  # not needed any more
             return self._prepared
 

@@ -9,11 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pyflink_prometheus.checks import (
-    INT64_MAX,
-    LIKELY_SECONDS,
-    checked_samples,
-)
+from pyflink_prometheus.checks import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_samples
 from pyflink_prometheus.clock import Clock, SystemClock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
@@ -25,9 +21,10 @@ from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import SeriesCache
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import Post, Shrink, Wait, deliver
+from pyflink_prometheus.writer.delivery import Delivery, Post, Shrink, Wait
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.intake import Intake, alone, count_of, invalid
+from pyflink_prometheus.writer.isolation import deliver
 from pyflink_prometheus.writer.ledger import Ledger, Reason
 from pyflink_prometheus.writer.pace import Pace, PaceWatch
 from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, Rejections
@@ -42,8 +39,8 @@ COMPLAINT_INTERVAL_S = 10.0
 #: How many batches of each shard may wait before the caller does, unless set otherwise.
 BUFFERED_BATCHES = 10
 
-# Timestamps below may be seconds.
-_LATER = LIKELY_SECONDS.stop
+# Timestamps below may be seconds, those beyond other units.
+_LATER, _BEYOND = LIKELY_SECONDS.stop, LIKELY_MICROSECONDS.start
 
 _ENCODE = {
     RemoteWriteVersion.V1: encoder_v1.encode_request,
@@ -99,6 +96,7 @@ class RemoteWriter:
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
         self._unsettled = 0  # samples in sealed batches
+        self._unsettled_bytes = 0  # in their requests, as far as these are prepared
         self._failure: BaseException | None = None
         self._pace = Pace.begin(config)
         self._pace_watch = PaceWatch(self.ledger, self._clock.monotonic)
@@ -146,7 +144,7 @@ class RemoteWriter:
         for sample in samples:
             try:
                 value, timestamp = sample
-                ordinary = type(value) is float and type(timestamp) is int and _LATER <= timestamp <= INT64_MAX
+                ordinary = type(value) is float and type(timestamp) is int and _LATER <= timestamp < _BEYOND
             except (TypeError, ValueError):
                 ordinary = False
             batch = shard.filling
@@ -241,8 +239,13 @@ class RemoteWriter:
             limit = self._config.max_buffered_samples
             if limit is None:
                 limit = BUFFERED_BATCHES * self._pace.batch_size * len(self._shards)
-            if self._unsettled > limit or self._stopped:
-                self._wait_while(lambda: self._unsettled > limit)
+            limit_in_bytes = BUFFERED_BATCHES * self._config.max_batch_size_in_bytes * len(self._shards)
+
+            def is_full() -> bool:
+                return self._unsettled > limit or self._unsettled_bytes > limit_in_bytes
+
+            if is_full() or self._stopped:
+                self._wait_while(is_full)
 
     def _wait_while(self, condition: Callable[[], bool]) -> None:
         """Wait for the shards, and raise what has stopped the writer; holds the lock."""
@@ -253,10 +256,14 @@ class RemoteWriter:
         self._raise_failure()
 
     def _prepare(self, batch: Batch) -> list[PreparedBatch]:
-        ordered, duplicates = batch.in_order()
-        if len(duplicates):
-            self.ledger.settle_exemplars(0, duplicates.exemplars)
-            self._rejections.of_batch(duplicates, Reason.DUPLICATE, "the same sample was there twice in one request")
+        ordered, duplicates, conflicting = batch.in_order(self._config.conflict_policy)
+        for rejected, reason, message in (
+            (duplicates, Reason.DUPLICATE, "the same sample was there twice in one request"),
+            (conflicting, Reason.CONFLICTING, _CONFLICT),
+        ):
+            if len(rejected):
+                self.ledger.settle_exemplars(0, rejected.exemplars)
+                self._rejections.of_batch(rejected, reason, message)
         version = self._endpoint.version
         if version is RemoteWriteVersion.V1 and self._known_series.beyond_classic is not None:
             self._intake.say_once(
@@ -265,7 +272,25 @@ class RemoteWriter:
                 "([a-zA-Z_:][a-zA-Z0-9_:]* and, for labels, [a-zA-Z_][a-zA-Z0-9_]*)",
                 self._known_series.beyond_classic,
             )
-        return [PreparedBatch(each, version, _encode(each, version)) for each in ordered.requests()]
+        prepared: list[PreparedBatch] = []
+        for request in ordered.requests():
+            self._encode_within_bounds(request, version, prepared)
+        with self._lock:
+            self._unsettled_bytes += sum(request.size_in_bytes for request in prepared)
+        return prepared
+
+    def _encode_within_bounds(self, batch: Batch, version: RemoteWriteVersion, prepared: list[PreparedBatch]) -> None:
+        """Encode a batch as one request, or as several where it has too many bytes for one."""
+        if not len(batch):
+            return
+        message = _encode(batch, version)
+        if len(message) <= self._config.max_batch_size_in_bytes or len(batch) == 1:
+            prepared.append(PreparedBatch(batch, version, compress(message), len(message)))
+            return
+        parts = min(len(batch), -(-len(message) // self._config.max_batch_size_in_bytes))
+        size = -(-len(batch) // parts)
+        for start in range(0, len(batch), size):
+            self._encode_within_bounds(batch.part(start, start + size), version, prepared)
 
     # The shards' threads.
 
@@ -279,6 +304,7 @@ class RemoteWriter:
                     self._deliver(prepared, transport)
                 with self._settled:
                     self._unsettled -= sealed.size
+                    self._unsettled_bytes -= sealed.size_in_bytes
                     self._settled.notify()
         except _Stopped:
             return
@@ -309,10 +335,17 @@ class RemoteWriter:
     def _deliver(self, prepared: PreparedBatch, transport: Transport) -> None:
         def encode(batch: Batch, version: RemoteWriteVersion) -> bytes:
             if batch is prepared.batch:
-                return prepared.body if version is prepared.version else _encode(batch, version)
-            return _encode(batch.in_order()[0], version)
+                return prepared.body if version is prepared.version else compress(_encode(batch, version))
+            return compress(_encode(batch.in_order().batch, version))
 
-        steps = deliver(prepared.batch, config=self._config, encode=encode, draw=self._draw, endpoint=self._endpoint)
+        delivery = Delivery(
+            config=self._config,
+            encode=encode,
+            draw=self._draw,
+            monotonic=self._clock.monotonic,
+            endpoint=self._endpoint,
+        )
+        steps = deliver(prepared.batch, delivery)
         answer: Outcome | None = None
         trouble = ""
         while True:
@@ -323,9 +356,12 @@ class RemoteWriter:
             answer = None
             if isinstance(step, Post):
                 self._wait_until(self._not_before)
+                headers = _HEADERS[step.version]
+                if step.retries:
+                    headers = {**headers, "Retry-Attempt": str(step.retries)}
                 began = self._clock.monotonic()
-                answer = transport.post(step.body, _HEADERS[step.version])
-                self.ledger.attempt(len(step.body), self._clock.monotonic() - began, retry=step.retry)
+                answer = transport.post(step.body, headers)
+                self.ledger.attempt(len(step.body), self._clock.monotonic() - began, retry=step.retries > 0)
                 trouble = answer.message
             elif isinstance(step, Wait):
                 self._complain(trouble, step.seconds)
@@ -334,7 +370,7 @@ class RemoteWriter:
                     self._not_before = max(self._not_before, until)
                 self._wait_until(until)
             elif isinstance(step, Shrink):
-                self._shrink_batches(step.samples)
+                self._shrink_batches(step)
             else:
                 settle(step, self.ledger, self._rejections)
 
@@ -346,22 +382,23 @@ class RemoteWriter:
                 return
             self._next_complaint_at = now + COMPLAINT_INTERVAL_S
         _log.warning(
-            "writing to %s fails and is tried again in %.2f s (%d retries so far): %s",
+            "a request to %s failed and will be retried in %.2f s (%d retries so far): %s",
             self._config.url_without_credentials,
             wait_s,
             self.ledger.requests_retried,
             trouble,
         )
 
-    def _shrink_batches(self, samples: int) -> None:
+    def _shrink_batches(self, step: Shrink) -> None:
         with self._lock:
-            if samples >= self._pace.batch_size:
+            if step.samples >= self._pace.batch_size:
                 return
-            self._pace = self._pace.no_batch_above(samples)
+            self._pace = self._pace.no_batch_above(step.samples)
         _log.warning(
-            "the receiver takes no requests as large as %d samples (HTTP 413); from now on they hold at most %d",
-            2 * samples,
-            samples,
+            "the receiver refuses requests for their size; from now on they hold at most %d samples (if that is too "
+            "few, raise the receiver's limit): %s",
+            step.samples,
+            step.outcome.message,
         )
 
     def _wait_until(self, moment: float) -> None:
@@ -390,7 +427,13 @@ class RemoteWriter:
 
 
 def _encode(batch: Batch, version: RemoteWriteVersion) -> bytes:
-    return compress(_ENCODE[version](batch.series, batch.timestamps, batch.values, plain=batch.plain))
+    return _ENCODE[version](batch.series, batch.timestamps, batch.values, plain=batch.plain)
+
+
+_CONFLICT = (
+    "the same request held another value of this series at the same time, and Prometheus keeps one of them: give them "
+    "timestamps or labels that differ, or choose with set_conflict_policy"
+)
 
 
 class _Stopped(Exception):  # noqa: N818  (it leaves a thread, it reports nothing)

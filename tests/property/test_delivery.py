@@ -21,8 +21,9 @@ from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.encoder_v1 import encode_request
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import FIRST_CONTACT_RETRIES, Accepted, Post, Rejected, Wait, deliver
+from pyflink_prometheus.writer.delivery import FIRST_CONTACT_RETRIES, Accepted, Delivery, Post, Rejected, Wait
 from pyflink_prometheus.writer.endpoint import Endpoint
+from pyflink_prometheus.writer.isolation import deliver
 from pyflink_prometheus.writer.ledger import Reason
 
 SERIES = [Series(canonical_labels(name, {})) for name in "abc"]
@@ -49,11 +50,17 @@ def config(*, discard=False, retries=100, isolation=None):
     )
 
 
+def steps_of(batch, settings, endpoint, encode=encode, draw=lambda: 1.0):
+    """Begin a delivery in which no time passes."""
+    delivery = Delivery(config=settings, encode=encode, draw=draw, monotonic=lambda: 0.0, endpoint=endpoint)
+    return deliver(batch, delivery)
+
+
 def run(batch, settings, answer, *, reached_before=True):
     """Drive a delivery with ``answer(decoded request) -> status``; return what was settled, in order, and the steps."""
     endpoint = Endpoint(RemoteWriteVersion.V1)
-    endpoint.reached = reached_before
-    steps = deliver(batch, config=settings, encode=encode, draw=lambda: 1.0, endpoint=endpoint)
+    endpoint.reached = endpoint.is_receiver = reached_before
+    steps = steps_of(batch, settings, endpoint)
     seen, reply = [], None
     while True:
         try:
@@ -166,7 +173,7 @@ def test_retries_are_counted_and_then_the_policy_decides(size, retries):
     batch = batch_of(size)
     seen = run(batch, config(discard=True, retries=retries), lambda request: 503)
     assert [type(step) for step in seen] == [Post, *[Wait, Post] * retries, Rejected]
-    assert [step.retry for step in seen if isinstance(step, Post)] == [False, *[True] * retries]
+    assert [step.retries for step in seen if isinstance(step, Post)] == list(range(retries + 1))
     assert seen[-1].reason is Reason.RETRIES_EXHAUSTED
     assert len(seen[-1].batch) == size
     with pytest.raises(RetriesExhaustedError, match=f"failed {retries + 1} times") as caught:
@@ -189,7 +196,7 @@ def test_a_fatal_answer_ends_it_at_once_and_shows_no_secret(status):
 def test_an_endpoint_that_never_answered_is_given_up_earlier(reached_before, retries, message):
     endpoint = Endpoint(RemoteWriteVersion.V1)
     endpoint.reached = reached_before
-    steps = deliver(batch_of(1), config=config(retries=40), encode=encode, draw=lambda: 0.0, endpoint=endpoint)
+    steps = steps_of(batch_of(1), config(retries=40), endpoint, draw=lambda: 0.0)
     posts, step = 0, next(steps)
     with pytest.raises(RetriesExhaustedError, match=message):
         while True:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from test_delivery import assert_in_order, batch_of, config, settled
+from test_delivery import assert_in_order, batch_of, config, settled, steps_of
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Kind, Outcome, Written, classify_status
-from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Post, Rejected, deliver
+from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Post, Rejected
 from pyflink_prometheus.writer.endpoint import Endpoint
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
@@ -20,7 +20,8 @@ NO_CONNECTION = Outcome(Kind.RETRYABLE, "no connection")
 def run(batch, version, answer):
     """Drive a delivery with ``answer(values, version) -> outcome``; return the steps and what each POST held."""
     endpoint = Endpoint(version)
-    steps = deliver(batch, config=config(), encode=lambda part, version: part, draw=lambda: 1.0, endpoint=endpoint)
+    endpoint.is_receiver = True
+    steps = steps_of(batch, config(), endpoint, encode=lambda part, version: part)
     seen, posts, reply = [], [], None
     while True:
         try:

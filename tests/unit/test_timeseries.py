@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pyflink_prometheus import InvalidTimeSeriesError, PrometheusTimeSeries
-from pyflink_prometheus.checks import looks_like_seconds
+from pyflink_prometheus.checks import likely_unit
 from pyflink_prometheus.timeseries import as_time_series
 
 NOW_MS = 1_700_000_000_000
@@ -108,7 +108,14 @@ def test_what_is_no_record_is_refused_with_advice(stranger):
         as_time_series(stranger)
 
 
-def test_seconds_are_recognised_and_milliseconds_are_not():
-    assert looks_like_seconds(NOW_MS // 1000)
-    assert not looks_like_seconds(NOW_MS)
-    assert not looks_like_seconds(0)
+@pytest.mark.parametrize(
+    ("factor", "unit"), [(1 / 1000, "seconds"), (1000, "microseconds"), (1_000_000, "nanoseconds")]
+)
+def test_timestamps_in_another_unit_are_recognised(factor, unit):
+    name, advice = likely_unit(int(NOW_MS * factor))
+    assert name == unit
+    assert ("multiply" if factor < 1 else "divide") in advice
+
+
+def test_milliseconds_are_no_other_unit():
+    assert likely_unit(NOW_MS) is likely_unit(0) is likely_unit(-NOW_MS) is None

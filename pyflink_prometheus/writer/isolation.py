@@ -1,0 +1,239 @@
+"""
+Find the samples at fault in a request that the receiver has refused without saying which. Pure, as the delivery is.
+
+What was refused is sent again in parts, oldest first: halved when they are refused, until the offenders stand alone,
+and doubled when they are accepted. A few offenders cost some two log2(batch) requests each.
+
+That rests on the receiver having kept nothing, as Prometheus does under 1.0. Others keep the good samples and do not
+say so (Mimir, Cortex, Thanos). To send these again does no harm, but the receiver now refuses all samples of a series
+but the newest one: they would all seem to be at fault. So, once :data:`SUSPICIOUS` samples in a row have been refused,
+each alone, while newer ones of their series were in the same request, it is checked with a few samples of each moment
+whether the older ones are taken at all. If one is, the receiver keeps nothing, and all are sent again. If none is, they
+count as UNCONFIRMED, and only the newest sample of each series is sent again: that one is taken if it is good, whatever
+the receiver has kept. The next refused request is checked at once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from typing import Optional
+
+from pyflink_prometheus.http.outcome import Outcome
+from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.delivery import Delivery, Finding, Rejected, Shrink, Step, Verdict
+from pyflink_prometheus.writer.endpoint import Refusal
+from pyflink_prometheus.writer.ledger import Reason
+
+#: So many samples in a row that are refused alone raise the suspicion that the receiver has them already; more, where
+#: it has shown before that it keeps nothing of what it refuses.
+SUSPICIOUS, SUSPICIOUS_ALL_THE_SAME = 32, 256
+
+#: How many samples of each moment are sent again to find out: on suspicion, and where it has been so before.
+_CHECKS_ON_SUSPICION, _CHECKS = 4, 1
+
+Steps = Generator[Step, Optional[Outcome], None]
+
+
+def deliver(batch: Batch, delivery: Delivery) -> Steps:
+    """
+    Yield the steps that settle one batch, of which a request may hold all.
+
+    :raises RemoteWriteFatalError: if no retry can help.
+    :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
+    """
+    size = delivery.endpoint.size_in_time(delivery.now())
+    if size is None or size >= len(batch):
+        parts = [batch]
+    else:
+        in_order = batch.by_time()
+        parts = [in_order.part(start, start + size) for start in range(0, len(batch), size)]
+    for part in parts:
+        verdict = yield from delivery.ask(part)
+        if verdict.settled is not None:
+            yield verdict.settled
+        else:
+            yield from Isolation(part, verdict, delivery).steps()
+
+
+class Isolation:
+    """
+    The settling of samples that one request has not settled.
+
+    :param batch: the samples.
+    :param verdict: what the request with all of them has led to.
+    :param delivery: asks the receiver.
+    """
+
+    def __init__(self, batch: Batch, verdict: Verdict, delivery: Delivery) -> None:
+        self._batch = batch.by_time()
+        self._open = list(range(len(batch)))  # the places in it of what is not settled yet
+        self._first = verdict
+        self._delivery = delivery
+        self._endpoint = delivery.endpoint
+        self._budget = _Budget(delivery.config.max_isolation_requests)
+        self._is_refused = verdict.finding is Finding.REFUSED
+        self._has_newer = _has_newer(self._batch) if self._is_refused else []
+        self._refused = self._refused_in_a_row = self._largest_accepted = 0
+
+    def steps(self) -> Steps:
+        """Yield the steps that settle the samples."""
+        if self._is_refused and not self._endpoint.is_receiver:
+            yield from self._delivery.ask_with_nothing(self._batch, self._first.outcome)
+        verdict, places = self._first, list(self._open)
+        size = largest = len(places)
+        while True:
+            if verdict.settled is not None:
+                yield from self._settle(places, verdict)
+                size = min(2 * size, largest) if verdict.is_accepted else size
+            elif verdict.finding is Finding.GIVEN_UP:
+                yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, verdict.outcome)
+            elif verdict.finding is Finding.TOO_LARGE:
+                size = largest = len(places) // 2
+                yield Shrink(size, verdict.outcome)
+            elif verdict.finding is Finding.TOO_SLOW:
+                size = largest = len(places) // 2
+                self._endpoint.note_size_in_time(size, self._delivery.now())
+            elif (smaller := max(len(places) // 2, self._budget.least_size(len(self._open)))) < len(places):
+                size = smaller
+            else:
+                yield self._reject(places, Reason.REFUSED, verdict.outcome)
+            if self._should_check(verdict):
+                yield from self._check(verdict)
+                size = largest if self._endpoint.refusal(verdict.version) is Refusal.KEEPS_GOOD else 1
+            if not self._open:
+                break
+            places = self._open[:size]
+            self._budget.spend()
+            verdict = yield from self._delivery.ask(self._batch.pick(places))
+        if self._is_refused and self._endpoint.refused_only_whole(not self._refused):
+            yield Shrink(self._largest_accepted, self._first.outcome)
+
+    def _settle(self, places: Sequence[int], verdict: Verdict) -> Steps:
+        """Settle samples as a response says."""
+        if verdict.settled is None:
+            return
+        yield verdict.settled
+        if verdict.is_accepted:
+            self._refused_in_a_row = 0
+            self._largest_accepted = max(self._largest_accepted, len(places))
+            if self._is_refused and any(self._has_newer[place] for place in places):
+                # Had it kept what it refused, it would have newer samples of these series.
+                self._endpoint.note_refusal(verdict.version, Refusal.KEEPS_NOTHING)
+        else:
+            self._refused += len(places)
+            self._refused_in_a_row += len(places)
+        self._close(places)
+
+    def _reject(self, places: Sequence[int], reason: Reason, outcome: Outcome) -> Rejected:
+        """Settle samples as lost."""
+        self._refused += len(places)
+        self._refused_in_a_row += len(places)
+        rejected = Rejected(self._batch.pick(places), reason, outcome)
+        self._close(places)
+        return rejected
+
+    def _close(self, places: Iterable[int]) -> None:
+        closed = set(places)
+        self._open = [place for place in self._open if place not in closed]
+
+    def _should_check(self, verdict: Verdict) -> bool:
+        """Tell whether the receiver may have much of what is left already, and refuse it for that."""
+        if not self._is_refused or not self._budget.is_unlimited or verdict.finding is Finding.GIVEN_UP:
+            return False
+        if not (verdict.claims_nothing or any(self._has_newer[place] for place in self._open)):
+            return False
+        known = self._endpoint.refusal(verdict.version)
+        if known is Refusal.KEEPS_GOOD:
+            return verdict.finding is Finding.REFUSED
+        return self._refused_in_a_row >= (SUSPICIOUS if known is Refusal.UNKNOWN else SUSPICIOUS_ALL_THE_SAME)
+
+    def _check(self, verdict: Verdict) -> Steps:
+        """
+        Find out by a few samples of each moment whether the rest is taken at all; settle what is not, unasked.
+
+        A moment is the oldest sample of each series, then the second one of each: so none is sent after a newer one of
+        its series. Where the receiver says that it has written nothing of it, that is believed; else nobody knows what
+        it has kept, and the newest sample of each series is left to be sent again.
+        """
+        version, believed = verdict.version, verdict.claims_nothing
+        known = self._endpoint.refusal(version)
+        places = [place for place in self._open if believed or self._has_newer[place]]
+        for moment in _moments(self._batch, places):
+            asked = _spread(moment, _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION)
+            for place in asked:
+                answered = yield from self._delivery.ask(self._batch.pick([place]))
+                if answered.is_accepted:
+                    self._endpoint.note_refusal(version, Refusal.KEEPS_NOTHING)
+                    yield from self._settle([place], answered)
+                    return
+                if answered.finding is Finding.GIVEN_UP:
+                    yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, answered.outcome)
+                    return
+                yield self._reject([place], Reason.REFUSED, answered.outcome)
+            unasked = sorted(set(moment).difference(asked))
+            if unasked and believed:
+                yield self._reject(unasked, Reason.REFUSED, verdict.outcome)
+            elif unasked:
+                yield self._reject(unasked, Reason.UNCONFIRMED, _unconfirmed(self._first.outcome))
+        self._refused_in_a_row = 0
+        if known is Refusal.UNKNOWN:
+            self._endpoint.note_refusal(version, Refusal.COUNTS if believed else Refusal.KEEPS_GOOD)
+
+
+class _Budget:
+    """Count the extra requests that isolation may still make, so that the last of them have been asked for by then."""
+
+    def __init__(self, requests: int | None) -> None:
+        self._left = requests
+        self.is_unlimited = requests is None
+
+    def spend(self) -> None:
+        if self._left:
+            self._left -= 1
+
+    def least_size(self, samples: int) -> int:
+        """Return how large parts must be at the least for each of so many samples to be sent once more."""
+        if self._left is None:
+            return 1
+        return -(-samples // self._left) if self._left else samples + 1
+
+
+def _has_newer(batch: Batch) -> list[bool]:
+    """Tell for each sample of a batch in order of time whether there is a later one of its series."""
+    later: set[bytes] = set()
+    result = []
+    for series in reversed(batch.series):
+        result.append(series.head in later)
+        later.add(series.head)
+    return result[::-1]
+
+
+def _moments(batch: Batch, places: Iterable[int]) -> list[list[int]]:
+    """Return the places as the first one of each series, the second one of each, and so on."""
+    seen: defaultdict[bytes, int] = defaultdict(int)
+    moments: list[list[int]] = []
+    for place in places:
+        head = batch.series[place].head
+        number = seen[head]
+        seen[head] = number + 1
+        if number == len(moments):
+            moments.append([])
+        moments[number].append(place)
+    return moments
+
+
+def _spread(places: Sequence[int], count: int) -> list[int]:
+    """Return so many of these places, the last among them."""
+    if len(places) <= count:
+        return list(places)
+    return [places[len(places) - 1 - number * len(places) // count] for number in range(count)]
+
+
+def _unconfirmed(outcome: Outcome) -> Outcome:
+    return replace(
+        outcome,
+        message="the receiver refused the request that held these samples and did not say which of them it kept; it "
+        f"responded with {outcome.message}",
+    )

@@ -10,12 +10,16 @@ from typing import cast
 from pyflink_prometheus.histogram import NativeHistogram
 from pyflink_prometheus.wire.histogram import encode_histogram
 from pyflink_prometheus.wire.point import PointOrFloat, Run, runs
-from pyflink_prometheus.wire.sample import SAMPLE_HEAD, all_ordinary, encode_sample, encode_tails
+from pyflink_prometheus.wire.sample import NO_SAMPLES_TEXT, SAMPLE_HEAD, all_ordinary, encode_sample, encode_tails
 from pyflink_prometheus.wire.series import Series, encode_label
 from pyflink_prometheus.wire.varint import encode_varint
 
 CONTENT_TYPE = "application/x-protobuf"
 VERSION_HEADER = "0.1.0"
+
+# A message without samples, with a field that no receiver knows (15, of bytes) and so skips. It is not empty, because
+# endpoints of line protocols accept an empty body.
+_WITHOUT_SAMPLES = b"\x7a" + encode_varint(len(NO_SAMPLES_TEXT)) + NO_SAMPLES_TEXT
 
 
 def encode_request(
@@ -25,7 +29,8 @@ def encode_request(
     Return a ``WriteRequest`` message.
 
     Pure, and called on any thread. The three columns are of the same length; what they hold has been checked. Metadata
-    and start timestamps have no place in 1.0 and are left out.
+    and start timestamps have no place in 1.0 and are left out. Without samples it is a message that every receiver
+    accepts and stores nothing of, and that nothing else does.
 
     :param series: each sample's series; samples of one series stand together, in order of time.
     :param timestamps: milliseconds since 1970, of any size that an int64 has.
@@ -33,7 +38,7 @@ def encode_request(
     :param plain: whether all values are floats.
     """
     if not timestamps:
-        return b""
+        return _WITHOUT_SAMPLES
     if not plain or not all_ordinary(timestamps):
         return b"".join([_encode_run(run) for run in runs(series, timestamps, values)])
     heads = [known.head for known in series]

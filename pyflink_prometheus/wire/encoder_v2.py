@@ -13,7 +13,14 @@ from pyflink_prometheus.checks import METRIC_NAME_LABEL, METRIC_TYPES
 from pyflink_prometheus.histogram import NativeHistogram
 from pyflink_prometheus.wire.histogram import encode_histogram
 from pyflink_prometheus.wire.point import PointOrFloat, Run, runs
-from pyflink_prometheus.wire.sample import SAMPLE_HEAD, TAIL_SIZE, all_ordinary, encode_sample, encode_tails
+from pyflink_prometheus.wire.sample import (
+    NO_SAMPLES_TEXT,
+    SAMPLE_HEAD,
+    TAIL_SIZE,
+    all_ordinary,
+    encode_sample,
+    encode_tails,
+)
 from pyflink_prometheus.wire.series import Family, Series
 from pyflink_prometheus.wire.varint import encode_varint
 
@@ -32,7 +39,8 @@ def encode_request(
     """
     Return a ``Request`` message.
 
-    Pure, and called on any thread. The three columns are of the same length; what they hold has been checked.
+    Pure, and called on any thread. The three columns are of the same length; what they hold has been checked. Without
+    samples it is a message that every receiver accepts and stores nothing of, and that nothing else does.
 
     :param series: each sample's series; samples of one series stand together, in order of time.
     :param timestamps: milliseconds since 1970, of any size that an int64 has.
@@ -41,6 +49,7 @@ def encode_request(
     """
     symbols = _Symbols()
     if not timestamps:
+        symbols.references[NO_SAMPLES_TEXT.decode("ascii")]  # to which nothing refers
         return symbols.encoded()
     if plain and all_ordinary(timestamps):
         tails = encode_tails(timestamps, cast("Sequence[float]", values))

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from pyflink_prometheus.wire.varint import encode_varint
 
+#: What a request without samples holds instead, for whoever finds it in a log.
+NO_SAMPLES_TEXT = b"pyflink-prometheus asks whether this is a Remote-Write receiver"
+
 # A Sample in its TimeSeries: tag and length, then the tag of its value. A timestamp of our days takes six bytes.
 SAMPLE_HEAD = b"\x12\x10\x09"
 TAIL_SIZE = 8 + 1 + 6

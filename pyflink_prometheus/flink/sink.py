@@ -231,12 +231,12 @@ class PrometheusSinkBuilder:
 
     def set_max_isolation_requests(self, max_isolation_requests: int) -> PrometheusSinkBuilder:
         """
-        Set how many extra requests may be spent on one refused Remote-Write 1.0 request to find the offenders in it.
+        Set how many extra requests may be spent on one refused request to find the offenders in it.
 
-        Default: as many as it takes, which is never more than two a sample. Prometheus keeps nothing of a refused 1.0
-        request, so parts of it are sent again, halved until the offenders stand alone. With a bound, parts are no
-        smaller than it takes to ask for all samples once more, and a refused part is refused as a whole. 0 switches it
-        off, for receivers that keep the good part of a refused request anyway (Mimir, Cortex).
+        Default: as many as it takes, which is never more than two a sample. Where a receiver does not say what it keeps
+        of a refused request, parts of it are sent again, halved until the offenders stand alone (docs/operations.md,
+        "How offenders are found"). With a bound, parts are no smaller than it takes to send all samples once more, and
+        a refused part is refused as a whole. 0 switches it off.
         """
         return self._set(max_isolation_requests=max_isolation_requests)
 

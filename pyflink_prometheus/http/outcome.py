@@ -171,7 +171,7 @@ def parse_retry_after(header: str | None, now_s: float) -> float | None:
 def one_line(text: str) -> str:
     """Return someone's words on one line of bounded length: line breaks folded, tags of a web page left out."""
     if re.search(r"<(!doctype|html|head|body)\b", text, re.IGNORECASE):
-        text = re.sub(r"(?is)<(script|style)\b.*?(</\1>|$)|<[^>]*(>|$)", " ", text)
+        text = " ".join(re.sub(r"(?is)<(script|style)\b.*?(</\1>|$)|<[^>]*(>|$)", " ", text).split())
     # Blanks within a line stay as they are, but for those of a line that was broken.
     folded = " ".join(line.strip() for line in text.splitlines() if line.strip())
     return folded if len(folded) <= _LONGEST_SHOWN else folded[: _LONGEST_SHOWN - 3] + "..."

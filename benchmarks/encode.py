@@ -14,17 +14,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from flights import SAMPLES, Record, flights, some_series
 from measure import parser, report, side_by_side, table, take_turns
+from snappy import compress
 
-from pyflink_prometheus.wire import encoder_v1, encoder_v2
+from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
-from pyflink_prometheus.wire.compression import compress
-from pyflink_prometheus.wire.series import Series, SeriesCache
+from pyflink_prometheus.wire.request import encode
 from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.series_cache import SeriesCache
 
 CASES = [(metrics, per_series) for metrics in (1, 4) for per_series in (1, 4, 20)]
 PEERS = {
@@ -34,17 +34,9 @@ PEERS = {
 PEERS_PYTHON = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
 
 
-class Columns(NamedTuple):
-    """Hold what an encoder takes."""
-
-    series: list[Series]
-    timestamps: list[int]
-    values: list[float]
-
-
-def columns(records: list[Record], cache: SeriesCache) -> Columns:
+def columns(records: list[Record], cache: SeriesCache) -> Batch:
     """Find each record's series, and put the samples in columns, as the writer does."""
-    made = Columns([], [], [])
+    made = Batch()
     for name, labels, samples in records:
         known = cache.get(name, labels)
         for value, timestamp in samples:
@@ -54,15 +46,14 @@ def columns(records: list[Record], cache: SeriesCache) -> Columns:
     return made
 
 
-def ours(encoder: object, made: Columns) -> bytes:
+def ours(version: RemoteWriteVersion, made: Batch) -> bytes:
     """Encode with ours."""
-    return compress(encoder.encode_request(made.series, made.timestamps, made.values, plain=True))
+    return encode(made, version).body
 
 
-def ours_from_records(encoder: object, records: list[Record], cache: SeriesCache) -> bytes:
+def ours_from_records(version: RemoteWriteVersion, records: list[Record], cache: SeriesCache) -> bytes:
     """Find the series, put the samples in order and encode, with ours."""
-    ordered, _ = Batch(*columns(records, cache)).in_order()
-    return compress(encoder.encode_request(ordered.series, ordered.timestamps, ordered.values, plain=True))
+    return encode(columns(records, cache).in_order().batch, version).body
 
 
 def generated_v1(records: list[Record]) -> bytes:
@@ -126,9 +117,9 @@ def compare_encoders(cases: list[tuple[int, int]]) -> None:
         made = columns(records, cache)
         ways = {
             "1.0 generated classes": partial(generated_v1, records),
-            "1.0 ours": partial(ours, encoder_v1, made),
+            "1.0 ours": partial(ours, RemoteWriteVersion.V1, made),
             "2.0 generated classes": partial(generated_v2, records),
-            "2.0 ours": partial(ours, encoder_v2, made),
+            "2.0 ours": partial(ours, RemoteWriteVersion.V2, made),
         }
         bodies = {name: encode() for name, encode in ways.items()}
         # Under 2.0 the order of the symbols is free: the property tests compare those.
@@ -151,8 +142,8 @@ def compare_libraries(rounds: int) -> None:
     for per_series in (1, 20):
         records, cache = flights(1, per_series), SeriesCache(4 * SAMPLES)
         runs = {
-            "1.0 ours": partial(ours_from_records, encoder_v1, records, cache),
-            "2.0 ours": partial(ours_from_records, encoder_v2, records, cache),
+            "1.0 ours": partial(ours_from_records, RemoteWriteVersion.V1, records, cache),
+            "2.0 ours": partial(ours_from_records, RemoteWriteVersion.V2, records, cache),
             "1.0 generated classes": partial(generated_v1, records),
         }
         sizes = {name: len(run()) / SAMPLES for name, run in runs.items()}
@@ -188,9 +179,9 @@ def many_series(counts: list[int]) -> None:
             chosen = some_series(min(SAMPLES, count), number, max(1, count // SAMPLES), count)
             records = [(name, labels, sample) for name, labels in chosen]
             records *= SAMPLES // len(records)
-            for version, encoder in (("1.0", encoder_v1), ("2.0", encoder_v2)):
+            for name, version in (("1.0", RemoteWriteVersion.V1), ("2.0", RemoteWriteVersion.V2)):
                 fresh = [(name, {**labels}, samples) for name, labels, samples in records]
-                times[version].append(timed(partial(ours_from_records, encoder, fresh, cache)))
+                times[name].append(timed(partial(ours_from_records, version, fresh, cache)))
             times["make"].append(timed(partial(columns, records, SeriesCache(2 * SAMPLES))) * SAMPLES / len(chosen))
             del chosen, records, fresh
         rows.append(

@@ -19,9 +19,10 @@ from receivers import Samples, nothing, prometheus, victoria_metrics
 from relay import far_away
 
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
-from pyflink_prometheus.wire.series import SeriesCache
+from pyflink_prometheus.wire.request import encode, headers_of
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.writer import _HEADERS, RemoteWriter, _encode
+from pyflink_prometheus.writer.series_cache import SeriesCache
+from pyflink_prometheus.writer.writer import RemoteWriter
 
 NEAR = [
     ("one that only answers", nothing, RemoteWriteVersion.V1),
@@ -60,7 +61,7 @@ class Bare:
             batch.values.append(value)
         return [
             [
-                _encode(batch.part(start, start + BATCH).in_order()[0], self._version)
+                encode(batch.part(start, start + BATCH).in_order().batch, self._version).body
                 for start in range(0, len(batch), BATCH)
             ]
             for batch in columns
@@ -69,7 +70,7 @@ class Bare:
     def _post(self, bodies: list[bytes]) -> None:
         connection = http.client.HTTPConnection(self._url.hostname, self._url.port)
         for body in bodies:
-            connection.request("POST", self._url.path, body, _HEADERS[self._version])
+            connection.request("POST", self._url.path, body, headers_of(self._version))
             answer = connection.getresponse()
             answer.read()
             if answer.status >= 300:

@@ -26,10 +26,9 @@ from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RemoteWriteVersion
-from pyflink_prometheus.wire.compression import compress
-from pyflink_prometheus.wire.encoder_v1 import encode_request
-from pyflink_prometheus.wire.series import SeriesCache
+from pyflink_prometheus.wire.request import encode
 from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.series_cache import SeriesCache
 
 SERIES = 10_000
 REQUEST = 2000
@@ -119,7 +118,7 @@ class Encode(ProcessFunction):
         batch.timestamps.append(timestamp)
         batch.values.append(value)
         if len(batch) == REQUEST:
-            compress(encode_request(batch.series, batch.timestamps, batch.values, plain=True))
+            encode(batch, RemoteWriteVersion.V1)
             self._batch = Batch()
 
 

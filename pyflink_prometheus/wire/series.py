@@ -1,28 +1,20 @@
-"""A known series: checked and encoded once, on its first sample, and found again by what the user's record says."""
+"""A known series: what never changes about it, ready for the wire."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Callable
+from typing import Callable
 
 from pyflink_prometheus.checks import (
     METRIC_NAME_LABEL,
     LabelPairs,
-    canonical_labels,
-    checked_metadata,
-    has_classic_names,
     series_key,
 )
 from pyflink_prometheus.wire.sample import ORDINARY_SAMPLE_SIZE, SAMPLE_HEAD
 from pyflink_prometheus.wire.varint import decode_varint, encode_varint
-
-_MOST_SHARED_TEXTS = 1 << 14
-
-#: As many bytes of labels as few series have.
-USUAL_SIZE = 1024
 
 
 class Family:
@@ -72,11 +64,10 @@ class Series:
     :param family: what it has in common with others. Default: it is a family of its own.
     :param texts: where the family finds the labels' values.
     :ivar head: all bytes of a 1.0 TimeSeries message with one ordinary sample that come before the sample's value.
-    :ivar newest: the newest timestamp so far, for whoever wants to keep it here.
     :ivar hash: the same number for the same labels in every process, whatever their order was.
     """
 
-    __slots__ = ("family", "hash", "head", "newest", "texts")
+    __slots__ = ("family", "hash", "head", "texts")
 
     def __init__(
         self,
@@ -93,7 +84,6 @@ class Series:
             )
         self.family = family
         self.texts = texts
-        self.newest: int | None = None
         encoded = b"".join([encode_label(name, value) for name, value in labels])
         self.head = b"\x0a" + encode_varint(len(encoded) + ORDINARY_SAMPLE_SIZE) + encoded + SAMPLE_HEAD
         self.hash = zlib.crc32(encoded)
@@ -127,101 +117,6 @@ class Series:
 
     def __repr__(self) -> str:
         return f"Series({series_key(self.labels)})"
-
-
-class SeriesCache:
-    """
-    Find the :class:`Series` of a record, or make it; forget the ones that fell silent.
-
-    Two generations bound the memory: when the young one is full it becomes the old one, and what the old one still
-    held is forgotten. A series in use is never lost by that, only looked up or made once more.
-
-    :param limit: how many series to remember at most; at least half as many of the latest used are. One whose labels
-        are long counts as one for each :data:`USUAL_SIZE` of their bytes, so that memory is bounded, too.
-    :ivar beyond_classic: a series, if there was any, with names that Remote-Write 1.0 does not allow.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._generation_size = max(1, limit // 2)
-        self._young: dict[Any, Series] = {}
-        self._young_size = 0
-        self._old: dict[Any, Series] = {}
-        self._families: dict[Any, Family] = {}
-        self._texts: dict[Any, Any] = {}
-        self.beyond_classic: Series | None = None
-
-    def get(self, metric_name: Any, labels: Any, metadata: Any = None) -> Series:
-        """
-        Return the series of that name, these labels and that metadata.
-
-        :raises InvalidTimeSeriesError: if they cannot be written.
-        """
-        # A flat tuple of names, then values: built and hashed faster than pairs, and ignored by the garbage collector.
-        try:
-            if type(labels) is dict:
-                key: Any = (metric_name, *labels, *labels.values())
-            elif isinstance(labels, Mapping):
-                key = (metric_name, *labels.keys(), *labels.values())
-            else:
-                key = (metric_name, tuple(labels))
-            if metadata is not None:
-                key = (metadata, *key)
-            return self._young[key]
-        except KeyError:
-            return self._find_or_make(key, metric_name, labels, metadata)
-        except TypeError:  # not iterable, or holds what cannot be hashed: the checks will say what is wrong
-            return Series(
-                canonical_labels(metric_name, labels), None if metadata is None else checked_metadata(metadata)
-            )
-
-    def _find_or_make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
-        series = self._old.get(key)
-        if series is None:
-            key = self._shared(key)
-            series = self._make(key, metric_name, labels, metadata)
-            if self.beyond_classic is None and not has_classic_names(series.labels):
-                self.beyond_classic = series
-        size = 1 + len(series.head) // USUAL_SIZE
-        if self._young and self._young_size + size > self._generation_size:
-            self._old, self._young, self._young_size = self._young, {}, 0
-            self._families = {}  # those in use are known to their series
-        self._young[key] = series
-        self._young_size += size
-        return series
-
-    def _shared(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
-        """
-        Return an equal key of texts that other keys have already.
-
-        Records that come over a hop bring all names and values anew, and most of these are in many series.
-        """
-        if len(self._texts) > _MOST_SHARED_TEXTS:  # values that are a series' own soon fill it
-            self._texts.clear()
-        return tuple([text if _is_long(text) else self._texts.setdefault(text, text) for text in key])
-
-    def _make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
-        canonical = canonical_labels(metric_name, labels)
-        checked = None if metadata is None else checked_metadata(metadata)
-        names = tuple([name for name, _ in canonical])
-        if isinstance(labels, Mapping):
-            # Counted from the key's end, where the values are.
-            place_of = {name: place - len(labels) for place, name in enumerate(labels)}
-            texts, places = key, tuple([place_of[name] for name in names if name != METRIC_NAME_LABEL])
-        else:
-            texts = tuple([value for name, value in canonical if name != METRIC_NAME_LABEL])
-            places = tuple(range(len(texts)))
-        family = self._families.get((metric_name, checked, names, places))
-        if family is None:
-            family = Family(metric_name, names, checked, places)
-            self._families[metric_name, checked, names, places] = family
-        return Series(canonical, family=family, texts=texts)
-
-    def __len__(self) -> int:
-        return len(self._young.keys() | self._old.keys())
-
-
-def _is_long(text: Any) -> bool:
-    return isinstance(text, str) and len(text) > USUAL_SIZE
 
 
 def encode_label(name: str, value: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Look closely at what a record holds where it is not what most records hold."""
+"""A closer look at what a record holds where it is not what most records hold; on the caller's thread."""
 
 from __future__ import annotations
 
@@ -12,16 +12,30 @@ from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.guards import TimestampGuard
 from pyflink_prometheus.writer.ledger import Ledger, Reason
 from pyflink_prometheus.writer.rejected import RejectedSamples
 
 _log = logging.getLogger(__name__)
 
 
+class SampleRefused(Exception):  # noqa: N818  (it ends at the next except, it reports nothing)
+    """A sample that is not sent."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def of(self, record: tuple[Any, ...], sample: Any) -> RejectedSamples:
+        """Return it for the handler: the record with that sample alone."""
+        metric_name, labels, _, metadata, _ = record
+        given = sample.sample if isinstance(sample, _WithExemplars) else sample
+        alone = PrometheusTimeSeries(metric_name, labels, (given,), metadata)
+        return RejectedSamples(alone, 1, self.reason, str(self))
+
+
 class Intake:
     """
-    Check samples and exemplars one by one, and say once what looks wrong but is sent.
+    Check samples and exemplars one by one, and warn once of what looks wrong but is sent.
 
     :param config: which guards are on.
     :param time: tells seconds since 1970.
@@ -29,10 +43,10 @@ class Intake:
     """
 
     def __init__(self, config: SinkConfig, time: Callable[[], float], ledger: Ledger) -> None:
-        guard = TimestampGuard(config, time)
-        self._guard = guard if guard.needed else None
+        guard = _TimestampGuard(config, time)
+        self._guard = guard if guard.is_needed else None
         self._ledger = ledger
-        self._said: set[str] = set()
+        self._warned_of: set[str] = set()
 
     @property
     def looks_at_every_sample(self) -> bool:
@@ -47,41 +61,51 @@ class Intake:
                 checked.append(checked_exemplar(exemplar))
             except InvalidTimeSeriesError as error:
                 self._ledger.settle_exemplars(0, 1)
-                self.say_once("exemplars", "%s; such exemplars are left out and counted", error)
+                self.warn_once("exemplars", "%s; such exemplars are left out and counted", error)
         return (*samples[:-1], _WithExemplars(samples[-1], tuple(checked)))
 
-    def look(self, series: Series, sample: Any) -> tuple[PointOrFloat, int] | RejectedSamples:
-        """Return a sample as the columns of a batch hold it, or with the reason why it is not written."""
+    def checked(self, series: Series, sample: Any) -> tuple[PointOrFloat, int]:
+        """
+        Return a sample's value and timestamp as a batch holds them.
+
+        :raises SampleRefused: if it is not to be sent.
+        """
         exemplars: tuple[Any, ...] = ()
         if isinstance(sample, _WithExemplars):
             sample, exemplars = sample
         try:
             value, timestamp, start_timestamp = checked_sample(sample)
-            refusal = None if self._guard is None else self._guard.refuse(series, timestamp)
+            if self._guard is not None:
+                self._guard.check(series, timestamp)
         except InvalidTimeSeriesError as error:
-            refusal = (Reason.INVALID, str(error))
-        if refusal is not None:
             self._ledger.settle_exemplars(0, len(exemplars))
-            return RejectedSamples(sample, 1, *refusal)
+            raise SampleRefused(Reason.INVALID, str(error)) from None
+        except SampleRefused:
+            self._ledger.settle_exemplars(0, len(exemplars))
+            raise
         if unit := likely_unit(timestamp):
-            self.say_once(
-                unit[0],
-                "samples: the timestamp %d of %r lies in the year %d, because timestamps are milliseconds; if it is in "
-                "%s, %s",
-                timestamp,
-                series,
-                1970 + timestamp // 31_556_952_000,
-                *unit,
-            )
+            self._warn_of_unit(series, timestamp, *unit)
         if exemplars or start_timestamp or not isinstance(value, float):
             return Point(value, start_timestamp, exemplars), timestamp
         return value, timestamp
 
-    def say_once(self, topic: str, message: str, *arguments: object) -> None:
+    def warn_once(self, topic: str, message: str, *arguments: object) -> None:
         """Log a warning, and none of the same topic again."""
-        if topic not in self._said:
-            self._said.add(topic)
-            _log.warning(f"{message} (said once)", *arguments)
+        if topic not in self._warned_of:
+            self._warned_of.add(topic)
+            _log.warning(f"{message} (logged once)", *arguments)
+
+    def _warn_of_unit(self, series: Series, timestamp: int, unit: str, advice: str) -> None:
+        self.warn_once(
+            unit,
+            "samples: the timestamp %d of %r lies in the year %d, because timestamps are milliseconds; if it is in "
+            "%s, %s",
+            timestamp,
+            series,
+            1970 + timestamp // 31_556_952_000,
+            unit,
+            advice,
+        )
 
 
 class _WithExemplars(NamedTuple):
@@ -91,15 +115,57 @@ class _WithExemplars(NamedTuple):
     exemplars: tuple[Any, ...]
 
 
+class _TimestampGuard:
+    """
+    Optional checks of a sample's time, for those who would rather not ask the receiver.
+
+    :param config: ``max_sample_age_ms``, ``max_sample_lead_ms`` and ``drop_out_of_order_samples`` are read from it.
+    :param time: tells seconds since 1970.
+    """
+
+    def __init__(self, config: SinkConfig, time: Callable[[], float]) -> None:
+        self._max_age_ms = config.max_sample_age_ms
+        self._max_lead_ms = config.max_sample_lead_ms
+        self._in_order = config.drop_out_of_order_samples
+        self._time = time
+        # The newest timestamp of each series, by the bytes that tell series apart. In two generations, as the cache of
+        # series is, so that those that have ended are forgotten.
+        self._generation_size = max(1, config.max_cached_series // 2)
+        self._young: dict[bytes, int] = {}
+        self._old: dict[bytes, int] = {}
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether any check is switched on."""
+        return self._max_age_ms is not None or self._max_lead_ms is not None or self._in_order
+
+    def check(self, series: Series, timestamp: int) -> None:
+        """
+        Refuse a sample by its time, or remember it as its series' newest.
+
+        :raises SampleRefused: if it may not be sent.
+        """
+        now_ms = int(self._time() * 1000)
+        if self._max_age_ms is not None and timestamp < now_ms - self._max_age_ms:
+            age_ms = now_ms - timestamp
+            raise SampleRefused(Reason.TOO_OLD, f"samples: {timestamp} is {age_ms} ms ago, over {self._max_age_ms}")
+        if self._max_lead_ms is not None and timestamp > now_ms + self._max_lead_ms:
+            lead_ms = timestamp - now_ms
+            raise SampleRefused(Reason.TOO_NEW, f"samples: {timestamp} is {lead_ms} ms ahead, over {self._max_lead_ms}")
+        if self._in_order:
+            newest = self._young.get(series.head)
+            if newest is None:
+                newest = self._old.get(series.head)
+            if newest is not None and timestamp < newest:
+                raise SampleRefused(Reason.OUT_OF_ORDER, f"samples: {timestamp} came after {newest} of the same series")
+            if len(self._young) >= self._generation_size:
+                self._old, self._young = self._young, {}
+            self._young[series.head] = timestamp
+
+
 def invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
-    """Say that a record, or what a user gave for one, is rejected whole."""
+    """Return a record, or what a user gave for one, as rejected whole."""
     return RejectedSamples(record, count, Reason.INVALID, str(error))
-
-
-def alone(record: tuple[Any, ...], sample: Any) -> PrometheusTimeSeries:
-    """Return the record with one of its samples alone."""
-    metric_name, labels, _, metadata, _ = record
-    return PrometheusTimeSeries(metric_name, labels, (sample,), metadata)
 
 
 def count_of(samples: Any) -> int:

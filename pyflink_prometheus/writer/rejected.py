@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Union
 
 from pyflink_prometheus.checks import shown
-from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
-from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.ledger import Reason
 
 _log = logging.getLogger(__name__)
 
@@ -45,80 +42,6 @@ class RejectedSamples:
 #: one call at a time; what it raises fails the job. Where it has a method ``flush``, that is called before each
 #: checkpoint completes, and ``close`` when the writer stops.
 RejectedSamplesHandler = Callable[[Sequence[RejectedSamples]], None]
-
-
-class Rejections:
-    """
-    Count what is not written, and hand it to the handler: one call at a time, whichever threads they come from.
-
-    :param handler: whose.
-    :param ledger: where it is counted.
-    """
-
-    def __init__(self, handler: RejectedSamplesHandler, ledger: Ledger) -> None:
-        self._handler = handler
-        self._ledger = ledger
-        self._one_at_a_time = threading.Lock()
-
-    def of_batch(self, batch: Batch, reason: Reason, message: str, status: int | None = None) -> None:
-        """
-        Reject samples that were counted as in already.
-
-        :raises PrometheusSinkError: if the handler fails.
-        """
-        self._ledger.reject(reason, len(batch))
-        rejected = [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
-        self._call(lambda: self._handler(rejected))
-
-    def among_batch(self, batch: Batch, count: int, reason: Reason, message: str, status: int | None) -> None:
-        """
-        Reject so many samples of a batch, whichever they are, that were counted as in already.
-
-        :raises PrometheusSinkError: if the handler fails.
-        """
-        if count == len(batch):
-            self.of_batch(batch, reason, message, status)
-            return
-        self._ledger.reject(reason, count)
-        candidates = tuple(batch.records())
-        self._call(lambda: self._handler([RejectedSamples(None, count, reason, message, status, candidates)]))
-
-    def before_sending(self, rejected: list[RejectedSamples]) -> None:
-        """
-        Reject what never became part of a batch; only the writer's calling thread may.
-
-        :raises PrometheusSinkError: if the handler fails.
-        """
-        for each in rejected:
-            self._ledger.samples_in += each.count
-            self._ledger.reject(each.reason, each.count)
-        self._call(lambda: self._handler(rejected))
-
-    def flush(self) -> None:
-        """
-        Let the handler put away what it has, if it can.
-
-        :raises PrometheusSinkError: if it fails.
-        """
-        self._call(getattr(self._handler, "flush", _nothing))
-
-    def close(self) -> None:
-        """Let the handler go; a failure is only logged, because nobody could do anything about it any more."""
-        try:
-            self._call(getattr(self._handler, "close", _nothing))
-        except PrometheusSinkError as error:
-            _log.warning("%s", error)
-
-    def _call(self, call: Callable[[], object]) -> None:
-        try:
-            with self._one_at_a_time:
-                call()
-        except Exception as error:
-            raise PrometheusSinkError(f"the handler of rejected samples failed: {error!r}") from error
-
-
-def _nothing() -> None:
-    pass
 
 
 _LONGEST_RECORD = 500  # in characters, of a record in a log line

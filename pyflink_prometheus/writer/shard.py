@@ -1,73 +1,48 @@
-"""One queue of batches and the thread that posts them, one request in flight."""
+"""
+A shard: a queue of batches, and the thread that sends them, one request in flight.
+
+The caller's thread fills and seals batches; all else here runs on the shard's thread.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
-from pyflink_prometheus.config import RemoteWriteVersion
+from pyflink_prometheus.clock import Clock
+from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
+from pyflink_prometheus.http.outcome import Outcome
+from pyflink_prometheus.http.transport import Transport
+from pyflink_prometheus.wire.request import encode, headers_of
+from pyflink_prometheus.writer.backlog import Backlog, Stopped
 from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.delivery import Delivery, Post, Shrink, Step, Wait
+from pyflink_prometheus.writer.endpoint import Endpoint
+from pyflink_prometheus.writer.isolation import deliver
+from pyflink_prometheus.writer.prepared import PreparedRequest, SealedBatch
+from pyflink_prometheus.writer.settlement import Settlement
+
+_log = logging.getLogger(__name__)
 
 
-class PreparedBatch(NamedTuple):
+class ShardQueue:
     """
-    A batch as a request may hold it, with the request's body.
+    The batches of one shard. All access is under the backlog's lock, but for adding samples.
 
-    :param batch: in order, without duplicates.
-    :param version: which the body is of.
-    :param body: as it is posted.
-    :param size_in_bytes: before compression.
-    """
-
-    batch: Batch
-    version: RemoteWriteVersion
-    body: bytes
-    size_in_bytes: int
-
-
-class SealedBatch:
-    """
-    A batch that takes no more samples, and the requests for it as soon as a thread has prepared them.
-
-    :ivar size: in samples.
-    :ivar size_in_bytes: of all its requests before compression; 0 until they are prepared.
-    """
-
-    def __init__(self, batch: Batch) -> None:
-        self.size = len(batch)
-        self.size_in_bytes = 0
-        self._batch = batch
-        self._prepared: list[PreparedBatch] | None = None
-        self._lock = threading.Lock()
-
-    def prepared(self, prepare: Callable[[Batch], list[PreparedBatch]]) -> list[PreparedBatch]:
-        """Return the requests that it takes; the first thread that asks prepares them, a second one waits for that."""
-        with self._lock:
-            if self._prepared is None:
-                self._prepared = prepare(self._batch)
-                self.size_in_bytes = sum(request.size_in_bytes for request in self._prepared)
-                self._batch = Batch()  # not needed any more
-            return self._prepared
-
-
-class Shard:
-    """
-    Hold what one shard has to send. All access is under the writer's lock, but for adding samples.
-
-    :param lock: the writer's.
+    :param lock: the backlog's.
     :ivar changed: notified when a batch is begun or sealed: for this shard's thread, and no other.
     :ivar filling: the batch that samples are added to, by the caller's thread alone.
     :ivar filling_since: when its first sample came, in seconds of the monotonic clock; ``None`` where it has none.
-    :ivar queue: sealed batches, the oldest first; the one in flight has been taken out.
+    :ivar sealed: batches to be sent, the oldest first; the one in flight has been taken out.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
         self.changed = threading.Condition(lock)
         self.filling = Batch()
         self.filling_since: float | None = None
-        self.queue: deque[SealedBatch] = deque()
+        self.sealed: deque[SealedBatch] = deque()
 
     def watch_age(self, now: float) -> None:
         """Let the thread know, after the first sample of a batch, that there is something to become too old."""
@@ -77,9 +52,9 @@ class Shard:
 
     def seal(self) -> SealedBatch:
         """Move the filling batch to the queue and tell the thread; on the caller's thread, which begins a new one."""
-        sealed, self.filling = self.filling, Batch()
+        batch, self.filling = self.filling, Batch()
         self.filling_since = None
-        return self._enqueue(sealed)
+        return self._enqueue(batch)
 
     def seal_what_is_there(self) -> SealedBatch:
         """
@@ -89,13 +64,162 @@ class Shard:
         sample. A list's ``append`` is atomic, and so is taking the front of a list away; and where a sample has its
         value, which comes last, the other columns have theirs.
         """
-        sealed = self.filling.take_front(len(self.filling))
+        batch = self.filling.take_front(len(self.filling))
         if not len(self.filling):  # else what was added meanwhile counts as just as old
             self.filling_since = None
-        return self._enqueue(sealed)
+        return self._enqueue(batch)
 
     def _enqueue(self, batch: Batch) -> SealedBatch:
         sealed = SealedBatch(batch)
-        self.queue.append(sealed)
+        self.sealed.append(sealed)
         self.changed.notify()
         return sealed
+
+
+class Shard:
+    """
+    The thread that sends a queue's batches, as the steps of their delivery say.
+
+    :param number: of the shard, from 0.
+    :param config: the writer's settings.
+    :param backlog: shared with the caller's thread and the other shards.
+    :param endpoint: what is known of the receiver; shared, too.
+    :param transport: makes one POST; closed when the thread ends.
+    :param prepare: makes requests of a batch.
+    :param settlement: counts what becomes of samples, and hands on those that are not written.
+    :param clock: tells the time.
+    :param draw: gives a random number from 0 to 1, for the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        config: SinkConfig,
+        backlog: Backlog,
+        endpoint: Endpoint,
+        transport: Transport,
+        prepare: Callable[[Batch], list[PreparedRequest]],
+        settlement: Settlement,
+        clock: Clock,
+        draw: Callable[[], float],
+    ) -> None:
+        self.queue = ShardQueue(backlog.lock)
+        self._config = config
+        self._backlog = backlog
+        self._endpoint = endpoint
+        self._transport = transport
+        self._prepare = prepare
+        self._settlement = settlement
+        self._ledger = settlement.ledger
+        self._clock = clock
+        self._draw = draw
+        self._trouble = ""  # what the latest response said
+        backlog.wake(self.queue.changed)
+        self._thread = threading.Thread(target=self._run, name=f"prometheus-shard-{number}", daemon=True)
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            while (sealed := self._next()) is not None:
+                requests = sealed.requests(self._prepare)
+                for request in requests:
+                    self._deliver(request)
+                self._backlog.settle(sealed.size, sum(request.encoded.size_in_bytes for request in requests))
+        except Stopped:
+            pass
+        except BaseException as error:  # kept for the caller's thread, whatever it is
+            self._backlog.stop(error)
+        finally:
+            self._transport.close()
+
+    def _next(self) -> SealedBatch | None:
+        """Wait for a sealed batch, or seal one that has become too old; ``None`` when the writer stops."""
+        queue = self.queue
+        with queue.changed:
+            while not self._backlog.is_stopped:
+                if queue.sealed:
+                    return queue.sealed.popleft()
+                wait_s = None
+                if queue.filling_since is not None:
+                    age_s = self._clock.monotonic() - queue.filling_since
+                    wait_s = self._config.max_time_in_buffer_ms / 1000 - age_s
+                    if wait_s <= 0:
+                        self._backlog.hand_over(queue.seal_what_is_there().size)
+                        continue
+                self._clock.wait(queue.changed, wait_s)
+        return None
+
+    def _deliver(self, request: PreparedRequest) -> None:
+        """Send a request until all of its samples are settled."""
+
+        def encoded(batch: Batch, version: RemoteWriteVersion) -> bytes:
+            if batch is request.batch:
+                return request.encoded.body if version is request.encoded.version else encode(batch, version).body
+            return encode(batch.in_order().batch, version).body
+
+        delivery = Delivery(
+            config=self._config,
+            encode=encoded,
+            draw=self._draw,
+            monotonic=self._clock.monotonic,
+            endpoint=self._endpoint,
+        )
+        steps = deliver(request.batch, delivery)
+        outcome: Outcome | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration:
+                return
+            outcome = self._act(step)
+
+    def _act(self, step: Step) -> Outcome | None:
+        """Do what a step says; return the outcome of a POST."""
+        if isinstance(step, Post):
+            return self._post(step)
+        if isinstance(step, Wait):
+            self._warn_of_retry(step.seconds)
+            until = self._clock.monotonic() + step.seconds
+            if step.asked_by_receiver:
+                self._backlog.hold_off(until)
+            self._backlog.wait_until(until)
+        elif isinstance(step, Shrink):
+            self._bound_batches(step)
+        else:
+            self._settlement.settle(step)
+        return None
+
+    def _post(self, step: Post) -> Outcome:
+        self._backlog.wait_for_turn()
+        headers = headers_of(step.version)
+        if step.retries:
+            headers = {**headers, "Retry-Attempt": str(step.retries)}
+        began = self._clock.monotonic()
+        outcome = self._transport.post(step.body, headers)
+        self._ledger.attempt(len(step.body), self._clock.monotonic() - began, retry=step.retries > 0)
+        self._trouble = outcome.message
+        return outcome
+
+    def _warn_of_retry(self, wait_s: float) -> None:
+        if self._backlog.may_warn_of_retry():
+            _log.warning(
+                "a request to %s failed and will be retried in %.2f s (%d retries so far): %s",
+                self._config.url_without_credentials,
+                wait_s,
+                self._ledger.requests_retried,
+                self._trouble,
+            )
+
+    def _bound_batches(self, step: Shrink) -> None:
+        if self._backlog.bound_batches(step.samples):
+            _log.warning(
+                "the receiver refuses requests for their size; from now on they hold at most %d samples (if that is "
+                "too few, raise the receiver's limit): %s",
+                step.samples,
+                step.outcome.message,
+            )

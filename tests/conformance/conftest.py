@@ -6,12 +6,12 @@ import socket
 import threading
 
 import pytest
+from snappy import compress
 from wire_receiver import AUTO, V1, V2, WireReceiver
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.transport import RequestsTransport
 from pyflink_prometheus.testing import FakeClock, Receiver
-from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 

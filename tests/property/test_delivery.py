@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snappy import compress
 
 from pyflink_prometheus.checks import canonical_labels
 from pyflink_prometheus.config import (
@@ -17,7 +18,6 @@ from pyflink_prometheus.config import (
 from pyflink_prometheus.errors import RemoteWriteFatalError, RetriesExhaustedError
 from pyflink_prometheus.http.outcome import Kind, Outcome, classify_status
 from pyflink_prometheus.testing import decode_request
-from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.encoder_v1 import encode_request
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch

@@ -8,10 +8,10 @@ import pytest
 import snappy
 from hypothesis import given
 from hypothesis import strategies as st
+from snappy import compress
 
 from pyflink_prometheus.checks import INT64_MAX, INT64_MIN, canonical_labels
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
-from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.encoder_v1 import encode_request
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.wire.varint import decode_varint, encode_varint

@@ -8,6 +8,7 @@ from itertools import chain
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snappy import compress
 from test_encoder_v1 import all_labels, bits, columns, our_days, texts, timestamps, values
 
 from pyflink_prometheus import Exemplar, Metadata, NativeHistogram
@@ -15,9 +16,9 @@ from pyflink_prometheus.checks import METRIC_TYPES
 from pyflink_prometheus.testing import decode_request
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
-from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.point import Point
-from pyflink_prometheus.wire.series import Series, SeriesCache
+from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.writer.series_cache import SeriesCache
 
 metadata = st.none() | st.tuples(st.sampled_from(METRIC_TYPES), texts | st.just(""), texts | st.just(""))
 series = st.builds(Series, all_labels, metadata)

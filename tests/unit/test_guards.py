@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pyflink_prometheus.writer.guards import TimestampGuard
 
 from pyflink_prometheus.checks import canonical_labels
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.guards import TimestampGuard
 from pyflink_prometheus.writer.ledger import Reason
 
 NOW_S = 1_700_000_000

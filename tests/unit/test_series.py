@@ -6,7 +6,8 @@ import pytest
 
 from pyflink_prometheus import InvalidTimeSeriesError
 from pyflink_prometheus.checks import canonical_labels
-from pyflink_prometheus.wire.series import Series, SeriesCache
+from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.writer.series_cache import SeriesCache
 
 
 def test_the_same_labels_find_the_same_series():

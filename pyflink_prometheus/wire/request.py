@@ -1,0 +1,77 @@
+"""The one door of this package: columns in, a request's body and headers out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import snappy
+
+from pyflink_prometheus.config import RemoteWriteVersion
+from pyflink_prometheus.wire import encoder_v1, encoder_v2
+from pyflink_prometheus.wire.point import PointOrFloat
+from pyflink_prometheus.wire.series import Series
+
+_ENCODERS = {RemoteWriteVersion.V1: encoder_v1, RemoteWriteVersion.V2: encoder_v2}
+_HEADERS: dict[RemoteWriteVersion, Mapping[str, str]] = {
+    version: {
+        "Content-Encoding": "snappy",
+        "Content-Type": encoder.CONTENT_TYPE,
+        "X-Prometheus-Remote-Write-Version": encoder.VERSION_HEADER,
+    }
+    for version, encoder in _ENCODERS.items()
+}
+
+
+class Columns(Protocol):
+    """
+    Samples as columns of the same length; those of a series stand together, in order of time.
+
+    What they hold has been checked.
+    """
+
+    @property
+    def series(self) -> Sequence[Series]:
+        """Each sample's series."""
+
+    @property
+    def timestamps(self) -> Sequence[int]:
+        """Milliseconds since 1970."""
+
+    @property
+    def values(self) -> Sequence[PointOrFloat]:
+        """Floats or points."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether all values are floats."""
+
+
+class EncodedRequest(NamedTuple):
+    """
+    A request, ready to be sent.
+
+    :param body: as it goes over the wire.
+    :param version: of the message in it.
+    :param size_in_bytes: before compression.
+    """
+
+    body: bytes
+    version: RemoteWriteVersion
+    size_in_bytes: int
+
+
+def headers_of(version: RemoteWriteVersion) -> Mapping[str, str]:
+    """Return the headers that the protocol demands of a request."""
+    return _HEADERS[version]
+
+
+def encode(columns: Columns, version: RemoteWriteVersion) -> EncodedRequest:
+    """
+    Return samples as a request. Pure, and called on any thread.
+
+    Without samples it is a request that every receiver accepts, storing nothing, and that nothing else accepts.
+    """
+    message = _ENCODERS[version].encode_request(columns.series, columns.timestamps, columns.values, plain=columns.plain)
+    # In Snappy's block format, never the framed one ("Protocol" in both specifications).
+    return EncodedRequest(snappy.compress(message), version, len(message))

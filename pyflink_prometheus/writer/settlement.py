@@ -1,0 +1,125 @@
+"""What becomes of samples: counted in the ledger, and handed to the user's handler where they are not written."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from collections.abc import Callable
+
+from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Rejected, Settled
+from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.rejected import RejectedSamples, RejectedSamplesHandler
+
+_log = logging.getLogger(__name__)
+
+
+class Settlement:
+    """
+    Count samples, and hand those that are not written to the handler: one call at a time, from whichever threads.
+
+    :param ledger: where they are counted.
+    :param handler: the user's.
+    """
+
+    def __init__(self, ledger: Ledger, handler: RejectedSamplesHandler) -> None:
+        self.ledger = ledger
+        self._handler = handler
+        self._one_at_a_time = threading.Lock()
+
+    def reject_before_sending(self, rejected: list[RejectedSamples]) -> None:
+        """
+        Settle samples that never became part of a batch, on the caller's thread.
+
+        :raises PrometheusSinkError: if the handler fails.
+        """
+        for each in rejected:
+            self.ledger.samples_in += each.count
+            self.ledger.reject(each.reason, each.count)
+        self._call(lambda: self._handler(rejected))
+
+    def reject(self, batch: Batch, reason: Reason, message: str, status: int | None = None) -> None:
+        """
+        Settle samples that are not written, and their exemplars.
+
+        :raises PrometheusSinkError: if the handler fails.
+        """
+        if len(batch):
+            self.ledger.settle_exemplars(0, batch.exemplars)
+            self._hand_over(batch, reason, message, status)
+
+    def settle(self, step: Settled) -> None:
+        """
+        Settle the samples of one request, or of a part of it, as its outcome says.
+
+        :raises PrometheusSinkError: if the handler fails.
+        """
+        if isinstance(step, Accepted):
+            self._accept(step)
+        elif isinstance(step, Rejected):
+            self.ledger.fail_request()
+            self.reject(step.batch, step.reason, step.outcome.message, step.outcome.status)
+        else:
+            self.ledger.fail_request()
+            self._settle_partly(step)
+
+    def flush(self) -> None:
+        """
+        Let the handler put away what it has, if it can.
+
+        :raises PrometheusSinkError: if it fails.
+        """
+        self._call(getattr(self._handler, "flush", _nothing))
+
+    def close(self) -> None:
+        """Let the handler go; a failure is only logged, because nobody could act on it any more."""
+        try:
+            self._call(getattr(self._handler, "close", _nothing))
+        except PrometheusSinkError as error:
+            _log.warning("%s", error)
+
+    def _accept(self, step: Accepted) -> None:
+        batch = step.batch
+        self.ledger.take_request(len(batch))
+        self.ledger.accept(len(batch), max(batch.timestamps))
+        self.ledger.settle_exemplars(step.exemplars, batch.exemplars - step.exemplars)
+
+    def _settle_partly(self, step: PartlyWritten) -> None:
+        batch, written = step.batch, step.written
+        accepted = written.samples + written.histograms
+        if accepted:
+            # Were the newest ones those that were refused, this would be the newest that was written.
+            newest = heapq.nlargest(len(batch) - accepted + 1, batch.timestamps)[-1]
+            self.ledger.accept(accepted, newest)
+        self.ledger.settle_exemplars(written.exemplars, batch.exemplars - written.exemplars)
+        for are_histograms, count in ((False, written.samples), (True, written.histograms)):
+            part = batch.of_kind(histograms=are_histograms)
+            if count == 0 and len(part):
+                self._hand_over(part, step.reason, step.outcome.message, step.outcome.status)
+            elif count < len(part):
+                self._hand_over_candidates(part, len(part) - count, step)
+
+    def _hand_over(self, batch: Batch, reason: Reason, message: str, status: int | None) -> None:
+        self.ledger.reject(reason, len(batch))
+        rejected = [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
+        self._call(lambda: self._handler(rejected))
+
+    def _hand_over_candidates(self, batch: Batch, count: int, step: PartlyWritten) -> None:
+        """Hand over all of a batch, of which so many samples were not written."""
+        self.ledger.reject(step.reason, count)
+        message, status = step.outcome.message, step.outcome.status
+        rejected = RejectedSamples(None, count, step.reason, message, status, tuple(batch.records()))
+        self._call(lambda: self._handler([rejected]))
+
+    def _call(self, call: Callable[[], object]) -> None:
+        try:
+            with self._one_at_a_time:
+                call()
+        except Exception as error:
+            raise PrometheusSinkError(f"the handler of rejected samples failed: {error!r}") from error
+
+
+def _nothing() -> None:
+    pass

@@ -13,7 +13,12 @@ from __future__ import annotations
 from recorded_flights import Row, aircraft, deliver, environment, parse_arguments, series_of, sink
 from reference import CELLS, OPERATORS, OTHER_OPERATOR, cell_of, operator_code
 
-from pyflink_prometheus import CumulativeAggregate, Enrich, PrometheusTimeSeries, Reorder
+from pyflink_prometheus import (
+    CumulativeAggregate,
+    Enrich,
+    PrometheusTimeSeries,
+    Reorder,
+)
 
 
 def main() -> None:

@@ -16,7 +16,14 @@ from pyflink.common import Types
 from pyflink.datastream import OutputTag
 from recorded_flights import Row, aircraft, deliver, environment, parse_arguments, series_of, sink
 
-from pyflink_prometheus import Filter, Hampel, PrometheusTimeSeries, Reorder, SpeedGate, Threshold
+from pyflink_prometheus import (
+    Filter,
+    Hampel,
+    PrometheusTimeSeries,
+    Reorder,
+    SpeedGate,
+    Threshold,
+)
 
 CHECKS = (
     Threshold(lambda row: row["altitude"], min=-1_500, max=60_000),

@@ -38,26 +38,23 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
     from pyflink_prometheus.flink.operators.enrich import Enrich, EnrichFromStream
     from pyflink_prometheus.flink.operators.filter import Filter
+    from pyflink_prometheus.flink.operators.mark_stale import Silence
     from pyflink_prometheus.flink.operators.reorder import Reorder
-    from pyflink_prometheus.flink.operators.silence import Silence
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
-    from pyflink_prometheus.histogram import NativeHistogram
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
-    from pyflink_prometheus.operators.checks import Threshold
-    from pyflink_prometheus.operators.hampel import Hampel
-    from pyflink_prometheus.operators.reorder import SameTimestamp
-    from pyflink_prometheus.operators.speed_gate import SpeedGate
-    from pyflink_prometheus.operators.windows import SessionWindows, SlidingWindows, TumblingWindows
-    from pyflink_prometheus.timeseries import (
-        STALE_MARKER,
-        Exemplar,
-        Metadata,
-        PrometheusTimeSeries,
-        PrometheusTimeSeriesBuilder,
-    )
-    from pyflink_prometheus.writer.json_lines import JsonLinesRejectedSamples, read_rejected_samples
+    from pyflink_prometheus.model.exemplars import Exemplar
+    from pyflink_prometheus.model.histogram import NativeHistogram
+    from pyflink_prometheus.model.metadata import Metadata
+    from pyflink_prometheus.model.samples import STALE_MARKER
+    from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
+    from pyflink_prometheus.transforms.checks import Threshold
+    from pyflink_prometheus.transforms.hampel import Hampel
+    from pyflink_prometheus.transforms.reordering import SameTimestamp
+    from pyflink_prometheus.transforms.speed_gate import SpeedGate
+    from pyflink_prometheus.transforms.windows import SessionWindows, SlidingWindows, TumblingWindows
     from pyflink_prometheus.writer.ledger import Reason
     from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples
+    from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples, read_rejected_samples
 
 __all__ = [
     "STALE_MARKER",
@@ -111,18 +108,21 @@ __all__ = [
 _MODULES = (
     "_version",
     "errors",
-    "histogram",
-    "timeseries",
+    "model.histogram",
+    "model.samples",
+    "model.metadata",
+    "model.exemplars",
+    "model.timeseries",
     "config",
-    "operators.reorder",
-    "operators.windows",
-    "operators.checks",
-    "operators.hampel",
-    "operators.speed_gate",
+    "transforms.reordering",
+    "transforms.windows",
+    "transforms.checks",
+    "transforms.hampel",
+    "transforms.speed_gate",
     "http.auth",
     "writer.ledger",
     "writer.rejected",
-    "writer.json_lines",
+    "writer.rejected_files",
     "flink.keys",
     "flink.sink",
     "flink.operators.reorder",
@@ -130,7 +130,7 @@ _MODULES = (
     "flink.operators.cumulative",
     "flink.operators.enrich",
     "flink.operators.filter",
-    "flink.operators.silence",
+    "flink.operators.mark_stale",
 )
 
 if not TYPE_CHECKING:

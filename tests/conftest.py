@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pyflink_prometheus.testing.prometheus import DEFAULT_IMAGE, PrometheusServer
+from pyflink_prometheus.testing.prometheus_server import DEFAULT_IMAGE, PrometheusServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ import get_prometheus
 import get_recording
 
 from pyflink_prometheus.testing._hosts import binary_on_path
-from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError, Samples
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer, PrometheusServerError, Samples
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(".cache/demo")

@@ -17,7 +17,7 @@ from pathlib import Path
 import download
 from executable import ARCHITECTURE, SYSTEM, Executable
 
-from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError, find_binary
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer, PrometheusServerError, find_binary
 
 RELEASES = os.environ.get("PROMETHEUS_RELEASES", "https://github.com/prometheus/prometheus/releases/download")
 

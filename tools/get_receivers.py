@@ -19,7 +19,7 @@ import download
 from executable import ARCHITECTURE, SYSTEM, Executable
 from get_prometheus import prometheus
 
-from pyflink_prometheus.testing.prometheus import PrometheusServer
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer
 
 OLD_PROMETHEUS = "2.42.0"
 VICTORIA_METRICS = "1.145.0"

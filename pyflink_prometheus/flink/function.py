@@ -13,7 +13,7 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
 from pyflink_prometheus.flink.advice import BundleAdvice, Hop, tell_of_hop
 from pyflink_prometheus.flink.metrics import LedgerMetrics
-from pyflink_prometheus.timeseries import PrometheusTimeSeries, as_time_series
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable[PrometheusTimeSeries]]]]

@@ -7,7 +7,7 @@ from typing import Any
 from pyflink.datastream.functions import KeySelector
 
 from pyflink_prometheus.errors import InvalidTimeSeriesError
-from pyflink_prometheus.timeseries import as_time_series
+from pyflink_prometheus.model.timeseries import as_time_series
 
 
 class PrometheusTimeSeriesKeySelector(KeySelector):

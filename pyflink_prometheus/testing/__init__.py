@@ -6,9 +6,9 @@ Helpers for the tests of your own jobs, and of this package.
 network and time in a writer.
 """
 
-from pyflink_prometheus.testing.clock import FakeClock
 from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request
-from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError, StoredHistogram
+from pyflink_prometheus.testing.fake_clock import FakeClock
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer, PrometheusServerError, StoredHistogram
 from pyflink_prometheus.testing.receiver import Answer, Receiver, ScriptedTransport
 
 __all__ = [

@@ -8,11 +8,13 @@ from typing import Any, Union
 
 import snappy
 
-from pyflink_prometheus.checks import METRIC_NAME_LABEL, METRIC_TYPES
 from pyflink_prometheus.config import RemoteWriteVersion
-from pyflink_prometheus.histogram import NativeHistogram
 from pyflink_prometheus.http.outcome import Written
-from pyflink_prometheus.timeseries import Exemplar, Metadata, PrometheusTimeSeries
+from pyflink_prometheus.model.exemplars import Exemplar
+from pyflink_prometheus.model.histogram import NativeHistogram
+from pyflink_prometheus.model.labels import METRIC_NAME_LABEL
+from pyflink_prometheus.model.metadata import METRIC_TYPES, Metadata
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import Histogram, WriteRequest
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
 

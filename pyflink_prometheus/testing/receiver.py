@@ -11,7 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional, Union
 
 from pyflink_prometheus.config import RemoteWriteVersion
-from pyflink_prometheus.http.outcome import Kind, Outcome, Written, classify_status
+from pyflink_prometheus.http.outcome import (
+    Kind,
+    Outcome,
+    Written,
+    classify_status,
+)
 from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request
 
 ALL_VERSIONS = (RemoteWriteVersion.V1, RemoteWriteVersion.V2)

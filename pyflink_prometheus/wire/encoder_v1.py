@@ -7,10 +7,16 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import cast
 
-from pyflink_prometheus.histogram import NativeHistogram
-from pyflink_prometheus.wire.histogram import encode_histogram
+from pyflink_prometheus.model.histogram import NativeHistogram
+from pyflink_prometheus.wire.encoder_histogram import encode_histogram
+from pyflink_prometheus.wire.encoder_sample import (
+    NO_SAMPLES_TEXT,
+    SAMPLE_HEAD,
+    all_ordinary,
+    encode_sample,
+    encode_tails,
+)
 from pyflink_prometheus.wire.point import PointOrFloat, Run, runs
-from pyflink_prometheus.wire.sample import NO_SAMPLES_TEXT, SAMPLE_HEAD, all_ordinary, encode_sample, encode_tails
 from pyflink_prometheus.wire.series import Series, encode_label
 from pyflink_prometheus.wire.varint import encode_varint
 

@@ -9,11 +9,11 @@ from functools import lru_cache
 from itertools import chain, count, repeat
 from typing import cast
 
-from pyflink_prometheus.checks import METRIC_NAME_LABEL, METRIC_TYPES
-from pyflink_prometheus.histogram import NativeHistogram
-from pyflink_prometheus.wire.histogram import encode_histogram
-from pyflink_prometheus.wire.point import PointOrFloat, Run, runs
-from pyflink_prometheus.wire.sample import (
+from pyflink_prometheus.model.histogram import NativeHistogram
+from pyflink_prometheus.model.labels import METRIC_NAME_LABEL
+from pyflink_prometheus.model.metadata import METRIC_TYPES
+from pyflink_prometheus.wire.encoder_histogram import encode_histogram
+from pyflink_prometheus.wire.encoder_sample import (
     NO_SAMPLES_TEXT,
     SAMPLE_HEAD,
     TAIL_SIZE,
@@ -21,6 +21,7 @@ from pyflink_prometheus.wire.sample import (
     encode_sample,
     encode_tails,
 )
+from pyflink_prometheus.wire.point import PointOrFloat, Run, runs
 from pyflink_prometheus.wire.series import Family, Series
 from pyflink_prometheus.wire.varint import encode_varint
 

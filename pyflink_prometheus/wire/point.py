@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Union
 
-from pyflink_prometheus.checks import LabelPairs
-from pyflink_prometheus.histogram import NativeHistogram
+from pyflink_prometheus.model.histogram import NativeHistogram
+from pyflink_prometheus.model.labels import LabelPairs
 from pyflink_prometheus.wire.series import Series
 
 

@@ -8,12 +8,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Callable
 
-from pyflink_prometheus.checks import (
-    METRIC_NAME_LABEL,
-    LabelPairs,
-    series_key,
-)
-from pyflink_prometheus.wire.sample import ORDINARY_SAMPLE_SIZE, SAMPLE_HEAD
+from pyflink_prometheus.model.labels import METRIC_NAME_LABEL, LabelPairs, series_key
+from pyflink_prometheus.wire.encoder_sample import ORDINARY_SAMPLE_SIZE, SAMPLE_HEAD
 from pyflink_prometheus.wire.varint import decode_varint, encode_varint
 
 

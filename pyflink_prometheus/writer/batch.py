@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from typing import NamedTuple
 
-from pyflink_prometheus.checks import METRIC_NAME_LABEL
 from pyflink_prometheus.config import ConflictPolicy
-from pyflink_prometheus.histogram import NativeHistogram
-from pyflink_prometheus.timeseries import Exemplar, Metadata, PrometheusTimeSeries, Sample, is_stale_marker
+from pyflink_prometheus.model.exemplars import Exemplar
+from pyflink_prometheus.model.histogram import NativeHistogram
+from pyflink_prometheus.model.labels import METRIC_NAME_LABEL
+from pyflink_prometheus.model.metadata import Metadata
+from pyflink_prometheus.model.samples import Sample, is_stale_marker
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series
 

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from pyflink_prometheus.checks import checked_exemplar, checked_sample, likely_unit
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
-from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.model.exemplars import checked_exemplar
+from pyflink_prometheus.model.samples import checked_sample, likely_unit
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.ledger import Ledger, Reason

@@ -22,7 +22,14 @@ from typing import Optional
 
 from pyflink_prometheus.http.outcome import Outcome
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import Delivery, Finding, Rejected, Shrink, Step, Verdict
+from pyflink_prometheus.writer.delivery import (
+    Delivery,
+    Finding,
+    Rejected,
+    Shrink,
+    Step,
+    Verdict,
+)
 from pyflink_prometheus.writer.endpoint import Refusal
 from pyflink_prometheus.writer.ledger import Reason
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Union
 
-from pyflink_prometheus.checks import shown
-from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.writer.ledger import Reason
 
 _log = logging.getLogger(__name__)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyflink_prometheus.checks import METRIC_NAME_LABEL, canonical_labels, checked_metadata, has_classic_names
+from pyflink_prometheus.model.labels import METRIC_NAME_LABEL, canonical_labels, has_classic_names
+from pyflink_prometheus.model.metadata import checked_metadata
 from pyflink_prometheus.wire.series import Family, Series
 
 _MOST_SHARED_TEXTS = 1 << 14

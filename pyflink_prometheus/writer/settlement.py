@@ -9,7 +9,12 @@ from collections.abc import Callable
 
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Rejected, Settled
+from pyflink_prometheus.writer.delivery import (
+    Accepted,
+    PartlyWritten,
+    Rejected,
+    Settled,
+)
 from pyflink_prometheus.writer.ledger import Ledger, Reason
 from pyflink_prometheus.writer.rejected import RejectedSamples, RejectedSamplesHandler
 

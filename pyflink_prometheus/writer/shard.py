@@ -18,7 +18,13 @@ from pyflink_prometheus.http.transport import Transport
 from pyflink_prometheus.wire.request import encode, headers_of
 from pyflink_prometheus.writer.backlog import Backlog, Stopped
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import Delivery, Post, Shrink, Step, Wait
+from pyflink_prometheus.writer.delivery import (
+    Delivery,
+    Post,
+    Shrink,
+    Step,
+    Wait,
+)
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.isolation import deliver
 from pyflink_prometheus.writer.prepared import PreparedRequest, SealedBatch

@@ -10,17 +10,22 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from pyflink_prometheus.checks import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_samples
 from pyflink_prometheus.clock import Clock, SystemClock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.http.transport import RequestsTransport, Transport
-from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.model.samples import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_samples
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.writer.backlog import Backlog
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.endpoint import Endpoint
-from pyflink_prometheus.writer.intake import Intake, SampleRefused, count_of, invalid
+from pyflink_prometheus.writer.intake import (
+    Intake,
+    SampleRefused,
+    count_of,
+    invalid,
+)
 from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.pace import Pace
 from pyflink_prometheus.writer.prepared import Preparation, PreparedRequest, SealedBatch

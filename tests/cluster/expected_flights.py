@@ -12,7 +12,7 @@ from recorded_flights import METRICS, Delivery
 from reference import CELLS, OPERATORS
 
 if TYPE_CHECKING:
-    from pyflink_prometheus.testing.prometheus import LabelSet, Samples
+    from pyflink_prometheus.testing.prometheus_server import LabelSet, Samples
 
 EARTH_RADIUS_M = 6_371_008.8
 MINUTE_MS = 60_000

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from pyflink_prometheus.testing.prometheus import PrometheusServerError, find_binary
+from pyflink_prometheus.testing.prometheus_server import PrometheusServerError, find_binary
 
 _PROMTOOL = Path(__file__).resolve().parent.parent.parent / ".cache" / "prometheus" / "promtool"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from flink_cluster import FlinkCluster
 
     from pyflink_prometheus.testing import PrometheusServer
-    from pyflink_prometheus.testing.prometheus import Samples
+    from pyflink_prometheus.testing.prometheus_server import Samples
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flink_cluster import FlinkCluster
 
     from pyflink_prometheus.testing import PrometheusServer
-    from pyflink_prometheus.testing.prometheus import Samples
+    from pyflink_prometheus.testing.prometheus_server import Samples
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 JOB = ROOT / "jobs" / "flights.py"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from pyflink_prometheus.testing.prometheus import Samples
+    from pyflink_prometheus.testing.prometheus_server import Samples
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"

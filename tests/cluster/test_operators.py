@@ -12,8 +12,8 @@ from flink_cluster import wait_for
 from local_job import JOBS, run_job_file
 from steady_job import stop_with_savepoint
 
+from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.testing import Receiver
-from pyflink_prometheus.timeseries import is_stale_marker
 
 if TYPE_CHECKING:
     from flink_cluster import FlinkCluster

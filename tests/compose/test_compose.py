@@ -14,7 +14,7 @@ from compose_cluster import ROOT, wait_for
 if TYPE_CHECKING:
     from compose_cluster import ComposeCluster
 
-    from pyflink_prometheus.testing.prometheus import Samples
+    from pyflink_prometheus.testing.prometheus_server import Samples
 
 # The image may have to be built first.
 pytestmark = pytest.mark.timeout(600)

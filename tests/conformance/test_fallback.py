@@ -9,7 +9,13 @@ from __future__ import annotations
 import pytest
 from wire_receiver import AUTO, V1, V2, Reply, T, written
 
-from pyflink_prometheus import Exemplar, Metadata, NativeHistogram, Reason, RemoteWriteFatalError
+from pyflink_prometheus import (
+    Exemplar,
+    Metadata,
+    NativeHistogram,
+    Reason,
+    RemoteWriteFatalError,
+)
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]

@@ -6,7 +6,12 @@ import pytest
 import snappy
 from wire_receiver import AUTO, V1, V2, Reply, T
 
-from pyflink_prometheus import Exemplar, Metadata, NativeHistogram, Reason
+from pyflink_prometheus import (
+    Exemplar,
+    Metadata,
+    NativeHistogram,
+    Reason,
+)
 
 # The numbers of the specification's MetricType.
 TYPES = {

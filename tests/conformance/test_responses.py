@@ -14,7 +14,12 @@ import threading
 import pytest
 from wire_receiver import AUTO, V1, V2, Reply, T, written
 
-from pyflink_prometheus import Exemplar, NativeHistogram, PrometheusSinkError, Reason
+from pyflink_prometheus import (
+    Exemplar,
+    NativeHistogram,
+    PrometheusSinkError,
+    Reason,
+)
 from pyflink_prometheus.http.outcome import Kind
 from pyflink_prometheus.testing import Answer, Receiver
 

@@ -8,7 +8,13 @@ import struct
 import snappy
 from wire_receiver import T
 
-from pyflink_prometheus import STALE_MARKER, Exemplar, Metadata, NativeHistogram, Reason
+from pyflink_prometheus import (
+    STALE_MARKER,
+    Exemplar,
+    Metadata,
+    NativeHistogram,
+    Reason,
+)
 
 STALE = 0x7FF0_0000_0000_0002
 HISTOGRAM = NativeHistogram(schema=0, sum=3.0, positive={1: 2})

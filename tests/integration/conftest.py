@@ -10,7 +10,7 @@ import pytest
 from victoria_metrics import DEFAULT_IMAGE as VICTORIA_METRICS_IMAGE
 from victoria_metrics import VictoriaMetrics
 
-from pyflink_prometheus.testing.prometheus import PrometheusServer
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

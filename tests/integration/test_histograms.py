@@ -12,7 +12,7 @@ import pytest
 
 from pyflink_prometheus import NativeHistogram, RemoteWriteVersion
 from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.testing.prometheus import PrometheusServer
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import snappy
 
-from pyflink_prometheus.testing.prometheus import PrometheusServer, PrometheusServerError
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer, PrometheusServerError
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def test_any_time_is_read_to_the_millisecond(prometheus_empty: PrometheusServer,
 def test_more_samples_than_fit_an_answer_come_back_once_each(
     prometheus: PrometheusServer, metric_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyflink_prometheus.testing.prometheus._SAMPLES_A_QUERY", 100)
+    monkeypatch.setattr("pyflink_prometheus.testing.prometheus_server._SAMPLES_A_QUERY", 100)
     now = time.time_ns() // 1_000_000
     sent = {
         (("__name__", metric_name), ("which", which)): [(float(i), now + i * step) for i in range(1_000)]

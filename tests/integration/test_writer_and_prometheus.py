@@ -10,7 +10,12 @@ from itertools import cycle
 import pytest
 from faulty_proxy import FAULTS, FaultyProxy
 
-from pyflink_prometheus import PrometheusTimeSeries, Reason, RemoteWriteVersion, RetryConfiguration
+from pyflink_prometheus import (
+    PrometheusTimeSeries,
+    Reason,
+    RemoteWriteVersion,
+    RetryConfiguration,
+)
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.writer.writer import RemoteWriter
 

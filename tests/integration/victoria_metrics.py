@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pyflink_prometheus.testing.prometheus import Samples
+    from pyflink_prometheus.testing.prometheus_server import Samples
 
 DEFAULT_IMAGE = "victoriametrics/victoria-metrics:v1.145.0"
 

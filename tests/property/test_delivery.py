@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snappy import compress
 
-from pyflink_prometheus.checks import canonical_labels
 from pyflink_prometheus.config import (
     OnErrorBehavior,
     RemoteWriteVersion,
@@ -17,11 +16,19 @@ from pyflink_prometheus.config import (
 )
 from pyflink_prometheus.errors import RemoteWriteFatalError, RetriesExhaustedError
 from pyflink_prometheus.http.outcome import Kind, Outcome, classify_status
+from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.testing import decode_request
 from pyflink_prometheus.wire.encoder_v1 import encode_request
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.delivery import FIRST_CONTACT_RETRIES, Accepted, Delivery, Post, Rejected, Wait
+from pyflink_prometheus.writer.delivery import (
+    FIRST_CONTACT_RETRIES,
+    Accepted,
+    Delivery,
+    Post,
+    Rejected,
+    Wait,
+)
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.isolation import deliver
 from pyflink_prometheus.writer.ledger import Reason

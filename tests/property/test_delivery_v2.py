@@ -9,8 +9,18 @@ from hypothesis import strategies as st
 from test_delivery import assert_in_order, batch_of, config, settled, steps_of
 
 from pyflink_prometheus.config import RemoteWriteVersion
-from pyflink_prometheus.http.outcome import Kind, Outcome, Written, classify_status
-from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Post, Rejected
+from pyflink_prometheus.http.outcome import (
+    Kind,
+    Outcome,
+    Written,
+    classify_status,
+)
+from pyflink_prometheus.writer.delivery import (
+    Accepted,
+    PartlyWritten,
+    Post,
+    Rejected,
+)
 from pyflink_prometheus.writer.endpoint import Endpoint
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO

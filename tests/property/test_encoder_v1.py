@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snappy import compress
 
-from pyflink_prometheus.checks import INT64_MAX, INT64_MIN, canonical_labels
+from pyflink_prometheus.model.labels import canonical_labels
+from pyflink_prometheus.model.samples import INT64_MAX, INT64_MIN
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
 from pyflink_prometheus.wire.encoder_v1 import encode_request
 from pyflink_prometheus.wire.series import Series

@@ -12,7 +12,7 @@ from snappy import compress
 from test_encoder_v1 import all_labels, bits, columns, our_days, texts, timestamps, values
 
 from pyflink_prometheus import Exemplar, Metadata, NativeHistogram
-from pyflink_prometheus.checks import METRIC_TYPES
+from pyflink_prometheus.model.metadata import METRIC_TYPES
 from pyflink_prometheus.testing import decode_request
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pyflink_prometheus.histogram import NativeHistogram
+from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.wire._pb import remote_write_v1_pb2, remote_write_v2_pb2
-from pyflink_prometheus.wire.histogram import encode_histogram
+from pyflink_prometheus.wire.encoder_histogram import encode_histogram
 from pyflink_prometheus.wire.varint import decode_varint, encode_zigzag
 
 LARGEST = sys.float_info.max

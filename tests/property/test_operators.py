@@ -8,14 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyflink_prometheus import SessionWindows, SlidingWindows, SpeedGate, TumblingWindows
-from pyflink_prometheus.operators.aggregate import Aggregation
-from pyflink_prometheus.operators.cumulative import Counting
-from pyflink_prometheus.operators.hampel import Hampel
-from pyflink_prometheus.operators.reorder import Reordering, SameTimestamp
-from pyflink_prometheus.operators.silence import Listening
-from pyflink_prometheus.operators.windows import Windowing
-from pyflink_prometheus.timeseries import PrometheusTimeSeries, is_stale_marker
+from pyflink_prometheus import (
+    SessionWindows,
+    SlidingWindows,
+    SpeedGate,
+    TumblingWindows,
+)
+from pyflink_prometheus.model.samples import is_stale_marker
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.transforms.aggregation import Aggregation
+from pyflink_prometheus.transforms.counting import Counting
+from pyflink_prometheus.transforms.hampel import Hampel
+from pyflink_prometheus.transforms.reordering import Reordering, SameTimestamp
+from pyflink_prometheus.transforms.staleness import Listening
+from pyflink_prometheus.transforms.windows import Windowing
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 

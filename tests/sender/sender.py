@@ -22,7 +22,12 @@ from urllib.parse import urlsplit
 import requests
 from exposition import OPEN_METRICS, Line, parse
 
-from pyflink_prometheus import STALE_MARKER, Metadata, PrometheusTimeSeries, RemoteWriteVersion
+from pyflink_prometheus import (
+    STALE_MARKER,
+    Metadata,
+    PrometheusTimeSeries,
+    RemoteWriteVersion,
+)
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.writer.writer import RemoteWriter
 

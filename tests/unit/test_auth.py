@@ -7,7 +7,12 @@ import pickle
 import pytest
 import requests
 
-from pyflink_prometheus import BasicAuth, BearerAuth, PrometheusSinkError, Secret
+from pyflink_prometheus import (
+    BasicAuth,
+    BearerAuth,
+    PrometheusSinkError,
+    Secret,
+)
 
 
 def authorization(auth):

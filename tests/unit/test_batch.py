@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pyflink_prometheus import STALE_MARKER, NativeHistogram
-from pyflink_prometheus.checks import canonical_labels
-from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.model.labels import canonical_labels
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch

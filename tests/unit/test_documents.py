@@ -9,7 +9,13 @@ from types import SimpleNamespace
 import cloudpickle
 import pytest
 
-from pyflink_prometheus import JsonLinesRejectedSamples, PrometheusSink, PrometheusTimeSeries, Reason, RejectedSamples
+from pyflink_prometheus import (
+    JsonLinesRejectedSamples,
+    PrometheusSink,
+    PrometheusTimeSeries,
+    Reason,
+    RejectedSamples,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

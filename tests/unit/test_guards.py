@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyflink_prometheus.writer.guards import TimestampGuard
 
-from pyflink_prometheus.checks import canonical_labels
 from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.ledger import Reason
 

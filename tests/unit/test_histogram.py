@@ -12,9 +12,9 @@ import pickle
 import numpy as np
 import pytest
 
-from pyflink_prometheus.histogram import NativeHistogram
+from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Histogram
-from pyflink_prometheus.wire.histogram import encode_histogram
+from pyflink_prometheus.wire.encoder_histogram import encode_histogram
 
 INF, NAN = math.inf, math.nan
 

@@ -20,8 +20,14 @@ from pyflink_prometheus import (
     SlidingWindows,
     TumblingWindows,
 )
-from pyflink_prometheus.histogram_buckets import upper_bound
-from pyflink_prometheus.operators.distribution import MAX_VALUES, add_value, histogram, new_distribution, quantile
+from pyflink_prometheus.model.buckets import upper_bound
+from pyflink_prometheus.transforms.distribution import (
+    MAX_VALUES,
+    add_value,
+    histogram,
+    new_distribution,
+    quantile,
+)
 
 LATE = OutputTag("late", Types.PICKLED_BYTE_ARRAY())
 

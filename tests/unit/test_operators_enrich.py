@@ -7,7 +7,12 @@ from operator_harness import Harness
 from pyflink.common import Types
 from pyflink.datastream import OutputTag
 
-from pyflink_prometheus import Enrich, EnrichFromStream, PrometheusSinkError, PrometheusTimeSeries
+from pyflink_prometheus import (
+    Enrich,
+    EnrichFromStream,
+    PrometheusSinkError,
+    PrometheusTimeSeries,
+)
 
 UNMATCHED = OutputTag("unmatched", Types.PICKLED_BYTE_ARRAY())
 TABLE = {"AFR": {"operator": "Air France"}}

@@ -9,8 +9,14 @@ from operator_harness import Harness
 from pyflink.common import Types
 from pyflink.datastream import OutputTag
 
-from pyflink_prometheus import Filter, Hampel, PrometheusSinkError, SpeedGate, Threshold
-from pyflink_prometheus.operators.speed_gate import distance
+from pyflink_prometheus import (
+    Filter,
+    Hampel,
+    PrometheusSinkError,
+    SpeedGate,
+    Threshold,
+)
+from pyflink_prometheus.transforms.speed_gate import distance
 
 REJECTED = OutputTag("rejected", Types.PICKLED_BYTE_ARRAY())
 NAN, INF = float("nan"), float("inf")

@@ -6,7 +6,7 @@ import pytest
 from operator_harness import Harness
 
 from pyflink_prometheus import PrometheusTimeSeries, Silence
-from pyflink_prometheus.timeseries import is_stale_marker
+from pyflink_prometheus.model.samples import is_stale_marker
 
 
 def series(timestamp, name="m", value=1.0, **labels):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyflink_prometheus import InvalidTimeSeriesError
-from pyflink_prometheus.checks import canonical_labels
+from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.series_cache import SeriesCache
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pyflink_prometheus import InvalidTimeSeriesError, PrometheusTimeSeries
-from pyflink_prometheus.checks import likely_unit
-from pyflink_prometheus.timeseries import as_time_series
+from pyflink_prometheus.model.samples import likely_unit
+from pyflink_prometheus.model.timeseries import as_time_series
 
 NOW_MS = 1_700_000_000_000
 

@@ -19,7 +19,12 @@ from pyflink_prometheus import (
 )
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.outcome import Kind, Outcome, Written
-from pyflink_prometheus.testing import Answer, FakeClock, ScriptedTransport, decode_request
+from pyflink_prometheus.testing import (
+    Answer,
+    FakeClock,
+    ScriptedTransport,
+    decode_request,
+)
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO

@@ -12,9 +12,10 @@ from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import RuntimeContext
 from pyflink.datastream.state import StateTtlConfig, ValueState, ValueStateDescriptor
 
-from pyflink_prometheus.checks import INT64_MIN, shown
+from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
-from pyflink_prometheus.operators.values import TimestampOf, check_function, milliseconds
+from pyflink_prometheus.model.samples import INT64_MIN
+from pyflink_prometheus.transforms.event_values import TimestampOf, check_function, milliseconds
 
 METRIC_GROUP = "Prometheus"
 

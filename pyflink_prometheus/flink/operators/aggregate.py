@@ -15,9 +15,9 @@ from pyflink_prometheus.flink.operators._context import (
     check_timestamp_function,
     timestamp_of,
 )
-from pyflink_prometheus.operators.aggregate import Aggregation, LabelsOf
-from pyflink_prometheus.operators.values import TimestampOf, ValueOf
-from pyflink_prometheus.operators.windows import Windowing, Windows
+from pyflink_prometheus.transforms.aggregation import Aggregation, LabelsOf
+from pyflink_prometheus.transforms.event_values import TimestampOf, ValueOf
+from pyflink_prometheus.transforms.windows import Windowing, Windows
 
 
 class Aggregate(KeyedProcessFunction):

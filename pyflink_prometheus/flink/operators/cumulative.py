@@ -16,9 +16,9 @@ from pyflink_prometheus.flink.operators._context import (
     checked_forget_after,
     timestamp_of,
 )
-from pyflink_prometheus.operators.aggregate import LabelsOf
-from pyflink_prometheus.operators.cumulative import Counting
-from pyflink_prometheus.operators.values import TimestampOf, ValueOf
+from pyflink_prometheus.transforms.aggregation import LabelsOf
+from pyflink_prometheus.transforms.counting import Counting
+from pyflink_prometheus.transforms.event_values import TimestampOf, ValueOf
 
 
 class CumulativeAggregate(KeyedProcessFunction):

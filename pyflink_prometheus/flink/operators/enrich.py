@@ -12,8 +12,8 @@ from pyflink.datastream.state import MapStateDescriptor
 
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.flink.operators._context import Counters, check_output_tag
-from pyflink_prometheus.operators.enrich import Enrichment, Join, add_labels
-from pyflink_prometheus.operators.values import check_function
+from pyflink_prometheus.transforms.enrichment import Enrichment, Join, add_labels
+from pyflink_prometheus.transforms.event_values import check_function
 
 
 class _Unmatched:

@@ -16,9 +16,9 @@ from pyflink_prometheus.flink.operators._context import (
     keyed_state,
     timestamp_of,
 )
-from pyflink_prometheus.operators.checks import Check
-from pyflink_prometheus.operators.filter import Checks
-from pyflink_prometheus.operators.values import TimestampOf
+from pyflink_prometheus.transforms.checks import Check
+from pyflink_prometheus.transforms.event_values import TimestampOf
+from pyflink_prometheus.transforms.filtering import Checks
 
 _DAY_MS = 86_400_000
 

@@ -15,8 +15,8 @@ from pyflink_prometheus.flink.operators._context import (
     check_timestamp_function,
     timestamp_of,
 )
-from pyflink_prometheus.operators.reorder import Reordering, SameTimestamp
-from pyflink_prometheus.operators.values import TimestampOf, ValueOf
+from pyflink_prometheus.transforms.event_values import TimestampOf, ValueOf
+from pyflink_prometheus.transforms.reordering import Reordering, SameTimestamp
 
 
 class Reorder(KeyedProcessFunction):

@@ -36,7 +36,7 @@ from pyflink_prometheus import (
     Threshold,
     TumblingWindows,
 )
-from pyflink_prometheus.timeseries import is_stale_marker
+from pyflink_prometheus.model.samples import is_stale_marker
 
 T = 1_700_000_000_000
 #: More disorder than any bounded input here has.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Optional
 
-from pyflink_prometheus.checks import METRIC_NAME_LABEL, LabelPairs, canonical_labels
 from pyflink_prometheus.errors import InvalidTimeSeriesError
-from pyflink_prometheus.operators.values import milliseconds
-from pyflink_prometheus.timeseries import STALE_MARKER, PrometheusTimeSeries, is_stale_marker
+from pyflink_prometheus.model.labels import METRIC_NAME_LABEL, LabelPairs, canonical_labels
+from pyflink_prometheus.model.samples import STALE_MARKER, is_stale_marker
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.transforms.event_values import milliseconds
 
 #: What is kept for a key: when to look next, and the timestamp of the last sample of each series, by all its labels.
 #: Plain types, as savepoints outlive classes.

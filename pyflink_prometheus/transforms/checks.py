@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Optional, Protocol
 
-from pyflink_prometheus.checks import shown
-from pyflink_prometheus.operators.values import ValueOf, check_function
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.transforms.event_values import ValueOf, check_function
 
 
 class Check(Protocol):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import Any, NamedTuple, Optional
 
-from pyflink_prometheus.arguments import positive_int
-from pyflink_prometheus.operators.values import ValueOf, check_function, number_of
+from pyflink_prometheus._validation import positive_int
+from pyflink_prometheus.transforms.event_values import ValueOf, check_function, number_of
 
 #: What is kept for a key: up to which time events were released before their time, ``None`` where none was, and the
 #: events held, by timestamp. Plain types, so that a savepoint depends on no class of ours.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from pyflink_prometheus.checks import shown
-from pyflink_prometheus.histogram import DEFAULT_ZERO_THRESHOLD, NativeHistogram
-from pyflink_prometheus.operators import distribution
-from pyflink_prometheus.operators.aggregate import Aggregation, LabelsOf, pairs
-from pyflink_prometheus.operators.values import ValueOf, milliseconds
-from pyflink_prometheus.timeseries import Metadata, PrometheusTimeSeries, Sample
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.model.histogram import DEFAULT_ZERO_THRESHOLD, NativeHistogram
+from pyflink_prometheus.model.metadata import Metadata
+from pyflink_prometheus.model.samples import Sample
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.transforms import distribution
+from pyflink_prometheus.transforms.aggregation import Aggregation, LabelsOf, pairs
+from pyflink_prometheus.transforms.event_values import ValueOf, milliseconds
 
 #: What is kept for a key: ``start`` of the counters in milliseconds, the ``total`` of the intervals written so far,
 #: ``None`` before the first, and those that are ``open``, by their ends. Plain types, as savepoints outlive classes.

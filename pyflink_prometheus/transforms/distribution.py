@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pyflink_prometheus.arguments import Count
-from pyflink_prometheus.histogram import DEFAULT_ZERO_THRESHOLD, NativeHistogram
-from pyflink_prometheus.histogram_buckets import MAX_SCHEMA, coarser, count_finest, upper_bound
+from pyflink_prometheus._validation import Count
+from pyflink_prometheus.model.buckets import (
+    MAX_SCHEMA,
+    coarser,
+    count_finest,
+    upper_bound,
+)
+from pyflink_prometheus.model.histogram import DEFAULT_ZERO_THRESHOLD, NativeHistogram
 
 #: How many values are kept as they are; up to so many, quantiles are exact.
 MAX_VALUES = 1000

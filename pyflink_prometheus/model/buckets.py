@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
-from pyflink_prometheus.arguments import Count
+from pyflink_prometheus._validation import Count
 
 MIN_SCHEMA, MAX_SCHEMA = -4, 8
 

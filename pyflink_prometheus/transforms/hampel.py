@@ -5,10 +5,9 @@ from __future__ import annotations
 from statistics import median
 from typing import Any, Optional
 
-from pyflink_prometheus.arguments import positive_int
-from pyflink_prometheus.checks import shown
-from pyflink_prometheus.operators.checks import finite
-from pyflink_prometheus.operators.values import ValueOf, check_function
+from pyflink_prometheus._validation import positive_int, shown
+from pyflink_prometheus.transforms.checks import finite
+from pyflink_prometheus.transforms.event_values import ValueOf, check_function
 
 # What the median absolute deviation of normally distributed values is multiplied by to give their standard deviation.
 _TO_STANDARD_DEVIATION = 1.4826

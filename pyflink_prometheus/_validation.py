@@ -70,3 +70,12 @@ def positive_int(name: str, number: Any) -> int:
     if index_of(name, number) < 1:
         raise ValueError(f"{name}: expected 1 or more, got {number}")
     return int(number)
+
+
+def shown(value: Any, longest: int = 120) -> str:
+    """Show a user's value in a message: never longer than a line, never one that breaks the message."""
+    try:
+        text = repr(value)
+    except Exception:  # a user's __repr__ may do anything
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Optional
 
-from pyflink_prometheus.arguments import positive_int
-from pyflink_prometheus.checks import shown
-from pyflink_prometheus.operators.checks import finite
-from pyflink_prometheus.operators.values import check_function
+from pyflink_prometheus._validation import positive_int, shown
+from pyflink_prometheus.transforms.checks import finite
+from pyflink_prometheus.transforms.event_values import check_function
 
 EARTH_RADIUS_METERS = 6_371_008.8
 

@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
-from pyflink_prometheus.checks import shown
-from pyflink_prometheus.histogram_buckets import MAX_SCHEMA, MIN_SCHEMA
-from pyflink_prometheus.operators import distribution
-from pyflink_prometheus.operators.values import ValueOf, check_function, number_of
-from pyflink_prometheus.timeseries import Labels, Metadata, PrometheusTimeSeries, Sample
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.model.buckets import MAX_SCHEMA, MIN_SCHEMA
+from pyflink_prometheus.model.labels import Labels
+from pyflink_prometheus.model.metadata import Metadata
+from pyflink_prometheus.model.samples import Sample
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.transforms import distribution
+from pyflink_prometheus.transforms.event_values import ValueOf, check_function, number_of
 
 #: A metric's labels by the key of the stream: a function, or the label's name, or the names for a key that is a tuple.
 LabelsOf = Union[str, Sequence[str], Callable[[Any], Labels]]

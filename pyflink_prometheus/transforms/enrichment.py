@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pyflink_prometheus.checks import shown
-from pyflink_prometheus.operators.values import check_function
-from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.transforms.event_values import check_function
 
 Join = Callable[[Any, Any], Any]
 

@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Optional, Union
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
 
-from pyflink_prometheus.checks import (
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.model.exemplars import Exemplar, checked_exemplar
+from pyflink_prometheus.model.labels import Labels, canonical_labels, series_key
+from pyflink_prometheus.model.metadata import Metadata, checked_metadata
+from pyflink_prometheus.model.samples import (
+    Sample,
     Value,
-    canonical_labels,
-    checked_exemplar,
-    checked_metadata,
     checked_sample,
     checked_samples,
-    series_key,
-    shown,
 )
-
-_STALE_MARKER_BYTES = (0x7FF0_0000_0000_0002).to_bytes(8, "little")
-
-#: The value that ends a series: Prometheus then shows nothing of it any more, where it otherwise repeats the last value
-#: for five minutes. One NaN among many, 0x7ff0000000000002, which no calculation gives ("Stale Markers" in both
-#: Remote-Write specifications). It ends series of histograms, too.
-STALE_MARKER: float = struct.unpack("<d", _STALE_MARKER_BYTES)[0]
-
-Labels = Union[Mapping[str, str], Sequence["tuple[str, str]"]]
-Sample = Union["tuple[Value, int]", "tuple[Value, int, Optional[int]]"]
-
-
-class Metadata(NamedTuple):
-    """
-    Say what a metric is. Remote-Write 2.0 carries it; 1.0 has no place for it in a series.
-
-    :param type: ``counter``, ``gauge``, ``histogram``, ``gaugehistogram``, ``summary``, ``info``, ``stateset`` or
-        ``unknown``. Default: unknown.
-    :param help: a sentence for those who read the metric. Default: none.
-    :param unit: its base unit, such as ``seconds``. Default: none.
-    """
-
-    type: str = "unknown"
-    help: str = ""
-    unit: str = ""
-
-
-class Exemplar(NamedTuple):
-    """
-    Name one observation that stands for others, such as the request behind a slow answer.
-
-    Prometheus keeps exemplars only with ``--enable-feature=exemplar-storage``, and those of a series in order of time.
-
-    :param labels: what leads to it, with ``trace_id`` for a trace; at most 128 characters, names and values together.
-    :param value: the observation.
-    :param timestamp: its time, in milliseconds since 1970.
-    """
-
-    labels: Labels
-    value: float
-    timestamp: int
 
 
 class PrometheusTimeSeries(NamedTuple):
@@ -169,11 +127,6 @@ class PrometheusTimeSeriesBuilder:
         return PrometheusTimeSeries(
             self._metric_name, tuple(self._labels), tuple(self._samples), self._metadata, tuple(self._exemplars)
         ).check()
-
-
-def is_stale_marker(value: Any) -> bool:
-    """Tell whether a value is :data:`STALE_MARKER`, and no other NaN."""
-    return isinstance(value, float) and struct.pack("<d", value) == _STALE_MARKER_BYTES
 
 
 def as_time_series(record: Any) -> PrometheusTimeSeries:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyflink_prometheus.model.exemplars import Exemplar
 from pyflink_prometheus.testing._hosts import (
     DockerHost,
     Host,
@@ -20,7 +21,6 @@ from pyflink_prometheus.testing._hosts import (
     docker_problem,
     find_binary,
 )
-from pyflink_prometheus.timeseries import Exemplar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional, Union
 
-from pyflink_prometheus.operators.aggregate import Aggregation, Partial
-from pyflink_prometheus.operators.values import milliseconds
-from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.transforms.aggregation import Aggregation, Partial
+from pyflink_prometheus.transforms.event_values import milliseconds
 
 #: A window: its first millisecond, and the first one behind it.
 Window = tuple[int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
-from pyflink_prometheus.operators.checks import Check
+from pyflink_prometheus.transforms.checks import Check
 
 
 class Judgement(NamedTuple):

@@ -9,9 +9,9 @@ from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 
 from pyflink_prometheus.flink.function import ElementConverter, several
 from pyflink_prometheus.flink.operators._context import Counters, TimedState
-from pyflink_prometheus.operators.silence import Listening
-from pyflink_prometheus.operators.values import check_function
-from pyflink_prometheus.timeseries import as_time_series
+from pyflink_prometheus.model.timeseries import as_time_series
+from pyflink_prometheus.transforms.event_values import check_function
+from pyflink_prometheus.transforms.staleness import Listening
 
 
 class Silence(KeyedProcessFunction):

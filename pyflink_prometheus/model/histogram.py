@@ -8,8 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Union
 
-from pyflink_prometheus.arguments import Count, count_of, float_of, float_sum, floats, index_of, positive_int, total_of
-from pyflink_prometheus.histogram_buckets import (
+from pyflink_prometheus._validation import (
+    Count,
+    count_of,
+    float_of,
+    float_sum,
+    floats,
+    index_of,
+    positive_int,
+    total_of,
+)
+from pyflink_prometheus.model.buckets import (
     MAX_SCHEMA,
     MIN_SCHEMA,
     coarser,

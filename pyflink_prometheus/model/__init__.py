@@ -1,0 +1,1 @@
+"""What a record is: names and labels, samples, and what may go with them."""

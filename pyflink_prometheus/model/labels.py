@@ -1,0 +1,101 @@
+"""Names and labels of series: what can be written, with a message that helps where it cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.errors import InvalidTimeSeriesError
+
+METRIC_NAME_LABEL = "__name__"
+
+
+LabelPairs = tuple[tuple[str, str], ...]
+
+
+_PLAIN_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+
+
+_PLAIN_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def canonical_labels(metric_name: Any, labels: Any) -> LabelPairs:
+    """
+    Return all labels with ``__name__`` among them, sorted by name and without empty values.
+
+    The order is that of the names' UTF-8 bytes, which is the one that receivers compare by and also that of Python's
+    strings. Rules: Remote-Write 1.0 "Labels", 2.0 "Series Labels"; names may be any UTF-8, as Prometheus 3 has it.
+
+    :raises InvalidTimeSeriesError: naming the field and what was expected.
+    """
+    if not isinstance(metric_name, str) or not metric_name:
+        raise InvalidTimeSeriesError("metric_name", f"expected a non-empty string, got {shown(metric_name)}")
+    check_utf8("metric_name", metric_name)
+    return sorted_labels("labels", labels, {METRIC_NAME_LABEL: metric_name})
+
+
+def series_key(labels: Sequence[tuple[str, str]]) -> str:
+    """Write canonical labels as a PromQL selector; names beyond the classic alphabet are quoted (Prometheus 3)."""
+    metric_name = next(value for name, value in labels if name == METRIC_NAME_LABEL)
+    inside = [f"{_label_name(name)}={_quoted(value)}" for name, value in labels if name != METRIC_NAME_LABEL]
+    if _PLAIN_METRIC_NAME.fullmatch(metric_name):
+        return f"{metric_name}{{{','.join(inside)}}}"
+    return f"{{{','.join([_quoted(metric_name), *inside])}}}"
+
+
+def has_classic_names(labels: LabelPairs) -> bool:
+    """Tell whether canonical labels keep to the patterns of Remote-Write 1.0; 2.0 lets names be any UTF-8."""
+    return all(
+        _PLAIN_METRIC_NAME.fullmatch(value) if name == METRIC_NAME_LABEL else _PLAIN_LABEL_NAME.fullmatch(name)
+        for name, value in labels
+    )
+
+
+def sorted_labels(field: str, labels: Any, pairs: dict[str, str]) -> LabelPairs:
+    """Add checked labels to those that are there; return all of them sorted, without empty values."""
+    for name, value in _pairs(field, labels):
+        if not isinstance(name, str) or not name:
+            raise InvalidTimeSeriesError(field, f"expected non-empty strings as label names, got {shown(name)}")
+        if not isinstance(value, str):
+            raise InvalidTimeSeriesError(
+                field, f"expected a string as the value of label {shown(name)}, got {shown(value)}"
+            )
+        if name == METRIC_NAME_LABEL:
+            raise InvalidTimeSeriesError(field, f"the metric's name goes in metric_name, not in label {shown(name)}")
+        if name in pairs:
+            raise InvalidTimeSeriesError(field, f"label {shown(name)} is there twice")
+        check_utf8(field, name)
+        check_utf8(field, value)
+        pairs[name] = value
+    return tuple(sorted(pair for pair in pairs.items() if pair[1]))
+
+
+def _pairs(field: str, labels: Any) -> Sequence[tuple[Any, Any]]:
+    if isinstance(labels, Mapping):
+        return list(labels.items())
+    if isinstance(labels, (tuple, list)) and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in labels):
+        return labels
+    raise InvalidTimeSeriesError(field, f"expected a mapping or (name, value) pairs, got {shown(labels)}")
+
+
+def check_utf8(field: str, text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidTimeSeriesError(field, f"{shown(text)} cannot be written as UTF-8: {error.reason}") from None
+
+
+def _label_name(name: str) -> str:
+    return name if _PLAIN_LABEL_NAME.fullmatch(name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+Labels = Union[Mapping[str, str], Sequence["tuple[str, str]"]]

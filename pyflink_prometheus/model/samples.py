@@ -1,0 +1,129 @@
+"""Samples: values and timestamps that can be written, with a message that helps where they cannot."""
+
+from __future__ import annotations
+
+import operator
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
+
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.errors import InvalidTimeSeriesError
+from pyflink_prometheus.model.histogram import NativeHistogram
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+
+#: Timestamps that are likely times of our days in another unit: as milliseconds they lie in 1970 to 1973, or beyond
+#: the year 5138.
+LIKELY_SECONDS = range(10**8, 10**11)
+
+
+LIKELY_MICROSECONDS = range(10**14, 10**17)
+
+
+LIKELY_NANOSECONDS = range(10**17, 2**62)
+
+
+#: Beyond, a timestamp is none of any unit. Flink's own limits are what a record has without a timestamp assigner, and
+#: an empty Prometheus that stores one of them refuses all that follows until it is restarted.
+TIMESTAMP_LIMIT = 2**62
+
+
+Value = Union[float, NativeHistogram]
+
+
+def checked_samples(samples: Any) -> Sequence[Any]:
+    """
+    Return the samples if there are any; they are still to be checked one by one.
+
+    :raises InvalidTimeSeriesError: if there are none.
+    """
+    if not isinstance(samples, (str, bytes, Mapping)):
+        try:
+            several = samples if isinstance(samples, (tuple, list)) else tuple(samples)
+        except TypeError:
+            several = ()
+        if several:
+            return several
+    raise InvalidTimeSeriesError(
+        "samples", f"expected one or more (value, timestamp in ms) pairs, got {shown(samples)}"
+    )
+
+
+def checked_sample(sample: Any) -> tuple[Value, int, int]:
+    """
+    Return a sample as its value, its timestamp, and its start timestamp, which is 0 where there is none.
+
+    :raises InvalidTimeSeriesError: if it is none, with a word on what was expected.
+    """
+    if isinstance(sample, (tuple, list)) and 2 <= len(sample) <= 3:
+        start = sample[2] if len(sample) == 3 else None
+        return (
+            checked_value("samples", sample[0]),
+            checked_timestamp("samples", "timestamp", sample[1]),
+            0 if start is None else checked_timestamp("samples", "start timestamp", start),
+        )
+    raise InvalidTimeSeriesError("samples", f"expected (value, timestamp in ms) pairs, got {shown(sample)}")
+
+
+def likely_unit(timestamp: int) -> tuple[str, str] | None:
+    """Return the unit that a timestamp is likely to be in, and how to make milliseconds of it; ``None`` for those."""
+    if timestamp in LIKELY_SECONDS:
+        return "seconds", "multiply it by 1000"
+    if timestamp in LIKELY_MICROSECONDS:
+        return "microseconds", "divide it by 1000 (//)"
+    if timestamp in LIKELY_NANOSECONDS:
+        return "nanoseconds", "divide it by 1,000,000 (//)"
+    return None
+
+
+def checked_value(field: str, value: Any) -> Value:
+    if isinstance(value, NativeHistogram):
+        return value
+    if not isinstance(value, (str, bytes, bytearray)):
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise InvalidTimeSeriesError(field, f"expected a number as the value, got {shown(value)}")
+
+
+def checked_timestamp(field: str, what: str, timestamp: Any) -> int:
+    try:
+        number = operator.index(timestamp)
+    except TypeError:
+        hint = ""
+        if isinstance(timestamp, float):
+            hint = "; use int(seconds * 1000) if it is in seconds, int(...) if it is in milliseconds"
+        elif hasattr(timestamp, "timestamp"):
+            hint = "; use int(time.timestamp() * 1000)"
+        raise InvalidTimeSeriesError(
+            field, f"expected an int of milliseconds since 1970 as the {what}, got {shown(timestamp)}{hint}"
+        ) from None
+    if abs(number) < TIMESTAMP_LIMIT:
+        return number
+    if number in (INT64_MIN, INT64_MAX):
+        raise InvalidTimeSeriesError(
+            field,
+            f"the {what} {number} is what Flink gives a record that has none: set a timestamp assigner with "
+            "assign_timestamps_and_watermarks, or take the time from the record",
+        )
+    raise InvalidTimeSeriesError(field, f"the {what} {number} is not a time in milliseconds since 1970")
+
+
+_STALE_MARKER_BYTES = (0x7FF0_0000_0000_0002).to_bytes(8, "little")
+
+
+#: The value that ends a series: Prometheus then shows nothing of it any more, where it otherwise repeats the last value
+#: for five minutes. One NaN among many, 0x7ff0000000000002, which no calculation gives ("Stale Markers" in both
+#: Remote-Write specifications). It ends series of histograms, too.
+STALE_MARKER: float = struct.unpack("<d", _STALE_MARKER_BYTES)[0]
+
+
+Sample = Union["tuple[Value, int]", "tuple[Value, int, Optional[int]]"]
+
+
+def is_stale_marker(value: Any) -> bool:
+    """Tell whether a value is :data:`STALE_MARKER`, and no other NaN."""
+    return isinstance(value, float) and struct.pack("<d", value) == _STALE_MARKER_BYTES

@@ -1,79 +1,93 @@
-"""Numbers as users give them: of any numeric type, numpy's among them; anything else is refused by its name."""
+"""
+Checks of arguments, each with one phrasing: what was expected, and what came instead.
+
+All of them raise ``TypeError`` for a value of the wrong type and ``ValueError`` for one out of range. Numbers may be of
+any numeric type, numpy's among them; ``True`` and ``False`` are not numbers here.
+"""
 
 from __future__ import annotations
 
 import math
 import operator
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Union
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-Count = Union[int, float]
-
-
-def total_of(counts: Sequence[Count]) -> Count:
-    """Add up counts: as integers if all of them are."""
-    return float_sum(counts) if any(isinstance(each, float) for each in counts) else sum(counts)
+_TEXTS = (str, bytes, bytearray)
 
 
-def float_sum(numbers: Sequence[float]) -> float:
-    """Add up floats with a single rounding, or as floating-point arithmetic does where there is no such sum."""
+def integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """Return an integer of any type as an int, if it is within its bounds."""
+    expected = "an integer" if least is None else f"an integer of at least {least}"
+    if least is not None and most is not None:
+        expected = f"an integer from {least} to {most}"
     try:
-        return math.fsum(numbers)
-    except (OverflowError, ValueError):  # more than a float can hold, or infinities of both signs
-        return float(sum(numbers))
+        if isinstance(value, bool):
+            raise TypeError
+        found = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected {expected}, got {shown(value)}") from None
+    if (least is not None and found < least) or (most is not None and found > most):
+        raise ValueError(f"{name}: expected {expected}, got {shown(value)}")
+    return found
 
 
-def floats(values: Iterable[float]) -> list[float]:
-    """Return observations as floats."""
+def number(name: str, value: Any, *, text: bool = False) -> float:
+    """Return a number as a float; one written as text only where that is allowed."""
+    if not isinstance(value, bool) and (text or not isinstance(value, _TEXTS)):
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise TypeError(f"{name}: expected a number, got {shown(value)}")
+
+
+def count(name: str, value: Any) -> int | float:
+    """Return a count as an int if it is of any integer type, else as a float."""
+    found: int | float
+    try:
+        found = integer(name, value)
+    except TypeError:
+        found = number(name, value)
+    if not 0 <= found < math.inf:
+        raise ValueError(f"{name}: expected a count of at least 0, got {shown(value)}")
+    return found
+
+
+def numbers(name: str, values: Iterable[float]) -> list[float]:
+    """Return several numbers as floats."""
     plain = values.tolist() if hasattr(values, "tolist") else values
-    if not isinstance(plain, (str, bytes, bytearray, Mapping)):
+    if not isinstance(plain, (*_TEXTS, Mapping)):
         try:
             return array("d", plain).tolist()
         except (TypeError, OverflowError) as error:
-            raise TypeError(f"values: expected numbers, got others among them: {error}") from error
-    raise TypeError(f"values: expected numbers, got a {type(values).__name__}")
+            raise TypeError(f"{name}: expected numbers, got others among them: {error}") from error
+    raise TypeError(f"{name}: expected numbers, got {shown(values)}")
 
 
-def count_of(name: str, count: Any) -> Count:
-    """Return a count as an int if it is of any integer type, else as a float."""
-    number: Count
-    try:
-        number = operator.index(count)
-    except TypeError:
-        number = float_of(name, count)
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{name}: expected counts from 0 up, got {count!r}")
-    return number
+def function(name: str, value: Any) -> None:
+    """Check that a value can be called."""
+    if not callable(value):
+        raise TypeError(f"{name}: expected a function, got {shown(value)}")
 
 
-def float_of(name: str, number: Any, *, text: bool = False) -> float:
-    """Return a number as a float; one written as text only where that is allowed."""
-    if text or not isinstance(number, (str, bytes, bytearray)):
-        try:
-            return float(number)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    raise TypeError(f"{name}: expected a number, got {number!r}")
+def instance(name: str, value: Any, kind: type) -> None:
+    """Check that a value is of a type."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name}: expected {article} {kind.__name__}, got {shown(value)}")
 
 
-def index_of(name: str, number: Any) -> int:
-    """Return a number of any integer type as an int."""
-    try:
-        return operator.index(number)
-    except TypeError:
-        raise TypeError(f"{name}: expected integers, got {number!r}") from None
-
-
-def positive_int(name: str, number: Any) -> int:
-    """Return an integer above zero as an int."""
-    if index_of(name, number) < 1:
-        raise ValueError(f"{name}: expected 1 or more, got {number}")
-    return int(number)
+def line(name: str, value: Any) -> None:
+    """Check that a value is a non-empty line of text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a non-empty line of text, got {shown(value)}")
+    if not value or not value.isprintable():
+        raise ValueError(f"{name}: expected a non-empty line of text, got {shown(value)}")
 
 
 def shown(value: Any, longest: int = 120) -> str:
-    """Show a user's value in a message: never longer than a line, never one that breaks the message."""
+    """Return a user's value for a message: never longer than a line, and never one that breaks the message."""
     try:
         text = repr(value)
     except Exception:  # a user's __repr__ may do anything

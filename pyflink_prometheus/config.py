@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Optional
 from urllib.parse import urlsplit, urlunsplit
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus._version import __version__
 
 # Headers that the protocol or the connection owns; Prometheus refuses the same ones among its `headers` setting.
@@ -104,10 +105,10 @@ class RetryConfiguration:
     max_retry_duration_ms: int = 480_000
 
     def __post_init__(self) -> None:
-        _require_at_least("initial_retry_delay_ms", self.initial_retry_delay_ms, 1)
-        _require_at_least("max_retry_delay_ms", self.max_retry_delay_ms, self.initial_retry_delay_ms)
-        _require_at_least("max_retry_count", self.max_retry_count, 0)
-        _require_at_least("max_retry_duration_ms", self.max_retry_duration_ms, 0)
+        _validation.integer("initial_retry_delay_ms", self.initial_retry_delay_ms, least=1)
+        _validation.integer("max_retry_delay_ms", self.max_retry_delay_ms, least=self.initial_retry_delay_ms)
+        _validation.integer("max_retry_count", self.max_retry_count, least=0)
+        _validation.integer("max_retry_duration_ms", self.max_retry_duration_ms, least=0)
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,10 @@ class SinkWriterErrorHandlingBehaviorConfiguration:
     on_prometheus_non_retryable_error: OnErrorBehavior = OnErrorBehavior.DISCARD_AND_CONTINUE
 
     def __post_init__(self) -> None:
-        _require_type("on_max_retry_exceeded", self.on_max_retry_exceeded, OnErrorBehavior)
-        _require_type("on_prometheus_non_retryable_error", self.on_prometheus_non_retryable_error, OnErrorBehavior)
+        _validation.instance("on_max_retry_exceeded", self.on_max_retry_exceeded, OnErrorBehavior)
+        _validation.instance(
+            "on_prometheus_non_retryable_error", self.on_prometheus_non_retryable_error, OnErrorBehavior
+        )
         if self.on_prometheus_non_retryable_error is not OnErrorBehavior.DISCARD_AND_CONTINUE:
             raise ValueError(
                 "on_prometheus_non_retryable_error can only be DISCARD_AND_CONTINUE: with FAIL the job would restart, "
@@ -149,8 +152,8 @@ class AdaptiveSendingConfiguration:
     max_batch_size_in_samples: int = 10_000
 
     def __post_init__(self) -> None:
-        _require_at_least("max_in_flight_requests", self.max_in_flight_requests, 1)
-        _require_at_least("max_batch_size_in_samples", self.max_batch_size_in_samples, 1)
+        _validation.integer("max_in_flight_requests", self.max_in_flight_requests, least=1)
+        _validation.integer("max_batch_size_in_samples", self.max_batch_size_in_samples, least=1)
 
 
 @dataclass(frozen=True)
@@ -189,31 +192,31 @@ class SinkConfig:
 
     def __post_init__(self) -> None:
         check_url(self.prometheus_remote_write_url)
-        _require_type("remote_write_version", self.remote_write_version, RemoteWriteVersion)
+        _validation.instance("remote_write_version", self.remote_write_version, RemoteWriteVersion)
         for name in ("max_batch_size_in_samples", "max_in_flight_requests"):
             if getattr(self, name) is not None:
-                _require_at_least(name, getattr(self, name), 1)
-        _require_at_least("max_batch_size_in_bytes", self.max_batch_size_in_bytes, 1)
-        _require_at_least("max_time_in_buffer_ms", self.max_time_in_buffer_ms, 1)
-        _require_type("adaptive_sending", self.adaptive_sending, AdaptiveSendingConfiguration)
+                _validation.integer(name, getattr(self, name), least=1)
+        _validation.integer("max_batch_size_in_bytes", self.max_batch_size_in_bytes, least=1)
+        _validation.integer("max_time_in_buffer_ms", self.max_time_in_buffer_ms, least=1)
+        _validation.instance("adaptive_sending", self.adaptive_sending, AdaptiveSendingConfiguration)
         if self.max_buffered_samples is not None:
             least = 1 if self.max_batch_size_in_samples is None else self.max_batch_size_in_samples
-            _require_at_least("max_buffered_samples", self.max_buffered_samples, least)
-        _require_at_least("max_cached_series", self.max_cached_series, 2)
-        _require_type("retry", self.retry, RetryConfiguration)
-        _require_type("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
-        _require_at_least("socket_timeout_ms", self.socket_timeout_ms, 1)
-        _require_text("http_user_agent", self.http_user_agent)
+            _validation.integer("max_buffered_samples", self.max_buffered_samples, least=least)
+        _validation.integer("max_cached_series", self.max_cached_series, least=2)
+        _validation.instance("retry", self.retry, RetryConfiguration)
+        _validation.instance("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
+        _validation.integer("socket_timeout_ms", self.socket_timeout_ms, least=1)
+        _validation.line("http_user_agent", self.http_user_agent)
         if not _fits_a_header(self.http_user_agent):
             raise ValueError("http_user_agent: it has characters that no header may have")
-        _require_text("metric_group_name", self.metric_group_name)
+        _validation.line("metric_group_name", self.metric_group_name)
         for name in ("max_isolation_requests", "max_sample_age_ms", "max_sample_lead_ms"):
             if getattr(self, name) is not None:
-                _require_at_least(name, getattr(self, name), 0)
-        _require_type("drop_out_of_order_samples", self.drop_out_of_order_samples, bool)
-        _require_type("conflict_policy", self.conflict_policy, ConflictPolicy)
-        if self.rejected_samples_handler is not None and not callable(self.rejected_samples_handler):
-            raise TypeError(f"rejected_samples_handler: expected a function, got {self.rejected_samples_handler!r}")
+                _validation.integer(name, getattr(self, name), least=0)
+        _validation.instance("drop_out_of_order_samples", self.drop_out_of_order_samples, bool)
+        _validation.instance("conflict_policy", self.conflict_policy, ConflictPolicy)
+        if self.rejected_samples_handler is not None:
+            _validation.function("rejected_samples_handler", self.rejected_samples_handler)
         for name, value in self.http_headers.items():
             _check_header(name, value)
         if self.request_signer is not None and not callable(self.request_signer):
@@ -274,20 +277,3 @@ def _fits_a_header(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return value.isprintable()
-
-
-def _require_at_least(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected an int, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected at least {least}, got {value}")
-
-
-def _require_type(name: str, value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"{name}: expected a {kind.__name__}, got {value!r}")
-
-
-def _require_text(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise ValueError(f"{name}: expected a non-empty line of text, got {value!r}")

@@ -15,6 +15,7 @@ from pyflink.datastream.connectors.base import Sink, StreamTransformer, Supports
 from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import get_j_env_configuration
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus.config import (
     AdaptiveSendingConfiguration,
     ConflictPolicy,
@@ -113,8 +114,7 @@ class PrometheusSinkBuilder:
         fails the job, but for :class:`~pyflink_prometheus.InvalidTimeSeriesError` (the record's builder raises it),
         which rejects that record alone.
         """
-        if not callable(element_converter):
-            raise TypeError(f"element_converter: expected a function, got {element_converter!r}")
+        _validation.function("element_converter", element_converter)
         self._converter = element_converter
         return self
 
@@ -276,8 +276,7 @@ class PrometheusSinkBuilder:
 
     def set_name(self, name: str) -> PrometheusSinkBuilder:
         """Set the name of the writer's operator. Default ``Prometheus writer``."""
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"name: expected a non-empty string, got {name!r}")
+        _validation.line("name", name)
         self._operator = replace(self._operator, name=name)
         return self
 
@@ -287,16 +286,13 @@ class PrometheusSinkBuilder:
 
         Where PyFlink makes one operator of the writer and Python functions before it, the first function's uid rules.
         """
-        if not isinstance(uid, str) or not uid:
-            raise ValueError(f"uid: expected a non-empty string, got {uid!r}")
+        _validation.line("uid", uid)
         self._operator = replace(self._operator, uid=uid)
         return self
 
     def set_parallelism(self, parallelism: int) -> PrometheusSinkBuilder:
         """Set the number of the writer's subtasks. Default: the environment's. Key the stream where it is above 1."""
-        if isinstance(parallelism, bool) or not isinstance(parallelism, int) or parallelism < 1:
-            raise ValueError(f"parallelism: expected an int of at least 1, got {parallelism!r}")
-        self._operator = replace(self._operator, parallelism=parallelism)
+        self._operator = replace(self._operator, parallelism=_validation.integer("parallelism", parallelism, least=1))
         return self
 
     def build(self) -> PrometheusSink:

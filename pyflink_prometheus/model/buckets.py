@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
-from pyflink_prometheus._validation import Count
+from pyflink_prometheus.model.numbers import Count
 
 MIN_SCHEMA, MAX_SCHEMA = -4, 8
 

@@ -8,16 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Union
 
-from pyflink_prometheus._validation import (
-    Count,
-    count_of,
-    float_of,
-    float_sum,
-    floats,
-    index_of,
-    positive_int,
-    total_of,
-)
+from pyflink_prometheus import _validation
 from pyflink_prometheus.model.buckets import (
     MAX_SCHEMA,
     MIN_SCHEMA,
@@ -27,6 +18,7 @@ from pyflink_prometheus.model.buckets import (
     index_range,
     upper_bound,
 )
+from pyflink_prometheus.model.numbers import Count, float_sum, total_of
 
 CUSTOM_BUCKETS_SCHEMA = -53
 DEFAULT_MAX_BUCKETS = 160
@@ -87,21 +79,21 @@ class NativeHistogram:
         custom_values: Iterable[float] = (),
         is_gauge: bool = False,
     ) -> None:
-        zeros = count_of("zero_count", zero_count)
+        zeros = _validation.count("zero_count", zero_count)
         sides = [_pairs("positive", positive), _pairs("negative", negative)]
         inside = [zeros, *(each for side in sides for _, each in side)]
         total = total_of(inside)
-        count = count_of("count", total if count is None else count)
+        count = _validation.count("count", total if count is None else count)
         kind = float if isinstance(total, float) or isinstance(count, float) else int
         values: dict[str, Any] = {
-            "schema": index_of("schema", schema),
+            "schema": _validation.integer("schema", schema),
             "count": kind(count),
-            "sum": float_of("sum", sum),
-            "zero_threshold": float_of("zero_threshold", zero_threshold),
+            "sum": _validation.number("sum", sum),
+            "zero_threshold": _validation.number("zero_threshold", zero_threshold),
             "zero_count": kind(zeros),
             "positive": tuple((index, kind(each)) for index, each in sorted(sides[0]) if each),
             "negative": tuple((index, kind(each)) for index, each in sorted(sides[1]) if each),
-            "custom_values": tuple(float_of("custom_values", each) for each in custom_values),
+            "custom_values": tuple(_validation.number("custom_values", each) for each in custom_values),
             "is_gauge": bool(is_gauge),
         }
         for name, value in values.items():
@@ -133,14 +125,14 @@ class NativeHistogram:
         :raises ValueError: if a parameter is out of range.
         :raises TypeError: if a value is not a number.
         """
-        threshold = _checked_threshold(float_of("zero_threshold", zero_threshold))
-        numbers = floats(values)
+        threshold = _checked_threshold(_validation.number("zero_threshold", zero_threshold))
+        numbers = _validation.numbers("values", values)
         above = [number for number in numbers if number > threshold]
         below = [-number for number in numbers if number < -threshold]
         unordered = sum(map(operator.ne, numbers, numbers))
         sides = [count_finest(above), count_finest(below)]
         chosen = (
-            fitting_schema(MAX_SCHEMA, sides, positive_int("max_buckets", max_buckets))
+            fitting_schema(MAX_SCHEMA, sides, _validation.integer("max_buckets", max_buckets, least=1))
             if schema is None
             else _exponential_schema(schema)
         )
@@ -169,14 +161,17 @@ class NativeHistogram:
         :raises TypeError: if a bound or a count is not a number.
         """
         pairs = buckets.items() if isinstance(buckets, Mapping) else buckets
-        cumulative = sorted((float_of("buckets", bound, text=True), count_of("buckets", each)) for bound, each in pairs)
+        cumulative = sorted(
+            (_validation.number("buckets", bound, text=True), _validation.count("buckets", each))
+            for bound, each in pairs
+        )
         bounds = [bound for bound, _ in cumulative]
         if any(map(math.isnan, bounds)) or len(set(bounds)) < len(bounds):
             raise ValueError(f"buckets: expected numbers as bounds, each once, got {bounds}")
         if not cumulative or cumulative[-1][0] != math.inf:
             if count is None:
                 raise ValueError("count: expected the number of all observations, since no bucket's bound is +Inf")
-            cumulative.append((math.inf, count_of("count", count)))
+            cumulative.append((math.inf, _validation.count("count", count)))
         elif count is not None and count != cumulative[-1][1]:
             raise ValueError(f"count: expected that of the bucket +Inf, {cumulative[-1][1]}, got {count}")
         counts = [each for _, each in cumulative]
@@ -268,7 +263,9 @@ class NativeHistogram:
         if self._is_custom:
             return self
         sides = [[index for index, _ in side] for side in (self.positive, self.negative)]
-        return self.reduce_resolution(fitting_schema(self.schema, sides, positive_int("max_buckets", max_buckets)))
+        return self.reduce_resolution(
+            fitting_schema(self.schema, sides, _validation.integer("max_buckets", max_buckets, least=1))
+        )
 
     def __eq__(self, other: object) -> bool:
         return self._content() == other._content() if isinstance(other, NativeHistogram) else NotImplemented
@@ -363,7 +360,7 @@ def _check_total(count: Count, inside: int, total: float) -> None:
 
 def _pairs(name: str, buckets: Buckets) -> list[tuple[int, Count]]:
     pairs = buckets.items() if isinstance(buckets, Mapping) else buckets
-    return [(index_of(name, index), count_of(name, count)) for index, count in pairs]
+    return [(_validation.integer(name, index), _validation.count(name, count)) for index, count in pairs]
 
 
 def _checked_threshold(threshold: float) -> float:
@@ -373,6 +370,6 @@ def _checked_threshold(threshold: float) -> float:
 
 
 def _exponential_schema(schema: int) -> int:
-    if not MIN_SCHEMA <= index_of("schema", schema) <= MAX_SCHEMA:
+    if not MIN_SCHEMA <= _validation.integer("schema", schema) <= MAX_SCHEMA:
         raise ValueError(f"schema: expected {MIN_SCHEMA} to {MAX_SCHEMA} (-53 is for custom buckets), got {schema}")
     return int(schema)

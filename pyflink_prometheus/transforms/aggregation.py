@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.model.buckets import MAX_SCHEMA, MIN_SCHEMA
 from pyflink_prometheus.model.labels import Labels
@@ -13,7 +14,7 @@ from pyflink_prometheus.model.metadata import Metadata
 from pyflink_prometheus.model.samples import Sample
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.transforms import distribution
-from pyflink_prometheus.transforms.event_values import ValueOf, check_function, number_of
+from pyflink_prometheus.transforms.event_values import ValueOf, number_of
 
 #: A metric's labels by the key of the stream: a function, or the label's name, or the names for a key that is a tuple.
 LabelsOf = Union[str, Sequence[str], Callable[[Any], Labels]]
@@ -56,7 +57,7 @@ class Aggregation:
     ) -> None:
         if not isinstance(metric_name, str) or not metric_name:
             raise ValueError(f"metric_name: expected a non-empty string, got {shown(metric_name)}")
-        check_function("value", value)
+        _validation.function("value", value)
         self.metric_name = metric_name
         self.labels = labels_function(labels)
         self.schema = checked_schema(schema)
@@ -170,9 +171,7 @@ def checked_schema(schema: Any) -> int:
 
     :raises ValueError: if there is no such.
     """
-    if isinstance(schema, bool) or not isinstance(schema, int) or not MIN_SCHEMA <= schema <= MAX_SCHEMA:
-        raise ValueError(f"schema: expected an int from {MIN_SCHEMA} to {MAX_SCHEMA}, got {shown(schema)}")
-    return schema
+    return _validation.integer("schema", schema, least=MIN_SCHEMA, most=MAX_SCHEMA)
 
 
 def _checked_aggregates(of: Sequence[str | float]) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Optional, Protocol
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
-from pyflink_prometheus.transforms.event_values import ValueOf, check_function
+from pyflink_prometheus.transforms.event_values import ValueOf
 
 
 class Check(Protocol):
@@ -49,7 +50,7 @@ class Threshold:
     def __init__(
         self, value: ValueOf, *, min: float | None = None, max: float | None = None, name: str = "threshold"
     ) -> None:
-        check_function("value", value)
+        _validation.function("value", value)
         if min is not None and max is not None and not min <= max:
             raise ValueError(f"min: expected at most {max}, which max is, got {min}")
         self.name = name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.model.histogram import DEFAULT_ZERO_THRESHOLD, NativeHistogram
 from pyflink_prometheus.model.metadata import Metadata
@@ -12,7 +13,7 @@ from pyflink_prometheus.model.samples import Sample
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.transforms import distribution
 from pyflink_prometheus.transforms.aggregation import Aggregation, LabelsOf, pairs
-from pyflink_prometheus.transforms.event_values import ValueOf, milliseconds
+from pyflink_prometheus.transforms.event_values import ValueOf
 
 #: What is kept for a key: ``start`` of the counters in milliseconds, the ``total`` of the intervals written so far,
 #: ``None`` before the first, and those that are ``open``, by their ends. Plain types, as savepoints outlive classes.
@@ -48,7 +49,7 @@ class Counting:
         if value is None and kinds != ("count",):
             raise ValueError(f"value: {shown(of)} needs a function that gives the value of an event")
         self._aggregation = Aggregation(metric_name, value or _one, kinds, labels, schema=schema)
-        self.interval_ms = milliseconds("interval_ms", interval_ms)
+        self.interval_ms = _validation.integer("interval_ms", interval_ms, least=1)
 
     def end_of_interval(self, timestamp: int) -> int:
         """Return when the interval of an event ends: the first moment that is not in it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pyflink_prometheus._validation import Count
 from pyflink_prometheus.model.buckets import (
     MAX_SCHEMA,
     coarser,
@@ -13,6 +12,7 @@ from pyflink_prometheus.model.buckets import (
     upper_bound,
 )
 from pyflink_prometheus.model.histogram import DEFAULT_ZERO_THRESHOLD, NativeHistogram
+from pyflink_prometheus.model.numbers import Count
 
 #: How many values are kept as they are; up to so many, quantiles are exact.
 MAX_VALUES = 1000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
-from pyflink_prometheus.transforms.event_values import check_function
 
 Join = Callable[[Any, Any], Any]
 
@@ -40,8 +40,8 @@ class Enrichment:
     """
 
     def __init__(self, key: Callable[[Any], Any], join: Join = add_labels, default: Any = None) -> None:
-        check_function("key", key)
-        check_function("join", join)
+        _validation.function("key", key)
+        _validation.function("join", join)
         self._key = key
         self._join = join
         self._default = default

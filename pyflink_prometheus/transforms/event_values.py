@@ -25,27 +25,3 @@ def number_of(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"expected a number as an event's value, got {value!r}") from None
     return None if math.isnan(number) else number
-
-
-def check_function(name: str, function: Any) -> None:
-    """
-    Check a function that the user gives.
-
-    :raises TypeError: if it cannot be called.
-    """
-    if not callable(function):
-        raise TypeError(f"{name}: expected a function, got {function!r}")
-
-
-def milliseconds(name: str, number: Any, least: int = 1) -> int:
-    """
-    Return a duration as an int.
-
-    :raises TypeError: if it is no int; a bool is none.
-    :raises ValueError: if it is below ``least``.
-    """
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{name}: expected an int of milliseconds, got {number!r}")
-    if number < least:
-        raise ValueError(f"{name}: expected at least {least}, got {number}")
-    return number

@@ -5,9 +5,10 @@ from __future__ import annotations
 from statistics import median
 from typing import Any, Optional
 
-from pyflink_prometheus._validation import positive_int, shown
+from pyflink_prometheus import _validation
+from pyflink_prometheus._validation import shown
 from pyflink_prometheus.transforms.checks import finite
-from pyflink_prometheus.transforms.event_values import ValueOf, check_function
+from pyflink_prometheus.transforms.event_values import ValueOf
 
 # What the median absolute deviation of normally distributed values is multiplied by to give their standard deviation.
 _TO_STANDARD_DEVIATION = 1.4826
@@ -39,9 +40,8 @@ class Hampel:
     def __init__(
         self, value: ValueOf, *, min_deviation: float, window: int = 15, threshold: float = 3.0, name: str = "hampel"
     ) -> None:
-        check_function("value", value)
-        if positive_int("window", window) < 3:
-            raise ValueError(f"window: expected at least 3, got {window}")
+        _validation.function("value", value)
+        _validation.integer("window", window, least=3)
         if not min_deviation >= 0:
             raise ValueError(f"min_deviation: expected a number from 0 up, got {min_deviation!r}")
         if not threshold > 0:

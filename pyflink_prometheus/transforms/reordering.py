@@ -7,8 +7,8 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import Any, NamedTuple, Optional
 
-from pyflink_prometheus._validation import positive_int
-from pyflink_prometheus.transforms.event_values import ValueOf, check_function, number_of
+from pyflink_prometheus import _validation
+from pyflink_prometheus.transforms.event_values import ValueOf, number_of
 
 #: What is kept for a key: up to which time events were released before their time, ``None`` where none was, and the
 #: events held, by timestamp. Plain types, so that a savepoint depends on no class of ours.
@@ -64,11 +64,11 @@ class Reordering:
         with_value: Callable[[Any, float], Any] | None = None,
     ) -> None:
         self._policy = SameTimestamp(same_timestamp)
-        self._max_held = positive_int("max_held", max_held)
+        self._max_held = _validation.integer("max_held", max_held, least=1)
         if self._policy in (SameTimestamp.MAX, SameTimestamp.MEAN):
-            check_function(f"value, which {self._policy} needs", value)
+            _validation.function(f"value, which {self._policy} needs", value)
         if self._policy is SameTimestamp.MEAN:
-            check_function(f"with_value, which {self._policy} needs", with_value)
+            _validation.function(f"with_value, which {self._policy} needs", with_value)
         self._value: ValueOf = value or (lambda event: None)
         self._with_value: Callable[[Any, float], Any] = with_value or (lambda event, _: event)
         self._keeps_several = self._policy in (SameTimestamp.MEAN, SameTimestamp.ALL)

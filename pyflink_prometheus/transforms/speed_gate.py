@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Optional
 
-from pyflink_prometheus._validation import positive_int, shown
+from pyflink_prometheus import _validation
+from pyflink_prometheus._validation import shown
 from pyflink_prometheus.transforms.checks import finite
-from pyflink_prometheus.transforms.event_values import check_function
 
 EARTH_RADIUS_METERS = 6_371_008.8
 
@@ -48,7 +48,7 @@ class SpeedGate:
         confirmations: int = 5,
         name: str = "speed",
     ) -> None:
-        check_function("position", position)
+        _validation.function("position", position)
         if not max_speed > 0:
             raise ValueError(f"max_speed: expected meters per second above 0, got {max_speed!r}")
         if not tolerance >= 0:
@@ -57,7 +57,7 @@ class SpeedGate:
         self._position = position
         self._max_speed = max_speed
         self._tolerance = tolerance
-        self._confirmations = positive_int("confirmations", confirmations)
+        self._confirmations = _validation.integer("confirmations", confirmations, least=1)
 
     def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
         """Return why an event is rejected, ``None`` if it isn't, and what to keep."""

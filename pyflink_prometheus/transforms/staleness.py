@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Optional
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.model.labels import METRIC_NAME_LABEL, LabelPairs, canonical_labels
 from pyflink_prometheus.model.samples import STALE_MARKER, is_stale_marker
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
-from pyflink_prometheus.transforms.event_values import milliseconds
 
 #: What is kept for a key: when to look next, and the timestamp of the last sample of each series, by all its labels.
 #: Plain types, as savepoints outlive classes.
@@ -37,7 +37,7 @@ class Listening:
     """
 
     def __init__(self, timeout_ms: int) -> None:
-        self._timeout_ms = milliseconds("timeout_ms", timeout_ms)
+        self._timeout_ms = _validation.integer("timeout_ms", timeout_ms, least=1)
 
     def hear(self, heard: Heard | None, series: PrometheusTimeSeries, watermark: int) -> Listened:
         """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional, Union
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.transforms.aggregation import Aggregation, Partial
-from pyflink_prometheus.transforms.event_values import milliseconds
 
 #: A window: its first millisecond, and the first one behind it.
 Window = tuple[int, int]
@@ -27,7 +27,7 @@ class TumblingWindows:
     size_ms: int
 
     def __post_init__(self) -> None:
-        milliseconds("size_ms", self.size_ms)
+        _validation.integer("size_ms", self.size_ms, least=1)
 
     def of(self, timestamp: int) -> list[Window]:
         """Return the windows that an event belongs to."""
@@ -48,8 +48,8 @@ class SlidingWindows:
     slide_ms: int
 
     def __post_init__(self) -> None:
-        milliseconds("size_ms", self.size_ms)
-        if milliseconds("slide_ms", self.slide_ms) > self.size_ms:
+        _validation.integer("size_ms", self.size_ms, least=1)
+        if _validation.integer("slide_ms", self.slide_ms, least=1) > self.size_ms:
             raise ValueError(f"slide_ms: expected at most the size, {self.size_ms}, or events fall between windows")
 
     def of(self, timestamp: int) -> list[Window]:
@@ -70,7 +70,7 @@ class SessionWindows:
     gap_ms: int
 
     def __post_init__(self) -> None:
-        milliseconds("gap_ms", self.gap_ms)
+        _validation.integer("gap_ms", self.gap_ms, least=1)
 
     def of(self, timestamp: int) -> list[Window]:
         """Return the session that an event would be if it were alone."""
@@ -108,7 +108,7 @@ class Windowing:
             raise TypeError(f"windows: expected TumblingWindows(size_ms) or the like, got {windows!r}")
         self._aggregation = aggregation
         self._windows = windows
-        self._lateness = milliseconds("allowed_lateness_ms", allowed_lateness_ms, least=0)
+        self._lateness = _validation.integer("allowed_lateness_ms", allowed_lateness_ms, least=0)
 
     def place(self, open: Open | None, event: Any, timestamp: int, watermark: int) -> Placed:
         """Add an event to each of its windows that is not closed; changes what is given in ``open``."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from pyflink_prometheus._validation import Count
 from pyflink_prometheus.model.histogram import NativeHistogram
+from pyflink_prometheus.model.numbers import Count
 from pyflink_prometheus.wire.varint import encode_varint, encode_zigzag
 
 # A span takes about as much room as two empty buckets.

@@ -13,22 +13,24 @@ import pytest
 import pyflink_prometheus
 
 PACKAGE = Path(pyflink_prometheus.__file__).parent
-# Each may import those before it, and itself.
+# Each layer may import those in the rows above it, and itself; those of one row do not know each other.
 LAYERS = [
-    "_version",
-    "errors",
-    "clock",
-    "arguments",
-    "histogram_buckets",
-    "histogram",
-    "checks",
-    "timeseries",
-    "config",
-    "operators",
-    "wire",
-    "http",
-    "writer",
-    "flink",
+    {"_version", "errors", "clock", "_validation"},
+    {"model"},
+    {"config"},
+    {"wire", "http", "transforms"},
+    {"writer"},
+    {"flink"},
+]
+# And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
+ROOMS = [
+    {"ledger", "retry", "endpoint", "batch", "series_cache"},
+    {"pace", "rejected", "delivery"},
+    {"backlog", "rejected_files", "intake"},
+    {"isolation", "settlement"},
+    {"prepared"},
+    {"shard"},
+    {"writer"},
 ]
 OUTSIDE = {
     "pyflink": {"flink"},
@@ -37,6 +39,8 @@ OUTSIDE = {
     "urllib3": {"http"},
     "snappy": {"wire", "testing"},
 }
+# A layer is imported from elsewhere by these doors alone.
+DOORS = {"wire": {"request", "point", "series"}}
 
 
 def modules():
@@ -57,16 +61,43 @@ def imports(path):
             yield node.module
 
 
+def row_of(rows, name):
+    return next(number for number, row in enumerate(rows) if name in row)
+
+
+def assert_goes_down(rows, path, importing, imported):
+    if importing != imported:
+        assert row_of(rows, imported) < row_of(rows, importing), f"{path}: {importing} must not import {imported}"
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_layer_imports_a_higher_one(path):
     layer = layer_of(path)
     for name in imports(path):
         root, *rest = name.split(".")
         if root == "pyflink_prometheus" and layer != "testing":
-            assert rest, f"{path}: import the module, not the package"
-            assert LAYERS.index(rest[0]) <= LAYERS.index(layer), f"{layer} must not import {name}"
+            if not rest:
+                assert "from pyflink_prometheus import _validation" in path.read_text(), f"{path}: import the module"
+                continue
+            assert_goes_down(LAYERS, path, layer, rest[0])
+            if rest[0] in DOORS and layer != rest[0]:
+                assert rest[1] in DOORS[rest[0]], f"{path}: {name} is behind the door of {rest[0]}"
+            if layer == rest[0] == "writer":
+                assert_goes_down(ROOMS, path, path.stem, rest[1])
         elif root in OUTSIDE:
             assert layer in OUTSIDE[root], f"{layer} must not import {root}"
+
+
+def test_each_module_has_a_place_in_the_drawing():
+    layers = {layer_of(path) for path in modules()} - {"testing"}
+    assert layers == set().union(*LAYERS)
+    rooms = {path.stem for path in (PACKAGE / "writer").glob("*.py")} - {"__init__"}
+    assert rooms == set().union(*ROOMS)
+
+
+def test_no_two_files_have_one_name():
+    names = [path.name for path in modules() if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_all_is_the_public_surface():
@@ -86,7 +117,7 @@ def test_all_is_the_public_surface():
 
 
 @pytest.mark.parametrize(
-    "package", ["", ".wire", ".wire._pb", ".http", ".writer", ".operators", ".flink", ".flink.operators"]
+    "package", ["", ".wire", ".wire._pb", ".http", ".writer", ".transforms", ".model", ".flink", ".flink.operators"]
 )
 def test_a_package_imports_none_of_its_modules(package):
     """Or threads that import different modules at once, as PyFlink's workers do, would block each other."""

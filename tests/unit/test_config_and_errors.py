@@ -44,13 +44,13 @@ def test_a_sink_without_a_url_says_what_to_call():
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("max_batch_size_in_samples", 0, "expected at least 1, got 0"),
-        ("max_batch_size_in_samples", "10", "expected an int, got '10'"),
-        ("max_in_flight_requests", True, "expected an int, got True"),
-        ("max_time_in_buffer_ms", -1, "expected at least 1, got -1"),
-        ("max_buffered_samples", 0, "expected at least 1, got 0"),
-        ("socket_timeout_ms", 0, "expected at least 1, got 0"),
-        ("max_cached_series", 1, "expected at least 2, got 1"),
+        ("max_batch_size_in_samples", 0, "expected an integer of at least 1, got 0"),
+        ("max_batch_size_in_samples", "10", "expected an integer of at least 1, got '10'"),
+        ("max_in_flight_requests", True, "expected an integer of at least 1, got True"),
+        ("max_time_in_buffer_ms", -1, "expected an integer of at least 1, got -1"),
+        ("max_buffered_samples", 0, "expected an integer of at least 1, got 0"),
+        ("socket_timeout_ms", 0, "expected an integer of at least 1, got 0"),
+        ("max_cached_series", 1, "expected an integer of at least 2, got 1"),
         ("http_user_agent", "a\nb", "expected a non-empty line of text"),
         ("metric_group_name", "", "expected a non-empty line of text"),
         ("request_signer", 7, "expected a requests AuthBase or a function"),
@@ -76,7 +76,7 @@ def test_a_header_cannot_smuggle_another_in():
 
 
 def test_retry_delays_must_make_sense():
-    with pytest.raises(ValueError, match="max_retry_delay_ms: expected at least 100, got 50"):
+    with pytest.raises(ValueError, match="max_retry_delay_ms: expected an integer of at least 100, got 50"):
         RetryConfiguration(initial_retry_delay_ms=100, max_retry_delay_ms=50)
 
 

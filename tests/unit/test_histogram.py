@@ -134,7 +134,7 @@ def test_buckets_that_are_far_apart_and_the_zero_bucket_do_not_count_as_many():
         ({"schema": 9}, r"schema: expected -4 to 8 .*got 9"),
         ({"schema": -5}, r"schema: expected -4 to 8 .*got -5"),
         ({"schema": -53}, r"schema: expected -4 to 8 .*got -53"),
-        ({"max_buckets": 0}, "max_buckets: expected 1 or more, got 0"),
+        ({"max_buckets": 0}, "max_buckets: expected an integer of at least 1, got 0"),
         ({"zero_threshold": -1.0}, "zero_threshold: expected a finite number from 0 up, got -1.0"),
         ({"zero_threshold": NAN}, "zero_threshold: expected a finite number from 0 up, got nan"),
         ({"zero_threshold": INF}, "zero_threshold: expected a finite number from 0 up, got inf"),
@@ -150,12 +150,12 @@ def test_an_option_out_of_range_is_refused(options, message):
     [
         ({"schema": 9}, "schema: expected -4 to 8 .* got 9"),
         ({"schema": -52}, "schema: expected -4 to 8 .* got -52"),
-        ({"count": -1}, "count: expected counts from 0 up, got -1"),
-        ({"count": NAN}, "count: expected counts from 0 up, got nan"),
-        ({"count": INF}, "count: expected counts from 0 up, got inf"),
-        ({"zero_count": -1}, "zero_count: expected counts from 0 up, got -1"),
-        ({"positive": {1: -1}}, "positive: expected counts from 0 up, got -1"),
-        ({"negative": {1: -0.5}}, "negative: expected counts from 0 up, got -0.5"),
+        ({"count": -1}, "count: expected a count of at least 0, got -1"),
+        ({"count": NAN}, "count: expected a count of at least 0, got nan"),
+        ({"count": INF}, "count: expected a count of at least 0, got inf"),
+        ({"zero_count": -1}, "zero_count: expected a count of at least 0, got -1"),
+        ({"positive": {1: -1}}, "positive: expected a count of at least 0, got -1"),
+        ({"negative": {1: -0.5}}, "negative: expected a count of at least 0, got -0.5"),
         ({"positive": {1: 2}, "count": 1}, "count: expected as many as are in the buckets, 2, .*, got 1"),
         ({"positive": {1: 2}, "count": 3}, "count: expected as many as are in the buckets, 2, .*, got 3"),
         ({"positive": {1: 2}, "count": 1, "sum": NAN}, "count: expected as many as are in the buckets, 2, .*, got 1"),
@@ -193,11 +193,11 @@ def test_what_prometheus_would_refuse_is_refused_at_once(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 1.0}, "schema: expected integers, got 1.0"),
+        ({"schema": 1.0}, "schema: expected an integer, got 1.0"),
         ({"sum": "1.5"}, "sum: expected a number, got '1.5'"),
         ({"sum": 10**400}, "sum: expected a number, got 1000"),
         ({"count": "7"}, "count: expected a number, got '7'"),
-        ({"positive": {1.5: 1}}, "positive: expected integers, got 1.5"),
+        ({"positive": {1.5: 1}}, "positive: expected an integer, got 1.5"),
         ({"positive": {1: None}}, "positive: expected a number, got None"),
         ({"custom_values": [None]}, "custom_values: expected a number, got None"),
     ],
@@ -332,7 +332,7 @@ def test_buckets_are_limited_as_far_as_needed_and_no_further():
     assert len(histogram.reduce_resolution(1).buckets()) == 5
     assert histogram.limit_buckets(4) == histogram.reduce_resolution(0)
     assert histogram.limit_buckets(1).schema == -4
-    with pytest.raises(ValueError, match="max_buckets: expected 1 or more, got 0"):
+    with pytest.raises(ValueError, match="max_buckets: expected an integer of at least 1, got 0"):
         histogram.limit_buckets(0)
 
 
@@ -367,7 +367,7 @@ def test_classic_buckets_of_floats_make_a_float_histogram():
         ({1.0: 3, INF: 5}, 6, r"count: expected that of the bucket \+Inf, 5, got 6"),
         ({1.0: 3, 2.0: 2, INF: 5}, None, r"buckets: expected cumulative counts, .* got \[3, 2, 5\]"),
         ({1.0: 3}, 2, r"buckets: expected cumulative counts, .* got \[3, 2\]"),
-        ({1.0: -1, INF: 5}, None, "buckets: expected counts from 0 up, got -1"),
+        ({1.0: -1, INF: 5}, None, "buckets: expected a count of at least 0, got -1"),
         ([(1, 2), ("1.0", 3), (INF, 3)], None, "buckets: expected numbers as bounds, each once, got"),
         ({NAN: 3, INF: 5}, None, "buckets: expected numbers as bounds, each once, got"),
         ({-INF: 3, INF: 5}, None, "custom_values: expected finite bounds"),

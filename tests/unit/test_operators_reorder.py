@@ -130,7 +130,7 @@ def test_a_stream_without_timestamps_is_told_what_to_do():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_held": 0}, "max_held: expected 1 or more"),
+        ({"max_held": 0}, "max_held: expected an integer of at least 1"),
         ({"same_timestamp": SameTimestamp.MAX}, "value, which SameTimestamp.MAX needs"),
         ({"same_timestamp": SameTimestamp.MEAN, "value": len}, "with_value, which SameTimestamp.MEAN needs"),
         ({"timestamp": 5}, "timestamp: expected a function"),

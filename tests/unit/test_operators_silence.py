@@ -109,9 +109,9 @@ def test_silence_goes_on_from_a_savepoint():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0,), "timeout_ms: expected at least 1"),
-        ((1.5,), "timeout_ms: expected an int of milliseconds"),
-        ((True,), "timeout_ms: expected an int of milliseconds"),
+        ((0,), "timeout_ms: expected an integer of at least 1"),
+        ((1.5,), "timeout_ms: expected an integer of at least 1"),
+        ((True,), "timeout_ms: expected an integer of at least 1"),
         ((1, "x"), "element_converter: expected a function"),
     ],
 )

@@ -6,19 +6,19 @@ import threading
 
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.shard import Shard
+from pyflink_prometheus.writer.shard import ShardQueue
 
 SERIES = Series((("__name__", "m"),))
 
 
 def taken(sealed):
     rows = []
-    sealed.prepared(lambda batch: rows.extend(zip(batch.series, batch.timestamps, batch.values)) or [])
+    sealed.requests(lambda batch: rows.extend(zip(batch.series, batch.timestamps, batch.values)) or [])
     return rows
 
 
 def test_a_sample_that_is_half_added_stays():
-    shard = Shard(threading.Lock())
+    shard = ShardQueue(threading.Lock())
     filling = shard.filling
     with shard.changed:
         shard.filling_since = 5.0
@@ -47,7 +47,7 @@ class AddsOneMore(Batch):
 
 
 def test_a_sample_that_is_added_meanwhile_is_still_watched():
-    shard = Shard(threading.Lock())
+    shard = ShardQueue(threading.Lock())
     shard.filling = AddsOneMore([SERIES], [1], [0.5])
     with shard.changed:
         shard.filling_since = 5.0
@@ -57,7 +57,7 @@ def test_a_sample_that_is_added_meanwhile_is_still_watched():
 
 
 def test_there_is_nothing_to_watch_where_the_first_sample_has_been_taken_already():
-    shard = Shard(threading.Lock())
+    shard = ShardQueue(threading.Lock())
     with shard.changed:
         shard.watch_age(5.0)
         assert shard.filling_since is None

@@ -119,16 +119,16 @@ class Interrupted(list):
 def test_a_batch_may_be_taken_at_any_moment_of_adding_to_it(start, column):
     transport = ScriptedTransport()
     writer = start(transport)
-    (shard,) = writer._shards
+    backlog, queue = writer._backlog, writer._shards[0].queue
 
     def take():
-        with writer._lock:
-            if len(shard.filling):
-                writer._unsettle(shard.seal_what_is_there())
+        with backlog.lock:
+            if len(queue.filling):
+                backlog.hand_over(queue.seal_what_is_there().size)
 
     interrupted = Interrupted()
     interrupted.interrupt = take
-    setattr(shard.filling, column, interrupted)
+    setattr(queue.filling, column, interrupted)
     for number in range(5):
         add(writer, 0, number)
     writer.flush()
@@ -398,7 +398,7 @@ def test_closing_wakes_a_shard_that_waits_to_retry_and_leaves_no_thread(start):
     flusher.join(10)
     assert told
     assert transport.closed
-    assert not any(thread.is_alive() for thread in writer._threads)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prometheus-shard")]
 
 
 def test_an_unexpected_error_on_a_shard_reaches_the_caller(start):

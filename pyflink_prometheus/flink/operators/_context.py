@@ -12,10 +12,11 @@ from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import RuntimeContext
 from pyflink.datastream.state import StateTtlConfig, ValueState, ValueStateDescriptor
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.model.samples import INT64_MIN
-from pyflink_prometheus.transforms.event_values import TimestampOf, check_function, milliseconds
+from pyflink_prometheus.transforms.event_values import TimestampOf
 
 METRIC_GROUP = "Prometheus"
 
@@ -23,7 +24,7 @@ METRIC_GROUP = "Prometheus"
 def check_timestamp_function(timestamp: TimestampOf) -> None:
     """Check the function that the user may give."""
     if timestamp is not None:
-        check_function("timestamp", timestamp)
+        _validation.function("timestamp", timestamp)
 
 
 def check_output_tag(name: str, tag: Any) -> None:
@@ -124,7 +125,7 @@ class TimedState:
 
 def checked_forget_after(forget_after_ms: Optional[int]) -> int | None:
     """Check how long state is to be kept."""
-    return None if forget_after_ms is None else milliseconds("forget_after_ms", forget_after_ms)
+    return None if forget_after_ms is None else _validation.integer("forget_after_ms", forget_after_ms, least=1)
 
 
 class Counters:

@@ -10,10 +10,10 @@ from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import BroadcastProcessFunction, ProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.flink.operators._context import Counters, check_output_tag
 from pyflink_prometheus.transforms.enrichment import Enrichment, Join, add_labels
-from pyflink_prometheus.transforms.event_values import check_function
 
 
 class _Unmatched:
@@ -132,7 +132,7 @@ class EnrichFromStream(BroadcastProcessFunction):
         unmatched_output_tag: OutputTag | None = None,
         drop_unmatched: bool = False,
     ) -> None:
-        check_function("reference", reference)
+        _validation.function("reference", reference)
         #: What ``broadcast`` needs.
         self.state_descriptor = MapStateDescriptor("references", Types.PICKLED_BYTE_ARRAY(), Types.PICKLED_BYTE_ARRAY())
         self._reference = reference

@@ -7,10 +7,10 @@ from typing import Any
 
 from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 
+from pyflink_prometheus import _validation
 from pyflink_prometheus.flink.function import ElementConverter, several
 from pyflink_prometheus.flink.operators._context import Counters, TimedState
 from pyflink_prometheus.model.timeseries import as_time_series
-from pyflink_prometheus.transforms.event_values import check_function
 from pyflink_prometheus.transforms.staleness import Listening
 
 
@@ -42,7 +42,7 @@ class Silence(KeyedProcessFunction):
 
     def __init__(self, timeout_ms: int, element_converter: ElementConverter | None = None) -> None:
         if element_converter is not None:
-            check_function("element_converter", element_converter)
+            _validation.function("element_converter", element_converter)
         self._listening = Listening(timeout_ms)
         self._converter = element_converter
 

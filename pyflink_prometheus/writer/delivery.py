@@ -17,7 +17,7 @@ from pyflink_prometheus.config import OnErrorBehavior, RemoteWriteVersion, SinkC
 from pyflink_prometheus.errors import RemoteWriteError, RemoteWriteFatalError, RetriesExhaustedError
 from pyflink_prometheus.http.outcome import Kind, Outcome, Written
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.endpoint import Endpoint, Refusal
+from pyflink_prometheus.writer.endpoint import COUNTED, Endpoint, Refusal, RefusalStyle
 from pyflink_prometheus.writer.ledger import Reason
 from pyflink_prometheus.writer.retry import RetryState
 
@@ -115,6 +115,11 @@ class Verdict(NamedTuple):
     version: RemoteWriteVersion
     settled: Optional[Settled] = None
     claims_nothing: bool = False
+
+    @property
+    def style(self) -> RefusalStyle:
+        """The kind of refusal that this is, if it is one."""
+        return RefusalStyle(self.version, self.version is V2 and self.outcome.written is not None)
 
     @property
     def is_accepted(self) -> bool:
@@ -316,9 +321,9 @@ class Delivery:
             # A refusal that claims all contradicts itself: such a receiver counts what it got, not what it wrote.
             self.endpoint.note_claim_of_all()
         elif (samples or written.exemplars) and self.endpoint.counts_are_exact:
-            self.endpoint.note_refusal(V2, Refusal.COUNTS)
+            self.endpoint.note_refusal(COUNTED, Refusal.COUNTS)
             return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
-        elif samples == 0 and (len(batch) == 1 or self.endpoint.refusal(V2) is Refusal.COUNTS):
+        elif samples == 0 and (len(batch) == 1 or self.endpoint.refusal(COUNTED) is Refusal.COUNTS):
             return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
         return Verdict(Finding.REFUSED, outcome, V2, claims_nothing=samples == 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from enum import Enum
+from typing import NamedTuple
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Kind, Outcome
@@ -19,7 +20,7 @@ LARGER_AFTER_S = 600.0
 
 
 class Refusal(Enum):
-    """What the receiver does with the good samples of a request that it refuses; it may differ between the versions."""
+    """What the receiver does with the good samples of a request that it refuses."""
 
     #: Nothing has shown it yet.
     UNKNOWN = "unknown"
@@ -29,6 +30,21 @@ class Refusal(Enum):
     KEEPS_GOOD = "keeps the good ones"
     #: It keeps them, and the Written headers say exactly how many.
     COUNTS = "counts"
+
+
+class RefusalStyle(NamedTuple):
+    """
+    The kinds of refusals that a receiver may treat differently.
+
+    Prometheus keeps nothing of a refused 1.0 request, and the good samples of a 2.0 one. Cortex keeps nothing of a 2.0
+    request that it refuses without a count, and the good samples of one that it refuses with a count.
+    """
+
+    version: RemoteWriteVersion
+    is_counted: bool
+
+
+COUNTED = RefusalStyle(V2, is_counted=True)
 
 
 class Endpoint:
@@ -54,7 +70,7 @@ class Endpoint:
         self._version = V1 if version is V1 else V2
         self._probe_at = 0.0  # when 2.0 is to be tried again
         self._probe_after_s = FIRST_PROBE_AFTER_S
-        self._refusals = {V1: Refusal.UNKNOWN, V2: Refusal.UNKNOWN}
+        self._refusals: dict[RefusalStyle, Refusal] = {}
         self._claims_too_much = False
         self._size_in_time: int | None = None
         self._larger_at = 0.0
@@ -99,24 +115,24 @@ class Endpoint:
         else:
             _log.info("the receiver takes only Remote-Write 2.0 (%s); requests are sent in 2.0 from now on", why)
 
-    def refusal(self, version: RemoteWriteVersion) -> Refusal:
+    def refusal(self, style: RefusalStyle) -> Refusal:
         """Return what it does with the good samples of a refused request, as far as it has shown."""
-        return self._refusals[version]
+        return self._refusals.get(style, Refusal.UNKNOWN)
 
-    def note_refusal(self, version: RemoteWriteVersion, refusal: Refusal) -> None:
+    def note_refusal(self, style: RefusalStyle, refusal: Refusal) -> None:
         """
         Remember what it does with the good samples of a refused request.
 
         Once the counts have contradicted themselves they are never again taken for exact.
         """
         if not (refusal is Refusal.COUNTS and self._claims_too_much):
-            self._refusals[version] = refusal
+            self._refusals[style] = refusal
 
     def note_claim_of_all(self) -> None:
         """Remember that it has refused a request and claimed to have written all of it: its counts mean otherwise."""
         self._claims_too_much = True
-        if self._refusals[V2] is not Refusal.KEEPS_NOTHING:
-            self._refusals[V2] = Refusal.KEEPS_GOOD
+        if self.refusal(COUNTED) is not Refusal.KEEPS_NOTHING:
+            self._refusals[COUNTED] = Refusal.KEEPS_GOOD
 
     @property
     def counts_are_exact(self) -> bool:

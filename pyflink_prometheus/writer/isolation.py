@@ -38,7 +38,7 @@ from pyflink_prometheus.writer.ledger import Reason
 SUSPICIOUS, SUSPICIOUS_ALL_THE_SAME = 32, 256
 
 #: How many samples of each moment are sent again to find out: on suspicion, and where it has been so before.
-_CHECKS_ON_SUSPICION, _CHECKS = 4, 1
+_CHECKS_ON_SUSPICION, _CHECKS = 4, 2
 
 Steps = Generator[Step, Optional[Outcome], None]
 
@@ -108,7 +108,7 @@ class Isolation:
                 yield self._reject(places, Reason.REFUSED, verdict.outcome)
             if self._should_check(verdict):
                 yield from self._check(verdict)
-                size = largest if self._endpoint.refusal(verdict.version) is Refusal.KEEPS_GOOD else 1
+                size = largest if self._endpoint.refusal(self._first.style) is Refusal.KEEPS_GOOD else 1
             if not self._open:
                 break
             places = self._open[:size]
@@ -127,7 +127,7 @@ class Isolation:
             self._largest_accepted = max(self._largest_accepted, len(places))
             if self._is_refused and any(self._has_newer[place] for place in places):
                 # Had it kept what it refused, it would have newer samples of these series.
-                self._endpoint.note_refusal(verdict.version, Refusal.KEEPS_NOTHING)
+                self._endpoint.note_refusal(self._first.style, Refusal.KEEPS_NOTHING)
         else:
             self._refused += len(places)
             self._refused_in_a_row += len(places)
@@ -151,7 +151,7 @@ class Isolation:
             return False
         if not (verdict.claims_nothing or any(self._has_newer[place] for place in self._open)):
             return False
-        known = self._endpoint.refusal(verdict.version)
+        known = self._endpoint.refusal(self._first.style)
         if known is Refusal.KEEPS_GOOD:
             return verdict.finding is Finding.REFUSED
         return self._refused_in_a_row >= (SUSPICIOUS if known is Refusal.UNKNOWN else SUSPICIOUS_ALL_THE_SAME)
@@ -164,15 +164,15 @@ class Isolation:
         its series. Where the receiver says that it has written nothing of it, that is believed; else nobody knows what
         it has kept, and the newest sample of each series is left to be sent again.
         """
-        version, believed = verdict.version, verdict.claims_nothing
-        known = self._endpoint.refusal(version)
+        style, believed = self._first.style, verdict.claims_nothing
+        known = self._endpoint.refusal(style)
         places = [place for place in self._open if believed or self._has_newer[place]]
         for moment in _moments(self._batch, places):
             asked = _spread(moment, _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION)
             for place in asked:
                 answered = yield from self._delivery.ask(self._batch.pick([place]))
                 if answered.is_accepted:
-                    self._endpoint.note_refusal(version, Refusal.KEEPS_NOTHING)
+                    self._endpoint.note_refusal(style, Refusal.KEEPS_NOTHING)
                     yield from self._settle([place], answered)
                     return
                 if answered.finding is Finding.GIVEN_UP:
@@ -186,7 +186,7 @@ class Isolation:
                 yield self._reject(unasked, Reason.UNCONFIRMED, _unconfirmed(self._first.outcome))
         self._refused_in_a_row = 0
         if known is Refusal.UNKNOWN:
-            self._endpoint.note_refusal(version, Refusal.COUNTS if believed else Refusal.KEEPS_GOOD)
+            self._endpoint.note_refusal(style, Refusal.COUNTS if believed else Refusal.KEEPS_GOOD)
 
 
 class _Budget:

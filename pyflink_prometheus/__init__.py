@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         RemoteWriteFatalError,
         RetriesExhaustedError,
     )
+    from pyflink_prometheus.flink.function import ElementConverter
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.operators.aggregate import Aggregate
     from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
@@ -47,13 +48,13 @@ if TYPE_CHECKING:
     from pyflink_prometheus.model.metadata import Metadata
     from pyflink_prometheus.model.samples import STALE_MARKER
     from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
-    from pyflink_prometheus.transforms.checks import Threshold
+    from pyflink_prometheus.transforms.checks import Check, Threshold
     from pyflink_prometheus.transforms.hampel import Hampel
     from pyflink_prometheus.transforms.reordering import SameTimestamp
     from pyflink_prometheus.transforms.speed_gate import SpeedGate
     from pyflink_prometheus.transforms.windows import SessionWindows, SlidingWindows, TumblingWindows
     from pyflink_prometheus.writer.ledger import Reason
-    from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples
+    from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, RejectedSamplesHandler
     from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples, read_rejected_samples
 
 __all__ = [
@@ -62,8 +63,10 @@ __all__ = [
     "Aggregate",
     "BasicAuth",
     "BearerAuth",
+    "Check",
     "ConflictPolicy",
     "CumulativeAggregate",
+    "ElementConverter",
     "Enrich",
     "EnrichFromStream",
     "Exemplar",
@@ -83,6 +86,7 @@ __all__ = [
     "PrometheusTimeSeriesKeySelector",
     "Reason",
     "RejectedSamples",
+    "RejectedSamplesHandler",
     "RemoteWriteError",
     "RemoteWriteFatalError",
     "RemoteWriteVersion",
@@ -123,6 +127,7 @@ _MODULES = (
     "writer.ledger",
     "writer.rejected",
     "writer.rejected_files",
+    "flink.function",
     "flink.keys",
     "flink.sink",
     "flink.operators.reorder",

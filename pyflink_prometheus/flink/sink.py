@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pyflink.common import Types
 from pyflink.common.typeinfo import PickledBytesTypeInfo
@@ -19,6 +19,7 @@ from pyflink_prometheus import _validation
 from pyflink_prometheus.config import (
     AdaptiveSendingConfiguration,
     ConflictPolicy,
+    OnErrorBehavior,
     RemoteWriteVersion,
     RetryConfiguration,
     SinkConfig,
@@ -156,15 +157,27 @@ class PrometheusSinkBuilder:
         return self._set(max_in_flight_requests=max_in_flight_requests)
 
     def set_adaptive_sending_configuration(
-        self, adaptive_sending_configuration: AdaptiveSendingConfiguration
+        self,
+        adaptive_sending_configuration: AdaptiveSendingConfiguration | None = None,
+        *,
+        max_in_flight_requests: int | None = None,
+        max_batch_size_in_samples: int | None = None,
     ) -> PrometheusSinkBuilder:
         """
         Set how far the sink may go in what it finds out by itself: requests in flight, and samples in each.
 
+        Takes an :class:`~pyflink_prometheus.AdaptiveSendingConfiguration`, or its settings as keywords.
+
         Default: 16 of 10,000. It begins with one of 2000 and goes on while the job waits for answers and each step lets
         more through, and back where it doesn't, or where the receiver answers 429 or 5xx or not at all.
         """
-        return self._set(adaptive_sending=adaptive_sending_configuration)
+        settings = {
+            "max_in_flight_requests": max_in_flight_requests,
+            "max_batch_size_in_samples": max_batch_size_in_samples,
+        }
+        return self._set(
+            adaptive_sending=_configuration(AdaptiveSendingConfiguration, adaptive_sending_configuration, settings)
+        )
 
     def set_max_buffered_samples(self, max_buffered_samples: int) -> PrometheusSinkBuilder:
         """
@@ -182,20 +195,49 @@ class PrometheusSinkBuilder:
         """
         return self._set(max_cached_series=max_cached_series)
 
-    def set_retry_configuration(self, retry_configuration: RetryConfiguration) -> PrometheusSinkBuilder:
+    def set_retry_configuration(
+        self,
+        retry_configuration: RetryConfiguration | None = None,
+        *,
+        initial_retry_delay_ms: int | None = None,
+        max_retry_delay_ms: int | None = None,
+        max_retry_count: int | None = None,
+        max_retry_duration_ms: int | None = None,
+    ) -> PrometheusSinkBuilder:
         """
         Set how often and for how long a failed request is retried. Default: 100 times, after 30 ms doubling to 5 s, for
         eight minutes at most.
 
-        A flush that waits makes the checkpoint wait; keep the total in view of ``execution.checkpointing.timeout``.
+        Takes a :class:`~pyflink_prometheus.RetryConfiguration`, or its settings as keywords. A flush that waits makes
+        the checkpoint wait; keep the total in view of ``execution.checkpointing.timeout``.
         """
-        return self._set(retry=retry_configuration)
+        settings = {
+            "initial_retry_delay_ms": initial_retry_delay_ms,
+            "max_retry_delay_ms": max_retry_delay_ms,
+            "max_retry_count": max_retry_count,
+            "max_retry_duration_ms": max_retry_duration_ms,
+        }
+        return self._set(retry=_configuration(RetryConfiguration, retry_configuration, settings))
 
     def set_error_handling_behavior_configuration(
-        self, error_handling_behavior_configuration: SinkWriterErrorHandlingBehaviorConfiguration
+        self,
+        error_handling_behavior_configuration: SinkWriterErrorHandlingBehaviorConfiguration | None = None,
+        *,
+        on_max_retry_exceeded: OnErrorBehavior | None = None,
+        on_prometheus_non_retryable_error: OnErrorBehavior | None = None,
     ) -> PrometheusSinkBuilder:
-        """Set what becomes of requests that cannot be written. Default: fail after the last retry, drop the refused."""
-        return self._set(error_handling=error_handling_behavior_configuration)
+        """
+        Set what becomes of requests that cannot be written. Default: fail after the last retry, drop the refused.
+
+        Takes a :class:`~pyflink_prometheus.SinkWriterErrorHandlingBehaviorConfiguration`, as the Java connector does,
+        or its settings as keywords: ``on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE``.
+        """
+        settings = {
+            "on_max_retry_exceeded": on_max_retry_exceeded,
+            "on_prometheus_non_retryable_error": on_prometheus_non_retryable_error,
+        }
+        given = error_handling_behavior_configuration
+        return self._set(error_handling=_configuration(SinkWriterErrorHandlingBehaviorConfiguration, given, settings))
 
     def set_socket_timeout_ms(self, socket_timeout_ms: int) -> PrometheusSinkBuilder:
         """Set how long to wait for a connection, and for bytes of an answer, in milliseconds. Default 5000."""
@@ -271,7 +313,11 @@ class PrometheusSinkBuilder:
         return self._set(conflict_policy=conflict_policy)
 
     def set_metric_group_name(self, metric_group_name: str) -> PrometheusSinkBuilder:
-        """Set the metric group of the counters. Default ``Prometheus``, as in the Java connector."""
+        """
+        Set the metric group of the sink's counters. Default ``Prometheus``, as in the Java connector.
+
+        Operators before the sink count in ``Prometheus`` whatever is set here: they belong to no sink.
+        """
         return self._set(metric_group_name=metric_group_name)
 
     def set_name(self, name: str) -> PrometheusSinkBuilder:
@@ -309,6 +355,19 @@ class PrometheusSinkBuilder:
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)
         return self
+
+
+_T = TypeVar("_T")
+
+
+def _configuration(kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
+    """Return a configuration that was given whole or by its settings."""
+    named = {name: value for name, value in settings.items() if value is not None}
+    if given is None:
+        return kind(**named)
+    if named:
+        raise TypeError(f"expected either a {kind.__name__} or its settings as keywords, got both")
+    return given
 
 
 class _WriterTransformer(StreamTransformer):

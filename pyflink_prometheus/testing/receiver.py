@@ -17,6 +17,7 @@ from pyflink_prometheus.http.outcome import (
     Written,
     classify_status,
 )
+from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request
 
 ALL_VERSIONS = (RemoteWriteVersion.V1, RemoteWriteVersion.V2)
@@ -167,11 +168,21 @@ class Receiver:
         """The URL to write to."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/api/v1/write"
 
-    @property
-    def samples(self) -> list[tuple[str, float, int]]:
-        """All samples of all requests, as (series key, value, timestamp in ms), in order."""
+    def samples(self, metric_name: str | None = None) -> dict[tuple[tuple[str, str], ...], list[tuple[Any, int]]]:
+        """
+        Return the samples of all requests, in the shape of :meth:`PrometheusServer.samples`.
+
+        :param metric_name: of the series to return. Default: all.
+        :return: from each series' labels, as sorted pairs with ``__name__`` among them, to its samples in the order in
+            which they came: (value, timestamp in ms). In the order of the wire across series: ``requests``.
+        """
+        found: dict[tuple[tuple[str, str], ...], list[tuple[Any, int]]] = {}
         with self._lock:
-            return [sample for request in self.requests for sample in request.samples]
+            for series in [series for request in self.requests for series in request.series]:
+                if metric_name in (None, series.metric_name):
+                    labels = canonical_labels(series.metric_name, series.labels)
+                    found.setdefault(labels, []).extend(sample[:2] for sample in series.samples)
+        return found
 
     def close(self) -> None:
         """Stop listening."""

@@ -17,7 +17,12 @@ from pyflink_prometheus.config import OnErrorBehavior, RemoteWriteVersion, SinkC
 from pyflink_prometheus.errors import RemoteWriteError, RemoteWriteFatalError, RetriesExhaustedError
 from pyflink_prometheus.http.outcome import Kind, Outcome, Written
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.endpoint import COUNTED, Endpoint, Refusal, RefusalStyle
+from pyflink_prometheus.writer.endpoint import (
+    COUNTED,
+    Endpoint,
+    Refusal,
+    RefusalStyle,
+)
 from pyflink_prometheus.writer.ledger import Reason
 from pyflink_prometheus.writer.retry import RetryState
 

@@ -37,6 +37,17 @@ class RejectedSamples:
     status: int | None = None
     candidates: tuple[PrometheusTimeSeries, ...] = ()
 
+    @property
+    def series(self) -> tuple[PrometheusTimeSeries, ...]:
+        """
+        The series to send again: with the rejected samples, or with all candidates where nobody knows which they are.
+
+        Empty where the record could not be read as a series.
+        """
+        if self.record is None:
+            return self.candidates
+        return (self.record,) if isinstance(self.record, PrometheusTimeSeries) else ()
+
 
 #: Takes samples that were not written. It is pickled into the job and runs in each writer's process, on its threads,
 #: one call at a time; what it raises fails the job. Where it has a method ``flush``, that is called before each

@@ -15,7 +15,12 @@ from typing import Any, TextIO
 from pyflink_prometheus.model.exemplars import Exemplar, checked_exemplar
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.metadata import Metadata
-from pyflink_prometheus.model.samples import STALE_MARKER, Value, checked_sample, is_stale_marker
+from pyflink_prometheus.model.samples import (
+    STALE_MARKER,
+    Value,
+    checked_sample,
+    is_stale_marker,
+)
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.writer.ledger import Reason
 from pyflink_prometheus.writer.rejected import RejectedSamples

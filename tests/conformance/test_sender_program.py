@@ -233,7 +233,7 @@ def test_it_goes_on_after_an_error(scrape, start, status):
     answers = iter([Answer(status, "the receiver's words"), Answer(status, "the receiver's words")])
     with Receiver(lambda request: next(answers, None)) as receiver:
         program = start(scrape("a 1\n"), receiver.url)
-        wait_for(lambda: len({each for each in receiver.samples if each[0].startswith("a{")}) > 3, program)
+        wait_for(lambda: len({each for samples in receiver.samples("a").values() for each in samples}) > 3, program)
         assert program.stop()[0] == 0
     if status != 500:  # which is only retried
         assert "the receiver's words" in program.log

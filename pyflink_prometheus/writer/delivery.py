@@ -9,7 +9,7 @@ settled, so order holds across retries, isolation and the change to another vers
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple, Optional, Union
 
@@ -224,8 +224,10 @@ class Delivery:
         outcome = yield from self._post(Batch(), self._version)
         if outcome.kind is Kind.ACCEPTED:
             self.endpoint.is_receiver = True
-        elif outcome.kind is not Kind.RETRYABLE:
+        elif outcome.kind is Kind.REJECTED:
             raise self.error(RemoteWriteFatalError, refusal, batch, _NO_RECEIVER)
+        elif outcome.kind is Kind.FATAL:
+            raise self.error(RemoteWriteFatalError, outcome, batch, "cannot work")
 
     def error(self, kind: type[RemoteWriteError], outcome: Outcome, batch: Batch, what: str) -> RemoteWriteError:
         """Return what fails the job."""
@@ -333,9 +335,11 @@ def _settled(step: Settled, outcome: Outcome, version: RemoteWriteVersion) -> Ve
 
 
 def _partly(batch: Batch, written: Written, reason: Reason, outcome: Outcome) -> Settled:
-    if written.samples == written.histograms == written.exemplars == 0:
-        return Rejected(batch, reason, outcome)
-    return PartlyWritten(batch, written, reason, outcome)
+    samples = written.samples + written.histograms
+    counted = replace(outcome, message=f"the receiver wrote {samples} of {len(batch)} samples ({outcome.message})")
+    if samples == written.exemplars == 0:
+        return Rejected(batch, reason, outcome if reason is Reason.REFUSED else counted)
+    return PartlyWritten(batch, written, reason, counted)
 
 
 _NOT_SPOKEN = {

@@ -134,9 +134,12 @@ class Isolation:
         self._close(places)
         return rejected
 
-    def _close(self, places: Iterable[int]) -> None:
-        closed = set(places)
-        self._open = [place for place in self._open if place not in closed]
+    def _close(self, places: Sequence[int]) -> None:
+        if self._open[: len(places)] == places:  # the usual case, fast
+            del self._open[: len(places)]
+        else:
+            closed = set(places)
+            self._open = [place for place in self._open if place not in closed]
 
     def _should_check(self, verdict: Verdict) -> bool:
         """Tell whether the receiver may have much of what is left already, and refuse it for that."""

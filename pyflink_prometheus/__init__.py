@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         RemoteWriteError,
         RemoteWriteFatalError,
         RetriesExhaustedError,
+        SecretError,
     )
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.operators.aggregate import Aggregate
@@ -92,6 +93,7 @@ __all__ = [
     "RetryConfiguration",
     "SameTimestamp",
     "Secret",
+    "SecretError",
     "SessionWindows",
     "Silence",
     "SinkWriterErrorHandlingBehaviorConfiguration",

@@ -21,7 +21,7 @@ from pyflink_prometheus.config import (
     RetryConfiguration,
     SinkConfig,
     SinkWriterErrorHandlingBehaviorConfiguration,
-    check_url,
+    checked_url,
 )
 from pyflink_prometheus.flink.advice import Hop
 from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
@@ -88,10 +88,10 @@ class PrometheusSinkBuilder:
         """
         Set the endpoint, such as ``http://localhost:9090/api/v1/write``. Required.
 
-        Prometheus takes writes only if it runs with ``--web.enable-remote-write-receiver``.
+        Prometheus takes writes only if it runs with ``--web.enable-remote-write-receiver``. White space around it is
+        left out, and paths that are known to be no receiver's, such as ``/api/v1/query``, are refused.
         """
-        check_url(prometheus_remote_write_url)
-        return self._set(prometheus_remote_write_url=prometheus_remote_write_url)
+        return self._set(prometheus_remote_write_url=checked_url(prometheus_remote_write_url))
 
     def set_remote_write_version(self, remote_write_version: RemoteWriteVersion) -> PrometheusSinkBuilder:
         """
@@ -187,7 +187,11 @@ class PrometheusSinkBuilder:
         return self._set(error_handling=error_handling_behavior_configuration)
 
     def set_socket_timeout_ms(self, socket_timeout_ms: int) -> PrometheusSinkBuilder:
-        """Set how long to wait for a connection, and for bytes of an answer, in milliseconds. Default 5000."""
+        """
+        Set how long one attempt may take, from the connection to the last header of the answer. Default 30,000 ms.
+
+        That is what Prometheus's own sender waits. A connection alone gets 5 seconds of it at most.
+        """
         return self._set(socket_timeout_ms=socket_timeout_ms)
 
     def set_http_user_agent(self, http_user_agent: str) -> PrometheusSinkBuilder:

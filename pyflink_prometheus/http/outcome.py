@@ -45,6 +45,7 @@ class Outcome:
     :param retry_after_s: what the receiver asked for in Retry-After, in seconds.
     :param written: what the receiver says that it has written; ``None`` where it says nothing of it. It means something
         only in answer to a 2.0 request.
+    :param timed_out: whether no complete answer came in time, although there was a connection.
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Outcome:
     body_excerpt: str = ""
     retry_after_s: float | None = None
     written: Written | None = None
+    timed_out: bool = False
 
 
 # Of the receiver's words, which are shown as they are ("Senders ... SHOULD log it as is"): enough to see what is meant.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
+import ssl
 import time
 from enum import Enum
 from typing import Any
@@ -12,7 +14,7 @@ import requests.adapters
 
 from pyflink_prometheus.http.auth import basic_credentials, split_userinfo
 
-# An SSLSocket waits the whole timeout for each TLS record of what it sends, so it is given one at a time.
+# A socket's timeout bounds all of a sendall, an SSLSocket's each record of it: so that one is given one at a time.
 _TLS_RECORD = 16 * 1024
 
 
@@ -111,9 +113,11 @@ def _bounded_pool(pool_class: Any, attempt: Attempt) -> Any:
         def send(self, data: bytes) -> None:
             if self.sock is None:
                 self.connect()
-            for start in range(0, len(data), _TLS_RECORD):
+            is_plain = isinstance(self.sock, socket.socket) and not isinstance(self.sock, ssl.SSLSocket)
+            size = len(data) if is_plain else _TLS_RECORD
+            for start in range(0, len(data), size or 1):
                 self.sock.settimeout(attempt.left_s())
-                super().send(data[start : start + _TLS_RECORD])
+                super().send(data[start : start + size])
 
         def getresponse(self) -> Any:
             attempt.stage = Stage.ANSWER

@@ -69,10 +69,8 @@ class RequestsTransport:
         if username is not None:
             self._headers["Authorization"] = basic_credentials(username, password)
         # Asked once: on every request it would cost more than the rest of it.
-        self._environment: dict[str, Any] = requests.Session().merge_environment_settings(
-            self._url, {}, True, None, None
-        )
-        self._environment["timeout"] = (self._connect_timeout_s, self._timeout_s)
+        environment: Any = requests.Session().merge_environment_settings(self._url, {}, True, None, None)
+        self._environment = {**environment, "timeout": (self._connect_timeout_s, self._timeout_s)}
         proxy = requests.utils.select_proxy(self._url, self._environment["proxies"]) or ""
         self._surroundings = Surroundings(
             config.url_without_credentials,

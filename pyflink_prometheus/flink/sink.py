@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cloudpickle
 from pyflink.common import Types
 from pyflink.common.typeinfo import PickledBytesTypeInfo
 from pyflink.datastream import DataStream, KeyedStream
@@ -288,15 +290,38 @@ class PrometheusSinkBuilder:
         Return the sink.
 
         :raises ValueError: if no URL was set, or a setting is out of range, naming it.
-        :raises TypeError: if a setting is of the wrong type, naming it.
+        :raises TypeError: if a setting is of the wrong type, or cannot be sent to the workers, naming it.
         """
         if "prometheus_remote_write_url" not in self._settings:
             raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
-        return PrometheusSink(SinkConfig(**self._settings), self._converter, self._operator)
+        config = SinkConfig(**self._settings)
+        _check_travels("request_signer", config.request_signer)
+        _check_travels("rejected_samples_handler", config.rejected_samples_handler)
+        _check_travels("element_converter", self._converter)
+        return PrometheusSink(config, self._converter, self._operator)
 
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)
         return self
+
+
+def _check_travels(setting: str, value: Any) -> None:
+    """
+    Refuse what PyFlink cannot pickle into the job; its own error, later on, does not say which setting it is.
+
+    :raises TypeError: naming the setting. What pickling raised may show what it found, so nothing of it is chained.
+    """
+    problem = ""
+    try:
+        cloudpickle.dumps(value)
+    except Exception as error:
+        found = re.search(r"cannot pickle '([\w.]+)' object", str(error))
+        problem = f"it holds a {found[1]}" if found else type(error).__name__
+    if problem:
+        raise TypeError(
+            f"{setting}: make it open locks, files, sessions and connections when it is first called on the worker, "
+            f"for example in __call__ of a class of yours: as it is, it cannot be pickled into the job ({problem})"
+        )
 
 
 class _WriterTransformer(StreamTransformer):

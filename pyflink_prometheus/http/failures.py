@@ -34,6 +34,7 @@ class Surroundings(NamedTuple):
     :param verify: the certificates that count: a path, or whether requests' own do.
     :param connect_timeout_s: how long a connection may take.
     :param timeout_s: how long the whole of it may take.
+    :param answered: whether the endpoint has ever answered in HTTP.
     """
 
     url: str
@@ -41,6 +42,7 @@ class Surroundings(NamedTuple):
     verify: bool | str | None
     connect_timeout_s: float
     timeout_s: float
+    answered: bool = False
 
 
 def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundings) -> Outcome:
@@ -66,11 +68,15 @@ def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundi
             return Outcome(Kind.RETRYABLE, f"no connection{whose} within {surroundings.connect_timeout_s:g} s")
         what = "no answer" if stage is Stage.ANSWER else "the request could not be sent"
         return Outcome(Kind.RETRYABLE, f"{what} within {surroundings.timeout_s:g} s", timed_out=True)
-    if isinstance(cause, (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)) and not isinstance(
-        cause, (ValueError, requests.RequestException)
-    ):
-        where = f"no connection to the proxy {surroundings.proxy}" if _is_proxys(error) else "the connection failed"
-        return Outcome(Kind.RETRYABLE, f"{where}: {_shown(cause)}")
+    if _is_networks(cause):
+        if _is_proxys(error):
+            return Outcome(Kind.RETRYABLE, f"no connection to the proxy {surroundings.proxy}: {_shown(cause)}")
+        if stage is Stage.ANSWER and not isinstance(cause, OSError):
+            return Outcome(Kind.RETRYABLE, f"the answer cannot be read as HTTP: {_shown(cause)}")
+        hint = ""
+        if isinstance(cause, ConnectionResetError) and not surroundings.answered and _is_plain(surroundings):
+            hint = "use https:// in the URL if this port speaks TLS; "
+        return Outcome(Kind.RETRYABLE, f"{hint}the connection failed: {_shown(cause)}")
     what = f"{type(cause).__name__} {place_of(cause.__traceback__)}"
     if stage is Stage.CONNECT and isinstance(error, ValueError):
         return Outcome(Kind.FATAL, f"check the URL {surroundings.url}: no request can be made to it ({what})")
@@ -115,14 +121,10 @@ def _wrong_proxy(error: BaseException, cause: BaseException, stage: Stage, surro
             f"let the proxy {surroundings.proxy} connect to {surroundings.url}, or name the host in NO_PROXY on the "
             f"workers: {_shown(cause)}"
         )
-    if not surroundings.proxy or stage is not Stage.CONNECT or not isinstance(error, ValueError):
+    if not surroundings.proxy or stage is not Stage.CONNECT or _is_networks(cause):
         return ""
     if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
         return "install PySocks on the workers (pip install 'requests[socks]'): the proxy is a SOCKS proxy"
-    if isinstance(error, requests.RequestException) and not isinstance(
-        error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
-    ):
-        return ""
     return (
         "correct the proxy's URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY on the workers, such as "
         "http://user:password@host:port: it cannot be used as it is"
@@ -132,7 +134,7 @@ def _wrong_proxy(error: BaseException, cause: BaseException, stage: Stage, surro
 def _wrong_authorities(cause: BaseException, surroundings: Surroundings) -> str:
     """Say so if the file or folder of certificates cannot be used."""
     path = surroundings.verify
-    if not isinstance(path, str) or not surroundings.url.startswith("https") or not isinstance(cause, OSError):
+    if not isinstance(path, str) or _is_plain(surroundings) or not isinstance(cause, OSError):
         return ""
     try:
         if os.path.isdir(path):
@@ -144,6 +146,17 @@ def _wrong_authorities(cause: BaseException, surroundings: Surroundings) -> str:
             f"{path} cannot be used ({type(error).__name__})"
         )
     return ""
+
+
+def _is_networks(cause: BaseException) -> bool:
+    """Tell what a network or a receiver can cause from what the settings can."""
+    return isinstance(cause, (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)) and not isinstance(
+        cause, (ValueError, requests.RequestException)
+    )
+
+
+def _is_plain(surroundings: Surroundings) -> bool:
+    return surroundings.url.startswith("http:")
 
 
 def _is_proxys(error: BaseException) -> bool:

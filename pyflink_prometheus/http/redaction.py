@@ -20,6 +20,7 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     Receivers, and what stands before them, quote requests in their answers: a query, an Authorization header.
     """
     for secret in sorted({each for each in secrets if len(each) >= SHORTEST_HIDDEN}, key=len, reverse=True):
-        for written in (secret, html.escape(secret), json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")):
+        quoted = (quote(secret, safe=safe, errors="replace") for safe in ("/", ""))
+        for written in (secret, html.escape(secret), json.dumps(secret)[1:-1], *quoted):
             text = text.replace(written, _HIDDEN)
     return text

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Callable, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 
@@ -83,7 +83,7 @@ class RequestsTransport:
             *(value for name, value in config.http_headers.items() if name.lower() not in _TENANT_HEADERS),
             *secrets_of({"Authorization": self._headers.get("Authorization", "")}, {}),
             urlsplit(self._url).query,
-            proxy.rpartition("@")[0].rpartition("/")[2].partition(":")[2],
+            *_proxy_secrets(proxy),
         ]
         self._attempt = Attempt()
         self._adapter = BoundedAdapter(self._attempt)
@@ -138,6 +138,8 @@ class RequestsTransport:
 
     def _read(self, response: requests.Response, secrets: Iterable[str]) -> Outcome:
         """Read what an answer says, and keep the connection where that is over."""
+        if not self._surroundings.answered:
+            self._surroundings = self._surroundings._replace(answered=True)
         success = 200 <= response.status_code < 300
         self._attempt.deadline = time.monotonic() + (SUCCESS_BODY_SECONDS if success else BODY_SECONDS)
         content, complete = _read_body(self._attempt.answer)
@@ -200,6 +202,12 @@ def _shown_proxy(proxy: str) -> str:
         return without_credentials(proxy if "://" in proxy else f"http://{proxy}") if proxy else ""
     except ValueError:
         return "of the environment"
+
+
+def _proxy_secrets(proxy: str) -> tuple[str, ...]:
+    """Return a proxy's password, as it was given and decoded."""
+    password = proxy.rpartition("@")[0].partition("://")[2].partition(":")[2]
+    return password, unquote(password)
 
 
 def _shown_location(location: str) -> str:

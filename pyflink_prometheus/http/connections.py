@@ -87,8 +87,13 @@ class BoundedAdapter(requests.adapters.HTTPAdapter):
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """Return the proxy's credentials as UTF-8; requests takes them for Latin-1, and quotes what is not."""
-        _, username, password = split_userinfo(proxy)
-        return {} if username is None else {"Proxy-Authorization": basic_credentials(username, password)}
+        return proxy_authorization(proxy)
+
+
+def proxy_authorization(proxy: str) -> dict[str, str]:
+    """Return the header that authenticates to a proxy, if its URL has credentials."""
+    _, username, password = split_userinfo(proxy)
+    return {} if username is None else {"Proxy-Authorization": basic_credentials(username, password)}
 
 
 def _bound(manager: Any, attempt: Attempt) -> None:

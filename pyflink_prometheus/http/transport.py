@@ -15,7 +15,7 @@ import requests
 
 from pyflink_prometheus.config import SinkConfig, without_credentials
 from pyflink_prometheus.http.auth import basic_credentials, split_userinfo
-from pyflink_prometheus.http.connections import Attempt, BoundedAdapter, Stage
+from pyflink_prometheus.http.connections import Attempt, BoundedAdapter, Stage, proxy_authorization
 from pyflink_prometheus.http.failures import Surroundings, classify_failure
 from pyflink_prometheus.http.outcome import Kind, Outcome, classify
 from pyflink_prometheus.http.redaction import redacted
@@ -204,10 +204,14 @@ def _shown_proxy(proxy: str) -> str:
         return "of the environment"
 
 
-def _proxy_secrets(proxy: str) -> tuple[str, ...]:
-    """Return a proxy's password, as it was given and decoded."""
+def _proxy_secrets(proxy: str) -> list[str]:
+    """Return a proxy's credentials, as they were given, decoded, and as they are sent."""
     password = proxy.rpartition("@")[0].partition("://")[2].partition(":")[2]
-    return password, unquote(password)
+    try:
+        sent = proxy_authorization(proxy)
+    except ValueError:  # then there is no request either
+        sent = {}
+    return [password, unquote(password), *secrets_of(sent, {})]
 
 
 def _shown_location(location: str) -> str:

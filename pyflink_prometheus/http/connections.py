@@ -132,7 +132,7 @@ def _bounded_pool(pool_class: Any, attempt: Attempt) -> Any:
             attempt.answer = http.client.HTTPResponse(_BoundedSocket(sock, attempt), *args, **kwargs)  # type: ignore[arg-type]
             return attempt.answer
 
-    Connection.__name__ = pool_class.ConnectionCls.__name__
+    Connection.__name__ = Connection.__qualname__ = pool_class.ConnectionCls.__name__  # which messages begin with
     return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Connection})
 
 

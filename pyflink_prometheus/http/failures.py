@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import requests
 import urllib3
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from pyflink_prometheus.http.connections import Stage
 from pyflink_prometheus.http.outcome import Kind, Outcome
@@ -56,7 +57,7 @@ def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundi
     """
     cause = _innermost(error)
     # Most specific first: a certificate's error is an SSL error is an OSError, and so on.
-    fatal = _wrong_certificate(cause, surroundings) or _no_http(error, cause, surroundings)
+    fatal = _wrong_certificate(error, cause, surroundings) or _no_http(error, cause, surroundings)
     fatal = fatal or _wrong_proxy(error, cause, stage, surroundings) or _wrong_authorities(cause, surroundings)
     if fatal:
         return Outcome(Kind.FATAL, fatal)
@@ -83,11 +84,16 @@ def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundi
     return Outcome(Kind.RETRYABLE, f"the attempt broke off: {what}")
 
 
-def _wrong_certificate(cause: BaseException, surroundings: Surroundings) -> str:
-    if not isinstance(cause, ssl.SSLCertVerificationError):
+def _wrong_certificate(error: BaseException, cause: BaseException, surroundings: Surroundings) -> str:
+    if isinstance(cause, CertificateError):  # urllib3 has compared the names itself
+        message, is_wrong_name = str(cause), True
+    elif isinstance(cause, ssl.SSLCertVerificationError):
+        message, is_wrong_name = cause.verify_message, cause.verify_code in _WRONG_NAME
+    else:
         return ""
-    said = f"the certificate of {surroundings.url} was not accepted ({_one_line(cause.verify_message)})"
-    if cause.verify_code in _WRONG_NAME:
+    whose = f"the proxy {surroundings.proxy}" if _is_proxys(error) else surroundings.url
+    said = f"the certificate of {whose} was not accepted ({_one_line(message)})"
+    if is_wrong_name:
         return f"use a host name in the URL that the certificate is for: {said}"
     return (
         "if the certificate is from an authority of your own, name that authority's certificate file in "
@@ -176,8 +182,8 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _shown(cause: BaseException) -> str:
     # urllib3 begins its texts with a connection, of which the log has the host already.
-    text = re.sub(r"^(<[^>]*>|\w+\([^)]*\)): ", "", str(cause))
-    return _one_line(re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "", text)) or type(cause).__name__
+    text = re.sub(r"^(<.*? at 0x[0-9a-f]+>|\w+\([^)]*\)): ", "", str(cause))
+    return _one_line(re.sub(r"<.*? at 0x[0-9a-f]+>", "", text)) or type(cause).__name__
 
 
 def _one_line(text: str) -> str:

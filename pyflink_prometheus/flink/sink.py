@@ -209,7 +209,8 @@ class PrometheusSinkBuilder:
         Set what authenticates each request: any requests ``AuthBase``, or a function (headers, body) -> headers.
 
         It is called afresh for each attempt, on the worker. Let it read its secret there, from a file for preference:
-        what it holds when the graph is built travels inside the job.
+        what it holds when the graph is built travels inside the job. Let it open sessions on its first call,
+        too. What it raises fails the job, and is shown by its type and place alone: its text may hold the secret.
         """
         return self._set(request_signer=request_signer)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         RemoteWriteError,
         RemoteWriteFatalError,
         RetriesExhaustedError,
+        SecretError,
     )
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.operators.aggregate import Aggregate
@@ -94,6 +95,7 @@ __all__ = [
     "RetryConfiguration",
     "SameTimestamp",
     "Secret",
+    "SecretError",
     "SessionWindows",
     "Silence",
     "SinkWriterErrorHandlingBehaviorConfiguration",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cloudpickle
 from pyflink.common import Types
 from pyflink.common.typeinfo import PickledBytesTypeInfo
 from pyflink.datastream import DataStream, KeyedStream
@@ -22,7 +24,7 @@ from pyflink_prometheus.config import (
     RetryConfiguration,
     SinkConfig,
     SinkWriterErrorHandlingBehaviorConfiguration,
-    check_url,
+    checked_url,
 )
 from pyflink_prometheus.flink.advice import Hop
 from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
@@ -89,10 +91,10 @@ class PrometheusSinkBuilder:
         """
         Set the endpoint, such as ``http://localhost:9090/api/v1/write``. Required.
 
-        Prometheus takes writes only if it runs with ``--web.enable-remote-write-receiver``.
+        Prometheus takes writes only if it runs with ``--web.enable-remote-write-receiver``. White space around it is
+        left out, and paths that are known to be no receiver's, such as ``/api/v1/query``, are refused.
         """
-        check_url(prometheus_remote_write_url)
-        return self._set(prometheus_remote_write_url=prometheus_remote_write_url)
+        return self._set(prometheus_remote_write_url=checked_url(prometheus_remote_write_url))
 
     def set_remote_write_version(self, remote_write_version: RemoteWriteVersion) -> PrometheusSinkBuilder:
         """
@@ -198,7 +200,11 @@ class PrometheusSinkBuilder:
         return self._set(error_handling=error_handling_behavior_configuration)
 
     def set_socket_timeout_ms(self, socket_timeout_ms: int) -> PrometheusSinkBuilder:
-        """Set how long to wait for a connection, and for bytes of an answer, in milliseconds. Default 5000."""
+        """
+        Set how long one attempt may take, from the connection to the last header of the answer. Default 30,000 ms.
+
+        That is what Prometheus's own sender waits. A connection alone gets 5 seconds of it at most.
+        """
         return self._set(socket_timeout_ms=socket_timeout_ms)
 
     def set_http_user_agent(self, http_user_agent: str) -> PrometheusSinkBuilder:
@@ -214,7 +220,8 @@ class PrometheusSinkBuilder:
         Set what authenticates each request: any requests ``AuthBase``, or a function (headers, body) -> headers.
 
         It is called afresh for each attempt, on the worker. Let it read its secret there, from a file for preference:
-        what it holds when the graph is built travels inside the job.
+        what it holds when the graph is built travels inside the job. Let it open sessions on its first call,
+        too. What it raises fails the job, and is shown by its type and place alone: its text may hold the secret.
         """
         return self._set(request_signer=request_signer)
 
@@ -304,15 +311,38 @@ class PrometheusSinkBuilder:
         Return the sink.
 
         :raises ValueError: if no URL was set, or a setting is out of range, naming it.
-        :raises TypeError: if a setting is of the wrong type, naming it.
+        :raises TypeError: if a setting is of the wrong type, or cannot be sent to the workers, naming it.
         """
         if "prometheus_remote_write_url" not in self._settings:
             raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
-        return PrometheusSink(SinkConfig(**self._settings), self._converter, self._operator)
+        config = SinkConfig(**self._settings)
+        _check_travels("request_signer", config.request_signer)
+        _check_travels("rejected_samples_handler", config.rejected_samples_handler)
+        _check_travels("element_converter", self._converter)
+        return PrometheusSink(config, self._converter, self._operator)
 
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)
         return self
+
+
+def _check_travels(setting: str, value: Any) -> None:
+    """
+    Refuse what PyFlink cannot pickle into the job; its own error, later on, does not say which setting it is.
+
+    :raises TypeError: naming the setting. What pickling raised may show what it found, so nothing of it is chained.
+    """
+    problem = ""
+    try:
+        cloudpickle.dumps(value)
+    except Exception as error:
+        found = re.search(r"cannot pickle '([\w.]+)' object", str(error))
+        problem = f"it holds a {found[1]}" if found else type(error).__name__
+    if problem:
+        raise TypeError(
+            f"{setting}: make it open locks, files, sessions and connections when it is first called on the worker, "
+            f"for example in __call__ of a class of yours: as it is, it cannot be pickled into the job ({problem})"
+        )
 
 
 class _WriterTransformer(StreamTransformer):

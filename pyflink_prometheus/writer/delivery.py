@@ -23,9 +23,10 @@ from pyflink_prometheus.writer.retry import RetryState
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 
-#: As long as an endpoint has never responded, it may be the URL that is wrong: then so many retries are enough (about
-#: fifteen seconds by default) before the job fails and says so.
+#: As long as an endpoint has never responded, it may be the URL that is wrong: then so many retries (about fifteen
+#: seconds by default), or so many seconds, are enough before the job fails and says so.
 FIRST_CONTACT_RETRIES = 10
+FIRST_CONTACT_S = 60.0
 
 #: So often a request is sent again at the same size when no response came in time.
 _TIMEOUTS_AT_ONE_SIZE = 2
@@ -251,12 +252,13 @@ class Delivery:
 
     def _back_off(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
         """Wait before the next retry; return whether there is one."""
-        state, endpoint, fail = self._state, self.endpoint, self._fail
-        if fail and not endpoint.reached and state.retries >= FIRST_CONTACT_RETRIES:
-            what = f"never answered in {state.retries + 1} attempts: check the URL, and whether the receiver runs"
+        state, fail = self._state, self._fail
+        waited_s = 0.0 if self._first_try_at is None else self.now() - self._first_try_at
+        is_enough = state.retries >= FIRST_CONTACT_RETRIES or waited_s >= FIRST_CONTACT_S
+        if fail and not self.endpoint.reached and is_enough:
+            what = f"never responded in {state.retries + 1} attempts: check the URL, and whether the receiver runs"
             raise self.error(RetriesExhaustedError, outcome, batch, what)
         following, exhausted = state.next(), "max_retry_count"
-        waited_s = 0.0 if self._first_try_at is None else self.now() - self._first_try_at
         delay_s = 0.0 if following is None else following.delay_s(self._draw(), outcome.retry_after_s)
         if waited_s + delay_s > self.config.retry.max_retry_duration_ms / 1000:
             following, exhausted = None, "max_retry_duration_ms"

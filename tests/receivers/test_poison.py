@@ -55,9 +55,14 @@ CASES = [
 SILENT = {VictoriaMetricsModel: {LABELS, LONG_VALUE}}
 
 
-# A receiver that keeps the good part of what it refuses, and does not say so, is noticed by a run of refusals: so many
-# samples are named as refused that it had stored before.
-NOTICED_AFTER = 200
+def most_misnamed(samples_a_series):
+    """
+    Return how many samples may be named as refused that are stored.
+
+    A receiver that keeps the good part of what it refuses, and does not say so, refuses the older samples of a series
+    when they come again. It takes a run of refusals to notice that, and a few checks for each sample of a series.
+    """
+    return 40 + 6 * samples_a_series
 
 
 def most_requests(offenders_by_batch, batch=BATCH):
@@ -108,7 +113,7 @@ def test_what_is_acceptable_is_stored_and_the_rest_is_told(start, rejections, ma
     assert set(rejections.named.values()) <= {1}
     told = set(rejections.named) | rejections.candidates
     assert everything - stored - dropped_unsaid <= told
-    assert len(set(rejections.named) & (stored - _unconfirmed(rejections))) <= NOTICED_AFTER
+    assert len(set(rejections.named) & (stored - _unconfirmed(rejections))) <= most_misnamed(samples_a_series)
     assert ledger.requests_attempted <= most_requests(offenders_by_batch(sent, acceptable))
 
 

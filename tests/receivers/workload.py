@@ -76,7 +76,7 @@ def _poisoned(kind, number, instead_of, first_of_series, began, now):
     if kind == CONFLICT:  # with the newest of its series that is there already, which is its first one
         return first_of_series.record._replace(samples=((float(number), first_of_series.timestamp),))
     if kind == TOO_OLD:
-        return PrometheusTimeSeries("old", labels, ((float(number), now - 3 * HOUR),))
+        return PrometheusTimeSeries("old", labels, ((float(number), now - 3 * HOUR - number),))
     if kind == TOO_NEW:
         return PrometheusTimeSeries("new", labels, ((float(number), now + HOUR + number),))
     if kind == LABELS:

@@ -145,7 +145,7 @@ class Receiver:
                     self.send_header(name, value)
                 for kind, number in (answer.written._asdict() if answer.written else {}).items():
                     self.send_header(f"X-Prometheus-Remote-Write-{kind.title()}-Written", str(number))
-                content = answer.body.encode("utf-8")
+                content = b"" if answer.status == 204 else answer.body.encode("utf-8")  # which has none, by HTTP
                 if answer.status != 204:
                     self.send_header("Content-Length", str(len(content)))
                 self.end_headers()

@@ -1,8 +1,9 @@
 """
 Print the paths of the other receivers that the integration tests write to; fetch into .cache/ those that are missing.
 
-They are a Prometheus 2 and a VictoriaMetrics, both of which know Remote-Write 1.0 alone. As get_prometheus.py does:
-the official release, or on Debian the distribution's package, unpacked without being installed.
+They are a Prometheus 2, a VictoriaMetrics and an InfluxDB 1, all of which know Remote-Write 1.0 alone. As
+get_prometheus.py does: the official release, or on Debian the distribution's package, unpacked without being installed.
+InfluxDB is Debian's alone: later ones of version 1 answer otherwise.
 
     get_receivers.py [--unless-docker]     leaves out those that Docker can run
 
@@ -43,6 +44,17 @@ def victoria_metrics() -> Executable:
     )
 
 
+def influxdb() -> Executable:
+    """Return the InfluxDB 1.6 of Debian 12."""
+    return Executable(
+        name="influxdb",
+        target=Path(".cache/influxdb/influxd"),
+        package="influxdb",
+        suites=("bookworm",),
+        program="influxd",
+    )
+
+
 # The images are those that tests/integration/conftest.py starts.
 RECEIVERS = {
     f"prom/prometheus:v{OLD_PROMETHEUS}": prometheus(
@@ -50,14 +62,20 @@ RECEIVERS = {
     ),
     f"victoriametrics/victoria-metrics:v{VICTORIA_METRICS}": victoria_metrics(),
 }
+# What tests/integration/conftest.py starts without Docker in any case.
+NATIVE_RECEIVERS = (influxdb(),)
 
 
 def main() -> None:
     """Print where they are, without those that Docker makes unnecessary."""
     complete = True
-    for image, receiver in RECEIVERS.items():
-        if "--unless-docker" in sys.argv[1:] and PrometheusServer.default_kind(image) == "docker":
-            continue
+    unless_docker = "--unless-docker" in sys.argv[1:]
+    native = [
+        receiver
+        for image, receiver in RECEIVERS.items()
+        if not unless_docker or PrometheusServer.default_kind(image) != "docker"
+    ]
+    for receiver in (*native, *NATIVE_RECEIVERS):
         try:
             print(receiver.find_or_fetch())
         except download.DownloadError as error:

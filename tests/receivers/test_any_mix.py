@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 
 import pytest
-from conftest import Rejections
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from told import Rejections
 from workload import (
     ALL_KINDS,
     AUTO,

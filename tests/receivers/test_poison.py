@@ -22,7 +22,6 @@ from workload import (
     workload,
 )
 
-from pyflink_prometheus import Reason
 from pyflink_prometheus.testing import (
     AllOrNothingModel,
     CortexModel,
@@ -113,14 +112,8 @@ def test_what_is_acceptable_is_stored_and_the_rest_is_told(start, rejections, ma
     assert set(rejections.named.values()) <= {1}
     told = set(rejections.named) | rejections.candidates
     assert everything - stored - dropped_unsaid <= told
-    assert len(set(rejections.named) & (stored - _unconfirmed(rejections))) <= most_misnamed(samples_a_series)
+    assert len(set(rejections.named) & (stored - rejections.unconfirmed)) <= most_misnamed(samples_a_series)
     assert ledger.requests_attempted <= most_requests(offenders_by_batch(sent, acceptable))
-
-
-def _unconfirmed(rejections):
-    """Return what the writer says it doesn't know."""
-    chosen = type(rejections)(each for each in rejections if each.reason is Reason.UNCONFIRMED)
-    return set(chosen.named)
 
 
 @pytest.mark.parametrize("samples_a_series", [1, 20])

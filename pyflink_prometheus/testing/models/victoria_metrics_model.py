@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.testing.decoding import ReceivedRequest
 from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.timeseries import is_stale_marker
 
 _LIMITS = SeriesLimits(labels=40, name_bytes=256, value_bytes=4096)
 _DAY_MS = 86_400_000
@@ -20,10 +24,10 @@ class VictoriaMetricsModel(ReceiverModel):
     A single-node VictoriaMetrics with its defaults.
 
     Modelled after what VictoriaMetrics 1.145 does (``tests/integration/test_receiver_models.py`` holds it to it): any
-    order is taken, and what comes twice is stored twice. Series over its limits (40 labels with the metric's name among
-    them, 256 bytes of a name, 4096 of a value), and samples more than two days ahead or older than its retention, are
-    dropped with 204 like everything else. A request over 32 MiB is refused with 400. A 2.0 request is answered 204
-    without counts; nothing of it is stored.
+    order is taken, and what comes twice is stored twice. Dropped with 204, like everything else: series over its limits
+    (40 labels with the metric's name among them, 256 bytes of a name, 4096 of a value), samples more than two days
+    ahead or older than its retention, and NaN that is no stale marker. A request over 32 MiB is refused with 400. A 2.0
+    request is answered 204 without counts, and nothing of it is stored.
 
     :param now_ms: what the receiver takes for the present; it may be set later.
     """
@@ -50,6 +54,10 @@ class VictoriaMetricsModel(ReceiverModel):
             self._stored += [
                 (key, value, timestamp)
                 for value, timestamp, *_ in series.samples
-                if -_RETENTION_MS <= timestamp - self.now_ms <= _MAX_LEAD_MS
+                if -_RETENTION_MS <= timestamp - self.now_ms <= _MAX_LEAD_MS and not _is_ordinary_nan(value)
             ]
         return Answer(204)
+
+
+def _is_ordinary_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value) and not is_stale_marker(value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
-from workload import AUTO, BATCH, NOW, V1, V2, record, seed, stored_alone, workload
+from workload import AUTO, BY_TIME, NOW, TOO_NEW, V1, V2, record, seed, stored_alone, workload
 
 from pyflink_prometheus.testing import (
     Answer,
@@ -18,8 +20,15 @@ from pyflink_prometheus.testing import (
     WithoutCountsModel,
 )
 
+BATCH = 200
 # Long enough for 2.0 to be tried again, however long the writer waits with that.
 LATER_S = 24 * 3_600.0
+
+
+@pytest.fixture
+def start(start):
+    """Start writers of small requests: what is tested here does not depend on their size."""
+    return functools.partial(start, max_batch_size_in_samples=BATCH)
 
 
 def send(writer, sent):
@@ -62,7 +71,7 @@ def test_a_receiver_that_is_rolled_back_to_1_0(start, status):
     model = PrometheusModel(NOW)
     receiver = Successive(model)
     writer, transport = start(receiver)
-    sent = workload(1, poison=0.0, batches=6)
+    sent = workload(1, poison=0.0, batches=6, batch=BATCH)
     send(writer, sent[: 2 * BATCH])
     assert set(versions(transport)) == {V2}
     receiver.decide = old_receiver(model, status)
@@ -77,7 +86,7 @@ def test_a_receiver_that_is_upgraded_to_2_0(start, clock, status):
     model = PrometheusModel(NOW)
     receiver = Successive(old_receiver(model, status))
     writer, transport = start(receiver)
-    sent = workload(1, poison=0.0, batches=4)
+    sent = workload(1, poison=0.0, batches=4, batch=BATCH)
     send(writer, sent[: 2 * BATCH])
     assert versions(transport)[-1] is V1
     receiver.decide = model
@@ -95,7 +104,7 @@ def test_a_gateway_that_once_answers_in_the_receivers_place(start, clock, answer
     once = [*[None] * before, answer]
     transport = ScriptedTransport(once, decide=model)
     writer, _ = start(transport)
-    sent = workload(1, poison=0.0, batches=4)
+    sent = workload(1, poison=0.0, batches=4, batch=BATCH)
     send(writer, sent[: 2 * BATCH])
     clock.advance(LATER_S)
     send(writer, sent[2 * BATCH :])
@@ -109,7 +118,7 @@ def test_a_receiver_that_answers_415_to_1_0_under_auto(start, clock):
     model = PrometheusModel(NOW)
     receiver = Successive(old_receiver(model, 204))
     writer, transport = start(receiver)
-    sent = workload(1, poison=0.0, batches=4)
+    sent = workload(1, poison=0.0, batches=4, batch=BATCH)
     send(writer, sent[: 2 * BATCH])
     assert versions(transport)[-1] is V1
     receiver.decide = lambda request: model(request) if request.version is V2 else Answer(415, "2.0 only")
@@ -121,7 +130,7 @@ def test_a_receiver_that_answers_415_to_1_0_under_auto(start, clock):
 def test_probing_for_2_0_costs_a_receiver_of_1_0_nothing(start, clock):
     model = VictoriaMetricsModel(NOW)
     writer, transport = start(model)
-    sent = workload(1, poison=0.0, batches=5)
+    sent = workload(1, poison=0.0, batches=5, batch=BATCH)
     for begin in range(0, len(sent), BATCH):
         send(writer, sent[begin : begin + BATCH])
         clock.advance(LATER_S)
@@ -134,13 +143,13 @@ def test_probing_for_2_0_costs_a_receiver_of_1_0_nothing(start, clock):
 @pytest.mark.parametrize("status", [400, 413])
 def test_a_limit_of_bytes_costs_no_sample(start, rejections, version, status):
     model = PrometheusModel(NOW)
-    limited = ByteLimitModel(model, 20_000, status)
+    limited = ByteLimitModel(model, 2_000, status)
     writer, transport = start(limited, version)
-    sent = workload(1, poison=0.0, batches=3)
+    sent = workload(1, poison=0.0, batches=3, batch=BATCH)
     send(writer, sent)
     assert_all_stored_once(model, sent, writer)
     assert rejections == []
-    # A request of 2,000 has some 80 kB: some eight requests for each batch, after it has been halved a few times.
+    # A request has some 8 kB: some eight requests for each batch, after it has been halved a few times.
     assert len(transport.requests) <= 3 * 16 + 16
 
 
@@ -148,13 +157,17 @@ def test_a_limit_of_bytes_costs_no_sample(start, rejections, version, status):
 @pytest.mark.parametrize("status", [400, 413])
 def test_a_sample_that_is_over_the_limit_by_itself_is_refused_alone(start, rejections, version, status):
     model = PrometheusModel(NOW)
-    writer, _ = start(ByteLimitModel(model, 20_000, status), version)
-    sent = workload(1, poison=0.0, batches=2)
+    writer, transport = start(ByteLimitModel(model, 2_000, status), version)
+    sent = workload(1, poison=0.0, batches=3, batch=BATCH)
     send(writer, sent[:BATCH])
-    writer.add(record(7, 1.0, NOW, text="x" * 30_000))
-    send(writer, sent[BATCH:])
+    writer.add(record(7, 1.0, NOW, text="x" * 3_000))
+    send(writer, sent[BATCH : 2 * BATCH])
+    before = len(transport.requests)
+    send(writer, sent[2 * BATCH :])
     assert sorted(model.stored) == sorted(each.sample for each in sent)
     assert [(each.count, each.reason.value) for each in rejections] == [(1, "refused")]
+    # Nor does it make all later requests as small as itself: some five are what 8 kB take.
+    assert len(transport.requests) - before <= 16
 
 
 @pytest.mark.parametrize("version", [V1, V2, AUTO], ids=lambda version: version.value)
@@ -163,7 +176,7 @@ def test_a_sample_that_is_over_the_limit_by_itself_is_refused_alone(start, rejec
 def test_an_overloaded_receiver_gets_all_once(start, version, status, new_model):
     model = new_model()
     writer, transport = start(OverloadedModel(model, 5, status), version)
-    sent = workload(1, poison=0.0, batches=1)
+    sent = workload(1, poison=0.0, batches=1, batch=BATCH)
     send(writer, sent)
     assert_all_stored_once(model, sent, writer)
     assert len(transport.requests) == 6
@@ -175,7 +188,7 @@ def test_a_replica_that_is_not_elected_counts_as_written(start, rejections, vers
     model = MimirModel(NOW)
     replica = HaReplicaModel(model, elected=False)
     writer, _ = start(replica, version)
-    sent = workload(1, poison=0.0, batches=2)
+    sent = workload(1, poison=0.0, batches=2, batch=BATCH)
     send(writer, sent[:BATCH])
     assert (model.stored, writer.ledger.samples_accepted) == ([], BATCH)
     replica.elected = True
@@ -188,7 +201,7 @@ def test_a_gateway_that_takes_the_counts_away_makes_2_0_look_like_1_0(start, rej
     """What it has stored is sent once more, which does no harm, and 1.0 spoken from then on."""
     model = PrometheusModel(NOW)
     writer, transport = start(WithoutCountsModel(model))
-    sent = workload(20, poison=0.0, batches=3)
+    sent = workload(20, poison=0.0, batches=3, batch=BATCH)
     send(writer, sent)
     assert sorted(model.stored) == sorted(each.sample for each in sent)
     assert versions(transport)[-1] is V1
@@ -202,9 +215,9 @@ def test_poison_behind_a_limit_of_bytes(start, rejections, status):
     model = PrometheusModel(NOW)
     seed(model, V1)
     others = set(model.stored)
-    sent = workload(20)
-    acceptable = stored_alone(model, sent, V1)
-    writer, _ = start(ByteLimitModel(model, 20_000, status), AUTO)
+    sent = workload(20, batch=BATCH, kinds=(*BY_TIME, TOO_NEW))
+    acceptable = stored_alone(model, sent, V1, batch=BATCH)
+    writer, _ = start(ByteLimitModel(model, 2_000, status), AUTO)
     send(writer, sent)
     assert set(model.stored) == acceptable
     ledger = writer.ledger

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 import trustme
-from workload import AUTO, BATCH, V1, V2, workload
+from workload import AUTO, V1, V2, workload
 
 from pyflink_prometheus import PrometheusSinkError, RemoteWriteFatalError
 from pyflink_prometheus.config import SinkConfig
@@ -18,6 +18,7 @@ from pyflink_prometheus.http.transport import RequestsTransport
 from pyflink_prometheus.testing import Answer, FakeClock, Receiver
 from pyflink_prometheus.writer.writer import RemoteWriter
 
+BATCH = 500
 # So many requests may go out before the job fails: a version each, one without samples, and a few to make sure.
 FEW = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.testing.decoding import ReceivedRequest
 from pyflink_prometheus.testing.models.mimir_model import MIMIR_LIMITS
-from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, refusal
+from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, key_of, refusal
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
 from pyflink_prometheus.testing.receiver import Answer
@@ -49,7 +49,7 @@ class CortexModel(ReceiverModel):
                     return Answer(400, invalid, says_written=False)
                 problems.append(invalid)
                 continue
-            key = series.key()
+            key = key_of(series)
             for value, timestamp, *_ in series.samples:
                 if timestamp > self.now_ms + _MAX_LEAD_MS:
                     problems.append(f"timestamp too new: {timestamp}, series {key}")

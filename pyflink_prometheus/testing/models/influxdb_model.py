@@ -7,7 +7,7 @@ from typing import Any
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.testing.decoding import ReceivedRequest
-from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample
+from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, samples_of
 from pyflink_prometheus.testing.receiver import Answer
 
 _MAX_KEY_BYTES = 65_535
@@ -40,12 +40,12 @@ class InfluxDbModel(ReceiverModel):
         """Store what can be stored, or nothing, and answer."""
         if request.version is RemoteWriteVersion.V2:
             return Answer(204, says_written=False)
-        for key, value, _ in request.samples:
+        for key, value, _ in samples_of(request):
             if math.isinf(value) and not self._drops_infinities:
                 return Answer(400, '{"error":"+/-Inf is an unsupported value for field value"}')
             if len(key.encode()) > _MAX_KEY_BYTES:
                 return Answer(400, f'{{"error":"max key length exceeded: {len(key.encode())} > {_MAX_KEY_BYTES}"}}')
-        for key, value, timestamp in request.samples:
+        for key, value, timestamp in samples_of(request):
             if not math.isnan(value) and not math.isinf(value):
                 kept = ((timestamp * _NS + 2**63) % 2**64 - 2**63) // _NS
                 self._values[key, kept] = value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyflink_prometheus.testing.decoding import ReceivedRequest
-from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, refusal
+from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, key_of, refusal
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
 from pyflink_prometheus.testing.receiver import Answer
@@ -47,7 +47,7 @@ class MimirModel(ReceiverModel):
             if invalid is not None:
                 problems.append(f"{invalid} (err-mimir-series-invalid)")
                 continue
-            key, times = series.key(), set()
+            key, times = key_of(series), set()
             for value, timestamp, *_ in series.samples:
                 if timestamp > self.now_ms + _MAX_LEAD_MS:
                     problems.append(f"{key} at {timestamp} is too far in the future (err-mimir-too-far-in-future)")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Written
 from pyflink_prometheus.testing.decoding import ReceivedRequest
 from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.timeseries import PrometheusTimeSeries
 
 #: A sample as it is stored: the series' key, the value, and the timestamp in milliseconds.
 StoredSample = tuple[str, Any, int]
@@ -36,6 +39,24 @@ class ReceiverModel(ABC):
     @abstractmethod
     def __call__(self, request: ReceivedRequest) -> Answer:
         """Store what the real one would store of a request, and return its answer."""
+
+
+def samples_of(request: ReceivedRequest) -> Iterator[StoredSample]:
+    """Yield the samples of a request, as :attr:`ReceivedRequest.samples` has them; keys of known series cost little."""
+    for series in request.series:
+        key = key_of(series)
+        for value, timestamp, *_ in series.samples:
+            yield key, value, timestamp
+
+
+def key_of(series: PrometheusTimeSeries) -> str:
+    """Return a series' key."""
+    return _key(series.metric_name, tuple(series.labels))
+
+
+@lru_cache(maxsize=20_000)
+def _key(metric_name: str, labels: tuple[tuple[str, str], ...]) -> str:
+    return PrometheusTimeSeries(metric_name, labels, ()).key()
 
 
 def refusal(

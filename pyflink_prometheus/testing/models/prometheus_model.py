@@ -8,7 +8,7 @@ from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.histogram import NativeHistogram
 from pyflink_prometheus.http.outcome import Written
 from pyflink_prometheus.testing.decoding import ReceivedRequest
-from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, refusal
+from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, key_of, refusal, samples_of
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
 from pyflink_prometheus.testing.receiver import ALL_VERSIONS, Answer
@@ -65,7 +65,7 @@ class PrometheusModel(ReceiverModel):
         return self._good_part(request, appender)
 
     def _all_or_nothing(self, request: ReceivedRequest, appender: Appender) -> Answer:
-        for key, value, timestamp in request.samples:
+        for key, value, timestamp in samples_of(request):
             problem = self._append(appender, key, value, timestamp)
             if problem is not None:
                 return Answer(400, problem)
@@ -80,7 +80,7 @@ class PrometheusModel(ReceiverModel):
             if invalid is not None:
                 problems.append(invalid)
                 continue
-            key = series.key()
+            key = key_of(series)
             for value, timestamp, *_ in series.samples:
                 problem = self._append(appender, key, value, timestamp)
                 if problem is not None:
@@ -125,7 +125,7 @@ class AllOrNothingModel(ReceiverModel):
         """Store all or nothing, and answer."""
         appender = Appender(self._head)
         problems = [problem for series in request.series if (problem := self._limits.problem(series)) is not None]
-        for key, value, timestamp in request.samples:
+        for key, value, timestamp in samples_of(request):
             if timestamp > self.now_ms + 600_000:
                 problems.append("too far in the future")
             elif (problem := appender.append(key, value, timestamp)) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pyflink_prometheus.checks import METRIC_NAME_LABEL
 from pyflink_prometheus.timeseries import PrometheusTimeSeries
@@ -30,18 +31,23 @@ class SeriesLimits:
 
     def problem(self, series: PrometheusTimeSeries) -> str | None:
         """Say what is wrong with a series, or return ``None``."""
-        pairs = [(METRIC_NAME_LABEL, series.metric_name), *series.labels]
-        if not series.metric_name:
-            return "missing metric name"
-        if self.labels is not None and len(pairs) > self.labels:
-            return f"series {series.metric_name} has {len(pairs)} labels, the limit is {self.labels}"
-        for name, value in pairs:
-            if self.name_bytes is not None and len(name.encode()) > self.name_bytes:
-                return f"label name {name[:40]}... is longer than {self.name_bytes} bytes"
-            if self.value_bytes is not None and len(value.encode()) > self.value_bytes:
-                return f"the value of {name} is longer than {self.value_bytes} bytes"
-        if self.classic_names and not _METRIC_NAME.fullmatch(series.metric_name):
-            return f"invalid metric name {series.metric_name!r}"
-        if self.classic_names and not all(_LABEL_NAME.fullmatch(name) for name, _ in pairs):
-            return f"invalid label name in {series.metric_name}"
-        return None
+        return _problem(self, series.metric_name, tuple(series.labels))
+
+
+@lru_cache(maxsize=20_000)
+def _problem(limits: SeriesLimits, metric_name: str, labels: tuple[tuple[str, str], ...]) -> str | None:
+    if not metric_name:
+        return "missing metric name"
+    pairs = [(METRIC_NAME_LABEL, metric_name), *labels]
+    if limits.labels is not None and len(pairs) > limits.labels:
+        return f"series {metric_name} has {len(pairs)} labels, the limit is {limits.labels}"
+    for name, value in pairs:
+        if limits.name_bytes is not None and len(name.encode()) > limits.name_bytes:
+            return f"label name {name[:40]}... is longer than {limits.name_bytes} bytes"
+        if limits.value_bytes is not None and len(value.encode()) > limits.value_bytes:
+            return f"the value of {name} is longer than {limits.value_bytes} bytes"
+    if limits.classic_names and not _METRIC_NAME.fullmatch(metric_name):
+        return f"invalid metric name {metric_name!r}"
+    if limits.classic_names and not all(_LABEL_NAME.fullmatch(name) for name, _ in pairs):
+        return f"invalid label name in {metric_name}"
+    return None

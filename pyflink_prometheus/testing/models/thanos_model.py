@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyflink_prometheus.testing.decoding import ReceivedRequest
-from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, refusal
+from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, refusal, samples_of
 from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
 from pyflink_prometheus.testing.receiver import Answer
 
@@ -30,7 +30,7 @@ class ThanosModel(ReceiverModel):
         appender = Appender(self._head)
         problems = [
             f"{problem} for {key}"
-            for key, value, timestamp in request.samples
+            for key, value, timestamp in samples_of(request)
             if (problem := appender.append(key, value, timestamp)) is not None
         ]
         appender.commit()

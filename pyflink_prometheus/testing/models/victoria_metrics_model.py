@@ -7,7 +7,7 @@ from typing import Any
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.testing.decoding import ReceivedRequest
-from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample
+from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, key_of
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.receiver import Answer
 from pyflink_prometheus.timeseries import is_stale_marker
@@ -50,7 +50,7 @@ class VictoriaMetricsModel(ReceiverModel):
         for series in request.series:
             if series.metric_name and _LIMITS.problem(series) is not None:
                 continue
-            key = series.key()
+            key = key_of(series)
             self._stored += [
                 (key, value, timestamp)
                 for value, timestamp, *_ in series.samples

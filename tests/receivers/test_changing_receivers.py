@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import pytest
-from workload import AUTO, BY_TIME, NOW, TOO_NEW, V1, V2, record, seed, stored_alone, workload
+from workload import AUTO, BEGAN, BY_TIME, NOW, TOO_NEW, V1, V2, record, seed, stored_alone, workload
 
 from pyflink_prometheus.testing import (
     Answer,
@@ -160,7 +160,7 @@ def test_a_sample_that_is_over_the_limit_by_itself_is_refused_alone(start, rejec
     writer, transport = start(ByteLimitModel(model, 2_000, status), version)
     sent = workload(1, poison=0.0, batches=3, batch=BATCH)
     send(writer, sent[:BATCH])
-    writer.add(record(7, 1.0, NOW, text="x" * 3_000))
+    writer.add(record(7, 1.0, BEGAN, text="x" * 3_000))  # the oldest, so the first to be sent again
     send(writer, sent[BATCH : 2 * BATCH])
     before = len(transport.requests)
     send(writer, sent[2 * BATCH :])

@@ -196,6 +196,7 @@ def test_victoria_metrics(victoria_metrics, metric_name, now, version):
         "the longest name of a label": [series(f"{prefix}h", (1.0, now), **{"b" * 256: "x"})],
         "too long a name": [series(f"{prefix}i", (1.0, now), **{"b" * 257: "x"})],
         "a long name of a metric": [series(f"{prefix}{'j' * 200}", (1.0, now))],
+        "too long a name of a metric": [series(f"{prefix}{'j' * 4_096}", (1.0, now))],
         "47 and 49 hours ahead": [
             series(f"{prefix}k", (1.0, now + 47 * HOUR)),
             series(f"{prefix}l", (1.0, now + 49 * HOUR)),
@@ -237,6 +238,14 @@ def test_influxdb(influxdb, metric_name, now, version):
         "many labels": [series(f"{name}m", (1.0, now), **many_labels(60))],
     }
     assert_alike(influxdb, InfluxDbModel(), version, story)
+
+
+@pytest.mark.parametrize(("query", "status"), [("", 400), ("?db=another", 404)])
+def test_influxdb_without_its_database(influxdb, now, query, status):
+    """It refuses a request without samples as well, by which it is found out."""
+    url = influxdb.remote_write_url.partition("?")[0] + query
+    for message in (encode(V1, series("a", (1.0, now))), encode(V1)):
+        assert post(url, V1, message).status == status
 
 
 REAL = ["prometheus", "old_prometheus", "victoria_metrics", "influxdb"]

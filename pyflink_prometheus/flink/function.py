@@ -98,6 +98,30 @@ class WriterFunction(ProcessFunction):
         return round(took_s * 1000)
 
 
+class KeyedRecords(ProcessFunction):
+    """
+    Give a function the records of a keyed stream, each of which PyFlink wraps as ``Row(key, record)``.
+
+    :param function: gets them as those of a stream without a key.
+    """
+
+    def __init__(self, function: ProcessFunction) -> None:
+        self._function = function
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Open the function."""
+        self._function.open(runtime_context)
+        self._process = self._function.process_element
+
+    def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
+        """Hand over a record without its key."""
+        self._process(value[1], ctx)
+
+    def close(self) -> None:
+        """Close the function."""
+        self._function.close()
+
+
 def several(converted: Any) -> Iterable[Any]:
     """Tell several series, as a converter may return them, from a single one that is a plain tuple."""
     if isinstance(converted, tuple) and converted and isinstance(converted[0], str):

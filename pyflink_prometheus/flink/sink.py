@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from py4j.protocol import Py4JError
 from pyflink.common import Types
 from pyflink.common.typeinfo import PickledBytesTypeInfo
 from pyflink.datastream import DataStream, KeyedStream
@@ -318,10 +317,12 @@ class _WriterTransformer(StreamTransformer):
         is_keyed = isinstance(ds, KeyedStream)
         record_type = ds._original_data_type_info if isinstance(ds, KeyedStream) else ds.get_type()
         hop = None if stays else Hop(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
-        with contextlib.suppress(Py4JError):  # advice, from what is not Flink's public API: no reason to fail a job
+        try:
             _warn_of_lost_order(ds, subtasks)
             if uid is not None and stays:
                 _warn_of_unused_uid(ds, subtasks, uid)
+        except Exception:  # advice, read from what is not Flink's public API: no reason to fail a job
+            _log.info("cannot read the job graph upstream of the Prometheus writer", exc_info=True)
         function: ProcessFunction = WriterFunction(self._config, self._converter, hop)
         if is_keyed:
             # PyFlink's way to a plain stream, ds._values(), puts a keyed operator in front of the writer: one with

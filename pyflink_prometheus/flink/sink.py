@@ -324,6 +324,7 @@ class _WriterTransformer(StreamTransformer):
         except Exception:  # advice, read from what is not Flink's public API: no reason to fail a job
             _log.info("cannot read the job graph upstream of the Prometheus writer", exc_info=True)
         function: ProcessFunction = WriterFunction(self._config, self._converter, hop)
+        function.log_file = get_gateway().jvm.System.getProperty("log.file")
         if is_keyed:
             # PyFlink's way to a plain stream, ds._values(), puts a keyed operator in front of the writer: one with
             # state, though it keeps none, and an id that depends on the whole graph, so that a savepoint fits no other.

@@ -13,7 +13,7 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
 from pyflink_prometheus.flink.advice import BundleAdvice, Hop, tell_of_hop
 from pyflink_prometheus.flink.metrics import LedgerMetrics
-from pyflink_prometheus.flink.summary import THIS_PROCESS, tell_of_rejected
+from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -56,6 +56,12 @@ class WriterFunction(ProcessFunction):
         group = group.add_group(self._config.metric_group_name)
         self._metrics = LedgerMetrics(group, self._writer, self._flush)
         self._advice = BundleAdvice(self._writer.ledger)
+        self._summary = RejectedSummary(
+            self._writer.ledger,
+            has_handler=self._config.rejected_samples_handler is not None,
+            built_in=self._built_in,
+            log_file=self.log_file,
+        )
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
         """Convert a record and take what comes out; blocks while too many samples are on their way."""
@@ -82,12 +88,7 @@ class WriterFunction(ProcessFunction):
         if self._writer is None:
             return
         self._writer.close()
-        tell_of_rejected(
-            self._writer.ledger,
-            has_handler=self._config.rejected_samples_handler is not None,
-            built_in=self._built_in,
-            log_file=self.log_file,
-        )
+        self._summary.closed()
         self._writer = None
 
     def _convert_first(self, hop: Hop, value: Any) -> Any:
@@ -105,6 +106,7 @@ class WriterFunction(ProcessFunction):
         finally:
             self._metrics.publish()
         took_s = time.monotonic() - began
+        self._summary.flushed()
         self._advice.flushed(took_s, self._writer.pace.batch_size)
         return round(took_s * 1000)
 

@@ -1,4 +1,4 @@
-"""What a subtask says at its end of the samples that it has not written."""
+"""What a subtask says of all the samples that it has not written, for those who read no metrics."""
 
 from __future__ import annotations
 
@@ -14,36 +14,43 @@ _log = logging.getLogger(__name__)
 THIS_PROCESS = secrets.token_hex(8)
 
 
-def rejected_summary(ledger: Ledger) -> str | None:
+class RejectedSummary:
     """
-    Return one line on how many samples were not written, and why; ``None`` if there are none.
+    Say in one line how many samples were not written, and for which reasons.
 
-    It names no total while samples are on their way: then the job has failed or been cancelled.
-    """
-    rejected = {reason.value.replace("_", " "): count for reason, count in ledger.samples_rejected.items() if count}
-    if not rejected:
-        return None
-    reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
-    total = "" if ledger.samples_pending else f" of {ledger.samples_in}"
-    return f"Prometheus writer: {sum(rejected.values())}{total} samples were not written ({reasons})"
+    The log has that line when there are twice as many as when it last did. What a worker logs when it is closed does
+    not reach the TaskManager any more, so this is as near to the sum as it gets there. A local job's functions run in
+    the process that has built the job, and PyFlink lets no log reach its console: that gets the sum at the end.
 
-
-def tell_of_rejected(ledger: Ledger, *, has_handler: bool, built_in: str, log_file: str | None) -> None:
-    """
-    Log how many samples were not written, and in a local job say so on the console, too.
-
-    There PyFlink runs functions in the process that has built the job, and lets no log reach its console.
-
-    :param has_handler: whether the user's handler was given the samples.
+    :param ledger: counts them.
+    :param has_handler: whether a handler of the user's is given the samples.
     :param built_in: the process in which the job was built.
-    :param log_file: where that process's Java logs to.
+    :param log_file: what that process's Java logs to; ``None`` if it is not known.
     """
-    summary = rejected_summary(ledger)
-    if summary is None:
-        return
-    advice = "" if has_handler else ", and set_rejected_samples_handler keeps the samples"
-    _log.warning("%s; the lines before say why%s", summary, advice)
-    if built_in == THIS_PROCESS:
-        where = "Flink's log" if log_file is None else log_file
-        sys.stderr.write(f"{summary}; {where} says why{advice}\n")
-        sys.stderr.flush()
+
+    def __init__(self, ledger: Ledger, *, has_handler: bool, built_in: str, log_file: str | None) -> None:
+        self._ledger = ledger
+        self._advice = "" if has_handler else ", and set_rejected_samples_handler keeps the samples"
+        self._is_local = built_in == THIS_PROCESS
+        self._where = "Flink's log" if log_file is None else log_file
+        self._next = 1
+
+    def flushed(self) -> None:
+        """Look at the sum after a flush, and log it if it is due."""
+        rejected = sum(self._ledger.samples_rejected.values())
+        if rejected >= self._next:
+            self._next = 2 * rejected
+            _log.warning("%s so far; the lines before this one say why%s", self._summary(), self._advice)
+
+    def closed(self) -> None:
+        """Print the sum in a local job, at the end of a subtask."""
+        if self._is_local and any(self._ledger.samples_rejected.values()):
+            sys.stderr.write(f"{self._summary()}; {self._where} says why{self._advice}\n")
+            sys.stderr.flush()
+
+    def _summary(self) -> str:
+        """Return the line, without a total while samples are on their way: then the job has failed or was cancelled."""
+        rejected = {reason.value.replace("_", " "): count for reason, count in self._ledger.samples_rejected.items()}
+        reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items() if count)
+        total = "" if self._ledger.samples_pending else f" of {self._ledger.samples_in}"
+        return f"Prometheus writer: {sum(rejected.values())}{total} samples were not written ({reasons})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from flink_cluster import FlinkCluster
@@ -18,9 +19,9 @@ def refuse(request: ReceivedRequest) -> Answer | None:
     return Answer(400, "out of order sample") if is_refused else None
 
 
-def run(parallelism: int, invalid: int, workers: str = "loopback") -> FinishedJob:
+def run(parallelism: int, invalid: int) -> FinishedJob:
     with Receiver(refuse, versions=[RemoteWriteVersion.V1]) as receiver:
-        job = run_job_file("rejecting.py", receiver.url, str(parallelism), str(invalid), workers=workers)
+        job = run_job_file("rejecting.py", receiver.url, str(parallelism), str(invalid), workers="loopback")
     assert job.status == 0, job.stderr
     return job
 
@@ -29,28 +30,26 @@ def lines(job: FinishedJob) -> list[str]:
     return [line for line in job.stderr.splitlines() if line.startswith("Prometheus writer: ")]
 
 
-def test_a_local_job_says_on_the_console_how_many_were_not_written_and_where_the_reasons_are():
-    (line,) = lines(run(parallelism=1, invalid=2))
-    found = re.fullmatch(
-        r"Prometheus writer: 5 of 105 samples were not written \(invalid 2, refused 3\); (\S+\.log) says why, "
-        "and set_rejected_samples_handler keeps the samples",
-        line,
-    )
-    assert found
-    with open(found[1], errors="replace") as log:
-        assert "reason refused" in log.read()
-
-
-def test_each_subtask_says_it_of_its_own():
-    found = [re.match(r"Prometheus writer: (\d+) of (\d+) samples", line) for line in lines(run(2, 20))]
+def test_each_subtask_of_a_local_job_says_on_the_console_how_many_were_not_written_and_where_the_reasons_are():
+    job = run(parallelism=2, invalid=20)
+    found = [
+        re.fullmatch(
+            r"Prometheus writer: (\d+) of (\d+) samples were not written \(invalid \d+, refused \d\); (\S+\.log) says "
+            "why, and set_rejected_samples_handler keeps the samples",
+            line,
+        )
+        for line in lines(job)
+    ]
     counts = [(int(each[1]), int(each[2])) for each in found if each]
     assert len(counts) == 2
     assert [sum(column) for column in zip(*counts)] == [23, 123]
+    assert job.stderr.index("Prometheus writer: ") < job.stderr.index("executed")
+    (log,) = {each[3] for each in found if each}
+    assert "reason refused" in Path(log).read_text(errors="replace")
 
 
-@pytest.mark.parametrize(("invalid", "workers"), [(0, "loopback"), (2, "process")])
-def test_nothing_is_printed_where_all_is_well_or_by_a_worker_of_its_own(invalid, workers):
-    assert lines(run(1, invalid, workers)) == []
+def test_nothing_is_printed_where_all_is_well():
+    assert lines(run(parallelism=1, invalid=0)) == []
 
 
 @pytest.mark.once

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from pyflink_prometheus.flink.summary import THIS_PROCESS, rejected_summary, tell_of_rejected
+from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.writer.ledger import Ledger, Reason
 
 
@@ -19,31 +19,52 @@ def ledger(samples_in, accepted, **rejected):
     return made
 
 
-def test_nothing_is_said_where_all_was_written():
-    assert rejected_summary(ledger(10, 10)) is None
-    assert rejected_summary(ledger(0, 0)) is None
-    assert rejected_summary(ledger(10, 4)) is None
+def summary(of, has_handler=False, built_in=THIS_PROCESS):
+    return RejectedSummary(of, has_handler=has_handler, built_in=built_in, log_file="/a.log")
 
 
-def test_reasons_are_counted():
-    summary = rejected_summary(ledger(100, 95, refused=2, retries_exhausted=3))
-    assert summary == "Prometheus writer: 5 of 100 samples were not written (refused 2, retries exhausted 3)"
-
-
-def test_no_total_is_claimed_where_samples_are_on_their_way():
-    summary = rejected_summary(ledger(100, 90, refused=2))
-    assert summary == "Prometheus writer: 2 samples were not written (refused 2)"
+@pytest.mark.parametrize("accepted", [10, 4])
+def test_nothing_is_said_where_nothing_was_rejected(accepted, caplog, capsys):
+    of = summary(ledger(10, accepted))
+    of.flushed()
+    of.closed()
+    assert caplog.messages == []
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("has_handler", [False, True])
-@pytest.mark.parametrize("built_in", [THIS_PROCESS, "another process"])
-def test_it_is_logged_and_printed_where_the_console_is_the_users(built_in, has_handler, caplog, capsys):
-    tell_of_rejected(ledger(3, 2, invalid=1), has_handler=has_handler, built_in=built_in, log_file="/a.log")
-    [record] = caplog.records
-    printed = capsys.readouterr().err.splitlines()
-    assert record.levelno == logging.WARNING
-    assert len(printed) == (built_in == THIS_PROCESS)
-    for line in [record.getMessage(), *printed]:
-        assert line.startswith("Prometheus writer: 1 of 3 samples were not written (invalid 1); ")
-        assert ("set_rejected_samples_handler" in line) is not has_handler
-    assert all("; /a.log says why" in line for line in printed)
+def test_a_local_job_prints_the_sum_at_its_end(has_handler, capsys):
+    summary(ledger(100, 95, refused=2, retries_exhausted=3), has_handler).closed()
+    advice = "" if has_handler else ", and set_rejected_samples_handler keeps the samples"
+    assert capsys.readouterr().err == (
+        "Prometheus writer: 5 of 100 samples were not written (refused 2, retries exhausted 3); /a.log says why"
+        f"{advice}\n"
+    )
+
+
+def test_no_total_is_claimed_where_samples_are_on_their_way(capsys):
+    summary(ledger(100, 90, refused=2)).closed()
+    assert capsys.readouterr().err.startswith("Prometheus writer: 2 samples were not written (refused 2); ")
+
+
+def test_a_worker_of_its_own_prints_nothing(capsys):
+    summary(ledger(3, 2, invalid=1), built_in="another process").closed()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_log_has_the_sum_at_once_and_whenever_it_has_doubled(caplog):
+    counts = Ledger()
+    of = summary(counts)
+    for _ in range(10):
+        counts.samples_in += 2
+        counts.accept(1, 0)
+        counts.reject(Reason.INVALID, 1)
+        of.flushed()
+        of.flushed()
+    assert [message.partition(" samples")[0] for message in caplog.messages] == [
+        "Prometheus writer: 1 of 2",
+        "Prometheus writer: 2 of 4",
+        "Prometheus writer: 4 of 8",
+        "Prometheus writer: 8 of 16",
+    ]
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}

@@ -416,9 +416,9 @@ def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
     deals = {deal: None for exchange in before for deal in upstream.deals_before(exchange, seen)}
     if deals:
         _log.warning(
-            "samples of a series may overtake each other before they reach the Prometheus writer, where a key does not "
-            "restore their order: give both operators of each of these steps the same parallelism, or key the stream "
-            "before the step, or put Reorder after the key that follows it: %s",
+            "give the operators named here the same parallelism and no rebalance() between them, or key the stream "
+            "before that step, or put Reorder after the key; else samples of a series may overtake each other before "
+            "they reach the Prometheus writer, and a key does not restore their order: %s",
             "; ".join(
                 f"{deal.producer!r} ({deal.produced_by}) deals records out in turn to {deal.consumer!r} "
                 f"({deal.consumed_by} subtasks)"

@@ -266,9 +266,10 @@ class PrometheusSinkBuilder:
 
     def set_uid(self, uid: str) -> PrometheusSinkBuilder:
         """
-        Set the uid of the writer's operator. Default: Flink's choice.
+        Set the uid of the writer's operator; the discarding sink behind it gets the same with ``-end``.
 
-        Where PyFlink makes one operator of the writer and Python functions before it, the first function's uid rules.
+        Default: Flink's choice. Savepoints do without it, because the writer keeps nothing in them. Where PyFlink makes
+        one operator of the writer and Python functions before it, the first function's uid rules: set it there.
         """
         if not isinstance(uid, str) or not uid:
             raise ValueError(f"uid: expected a non-empty string, got {uid!r}")

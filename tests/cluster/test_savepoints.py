@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 COUNT = 20_000
 PER_SECOND = 300.0  # slow, so that no run comes to its end before it is stopped
 

@@ -14,6 +14,7 @@ from pyflink.common import Types
 from pyflink.common.typeinfo import PickledBytesTypeInfo
 from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import Sink, StreamTransformer, SupportsPreprocessing
+from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import get_j_env_configuration
 
@@ -26,13 +27,15 @@ from pyflink_prometheus.config import (
     SinkWriterErrorHandlingBehaviorConfiguration,
     checked_url,
 )
+from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Hop
-from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
+from pyflink_prometheus.flink.function import ElementConverter, KeyedRecords, WriterFunction
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
 _log = logging.getLogger(__name__)
 
 _EXECUTION_MODE = "python.execution-mode"
+_OPERATOR_CHAINING = "python.operator-chaining.enabled"
 _METRICS_ENABLED = "python.metric.enabled"
 
 
@@ -290,9 +293,10 @@ class PrometheusSinkBuilder:
 
     def set_uid(self, uid: str) -> PrometheusSinkBuilder:
         """
-        Set the uid of the writer's operator. Default: Flink's choice.
+        Set the uid of the writer's operator; the discarding sink behind it gets the same with ``-end``.
 
-        Where PyFlink makes one operator of the writer and Python functions before it, the first function's uid rules.
+        Default: Flink's choice. Savepoints do without it, because the writer keeps nothing in them. Where PyFlink makes
+        one operator of the writer and Python functions before it, the first function's uid rules: set it there.
         """
         if not isinstance(uid, str) or not uid:
             raise ValueError(f"uid: expected a non-empty string, got {uid!r}")
@@ -355,28 +359,59 @@ class _WriterTransformer(StreamTransformer):
 
     def apply(self, ds: DataStream) -> DataStream:
         """Return the writer's stream, which has no elements."""
-        j_configuration = get_j_env_configuration(ds.get_execution_environment()._j_stream_execution_environment)
+        env = ds.get_execution_environment()
+        j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
         _enable_metrics(j_configuration)
-        parallelism = self._operator.parallelism
-        subtasks = ds.get_execution_environment().get_parallelism() if parallelism is None else parallelism
-        is_keyed = isinstance(ds, KeyedStream)
+        uid, parallelism = self._operator.uid, self._operator.parallelism
+        subtasks = env.get_parallelism() if parallelism is None else parallelism
         stays = _stays_in_its_process(ds, subtasks, j_configuration)
+        is_keyed = isinstance(ds, KeyedStream)
+        record_type = ds._original_data_type_info if isinstance(ds, KeyedStream) else ds.get_type()
+        hop = None if stays else Hop(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
+        try:
+            _warn_of_lost_order(ds, subtasks)
+            if uid is not None and stays:
+                _warn_of_unused_uid(ds, subtasks, uid)
+        except Exception:  # advice, read from what is not Flink's public API: no reason to fail a job
+            _log.info("cannot read the job graph upstream of the Prometheus writer", exc_info=True)
+        function: ProcessFunction = WriterFunction(self._config, self._converter, hop)
+        function.log_file = get_gateway().jvm.System.getProperty("log.file")
+        if is_keyed:
+            # PyFlink's way to a plain stream, ds._values(), puts a keyed operator in front of the writer: one with
+            # state, though it keeps none, and an id that depends on the whole graph, so that a savepoint fits no other.
+            ds, function = DataStream(ds._j_data_stream), KeyedRecords(function)
         with _process_mode(j_configuration):
-            if isinstance(ds, KeyedStream):
-                # Without its key, but still on its key's subtask; for that, both must have the same parallelism.
-                ds = ds._values()
-                if parallelism is not None:
-                    ds.set_parallelism(parallelism)
-            else:
-                _warn_of_lost_order(ds, subtasks)
-            hop = None if stays else Hop(is_keyed and subtasks == 1, isinstance(ds.get_type(), PickledBytesTypeInfo))
-            writer = ds.process(WriterFunction(self._config, self._converter, hop), Types.BYTE())
+            writer = ds.process(function, Types.BYTE())
         writer.name(self._operator.name)
-        if self._operator.uid is not None:
-            writer.uid(self._operator.uid)
+        if uid is not None:
+            writer.uid(uid)
         if parallelism is not None:
             writer.set_parallelism(parallelism)
-        return writer
+        return DataStream(_EndOfStream(writer._j_data_stream, uid))
+
+
+class _EndOfStream:
+    """
+    Java's stream that the writer makes, whose discarding sink gets a uid of its own and the writer's parallelism.
+
+    PyFlink makes that sink behind :class:`StreamTransformer`'s back, with the environment's parallelism, which would
+    put an exchange between the two.
+    """
+
+    def __init__(self, j_data_stream: Any, uid: str | None) -> None:
+        self._j_data_stream = j_data_stream
+        self._uid = uid
+
+    def sinkTo(self, j_sink: Any) -> Any:  # noqa: N802
+        """Do as Java's; PyFlink calls this."""
+        j_data_stream_sink = self._j_data_stream.sinkTo(j_sink)
+        j_data_stream_sink.setParallelism(self._j_data_stream.getParallelism())
+        if self._uid is not None:
+            j_data_stream_sink.uid(f"{self._uid}-end")
+        return j_data_stream_sink
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._j_data_stream, name)
 
 
 @contextlib.contextmanager
@@ -413,18 +448,43 @@ def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -
     transformation = ds._j_data_stream.getTransformation()
     return bool(
         j_configuration.getString(_EXECUTION_MODE, "process") == "process"
+        and j_configuration.getString(_OPERATOR_CHAINING, "true").lower() == "true"
         and transformation.getParallelism() == subtasks
         and transformation.getClass().getSimpleName() != "PartitionTransformation"  # as a key makes one
     )
 
 
 def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
-    """Say so where records would be dealt out to the writer's subtasks in turn."""
-    before = ds._j_data_stream.getParallelism()
-    if subtasks > 1 and subtasks != before:
+    """Say so where records are dealt out in turn, to the writer's subtasks or to those of an operator before it."""
+    before = upstream.exchanges(ds._j_data_stream.getTransformation())
+    if any(exchange.loses_order(subtasks) for exchange in before):
         _log.warning(
-            "the Prometheus writer has %d subtasks and its input %d, so Flink deals records out in turn and samples of "
-            "a series may overtake each other; key the stream, for example by PrometheusTimeSeriesKeySelector",
+            "key the stream, for example by PrometheusTimeSeriesKeySelector: Flink deals its records out in turn to "
+            "the Prometheus writer's %d subtasks, so samples of a series may overtake each other",
             subtasks,
-            before,
+        )
+    seen: dict[int, list[upstream.Deal]] = {}
+    deals = {deal: None for exchange in before for deal in upstream.deals_before(exchange, seen)}
+    if deals:
+        _log.warning(
+            "give the operators named here the same parallelism and no rebalance() between them, or key the stream "
+            "before that step, or put Reorder after the key; else samples of a series may overtake each other before "
+            "they reach the Prometheus writer, and a key does not restore their order: %s",
+            "; ".join(
+                f"{deal.producer!r} ({deal.produced_by}) deals records out in turn to {deal.consumer!r} "
+                f"({deal.consumed_by} subtasks)"
+                for deal in deals
+            ),
+        )
+
+
+def _warn_of_unused_uid(ds: DataStream, subtasks: int, uid: str) -> None:
+    """Say so where another operator's uid will stand for the writer's, and that one has none."""
+    before = upstream.merged_with(ds._j_data_stream.getTransformation(), subtasks)
+    if before and before[0].getUid() is None:
+        _log.warning(
+            "call uid() on %r: PyFlink makes one operator of it and the Prometheus writer, unless something else reads "
+            "the same stream, and uses the first one's uid, so that set_uid(%r) has no effect",
+            before[0].getName(),
+            uid,
         )

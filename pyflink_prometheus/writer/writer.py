@@ -15,7 +15,7 @@ from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
 from pyflink_prometheus.http.outcome import Outcome
 from pyflink_prometheus.http.transport import RequestsTransport, Transport
-from pyflink_prometheus.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.timeseries import PrometheusTimeSeries, check_is_series
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
 from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.point import Point
@@ -121,6 +121,7 @@ class RemoteWriter:
         A record or a sample that cannot be written is rejected alone.
 
         :raises PrometheusSinkError: if delivery has failed for good meanwhile.
+        :raises TypeError: if the record is no series at all.
         """
         if self._stopped:
             self._raise_failure()
@@ -133,6 +134,7 @@ class RemoteWriter:
             if type(samples) not in (tuple, list) or not samples:
                 samples = checked_samples(samples)
         except InvalidTimeSeriesError as error:
+            check_is_series(record)
             self._rejections.before_sending([invalid(PrometheusTimeSeries(*record), count_of(samples), error)])
             return
         if exemplars:
@@ -167,6 +169,7 @@ class RemoteWriter:
                 with self._lock:
                     shard.watch_age(self._clock.monotonic())
         if rejected:
+            check_is_series(record)
             self._rejections.before_sending(rejected)
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:

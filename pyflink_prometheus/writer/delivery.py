@@ -318,13 +318,13 @@ class Delivery:
         )
         samples = written.samples + written.histograms
         if outcome.kind is Kind.ACCEPTED:
-            if samples == len(batch):
-                return _settled(Accepted(batch, written.exemplars), outcome, V2)
             return _settled(_partly(batch, written, Reason.UNCONFIRMED, outcome), outcome, V2)
-        if samples == len(batch):
-            # A refusal that claims all contradicts itself: such a receiver counts what it got, not what it wrote.
+        is_exact = self.endpoint.counts_are_exact
+        if samples == len(batch) and (written.exemplars == batch.exemplars or not is_exact):
+            # A refusal that claims all contradicts itself: such a receiver counts what it got, not what it wrote. One
+            # that lacks only exemplars does not: Prometheus refuses a request for these as well.
             self.endpoint.note_claim_of_all()
-        elif (samples or written.exemplars) and self.endpoint.counts_are_exact:
+        elif (samples or written.exemplars) and is_exact:
             self.endpoint.note_refusal(COUNTED, Refusal.COUNTS)
             return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
         elif samples == 0 and (len(batch) == 1 or self.endpoint.refusal(COUNTED) is Refusal.COUNTS):
@@ -338,6 +338,8 @@ def _settled(step: Settled, outcome: Outcome, version: RemoteWriteVersion) -> Ve
 
 def _partly(batch: Batch, written: Written, reason: Reason, outcome: Outcome) -> Settled:
     samples = written.samples + written.histograms
+    if samples == len(batch):
+        return Accepted(batch, written.exemplars)
     counted = replace(outcome, message=f"the receiver wrote {samples} of {len(batch)} samples ({outcome.message})")
     if samples == written.exemplars == 0:
         return Rejected(batch, reason, outcome if reason is Reason.REFUSED else counted)

@@ -225,10 +225,8 @@ class Delivery:
         outcome = yield from self._post(Batch(), self._version)
         if outcome.kind is Kind.ACCEPTED:
             self.endpoint.is_receiver = True
-        elif outcome.kind is Kind.REJECTED:
+        elif outcome.kind is not Kind.RETRYABLE:
             raise self.error(RemoteWriteFatalError, refusal, batch, _NO_RECEIVER)
-        elif outcome.kind is Kind.FATAL:
-            raise self.error(RemoteWriteFatalError, outcome, batch, "cannot work")
 
     def error(self, kind: type[RemoteWriteError], outcome: Outcome, batch: Batch, what: str) -> RemoteWriteError:
         """Return what fails the job."""

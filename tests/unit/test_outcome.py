@@ -67,7 +67,7 @@ def test_the_receivers_words_are_shown_on_one_line_up_to_a_limit():
         (
             "<!DOCTYPE html>\n<html><head><title>502</title><style>b {\n}</style></head>\n<body>Bad <b>Gateway</b>\n"
             "<script>if (1 < 2) {}</script><!-- padding --></body></html>",
-            "502 Bad  Gateway",
+            "502 Bad Gateway",
         ),
         ("<html><body>Sign in <form action='", "Sign in"),
         ("<HTML><script>cut off", ""),

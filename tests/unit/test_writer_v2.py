@@ -103,9 +103,10 @@ def test_the_log_says_how_many_of_a_request_were_refused(start, caplog):
     writer = start(ScriptedTransport([Answer(400, "too old", written=Written(2))]), rejected_samples_handler=None)
     with caplog.at_level(logging.WARNING):
         add(writer, 1, 2, 3)
-    assert "1 sample(s) not written, reason refused, the latest: 1 of the 3 in one request: HTTP 400: too old" in (
-        caplog.text
-    )
+    assert (
+        "1 sample(s) not written, reason refused, the latest: 1 of the 3 in one request: the receiver wrote 2 of 3 "
+        "samples (HTTP 400: too old)"
+    ) in caplog.text
 
 
 @pytest.mark.parametrize("shards", [1, 4])

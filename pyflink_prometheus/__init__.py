@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         RemoteWriteError,
         RemoteWriteFatalError,
         RetriesExhaustedError,
+        SecretError,
     )
     from pyflink_prometheus.flink.function import ElementConverter
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
@@ -95,6 +96,7 @@ __all__ = [
     "RetryConfiguration",
     "SameTimestamp",
     "Secret",
+    "SecretError",
     "SessionWindows",
     "Silence",
     "SinkWriterErrorHandlingBehaviorConfiguration",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,18 @@ RESERVED_HEADERS = frozenset(
 )
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+# Paths, by how they end, at which no receiver known takes Remote-Write, and what is there instead. Whatever else a path
+# is, it may be a receiver's: many let their users choose it.
+_NOT_RECEIVERS = (
+    (re.compile(r"/api/v1/import(/prometheus|/csv|/native)?"), "imports data in other formats"),
+    (re.compile(r"/api/v1/(query|query_range|query_exemplars|series|labels|label/[^/]+/values)"), "answers queries"),
+    (re.compile(r"/api/v1/read"), "is for remote read"),
+    (re.compile(r"/api/v1/(metadata|targets|rules|alerts|alertmanagers|status/[^/]+)"), "tells of a server"),
+    (re.compile(r"/(metrics|federate)"), "is scraped"),
+    (re.compile(r"/(graph|targets|alerts|rules|service-discovery)"), "is a page for people"),
+    (re.compile(r"/-/(healthy|ready|reload|quit)"), "watches and steers a server"),
+)
 
 DEFAULT_USER_AGENT = f"pyflink-prometheus/{__version__}"
 
@@ -179,7 +192,7 @@ class SinkConfig:
     error_handling: SinkWriterErrorHandlingBehaviorConfiguration = field(
         default_factory=SinkWriterErrorHandlingBehaviorConfiguration
     )
-    socket_timeout_ms: int = 5000
+    socket_timeout_ms: int = 30_000
     http_user_agent: str = DEFAULT_USER_AGENT
     http_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     request_signer: Any = field(default=None, repr=False)
@@ -191,7 +204,7 @@ class SinkConfig:
     conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
 
     def __post_init__(self) -> None:
-        check_url(self.prometheus_remote_write_url)
+        object.__setattr__(self, "prometheus_remote_write_url", checked_url(self.prometheus_remote_write_url))
         _validation.instance("remote_write_version", self.remote_write_version, RemoteWriteVersion)
         for name in ("max_batch_size_in_samples", "max_in_flight_requests"):
             if getattr(self, name) is not None:
@@ -207,8 +220,8 @@ class SinkConfig:
         _validation.instance("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
         _validation.integer("socket_timeout_ms", self.socket_timeout_ms, least=1)
         _validation.line("http_user_agent", self.http_user_agent)
-        if not _fits_a_header(self.http_user_agent):
-            raise ValueError("http_user_agent: it has characters that no header may have")
+        if (problem := header_problem(self.http_user_agent)) is not None:
+            raise ValueError(f"http_user_agent: it {problem}")
         _validation.line("metric_group_name", self.metric_group_name)
         for name in ("max_isolation_requests", "max_sample_age_ms", "max_sample_lead_ms"):
             if getattr(self, name) is not None:
@@ -219,11 +232,8 @@ class SinkConfig:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)
         for name, value in self.http_headers.items():
             _check_header(name, value)
-        if self.request_signer is not None and not callable(self.request_signer):
-            raise TypeError(
-                "request_signer: expected a requests AuthBase or a function (headers, body) -> headers, got "
-                f"{type(self.request_signer).__name__}"
-            )
+        if self.request_signer is not None:
+            _check_signer(self.request_signer)
 
     @property
     def url_without_credentials(self) -> str:
@@ -231,22 +241,29 @@ class SinkConfig:
         return without_credentials(self.prometheus_remote_write_url)
 
 
-def check_url(url: Any) -> None:
+def checked_url(url: object) -> str:
     """
-    Refuse what cannot be the URL of an endpoint.
+    Return the URL of an endpoint without white space around it.
 
-    :raises ValueError: saying what was expected, without showing what may be a secret.
+    :raises ValueError: if it cannot be one, saying what was expected. It shows nothing of the URL that may be a secret,
+        and of one that has no clear structure nothing at all.
     """
-    expected = "expected a URL such as http://localhost:9090/api/v1/write"
-    if not isinstance(url, str) or not url:
-        raise ValueError(f"prometheus_remote_write_url: {expected}, got {'nothing' if not url else type(url).__name__}")
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"prometheus_remote_write_url: {expected}; {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"prometheus_remote_write_url: {expected}, got {without_credentials(url)!r}")
+    expected = "prometheus_remote_write_url: expected a URL such as http://localhost:9090/api/v1/write"
+    if not isinstance(url, str) or not url.strip():
+        raise ValueError(f"{expected}, got {'nothing' if not url or isinstance(url, str) else type(url).__name__}")
+    url = url.strip()
+    problem = _url_problem(url)
+    if problem is not None:
+        raise ValueError(f"{expected}; {problem}")
+    path = urlsplit(url).path
+    for pattern, purpose in _NOT_RECEIVERS:
+        found = re.search(f"({pattern.pattern})/*$", path)
+        if found is not None:
+            raise ValueError(
+                "prometheus_remote_write_url: use the path at which the receiver takes Remote-Write, which is "
+                f"/api/v1/write on Prometheus and VictoriaMetrics: {found[1]} {purpose}"
+            )
+    return url
 
 
 def without_credentials(url: str) -> str:
@@ -255,25 +272,80 @@ def without_credentials(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def header_problem(value: str) -> str | None:
+    """Say why no header can have this value, as the end of a sentence that does not show it; ``None`` if one can."""
+    if "\n" in value or "\r" in value:
+        return "has a line break inside"
+    if any(character < " " or character == "\x7f" for character in value):
+        return "has a control character inside"
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return "has a character that no header can carry (beyond Latin-1)"
+    if value != value.strip():
+        return "begins or ends with white space"
+    return None if value.isprintable() else "has an invisible character inside"
+
+
+def is_header_name(name: object) -> bool:
+    """Tell whether a header can have this name (RFC 9110, 5.6.2)."""
+    return isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
+
+
+def _url_problem(url: str) -> str | None:
+    """Say what is wrong with a URL's structure."""
+    if any(character.isspace() or not character.isprintable() for character in url):
+        return "got one with white space or a control character inside"
+    encode = "in user name and password, write / as %2F, ? as %3F, # as %23, @ as %40, : as %3A and % as %25"
+    try:
+        parts = urlsplit(url)
+        hostname, _ = parts.hostname, parts.port
+    except ValueError:
+        # Its text quotes the URL.
+        return f"got one whose host or port cannot be read; {encode}"
+    if parts.scheme not in ("http", "https"):
+        return "got one that does not begin with http:// or https://"
+    # As it looks where a password is not encoded; its beginning would then pass for a host and a port.
+    if parts.fragment or "@" in parts.path or ("@" in parts.query and not parts.path):
+        return f"got one with # or @ behind the host; {encode}"
+    return None if hostname else "got one without a host"
+
+
 def _check_header(name: Any, value: Any) -> None:
+    # A name that cannot be one is not shown: it may be the value, where the two were mixed up.
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError(
-            f"http_headers: expected strings as names and values, got {name!r} with a {type(value).__name__}"
+            "http_headers: expected strings as names and values, got a "
+            f"{type(name).__name__} with a {type(value).__name__}"
         )
     if name.strip().lower() in RESERVED_HEADERS or name.lower().startswith("proxy-"):
         raise ValueError(
             f"http_headers: {name!r} is set by the sink or the connection and cannot be set here"
             + ("; use set_request_signer" if name.lower() == "authorization" else "")
         )
-    if not _HEADER_NAME.fullmatch(name):
-        raise ValueError(f"http_headers: {name!r} is no header name (RFC 9110, 5.6.2)")
-    if not _fits_a_header(value):
-        raise ValueError(f"http_headers: the value of {name!r} has characters that no header may have")
+    if not is_header_name(name):
+        raise ValueError("http_headers: expected names of letters, digits and hyphens (RFC 9110, 5.6.2)")
+    if (problem := header_problem(value)) is not None:
+        raise ValueError(f"http_headers: the value of {name!r} {problem}")
 
 
-def _fits_a_header(value: str) -> bool:
+def _check_signer(signer: Any) -> None:
+    expected = "request_signer: expected a requests AuthBase or a function (headers, body) -> headers"
+    if isinstance(signer, type):
+        raise TypeError(f"{expected}, got the class {signer.__name__}: give an instance of it")
+    if not callable(signer):
+        raise TypeError(f"{expected}, got a {type(signer).__name__}")
+    if any(each.__name__ == "AuthBase" for each in type(signer).__mro__):
+        return
     try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return value.isprintable()
+        parameters = inspect.signature(signer)
+    except (TypeError, ValueError):  # not every callable can tell
+        return
+    try:
+        parameters.bind({}, b"")
+    except TypeError:
+        fits = False
+    else:
+        fits = True
+    if not fits:
+        raise TypeError(f"{expected}, got {getattr(signer, '__name__', type(signer).__name__)} with other parameters")

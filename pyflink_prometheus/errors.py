@@ -3,6 +3,7 @@ Every exception that this package raises::
 
     PrometheusSinkError
     ├── InvalidTimeSeriesError      a record or a sample cannot be written: names the field and what was expected
+    ├── SecretError                 a secret cannot be read or sent: names where it is and what is wrong, not the secret
     └── RemoteWriteError            the receiver did not take a request: status, excerpt of its answer, sample count
         ├── RemoteWriteFatalError   trying again cannot help (401, 403, 404, no receiver): says what to change
         └── RetriesExhaustedError   it kept failing for as long as the retry configuration allows
@@ -42,6 +43,10 @@ class InvalidTimeSeriesError(PrometheusSinkError, ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+
+
+class SecretError(PrometheusSinkError):
+    """Report a secret that cannot be read or sent: where it comes from and what is wrong with it, never its content."""
 
 
 class RemoteWriteError(PrometheusSinkError):

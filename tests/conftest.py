@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 # What runs in memory alone, what talks to a receiver of its own on this machine, and what needs the real thing.
 NO_SOCKETS = ("unit", "property")
-LOOPBACK_ONLY = ("conformance",)
+LOOPBACK_ONLY = ("conformance", "receivers")
 WITH_PROMETHEUS = ("integration", "cluster")
 
 

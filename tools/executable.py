@@ -26,27 +26,31 @@ class Executable:
 
     :param name: for messages.
     :param target: where it goes.
-    :param release: the address of the folder with the official release's files.
+    :param package: Debian's package, of which the program is in usr/bin.
+    :param suites: of Debian, those whose package is as wanted, the ones to be preferred first.
+    :param program: its name there. Default: the package's.
+    :param release: the address of the folder with the official release's files; "" where Debian's package is all that
+        is asked for.
     :param archive: which of them holds the program, a .tar.gz.
     :param checksums: which of them holds the archive's SHA-256.
     :param member: the program's path in the archive.
-    :param package: Debian's package, of which the program is in usr/bin.
-    :param suites: of Debian, those whose package is as wanted, the ones to be preferred first.
     """
 
     name: str
     target: Path
-    release: str
-    archive: str
-    checksums: str
-    member: str
     package: str
     suites: tuple[str, ...]
+    program: str = ""
+    release: str = ""
+    archive: str = ""
+    checksums: str = ""
+    member: str = ""
 
     def find_or_fetch(self) -> Path:
         """Return what was fetched before, or fetch it."""
         problems = []
-        for fetch in (None, self.fetch_release, self.fetch_debian_package):
+        official = [self.fetch_release] if self.release else []
+        for fetch in (None, *official, self.fetch_debian_package):
             try:
                 if fetch is not None:
                     fetch()
@@ -89,7 +93,7 @@ class Executable:
                 except download.DownloadError as error:
                     problems.append(f"{suite}: {error}")
                     continue
-                self._install(unpacked / "usr" / "bin" / self.package)
+                self._install(unpacked / "usr" / "bin" / (self.program or self.package))
                 return
         raise download.DownloadError("; ".join(problems))
 

@@ -1,8 +1,9 @@
 """
 Print the paths of the other receivers that the integration tests write to; fetch into .cache/ those that are missing.
 
-They are a Prometheus 2 and a VictoriaMetrics, both of which know Remote-Write 1.0 alone. As get_prometheus.py does:
-the official release, or on Debian the distribution's package, unpacked without being installed.
+They are a Prometheus 2, a VictoriaMetrics and an InfluxDB 1, all of which know Remote-Write 1.0 alone, and the
+Prometheus 3 that runs as an agent. As get_prometheus.py does: the official release, or on Debian the distribution's
+package, unpacked without being installed. InfluxDB is Debian's alone: later ones of version 1 answer otherwise.
 
     get_receivers.py [--unless-docker]     leaves out those that Docker can run
 
@@ -17,11 +18,11 @@ from pathlib import Path
 
 import download
 from executable import ARCHITECTURE, SYSTEM, Executable
-from get_prometheus import prometheus
+from get_prometheus import PROMETHEUS, prometheus
 
 from pyflink_prometheus.testing.prometheus_server import PrometheusServer
 
-OLD_PROMETHEUS = "2.42.0"
+OLD_PROMETHEUS_VERSION = "2.42.0"
 VICTORIA_METRICS = "1.145.0"
 VICTORIA_METRICS_RELEASES = os.environ.get(
     "VICTORIA_METRICS_RELEASES", "https://github.com/VictoriaMetrics/VictoriaMetrics/releases/download"
@@ -43,21 +44,36 @@ def victoria_metrics() -> Executable:
     )
 
 
-# The images are those that tests/integration/conftest.py starts.
-RECEIVERS = {
-    f"prom/prometheus:v{OLD_PROMETHEUS}": prometheus(
-        "old prometheus", OLD_PROMETHEUS, Path(".cache/old-prometheus/prometheus"), ("bookworm",)
-    ),
-    f"victoriametrics/victoria-metrics:v{VICTORIA_METRICS}": victoria_metrics(),
-}
+def influxdb() -> Executable:
+    """Return the InfluxDB 1.6 of Debian 12."""
+    return Executable(
+        name="influxdb",
+        target=Path(".cache/influxdb/influxd"),
+        package="influxdb",
+        suites=("bookworm",),
+        program="influxd",
+    )
+
+
+OLD_PROMETHEUS = prometheus(
+    "old prometheus", OLD_PROMETHEUS_VERSION, Path(".cache/old-prometheus/prometheus"), ("bookworm",)
+)
+# What tests/integration/conftest.py starts without Docker in any case: as agents, the first two.
+NATIVE_RECEIVERS = (PROMETHEUS, OLD_PROMETHEUS, influxdb())
+# The image is the one that it starts with Docker.
+RECEIVERS = {f"victoriametrics/victoria-metrics:v{VICTORIA_METRICS}": victoria_metrics()}
 
 
 def main() -> None:
     """Print where they are, without those that Docker makes unnecessary."""
     complete = True
-    for image, receiver in RECEIVERS.items():
-        if "--unless-docker" in sys.argv[1:] and PrometheusServer.default_kind(image) == "docker":
-            continue
+    unless_docker = "--unless-docker" in sys.argv[1:]
+    native = [
+        receiver
+        for image, receiver in RECEIVERS.items()
+        if not unless_docker or PrometheusServer.default_kind(image) != "docker"
+    ]
+    for receiver in (*native, *NATIVE_RECEIVERS):
         try:
             print(receiver.find_or_fetch())
         except download.DownloadError as error:

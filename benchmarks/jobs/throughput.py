@@ -19,13 +19,14 @@ import time
 from pathlib import Path
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
-from pyflink.datastream import KeyedStream, StreamExecutionEnvironment
+from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 from pyflink.datastream.connectors.base import Sink
 from pyflink.datastream.connectors.number_seq import NumberSequenceSource
 from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RemoteWriteVersion
+from pyflink_prometheus.flink.function import KeyedRecords
 from pyflink_prometheus.wire.request import encode
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.series_cache import SeriesCache
@@ -165,9 +166,10 @@ def write(stream, converter, options: argparse.Namespace) -> None:
             builder.set_max_in_flight_requests(options.in_flight).set_max_batch_size_in_samples(REQUEST)
         stream.sink_to(builder.set_remote_write_version(RemoteWriteVersion[options.version]).build())
         return
-    if isinstance(stream, KeyedStream):
-        stream = stream._values()  # as the sink does
-    written = stream.process(FUNCTIONS[options.sink](converter), Types.BYTE())
+    function = FUNCTIONS[options.sink](converter)
+    if isinstance(stream, KeyedStream):  # as the sink does
+        stream, function = DataStream(stream._j_data_stream), KeyedRecords(function)
+    written = stream.process(function, Types.BYTE())
     written.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
 
 

@@ -13,6 +13,7 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
 from pyflink_prometheus.flink.advice import BundleAdvice, Hop, tell_of_hop
 from pyflink_prometheus.flink.metrics import LedgerMetrics
+from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -31,6 +32,7 @@ class WriterFunction(ProcessFunction):
     :param config: the writer's settings.
     :param converter: turns a record into series; ``None`` where records are series.
     :param hop: how records come to it; ``None`` where they stay in its process.
+    :ivar log_file: where Flink logs to if the job runs in the process that builds it.
     """
 
     def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Hop | None = None) -> None:
@@ -38,6 +40,8 @@ class WriterFunction(ProcessFunction):
         self._converter = converter
         self._hop = hop
         self._writer: RemoteWriter | None = None
+        self._built_in = THIS_PROCESS
+        self.log_file: str | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start the writer; Flink calls this at the first record, in the worker process."""
@@ -52,6 +56,12 @@ class WriterFunction(ProcessFunction):
         group = group.add_group(self._config.metric_group_name)
         self._metrics = LedgerMetrics(group, self._writer, self._flush)
         self._advice = BundleAdvice(self._writer.ledger)
+        self._summary = RejectedSummary(
+            self._writer.ledger,
+            has_handler=self._config.rejected_samples_handler is not None,
+            built_in=self._built_in,
+            log_file=self.log_file,
+        )
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
         """Convert a record and take what comes out; blocks while too many samples are on their way."""
@@ -75,9 +85,11 @@ class WriterFunction(ProcessFunction):
 
     def close(self) -> None:
         """Release threads and connections; Flink calls this at the end and after failures, no time to send."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._summary.closed()
+        self._writer = None
 
     def _convert_first(self, hop: Hop, value: Any) -> Any:
         """Convert the first record, and say what the way to here costs; later ones are spared the question."""
@@ -94,8 +106,33 @@ class WriterFunction(ProcessFunction):
         finally:
             self._metrics.publish()
         took_s = time.monotonic() - began
+        self._summary.flushed()
         self._advice.flushed(took_s, self._writer.pace.batch_size)
         return round(took_s * 1000)
+
+
+class KeyedRecords(ProcessFunction):
+    """
+    Give a function the records of a keyed stream, each of which PyFlink wraps as ``Row(key, record)``.
+
+    :param function: gets them as those of a stream without a key.
+    """
+
+    def __init__(self, function: ProcessFunction) -> None:
+        self._function = function
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Open the function."""
+        self._function.open(runtime_context)
+        self._process = self._function.process_element
+
+    def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
+        """Hand over a record without its key."""
+        self._process(value[1], ctx)
+
+    def close(self) -> None:
+        """Close the function."""
+        self._function.close()
 
 
 def several(converted: Any) -> Iterable[Any]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import cloudpickle
 from pyflink.common import Types
 from pyflink.common.typeinfo import PickledBytesTypeInfo
 from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import Sink, StreamTransformer, SupportsPreprocessing
+from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import get_j_env_configuration
 
@@ -24,15 +27,17 @@ from pyflink_prometheus.config import (
     RetryConfiguration,
     SinkConfig,
     SinkWriterErrorHandlingBehaviorConfiguration,
-    check_url,
+    checked_url,
 )
+from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Hop
-from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
+from pyflink_prometheus.flink.function import ElementConverter, KeyedRecords, WriterFunction
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
 _log = logging.getLogger(__name__)
 
 _EXECUTION_MODE = "python.execution-mode"
+_OPERATOR_CHAINING = "python.operator-chaining.enabled"
 _METRICS_ENABLED = "python.metric.enabled"
 
 
@@ -91,10 +96,10 @@ class PrometheusSinkBuilder:
         """
         Set the endpoint, such as ``http://localhost:9090/api/v1/write``. Required.
 
-        Prometheus takes writes only if it runs with ``--web.enable-remote-write-receiver``.
+        Prometheus takes writes only if it runs with ``--web.enable-remote-write-receiver``. White space around it is
+        left out, and paths that are known to be no receiver's, such as ``/api/v1/query``, are refused.
         """
-        check_url(prometheus_remote_write_url)
-        return self._set(prometheus_remote_write_url=prometheus_remote_write_url)
+        return self._set(prometheus_remote_write_url=checked_url(prometheus_remote_write_url))
 
     def set_remote_write_version(self, remote_write_version: RemoteWriteVersion) -> PrometheusSinkBuilder:
         """
@@ -240,7 +245,11 @@ class PrometheusSinkBuilder:
         return self._set(error_handling=_configuration(SinkWriterErrorHandlingBehaviorConfiguration, given, settings))
 
     def set_socket_timeout_ms(self, socket_timeout_ms: int) -> PrometheusSinkBuilder:
-        """Set how long to wait for a connection, and for bytes of an answer, in milliseconds. Default 5000."""
+        """
+        Set how long one attempt may take, from the connection to the last header of the answer. Default 30,000 ms.
+
+        That is what Prometheus's own sender waits. A connection alone gets 5 seconds of it at most.
+        """
         return self._set(socket_timeout_ms=socket_timeout_ms)
 
     def set_http_user_agent(self, http_user_agent: str) -> PrometheusSinkBuilder:
@@ -256,7 +265,8 @@ class PrometheusSinkBuilder:
         Set what authenticates each request: any requests ``AuthBase``, or a function (headers, body) -> headers.
 
         It is called afresh for each attempt, on the worker. Let it read its secret there, from a file for preference:
-        what it holds when the graph is built travels inside the job.
+        what it holds when the graph is built travels inside the job. Let it open sessions on its first call,
+        too. What it raises fails the job, and is shown by its type and place alone: its text may hold the secret.
         """
         return self._set(request_signer=request_signer)
 
@@ -328,9 +338,10 @@ class PrometheusSinkBuilder:
 
     def set_uid(self, uid: str) -> PrometheusSinkBuilder:
         """
-        Set the uid of the writer's operator. Default: Flink's choice.
+        Set the uid of the writer's operator; the discarding sink behind it gets the same with ``-end``.
 
-        Where PyFlink makes one operator of the writer and Python functions before it, the first function's uid rules.
+        Default: Flink's choice. Savepoints do without it, because the writer keeps nothing in them. Where PyFlink makes
+        one operator of the writer and Python functions before it, the first function's uid rules: set it there.
         """
         _validation.line("uid", uid)
         self._operator = replace(self._operator, uid=uid)
@@ -346,15 +357,38 @@ class PrometheusSinkBuilder:
         Return the sink.
 
         :raises ValueError: if no URL was set, or a setting is out of range, naming it.
-        :raises TypeError: if a setting is of the wrong type, naming it.
+        :raises TypeError: if a setting is of the wrong type, or cannot be sent to the workers, naming it.
         """
         if "prometheus_remote_write_url" not in self._settings:
             raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
-        return PrometheusSink(SinkConfig(**self._settings), self._converter, self._operator)
+        config = SinkConfig(**self._settings)
+        _check_travels("request_signer", config.request_signer)
+        _check_travels("rejected_samples_handler", config.rejected_samples_handler)
+        _check_travels("element_converter", self._converter)
+        return PrometheusSink(config, self._converter, self._operator)
 
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)
         return self
+
+
+def _check_travels(setting: str, value: Any) -> None:
+    """
+    Refuse what PyFlink cannot pickle into the job; its own error, later on, does not say which setting it is.
+
+    :raises TypeError: naming the setting. What pickling raised may show what it found, so nothing of it is chained.
+    """
+    problem = ""
+    try:
+        cloudpickle.dumps(value)
+    except Exception as error:
+        found = re.search(r"cannot pickle '([\w.]+)' object", str(error))
+        problem = f"it holds a {found[1]}" if found else type(error).__name__
+    if problem:
+        raise TypeError(
+            f"{setting}: make it open locks, files, sessions and connections when it is first called on the worker, "
+            f"for example in __call__ of a class of yours: as it is, it cannot be pickled into the job ({problem})"
+        )
 
 
 _T = TypeVar("_T")
@@ -380,28 +414,59 @@ class _WriterTransformer(StreamTransformer):
 
     def apply(self, ds: DataStream) -> DataStream:
         """Return the writer's stream, which has no elements."""
-        j_configuration = get_j_env_configuration(ds.get_execution_environment()._j_stream_execution_environment)
+        env = ds.get_execution_environment()
+        j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
         _enable_metrics(j_configuration)
-        parallelism = self._operator.parallelism
-        subtasks = ds.get_execution_environment().get_parallelism() if parallelism is None else parallelism
-        is_keyed = isinstance(ds, KeyedStream)
+        uid, parallelism = self._operator.uid, self._operator.parallelism
+        subtasks = env.get_parallelism() if parallelism is None else parallelism
         stays = _stays_in_its_process(ds, subtasks, j_configuration)
+        is_keyed = isinstance(ds, KeyedStream)
+        record_type = ds._original_data_type_info if isinstance(ds, KeyedStream) else ds.get_type()
+        hop = None if stays else Hop(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
+        try:
+            _warn_of_lost_order(ds, subtasks)
+            if uid is not None and stays:
+                _warn_of_unused_uid(ds, subtasks, uid)
+        except Exception:  # advice, read from what is not Flink's public API: no reason to fail a job
+            _log.info("cannot read the job graph upstream of the Prometheus writer", exc_info=True)
+        function: ProcessFunction = WriterFunction(self._config, self._converter, hop)
+        function.log_file = get_gateway().jvm.System.getProperty("log.file")
+        if is_keyed:
+            # PyFlink's way to a plain stream, ds._values(), puts a keyed operator in front of the writer: one with
+            # state, though it keeps none, and an id that depends on the whole graph, so that a savepoint fits no other.
+            ds, function = DataStream(ds._j_data_stream), KeyedRecords(function)
         with _process_mode(j_configuration):
-            if isinstance(ds, KeyedStream):
-                # Without its key, but still on its key's subtask; for that, both must have the same parallelism.
-                ds = ds._values()
-                if parallelism is not None:
-                    ds.set_parallelism(parallelism)
-            else:
-                _warn_of_lost_order(ds, subtasks)
-            hop = None if stays else Hop(is_keyed and subtasks == 1, isinstance(ds.get_type(), PickledBytesTypeInfo))
-            writer = ds.process(WriterFunction(self._config, self._converter, hop), Types.BYTE())
+            writer = ds.process(function, Types.BYTE())
         writer.name(self._operator.name)
-        if self._operator.uid is not None:
-            writer.uid(self._operator.uid)
+        if uid is not None:
+            writer.uid(uid)
         if parallelism is not None:
             writer.set_parallelism(parallelism)
-        return writer
+        return DataStream(_EndOfStream(writer._j_data_stream, uid))
+
+
+class _EndOfStream:
+    """
+    Java's stream that the writer makes, whose discarding sink gets a uid of its own and the writer's parallelism.
+
+    PyFlink makes that sink behind :class:`StreamTransformer`'s back, with the environment's parallelism, which would
+    put an exchange between the two.
+    """
+
+    def __init__(self, j_data_stream: Any, uid: str | None) -> None:
+        self._j_data_stream = j_data_stream
+        self._uid = uid
+
+    def sinkTo(self, j_sink: Any) -> Any:  # noqa: N802
+        """Do as Java's; PyFlink calls this."""
+        j_data_stream_sink = self._j_data_stream.sinkTo(j_sink)
+        j_data_stream_sink.setParallelism(self._j_data_stream.getParallelism())
+        if self._uid is not None:
+            j_data_stream_sink.uid(f"{self._uid}-end")
+        return j_data_stream_sink
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._j_data_stream, name)
 
 
 @contextlib.contextmanager
@@ -438,18 +503,43 @@ def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -
     transformation = ds._j_data_stream.getTransformation()
     return bool(
         j_configuration.getString(_EXECUTION_MODE, "process") == "process"
+        and j_configuration.getString(_OPERATOR_CHAINING, "true").lower() == "true"
         and transformation.getParallelism() == subtasks
         and transformation.getClass().getSimpleName() != "PartitionTransformation"  # as a key makes one
     )
 
 
 def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
-    """Say so where records would be dealt out to the writer's subtasks in turn."""
-    before = ds._j_data_stream.getParallelism()
-    if subtasks > 1 and subtasks != before:
+    """Say so where records are dealt out in turn, to the writer's subtasks or to those of an operator before it."""
+    before = upstream.exchanges(ds._j_data_stream.getTransformation())
+    if any(exchange.loses_order(subtasks) for exchange in before):
         _log.warning(
-            "the Prometheus writer has %d subtasks and its input %d, so Flink deals records out in turn and samples of "
-            "a series may overtake each other; key the stream, for example by PrometheusTimeSeriesKeySelector",
+            "key the stream, for example by PrometheusTimeSeriesKeySelector: Flink deals its records out in turn to "
+            "the Prometheus writer's %d subtasks, so samples of a series may overtake each other",
             subtasks,
-            before,
+        )
+    seen: dict[int, list[upstream.Deal]] = {}
+    deals = {deal: None for exchange in before for deal in upstream.deals_before(exchange, seen)}
+    if deals:
+        _log.warning(
+            "give the operators named here the same parallelism and no rebalance() between them, or key the stream "
+            "before that step, or put Reorder after the key; else samples of a series may overtake each other before "
+            "they reach the Prometheus writer, and a key does not restore their order: %s",
+            "; ".join(
+                f"{deal.producer!r} ({deal.produced_by}) deals records out in turn to {deal.consumer!r} "
+                f"({deal.consumed_by} subtasks)"
+                for deal in deals
+            ),
+        )
+
+
+def _warn_of_unused_uid(ds: DataStream, subtasks: int, uid: str) -> None:
+    """Say so where another operator's uid will stand for the writer's, and that one has none."""
+    before = upstream.merged_with(ds._j_data_stream.getTransformation(), subtasks)
+    if before and before[0].getUid() is None:
+        _log.warning(
+            "call uid() on %r: PyFlink makes one operator of it and the Prometheus writer, unless something else reads "
+            "the same stream, and uses the first one's uid, so that set_uid(%r) has no effect",
+            before[0].getName(),
+            uid,
         )

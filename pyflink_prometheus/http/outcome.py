@@ -53,7 +53,7 @@ class Outcome:
     :param retry_after_s: what the receiver asked for in Retry-After, in seconds.
     :param written: what the receiver says that it has written; ``None`` where it does not say. It means something
         only in the response to a 2.0 request.
-    :param timed_out: whether no complete answer came in time.
+    :param timed_out: whether there was a connection, but no complete response in time.
     """
 
     kind: Kind
@@ -174,6 +174,7 @@ def one_line(text: str) -> str:
         text = " ".join(re.sub(r"(?is)<(script|style)\b.*?(</\1>|$)|<[^>]*(>|$)", " ", text).split())
     # Blanks within a line stay as they are, but for those of a line that was broken.
     folded = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    folded = "".join(each if each.isprintable() or each == "\t" else repr(each)[1:-1] for each in folded)
     return folded if len(folded) <= _LONGEST_SHOWN else folded[: _LONGEST_SHOWN - 3] + "..."
 
 

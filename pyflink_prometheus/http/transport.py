@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
-import re
-import ssl
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Callable, Protocol
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
-import urllib3
 
-from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.config import SinkConfig, without_credentials
+from pyflink_prometheus.http.auth import basic_credentials, split_userinfo
+from pyflink_prometheus.http.connections import (
+    Attempt,
+    BoundedAdapter,
+    Stage,
+    proxy_authorization,
+)
+from pyflink_prometheus.http.failures import Surroundings, classify_failure
 from pyflink_prometheus.http.outcome import Kind, Outcome, classify
+from pyflink_prometheus.http.redaction import redacted
+from pyflink_prometheus.http.signing import CannotSignError, secrets_of, sign
 
-_BODY_LIMIT = 8 * 1024  # of an answer's body: enough for any receiver's words, whatever it sends
+#: A connection is there within that, or it is not going to be.
+CONNECT_TIMEOUT_S = 5.0
+#: Of an answer's body: enough for any receiver's words, whatever it sends and however slowly.
+BODY_LIMIT = 8 * 1024
+BODY_SECONDS = 1.0
+#: Of a success nobody needs the words; what is waited for is the end, so that the connection can be kept.
+SUCCESS_BODY_SECONDS = 0.5
+
+# Headers that choose whose data it is: they are no secrets, and receivers name their values in what they refuse.
+_TENANT_HEADERS = frozenset({"x-scope-orgid", "thanos-tenant", "accountid", "projectid"})
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,110 +52,176 @@ class Transport(Protocol):
 
 class RequestsTransport:
     """
-    Deliver through a requests session of its own.
+    Deliver through an adapter of requests of its own.
 
-    Redirects are not followed, answers are read up to a limit, proxies and certificates come from the environment as
-    in any program that uses requests, and credentials only from the URL or the signer (never from a .netrc).
+    Redirects are not followed, cookies not kept, answers are read up to a limit, proxies and certificates come from the
+    environment as in any program that uses requests, and credentials only from the URL or the signer (never from a
+    .netrc). Of none of these, nor of the query and the headers that the user set, does anything get into an outcome or
+    a log.
 
     :param config: url, timeouts, headers and signer are read from it.
+    :param clock_time: gives seconds since 1970.
     """
 
     def __init__(self, config: SinkConfig, clock_time: Callable[[], float] = time.time) -> None:
-        self._url = config.prometheus_remote_write_url
-        self._shown_url = config.url_without_credentials
+        self._url, username, password = split_userinfo(config.prometheus_remote_write_url)
         self._timeout_s = config.socket_timeout_ms / 1000
+        self._connect_timeout_s = min(CONNECT_TIMEOUT_S, self._timeout_s)
         self._time = clock_time
-        self._session = requests.Session()
-        # Asked once: on every request it would cost more than the rest of it.
-        self._environment = self._session.merge_environment_settings(self._url, {}, True, None, None)
-        self._session.trust_env = False
-        self._session.headers.clear()
+        self._signer = config.request_signer
         self._user_agent = {"User-Agent": config.http_user_agent}
-        self._session.headers.update({**config.http_headers, **self._user_agent})
-        if config.request_signer is not None:
-            self._session.auth = _as_auth(config.request_signer)
+        self._headers = {**config.http_headers}
+        if username is not None:
+            self._headers["Authorization"] = basic_credentials(username, password)
+        # Asked once: on every request it would cost more than the rest of it.
+        environment: Any = requests.Session().merge_environment_settings(self._url, {}, True, None, None)
+        self._environment = {**environment, "timeout": (self._connect_timeout_s, self._timeout_s)}
+        proxy = requests.utils.select_proxy(self._url, self._environment["proxies"]) or ""
+        self._surroundings = Surroundings(
+            config.url_without_credentials,
+            _shown_proxy(proxy),
+            self._environment["verify"],
+            self._connect_timeout_s,
+            self._timeout_s,
+        )
+        self._secrets = [
+            *(value for name, value in config.http_headers.items() if name.lower() not in _TENANT_HEADERS),
+            *secrets_of({"Authorization": self._headers.get("Authorization", "")}, {}),
+            urlsplit(self._url).query,
+            *_proxy_secrets(proxy),
+        ]
+        self._attempt = Attempt()
+        self._adapter = BoundedAdapter(self._attempt)
+        self._prepared_url = ""
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send the body; the timeout bounds connecting and each wait for bytes of the answer."""
+        """
+        Send the body; the timeout bounds the whole attempt, up to the last header of the answer.
+
+        Only the resolution of names, which the operating system does, and the signer take what they take.
+        """
         try:
-            request = self._session.prepare_request(requests.Request("POST", self._url, dict(headers), data=body))
-            request.headers.update({**headers, **self._user_agent})  # which no signer may have replaced
-            response = self._session.send(
-                request, timeout=(self._timeout_s, self._timeout_s), allow_redirects=False, **self._environment
-            )
-        except requests.RequestException as error:
-            return self._classify_exception(error)
-        with response:
-            excerpt = _read_excerpt(response, time.monotonic() + self._timeout_s)
-            return classify(response.status_code, excerpt, response.headers, self._time())
+            request = self._prepare(body, headers)
+            unsigned = dict(request.headers)
+            if self._signer is not None:
+                request = sign(request, self._signer)
+                request.headers.update({**headers, **self._user_agent})  # which no signer may have replaced
+                request.prepare_content_length(request.body)
+        except CannotSignError as error:
+            return Outcome(Kind.FATAL, str(error))
+        except Exception as error:
+            return classify_failure(error, Stage.CONNECT, self._surroundings._replace(proxy=""))
+        secrets = [*self._secrets, *secrets_of(request.headers, unsigned)]
+        query, request.url = _without_query(request.url)
+        self._attempt.begin(query, self._timeout_s)
+        try:
+            response = self._adapter.send(request, **self._environment)
+            # An AuthBase may want to see the answer; the one of digest authentication makes the attempt once more.
+            for hook in request.hooks["response"]:
+                response = hook(response, **self._environment) or response
+        except Exception as error:
+            outcome = classify_failure(error, self._attempt.stage, self._surroundings)
+            return replace(outcome, message=redacted(outcome.message, secrets))
+        return self._read(response, secrets)
 
     def close(self) -> None:
-        """Close the session."""
-        self._session.close()
+        """Let go of the connection."""
+        self._adapter.close()
 
-    def _classify_exception(self, error: requests.RequestException) -> Outcome:
-        # Most specific first: SSLError and ConnectTimeout are ConnectionErrors, too.
-        cause = _innermost(error)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Outcome(
-                Kind.FATAL,
-                f"the certificate of {self._shown_url} was not accepted ({cause.verify_message}); if it is from an "
-                "authority of your own, name that one's certificate file in REQUESTS_CA_BUNDLE on the workers",
-            )
-        if isinstance(error, requests.exceptions.ConnectTimeout):
-            return Outcome(Kind.RETRYABLE, f"no connection within {self._timeout_s:g} s")
-        if isinstance(error, requests.exceptions.Timeout):
-            return Outcome(Kind.RETRYABLE, f"no answer within {self._timeout_s:g} s")
-        if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
-            return Outcome(Kind.FATAL, f"the request cannot be made: {_shown(cause)}")
-        return Outcome(Kind.RETRYABLE, f"the connection failed: {_shown(cause)}")
-
-
-class _FunctionAuth(requests.auth.AuthBase):
-    """Let a plain function (headers, body) -> headers sign each attempt."""
-
-    def __init__(self, sign: Callable[[Mapping[str, str], bytes], Mapping[str, str]]) -> None:
-        self._sign = sign
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        body = request.body if isinstance(request.body, bytes) else b""
-        request.headers.update(self._sign(dict(request.headers), body))
+    def _prepare(self, body: bytes, headers: Mapping[str, str]) -> requests.PreparedRequest:
+        """Return the request, not signed yet."""
+        request = requests.PreparedRequest()
+        request.prepare_method("POST")
+        if not self._prepared_url:
+            request.prepare_url(self._url, None)
+            self._prepared_url = request.url or ""
+        request.url = self._prepared_url
+        request.prepare_headers({**self._headers, **headers, **self._user_agent})
+        request.prepare_cookies({})
+        request.prepare_body(body, None)
         return request
 
+    def _read(self, response: requests.Response, secrets: Iterable[str]) -> Outcome:
+        """Read what an answer says, and keep the connection where that is over."""
+        if not self._surroundings.answered:
+            self._surroundings = self._surroundings._replace(answered=True)
+        success = 200 <= response.status_code < 300
+        self._attempt.deadline = time.monotonic() + (SUCCESS_BODY_SECONDS if success else BODY_SECONDS)
+        content, complete = _read_body(self._attempt.answer)
+        excerpt = _decoded(content, response.headers.get("Content-Encoding", ""))
+        answered = response.headers
+        if "Location" in answered:
+            answered["Location"] = _shown_location(answered["Location"])
+        outcome = classify(response.status_code, redacted(excerpt, secrets), answered, self._time())
+        # A balancer that has moved away from a dead backend goes on to ask it on the connections that it has.
+        if complete and (outcome.kind is not Kind.RETRYABLE or response.status_code == 429):
+            if self._attempt.answer is not None:
+                self._attempt.answer.close()  # not the connection
+        else:
+            response.raw.close()
+        response.raw.release_conn()
+        return outcome
 
-def _as_auth(signer: Any) -> requests.auth.AuthBase:
-    return signer if isinstance(signer, requests.auth.AuthBase) else _FunctionAuth(signer)
 
-
-def _read_excerpt(response: requests.Response, deadline: float) -> str:
-    """
-    Read what an answer says, up to a limit of bytes and of time; cut short, it has said its status already.
-
-    Byte by byte, because a larger read waits for all of it, and a receiver may send one byte at a time.
-    """
+def _read_body(answer: http.client.HTTPResponse | None) -> tuple[bytes, bool]:
+    """Return what an answer's body holds, up to a limit of bytes and of time, and whether that was all of it."""
     content = bytearray()
+    if answer is None:
+        return b"", False
     try:
-        while byte := response.raw.read(1):
-            content += byte
-            if len(content) >= _BODY_LIMIT or time.monotonic() > deadline:
-                response.raw.close()  # give up the connection rather than the time
+        while len(content) < BODY_LIMIT:
+            part = answer.read1(BODY_LIMIT - len(content))
+            if not part:
+                return bytes(content), not answer.length
+            content += part
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        _log.debug("the answer's body broke off: %s", type(error).__name__)
+    return bytes(content), False
+
+
+def _decoded(content: bytes, encoding: str) -> str:
+    """Return a body's text; a compressed one is read as far as the limit goes, although none was asked for."""
+    encoding = encoding.strip().lower()
+    if encoding in ("gzip", "x-gzip", "deflate") and content:
+        # Both wrappers, or for deflate the bare data, which some senders mean by it.
+        for window_bits in (47, -15):
+            try:
+                content = zlib.decompressobj(window_bits).decompress(content, BODY_LIMIT)
                 break
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        _log.debug("the answer's body broke off: %r", error)
+            except zlib.error:
+                continue
+    elif encoding not in ("", "identity") and content:
+        return f"(a body in {encoding!r})"
     return content.decode("utf-8", errors="replace")
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """Unwrap what requests and urllib3 put around the reason; they quote the whole URL, secrets and all."""
-    while True:
-        inner = next(
-            (each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)), None
-        )
-        if inner is None:
-            return error
-        error = inner
+def _without_query(url: str | None) -> tuple[str, str]:
+    """Return a URL's query with its question mark, and the URL without it."""
+    scheme, netloc, path, query, _ = urlsplit(url or "")
+    return f"?{query}" if query else "", urlunsplit((scheme, netloc, path, "", ""))
 
 
-def _shown(cause: BaseException) -> str:
-    # urllib3 begins its texts with the connection's repr.
-    return re.sub(r"^<[^>]*>: ", "", str(cause)) or type(cause).__name__
+def _shown_proxy(proxy: str) -> str:
+    """Return a proxy's URL as it may be shown; nothing of one that has no clear structure."""
+    try:
+        return without_credentials(proxy if "://" in proxy else f"http://{proxy}") if proxy else ""
+    except ValueError:
+        return "of the environment"
+
+
+def _proxy_secrets(proxy: str) -> list[str]:
+    """Return a proxy's credentials, as they were given, decoded, and as they are sent."""
+    password = proxy.rpartition("@")[0].partition("://")[2].partition(":")[2]
+    try:
+        sent = proxy_authorization(proxy)
+    except ValueError:  # then there is no request either
+        sent = {}
+    return [password, unquote(password), *secrets_of(sent, {})]
+
+
+def _shown_location(location: str) -> str:
+    """Return where a redirect points, without the query: often it is that of the request."""
+    try:
+        return without_credentials(location)
+    except ValueError:
+        return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import struct
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Optional, Union
 
 from pyflink_prometheus._validation import shown
@@ -67,6 +68,22 @@ def checked_sample(sample: Any) -> tuple[Value, int, int]:
     raise InvalidTimeSeriesError("samples", f"expected (value, timestamp in ms) pairs, got {shown(sample)}")
 
 
+def timestamp_hint(value: Any) -> str:
+    """Return how to make milliseconds of what was given as a timestamp, with a semicolon before it; "" if unknown."""
+    if isinstance(value, float):
+        return "; use round(seconds * 1000) if it is in seconds, round(...) if it is in milliseconds"
+    if isinstance(value, datetime) and value.tzinfo is None:
+        # Without a zone datetime takes the machine's, which differs from worker to worker, and pandas takes UTC.
+        return "; attach its zone first: round(time.replace(tzinfo=timezone.utc).timestamp() * 1000) where it is in UTC"
+    if callable(getattr(value, "timestamp", None)):
+        return "; use round(time.timestamp() * 1000)"
+    if callable(getattr(value, "to_epoch_milli", None)):  # PyFlink's Instant, from TIMESTAMP_LTZ
+        return "; use instant.to_epoch_milli()"
+    if type(value).__name__ == "datetime64":  # numpy's
+        return "; use int(time.astype('datetime64[ms]').astype('int64'))"
+    return ""
+
+
 def likely_unit(timestamp: int) -> tuple[str, str] | None:
     """Return the unit that a timestamp is likely to be in, and how to make milliseconds of it; ``None`` for those."""
     if timestamp in LIKELY_SECONDS:
@@ -93,13 +110,10 @@ def checked_timestamp(field: str, what: str, timestamp: Any) -> int:
     try:
         number = operator.index(timestamp)
     except TypeError:
-        hint = ""
-        if isinstance(timestamp, float):
-            hint = "; use int(seconds * 1000) if it is in seconds, int(...) if it is in milliseconds"
-        elif hasattr(timestamp, "timestamp"):
-            hint = "; use int(time.timestamp() * 1000)"
         raise InvalidTimeSeriesError(
-            field, f"expected an int of milliseconds since 1970 as the {what}, got {shown(timestamp)}{hint}"
+            field,
+            f"expected an int of milliseconds since 1970 as the {what}, got {shown(timestamp)}"
+            f"{timestamp_hint(timestamp)}",
         ) from None
     if abs(number) < TIMESTAMP_LIMIT:
         return number

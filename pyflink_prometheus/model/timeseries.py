@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from pyflink_prometheus._validation import shown
@@ -139,7 +139,35 @@ def as_time_series(record: Any) -> PrometheusTimeSeries:
         return record
     if isinstance(record, tuple) and 3 <= len(record) <= 5:
         return PrometheusTimeSeries(*record)
-    raise TypeError(
+    raise _no_series(record)
+
+
+def check_is_series(record: tuple[Any, ...]) -> None:
+    """
+    Tell a record that is no series from one that holds something that cannot be written.
+
+    The former is a mistake in the job's code: labels that are neither a mapping nor pairs, or samples that are not
+    pairs. Data can make a name anything, leave any field ``None`` or empty, and break a pair among others, and such a
+    record is rejected alone. Called for a record that was refused, never for a good one.
+
+    :raises TypeError: if it is no series.
+    """
+    _, labels, samples = record[:3]
+    if not isinstance(labels, (Mapping, type(None))) and not _has_pairs(labels):
+        raise _no_series(record, f"; its labels are {shown(labels)}")
+    if isinstance(samples, Mapping) or (samples is not None and not _has_pairs(samples)):
+        raise _no_series(record, f"; its samples are {shown(samples)}")
+
+
+def _has_pairs(several: Any) -> bool:
+    """Tell whether something is a sequence in which there is a tuple or a list, or nothing at all."""
+    if not isinstance(several, (tuple, list)):
+        return isinstance(several, Iterable) and not isinstance(several, (str, bytes, bytearray))
+    return all(each is None for each in several) or any(isinstance(each, (tuple, list)) for each in several)
+
+
+def _no_series(record: Any, why: str = "") -> TypeError:
+    return TypeError(
         f"the sink got a {type(record).__name__}, {shown(record)}, and expected a PrometheusTimeSeries or a tuple "
-        "(metric_name, labels, samples): turn your records into one with set_element_converter(...)"
+        f"(metric_name, labels, samples): turn your records into one with set_element_converter(...){why}"
     )

@@ -30,11 +30,13 @@ class ReceivedRequest:
     :param series: its series in their order, each with its labels in the order on the wire. Samples are (value,
         timestamp), with the start timestamp for a third where there is one.
     :param version: which version of Remote-Write it is.
+    :param decoded_bytes: how long the message was after decompression, which is what receivers limit.
     """
 
     headers: Mapping[str, str]
     series: list[PrometheusTimeSeries]
     version: RemoteWriteVersion = RemoteWriteVersion.V1
+    decoded_bytes: int = 0
 
     @property
     def samples(self) -> list[tuple[str, Any, int]]:
@@ -59,8 +61,8 @@ def decode_request(body: bytes, headers: Mapping[str, str] | None = None) -> Rec
     message = snappy.uncompress(body)
     names = {name.lower(): value for name, value in (headers or {}).items()}
     if "io.prometheus.write.v2.Request" in names.get("content-type", ""):
-        return ReceivedRequest(names, _series_of_v2(Request.FromString(message)), RemoteWriteVersion.V2)
-    return ReceivedRequest(names, _series_of_v1(WriteRequest.FromString(message)))
+        return ReceivedRequest(names, _series_of_v2(Request.FromString(message)), RemoteWriteVersion.V2, len(message))
+    return ReceivedRequest(names, _series_of_v1(WriteRequest.FromString(message)), RemoteWriteVersion.V1, len(message))
 
 
 def _series_of_v1(request: Any) -> list[PrometheusTimeSeries]:

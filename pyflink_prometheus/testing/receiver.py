@@ -32,12 +32,14 @@ class Answer:
     :param body: the words.
     :param headers: besides the Written headers.
     :param written: how much of a 2.0 request it says that it has written; default: all with 2xx, else nothing.
+    :param says_written: whether it says that at all; a receiver of 1.0 does not.
     """
 
     status: int = 204
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     written: Optional[Written] = None
+    says_written: bool = True
 
 
 Decide = Callable[[ReceivedRequest], Optional[Union[int, Answer]]]
@@ -51,7 +53,7 @@ def _answer(request: ReceivedRequest, decided: int | Answer | None, versions: Co
     if RemoteWriteVersion.V2 not in versions:
         return Answer(415, "2.0 is not understood")
     written = answer.written
-    if written is None and answer.status != 415:
+    if written is None and answer.says_written and answer.status != 415:
         written = request.content if 200 <= answer.status < 300 else Written()
     return replace(answer, written=written)
 
@@ -149,7 +151,7 @@ class Receiver:
                     self.send_header(name, value)
                 for kind, number in (answer.written._asdict() if answer.written else {}).items():
                     self.send_header(f"X-Prometheus-Remote-Write-{kind.title()}-Written", str(number))
-                content = answer.body.encode("utf-8")
+                content = b"" if answer.status == 204 else answer.body.encode("utf-8")  # which has none, by HTTP
                 if answer.status != 204:
                     self.send_header("Content-Length", str(len(content)))
                 self.end_headers()

@@ -162,7 +162,8 @@ class _LabelsOfKey:
         parts = tuple(key) if self._is_tuple and self._names else (key,) * len(self._names)
         if len(parts) != len(self._names):
             raise ValueError(f"labels: expected a key of {len(self._names)} parts, {self._names}, got {shown(key)}")
-        return tuple((name, str(part)) for name, part in zip(self._names, parts))
+        # Prometheus has no label without a value: what is not known is left out.
+        return tuple((name, str(part)) for name, part in zip(self._names, parts) if part is not None)
 
 
 def checked_schema(schema: Any) -> int:

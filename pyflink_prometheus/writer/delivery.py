@@ -9,7 +9,7 @@ settled, so order holds across retries, isolation and the change to another vers
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple, Optional, Union
 
@@ -28,9 +28,10 @@ from pyflink_prometheus.writer.retry import RetryState
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 
-#: As long as an endpoint has never responded, it may be the URL that is wrong: then so many retries are enough (about
-#: fifteen seconds by default) before the job fails and says so.
+#: As long as an endpoint has never responded, it may be the URL that is wrong: then so many retries (about fifteen
+#: seconds by default), or so many seconds, are enough before the job fails and says so.
 FIRST_CONTACT_RETRIES = 10
+FIRST_CONTACT_S = 60.0
 
 #: So often a request is sent again at the same size when no response came in time.
 _TIMEOUTS_AT_ONE_SIZE = 2
@@ -254,12 +255,13 @@ class Delivery:
 
     def _back_off(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
         """Wait before the next retry; return whether there is one."""
-        state, endpoint, fail = self._state, self.endpoint, self._fail
-        if fail and not endpoint.reached and state.retries >= FIRST_CONTACT_RETRIES:
-            what = f"never answered in {state.retries + 1} attempts: check the URL, and whether the receiver runs"
+        state, fail = self._state, self._fail
+        waited_s = 0.0 if self._first_try_at is None else self.now() - self._first_try_at
+        is_enough = state.retries >= FIRST_CONTACT_RETRIES or waited_s >= FIRST_CONTACT_S
+        if fail and not self.endpoint.reached and is_enough:
+            what = f"never responded in {state.retries + 1} attempts: check the URL, and whether the receiver runs"
             raise self.error(RetriesExhaustedError, outcome, batch, what)
         following, exhausted = state.next(), "max_retry_count"
-        waited_s = 0.0 if self._first_try_at is None else self.now() - self._first_try_at
         delay_s = 0.0 if following is None else following.delay_s(self._draw(), outcome.retry_after_s)
         if waited_s + delay_s > self.config.retry.max_retry_duration_ms / 1000:
             following, exhausted = None, "max_retry_duration_ms"
@@ -319,13 +321,13 @@ class Delivery:
         )
         samples = written.samples + written.histograms
         if outcome.kind is Kind.ACCEPTED:
-            if samples == len(batch):
-                return _settled(Accepted(batch, written.exemplars), outcome, V2)
             return _settled(_partly(batch, written, Reason.UNCONFIRMED, outcome), outcome, V2)
-        if samples == len(batch):
-            # A refusal that claims all contradicts itself: such a receiver counts what it got, not what it wrote.
+        is_exact = self.endpoint.counts_are_exact
+        if samples == len(batch) and (written.exemplars == batch.exemplars or not is_exact):
+            # A refusal that claims all contradicts itself: such a receiver counts what it got, not what it wrote. One
+            # that lacks only exemplars does not: Prometheus refuses a request for these as well.
             self.endpoint.note_claim_of_all()
-        elif (samples or written.exemplars) and self.endpoint.counts_are_exact:
+        elif (samples or written.exemplars) and is_exact:
             self.endpoint.note_refusal(COUNTED, Refusal.COUNTS)
             return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
         elif samples == 0 and (len(batch) == 1 or self.endpoint.refusal(COUNTED) is Refusal.COUNTS):
@@ -338,9 +340,13 @@ def _settled(step: Settled, outcome: Outcome, version: RemoteWriteVersion) -> Ve
 
 
 def _partly(batch: Batch, written: Written, reason: Reason, outcome: Outcome) -> Settled:
-    if written.samples == written.histograms == written.exemplars == 0:
-        return Rejected(batch, reason, outcome)
-    return PartlyWritten(batch, written, reason, outcome)
+    samples = written.samples + written.histograms
+    if samples == len(batch):
+        return Accepted(batch, written.exemplars)
+    counted = replace(outcome, message=f"the receiver wrote {samples} of {len(batch)} samples ({outcome.message})")
+    if samples == written.exemplars == 0:
+        return Rejected(batch, reason, outcome if reason is Reason.REFUSED else counted)
+    return PartlyWritten(batch, written, reason, counted)
 
 
 _NOT_SPOKEN = {

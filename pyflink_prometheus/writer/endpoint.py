@@ -56,14 +56,12 @@ class Endpoint:
 
     :param version: what the user asked for.
     :ivar reached: whether it has ever responded.
-    :ivar has_accepted: whether it has ever accepted a request.
     :ivar speaks_v2: whether it has ever sent a Written header in response to a 2.0 request.
     :ivar is_receiver: whether it has shown that it is a receiver: by a Written header, or by accepting a request.
     """
 
     def __init__(self, version: RemoteWriteVersion) -> None:
         self.reached = False
-        self.has_accepted = False
         self.speaks_v2 = False
         self.is_receiver = False
         self.is_automatic = version is RemoteWriteVersion.AUTO
@@ -98,7 +96,7 @@ class Endpoint:
                 self._version = V2
                 _log.info("the receiver understands Remote-Write 2.0 (again); requests are sent in 2.0 from now on")
         if outcome.kind is Kind.ACCEPTED and (version is V1 or outcome.written is not None):
-            self.has_accepted = self.is_receiver = True
+            self.is_receiver = True
 
     def prefer(self, version: RemoteWriteVersion, why: str, now: float) -> None:
         """Begin the next requests with the other version, because of what the receiver has responded."""

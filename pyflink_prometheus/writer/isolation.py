@@ -20,7 +20,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Optional
 
-from pyflink_prometheus.http.outcome import Outcome
+from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.delivery import (
     Delivery,
@@ -83,6 +83,7 @@ class Isolation:
         self._is_refused = verdict.finding is Finding.REFUSED
         self._has_newer = _has_newer(self._batch) if self._is_refused else []
         self._refused = self._refused_in_a_row = self._largest_accepted = 0
+        self._too_large: Outcome | None = None
 
     def steps(self) -> Steps:
         """Yield the steps that settle the samples."""
@@ -93,12 +94,14 @@ class Isolation:
         while True:
             if verdict.settled is not None:
                 yield from self._settle(places, verdict)
+                if verdict.outcome.kind is Kind.TOO_LARGE:  # one sample alone is: the others need not be few
+                    self._too_large, largest = None, len(self._batch)
                 size = min(2 * size, largest) if verdict.is_accepted else size
             elif verdict.finding is Finding.GIVEN_UP:
                 yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, verdict.outcome)
             elif verdict.finding is Finding.TOO_LARGE:
                 size = largest = len(places) // 2
-                yield Shrink(size, verdict.outcome)
+                self._too_large = verdict.outcome
             elif verdict.finding is Finding.TOO_SLOW:
                 size = largest = len(places) // 2
                 self._endpoint.note_size_in_time(size, self._delivery.now())
@@ -114,7 +117,9 @@ class Isolation:
             places = self._open[:size]
             self._budget.spend()
             verdict = yield from self._delivery.ask(self._batch.pick(places))
-        if self._is_refused and self._endpoint.refused_only_whole(not self._refused):
+        if self._too_large is not None and self._largest_accepted:
+            yield Shrink(self._largest_accepted, self._too_large)
+        elif self._is_refused and self._endpoint.refused_only_whole(not self._refused):
             yield Shrink(self._largest_accepted, self._first.outcome)
 
     def _settle(self, places: Sequence[int], verdict: Verdict) -> Steps:
@@ -141,9 +146,12 @@ class Isolation:
         self._close(places)
         return rejected
 
-    def _close(self, places: Iterable[int]) -> None:
-        closed = set(places)
-        self._open = [place for place in self._open if place not in closed]
+    def _close(self, places: Sequence[int]) -> None:
+        if self._open[: len(places)] == places:  # the usual case, fast
+            del self._open[: len(places)]
+        else:
+            closed = set(places)
+            self._open = [place for place in self._open if place not in closed]
 
     def _should_check(self, verdict: Verdict) -> bool:
         """Tell whether the receiver may have much of what is left already, and refuse it for that."""

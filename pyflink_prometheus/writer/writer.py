@@ -15,7 +15,7 @@ from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.http.transport import RequestsTransport, Transport
 from pyflink_prometheus.model.samples import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_samples
-from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, check_is_series
 from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.writer.backlog import Backlog
 from pyflink_prometheus.writer.batch import Batch
@@ -92,6 +92,7 @@ class RemoteWriter:
         A record or a sample that cannot be written is rejected alone.
 
         :raises PrometheusSinkError: if delivery has failed for good meanwhile.
+        :raises TypeError: if the record is not a series at all.
         """
         if self._backlog.is_stopped:
             self._backlog.raise_failure()
@@ -104,6 +105,7 @@ class RemoteWriter:
             if type(samples) not in (tuple, list) or not samples:
                 samples = checked_samples(samples)
         except InvalidTimeSeriesError as error:
+            check_is_series(record)
             rejected = invalid(PrometheusTimeSeries(*record), count_of(samples), error)
             self._settlement.reject_before_sending([rejected])
             return
@@ -140,6 +142,7 @@ class RemoteWriter:
                 with self._backlog.lock:
                     queue.watch_age(self._clock.monotonic())
         if refused:
+            check_is_series(record)
             self._settlement.reject_before_sending(refused)
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 
@@ -116,6 +117,17 @@ def post(attempt):
     return post_once
 
 
+def _read_request(connection):
+    """Read all of a request: closing a connection with bytes unread resets it, and the client may lose the answer."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    missing = int(re.search(rb"(?i)content-length: (\d+)", head)[1]) - len(body)
+    while missing > 0:
+        missing -= len(connection.recv(missing))
+
+
 @pytest.fixture
 def serve_once():
     """Return a function that listens for one connection, sends those bytes, and hangs up (``None``: stays silent)."""
@@ -126,7 +138,7 @@ def serve_once():
 
         def serve():
             connection, _ = listener.accept()
-            connection.recv(65536)
+            _read_request(connection)
             if answer is None:
                 stop.wait(10)
             else:

@@ -10,12 +10,12 @@ from email.utils import formatdate
 import pytest
 from wire_receiver import Reply, T
 
-from pyflink_prometheus import RetryConfiguration
+from pyflink_prometheus import RetriesExhaustedError, RetryConfiguration
 from pyflink_prometheus.http.outcome import Kind
 from pyflink_prometheus.testing import Answer
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
-MINUTE_S = 60.0
+LONGEST_S = 150.0
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
@@ -86,16 +86,69 @@ def test_retry_after_never_makes_a_wait_shorter(version, write, receiver, clock)
 
 
 @pytest.mark.parametrize("value", ["3600", "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_retry_after_is_not_waited_for_longer_than_a_minute(version, write, receiver, clock, value):
+def test_retry_after_is_not_waited_for_longer_than_two_and_a_half_minutes(version, write, receiver, clock, value):
     receiver.script += [Reply(429, headers={"Retry-After": value})]
     write(version, ONE)
-    assert clock.sleeps == pytest.approx([MINUTE_S])
+    assert clock.sleeps == pytest.approx([LONGEST_S])
+
+
+@pytest.mark.parametrize("seconds", [96, 144, 150])
+def test_retry_after_is_waited_for_as_long_as_receivers_ask(version, write, receiver, clock, seconds):
+    """Mimir asks for 96 s at the most, half as much again with its jitter."""
+    receiver.script += [Reply(429, headers={"Retry-After": f"{seconds}"})]
+    write(version, ONE)
+    assert clock.sleeps == pytest.approx([float(seconds)])
+
+
+@pytest.mark.parametrize(("value", "retries"), [("3600", 3), ("60", 8)])
+def test_retry_after_makes_retries_no_longer_than_was_set(version, start, receiver, clock, value, retries):
+    """However long each wait is: a flush that takes longer times the checkpoint out."""
+    receiver.decide = lambda request: Reply(503, headers={"Retry-After": value})
+    writer = start(version)
+    writer.add(ONE)
+    with pytest.raises(RetriesExhaustedError, match=f"failed {retries + 1} times in .* all that max_retry_duration_ms"):
+        writer.flush()
+    assert len(receiver.requests) == retries + 1
+    assert sum(clock.sleeps) <= 480
+
+
+def test_answers_that_are_slow_count_as_well(version, start, receiver, clock):
+    def decide(request):
+        clock.advance(29)
+        return 503
+
+    receiver.decide = decide
+    writer = start(version, retry=RetryConfiguration(max_retry_duration_ms=60_000))
+    writer.add(ONE)
+    with pytest.raises(RetriesExhaustedError, match="failed 3 times in 87 s, all that max_retry_duration_ms"):
+        writer.flush()
+
+
+def test_the_time_for_retries_begins_anew_with_the_next_request(version, start, receiver, clock):
+    writer = start(version, retry=RetryConfiguration(max_retry_duration_ms=20_000))
+    for number in range(3):
+        receiver.script += [Reply(503, headers={"Retry-After": "15"})]
+        writer.add(("m", {}, ((1.0, T + number),)))
+        writer.flush()
+    assert writer.ledger.samples_accepted == 3
+
+
+def test_each_retry_says_which_one_it_is(version, start, receiver):
+    """As Prometheus does; Mimir computes from it for how long to ask the sender to wait."""
+    writer = start(version)
+    for number in range(2):
+        receiver.script += [503, 429, 500]
+        writer.add(("m", {}, ((1.0, T + number),)))
+        writer.flush()
+    said = [request.headers.get("retry-attempt") for request in receiver.requests]
+    assert said == [None, "1", "2", "3"] * 2
 
 
 def test_retry_after_of_what_is_not_retried_changes_nothing(version, write, receiver, clock):
-    receiver.script += [Reply(400, headers={"Retry-After": "17"})]
+    receiver.decide = lambda request: Reply(400, headers={"Retry-After": "17"}) if request.samples else 204
     write(version, ONE)
-    assert (len(receiver.requests), clock.sleeps) == (1, [])
+    assert [len(request.samples) for request in receiver.requests] == [1, 0]
+    assert clock.sleeps == []
 
 
 def test_retry_after_holds_for_all_requests_in_parallel(version, start, receiver, clock):

@@ -46,7 +46,7 @@ def test_an_exemplar_must_contain_a_value(version, sent):
 
 
 def test_an_exemplar_must_contain_a_timestamp(version, sent):
-    times = [-1, 0, 1, T - 1, T, 2**63 - 1]
+    times = [-1, 0, 1, T - 1, T, 2**62 - 1]
     found = exemplars(sent(version, record(*[Exemplar({}, 1.0, timestamp) for timestamp in times])))
     assert [timestamp for _, _, timestamp in found] == times
 
@@ -57,6 +57,9 @@ BAD = [
     Exemplar({}, HISTOGRAM, T),
     Exemplar({}, 1.0, None),
     Exemplar({}, 1.0, 1.5),
+    Exemplar({}, 1.0, 2**62),
+    Exemplar({}, 1.0, 2**63 - 1),
+    Exemplar({}, 1.0, -(2**63)),
     Exemplar({}, 1.0, 2**63),
     Exemplar(None, 1.0, T),
     ({}, 1.0),
@@ -79,7 +82,7 @@ def test_labels_of_exemplars_must_be_sorted_and_not_empty(version, sent):
 
 
 def test_an_exemplar_with_labels_that_cannot_be_is_never_sent(version, sent):
-    bad = [(("a", "1"), ("a", "2")), {"": "1"}, {"__a": "1"}, {"a": "\ud800"}]
+    bad = [(("a", "1"), ("a", "2")), {"": "1"}, {"__name__": "1"}, {"a": "\ud800"}]
     assert exemplars(sent(version, record(*[Exemplar(labels, 1.0, T) for labels in bad]))) == []
 
 

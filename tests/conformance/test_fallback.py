@@ -137,21 +137,64 @@ def test_who_wants_2_0_alone_is_told_that_the_receiver_does_not_understand_it(st
 
 
 def test_who_wants_2_0_alone_is_not_sent_as_1_0_after_400(write, receiver):
-    receiver.decide = lambda request: Reply(400, "bad")
-    writer = write(V2, ONE)
-    assert receiver.versions == [V2]
+    """Without a word on what was kept, the sink finds out in 2.0 which samples are at fault."""
+    receiver.decide = lambda request: Reply(400, "bad") if ("m3", T + 3) in request.samples else 204
+    writer = write(V2, *SOME)
+    assert set(receiver.versions) == {V2}
+    assert len(receiver.stored) == writer.ledger.samples_accepted == 9
     assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
 
 
-@pytest.mark.parametrize("status", [204, 400, 415, 503])
+@pytest.mark.parametrize("status", [204, 400, 503])
 def test_who_wants_1_0_alone_never_sends_2_0(write, receiver, status):
     receiver.script += [Reply(status, "send 2.0", {VERSION_HEADER: "2.0.0"})]
     write(V1, *SOME)
     assert set(receiver.versions) == {V1}
 
 
+def test_who_wants_1_0_alone_is_told_that_the_receiver_does_not_take_it(start, receiver):
+    receiver.decide = lambda request: Reply(415, "send 2.0") if request.version is V1 else 204
+    writer = start(V1)
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError, match=r"set AUTO or V2 .*HTTP 415: send 2\.0") as error:
+        writer.flush()
+    assert error.value.status == 415
+    assert receiver.versions == [V1]
+
+
+def test_what_takes_neither_version_fails_the_job(start, receiver):
+    receiver.decide = lambda request: Reply(415, "no")
+    writer = start(AUTO)
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError, match="takes neither version of Remote-Write: check the URL's path"):
+        writer.flush()
+    assert receiver.versions == [V2, V1]
+
+
+def test_415_to_1_0_brings_2_0_back(start, receiver):
+    """The receiver was of 1.0, and is one of 2.0 alone since."""
+    receiver_of_1_0(receiver, Reply(204))
+    writer = start(AUTO)
+    write_one_by_one(writer, "a", "b")
+    receiver.decide = lambda request: 204 if request.version is V2 else 415
+    write_one_by_one(writer, "c", "d")
+    assert receiver.versions == [V2, V1, V1, V1, V2, V2]
+    assert writer.ledger.samples_accepted == 4
+
+
+def test_a_receiver_of_2_0_alone_that_refuses_a_sample_gives_the_others_a_hearing(write, receiver):
+    def decide(request):
+        if request.version is V1:
+            return Reply(415)
+        return Reply(400, "bad") if ("m3", T + 3) in request.samples else 204
+
+    receiver.decide = decide
+    writer = write(AUTO, *SOME)
+    assert (len(receiver.stored), writer.ledger.samples_rejected[Reason.REFUSED]) == (9, 1)
+
+
 @pytest.mark.parametrize("headers", [{}, written()], ids=["no counts", "zeros"])
-@pytest.mark.parametrize("status", [400, 406, 422])
+@pytest.mark.parametrize("status", [400, 409, 422])
 def test_senders_should_expect_400_of_receivers_of_1_0(start, receiver, status, headers):
     """
     Of one that has never shown that it understands 2.0; that it takes 1.0 is then remembered.
@@ -168,27 +211,88 @@ def test_senders_should_expect_400_of_receivers_of_1_0(start, receiver, status, 
 
 def test_400_of_a_receiver_that_refuses_1_0_as_well_is_its_last_word(start, receiver):
     """It was about the sample then: nothing has been learned of the version, and the next one is tried as 2.0."""
-    receiver.decide = lambda request: Reply(400, "bad") if request.name(request.series[0]) == "bad" else 204
+    receiver.decide = lambda request: Reply(400, "bad") if ("bad", T) in request.samples else 204
     writer = start(AUTO)
     write_one_by_one(writer, "bad", "good", "better")
-    assert receiver.versions == [V2, V1, V2, V2]
+    assert receiver.versions == [V2, V1, V1, V2, V2]
+    assert receiver.requests[2].samples == []  # whether it is a receiver at all
     assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])
-def test_400_with_written_headers_is_never_sent_again(write, receiver, status):
-    """A receiver of 2.0 refuses it, and has written what it could."""
-    receiver.decide = lambda request: Reply(status, "bad", written(samples=0))
+def test_400_with_written_headers_is_never_sent_as_1_0(write, receiver, status):
+    """A receiver of 2.0 refuses it, whatever it has written of it."""
+    receiver.script += [Reply(status, "bad", written(samples=0)), Reply(status, "bad", written(samples=3))]
     writer = write(AUTO, *SOME)
-    assert receiver.versions == [V2]
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 10
+    assert set(receiver.versions) == {V2}
+    assert writer.ledger.samples_pending == 0
 
 
-def test_400_of_a_receiver_that_has_sent_written_headers_is_never_sent_again(start, receiver):
-    """It is one of 2.0, that refuses some requests before it has counted anything."""
-    receiver.script += [204, Reply(400, "too many labels"), 204]
-    write_one_by_one(start(AUTO), "a", "b", "c")
-    assert receiver.versions == [V2] * 3
+@pytest.mark.parametrize(
+    ("answers", "versions"),
+    [
+        ([Reply(400, "too many labels")], [V2, V2, V1, V1]),
+        ([Reply(204), Reply(204)], [V2, V2, V2, V1, V1]),
+        ([Reply(415)], [V2, V2, V1, V1]),
+    ],
+    ids=["400", "204", "415"],
+)
+def test_a_receiver_of_2_0_once_answered_for_by_something_else_is_sent_2_0_again(
+    start, receiver, clock, answers, versions
+):
+    """
+    It has sent Written headers, and a gateway answers in its place; or it is rolled back to 1.0 for a while.
+
+    A 2xx without headers is not believed the first time. Else 1.0 is spoken for a minute, and no sample is lost.
+    """
+    receiver.script += [204, *answers]
+    writer = start(AUTO)
+    write_one_by_one(writer, "a", "b", "c")
+    assert receiver.versions == versions
+    clock.advance(61)
+    write_one_by_one(writer, "d", "e")
+    assert receiver.versions == [*versions, V2, V2]
+    assert writer.ledger.samples_accepted == 5
+    assert {name for name, _ in receiver.stored} == {"a", "b", "c", "d", "e"}
+
+
+def test_one_success_without_headers_changes_nothing_at_a_receiver_of_2_0(start, receiver):
+    """Nor is it believed: whatever has answered has stored nothing, if the receiver has not seen it."""
+    receiver.script += [204, Reply(200, "OK")]
+    writer = start(AUTO)
+    write_one_by_one(writer, "a", "b", "c")
+    assert receiver.versions == [V2] * 4
+    assert receiver.requests[1].samples == receiver.requests[2].samples == [("b", T)]
+    assert writer.ledger.samples_accepted == 3
+
+
+@pytest.mark.parametrize("answer", [*CERTAIN, pytest.param(Reply(400, "cannot read this"), id="400")])
+def test_2_0_is_tried_again_from_time_to_time_at_a_receiver_of_1_0(start, receiver, clock, answer):
+    """After a minute, then after twice as long each time, up to an hour; each try costs one request and no sample."""
+    receiver_of_1_0(receiver, answer)
+    writer = start(AUTO)
+    tries = []
+    for number in range(60 * 8):
+        before = len(receiver.requests)
+        write_one_by_one(writer, f"m{number}")
+        tries += [number] if receiver.versions[before] is V2 else []
+        assert len(receiver.requests) - before == 1 + (receiver.versions[before] is V2)
+        clock.advance(60)
+    assert tries == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363, 423]
+    assert writer.ledger.samples_accepted == 60 * 8
+    receiver.decide = lambda request: 204
+    clock.advance(3600)
+    write_one_by_one(writer, "last", "but one")
+    assert receiver.versions[-2:] == [V2, V2]
+
+
+@pytest.mark.parametrize("spoken", [V1, V2])
+def test_a_version_that_was_chosen_stays(start, receiver, clock, spoken):
+    writer = start(spoken)
+    for number in range(3):
+        write_one_by_one(writer, f"m{number}")
+        clock.advance(7200)
+    assert receiver.versions == [spoken] * 3
 
 
 @pytest.mark.parametrize("claimed", ["0.1.0", "1.0.0", "2.0.0", "3.0.0"])

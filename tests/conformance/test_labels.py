@@ -90,9 +90,15 @@ def test_names_and_values_must_be_utf_8(version, refused, place):
     refused(version, (name, labels, ((1.0, T),)))
 
 
-def test_label_names_beginning_with_two_underscores_should_not_be_used(version, refused):
-    names = ["__reserved", "__", "__name__", "__address__"]
-    refused(version, *[("m", {name: "1"}, ((1.0, T),)) for name in names])
+def test_label_names_beginning_with_two_underscores_are_the_users_choice(version, sent):
+    """Mimir's and Cortex's deduplication of senders reads such a name; a sink that refused it would lose samples."""
+    labels = {"__replica__": "a", "__": "b", "__address__": "c", "cluster": "d"}
+    request = sent(version, ("m", labels, ((1.0, T),)))
+    assert [dict(request.labels(series)) for series in request.series] == [{"__name__": "m", **labels}]
+
+
+def test_the_metrics_name_is_never_sent_as_one_of_the_labels_that_the_user_gives(version, refused):
+    refused(version, ("m", {"__name__": "n"}, ((1.0, T),)), ("m", (("__name__", "m"),), ((1.0, T),)))
 
 
 def test_valid_metric_names_are_sent_as_they_are(version, sent):

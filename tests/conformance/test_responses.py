@@ -115,16 +115,38 @@ def test_senders_must_not_interpret_the_error_message_of_any_answer_to_auto(star
         "100% of %s %d {} {0} refused, \\n",
         "é 日本 \U0001f600",
         "two  spaces,\ta tab",
-        "first line\nsecond line",
         "x" * 900,
     ],
-    ids=["plain", "placeholders", "UTF-8", "spaces", "lines", "long"],
+    ids=["plain", "placeholders", "UTF-8", "spaces", "long"],
 )  # fmt: skip
 def test_senders_should_log_the_error_message_as_it_is(version, write, receiver, caplog, text):
-    receiver.decide = lambda request: Reply(400, text, written(samples=0))
+    receiver.decide = lambda request: Reply(400, text, written(samples=0)) if request.samples else 204
     with caplog.at_level(logging.WARNING, logger="pyflink_prometheus"):
         write(version, ONE)
     assert any(text in record.getMessage() for record in caplog.records)
+
+
+def test_an_error_message_of_several_lines_is_logged_on_one(version, write, receiver, caplog):
+    """Whoever looks for it in the log finds it beside the word that says what failed."""
+    page = "<!DOCTYPE html>\n<html>\n<body>first line\r\n\n  second line</body></html>"
+    receiver.decide = lambda request: Reply(400, page, written(samples=0)) if request.samples else 204
+    with caplog.at_level(logging.WARNING, logger="pyflink_prometheus"):
+        write(version, ONE)
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.endswith(": HTTP 400: first line second line")
+    assert len(line.splitlines()) == 1
+
+
+def test_what_fails_a_job_is_told_on_one_line_with_the_advice_first(version, start, receiver):
+    receiver.decide = lambda request: Reply(401, "<html><body>\nWho are\nyou?</body></html>")
+    writer = start(version)
+    writer.add(ONE)
+    with pytest.raises(PrometheusSinkError) as error:
+        writer.flush()
+    assert str(error.value).endswith(
+        "the receiver wants credentials: give them with set_request_signer (HTTP 401: Who are you?)"
+    )
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_the_error_message_of_a_failure_is_in_the_exception_as_it_is(version, start, receiver):
@@ -152,25 +174,61 @@ def test_written_headers_in_answers_to_1_0_mean_nothing(write, receiver, headers
 
 
 def test_written_headers_in_refusals_of_1_0_mean_nothing(write, receiver):
-    receiver.decide = lambda request: Reply(400, "bad", written(samples=1))
+    receiver.decide = lambda request: Reply(400, "bad", written(samples=1)) if request.samples else 204
     assert account(write(V1, ONE)) == (0, {Reason.REFUSED: 1}, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
     ("headers", "samples", "exemplars"),
-    [
-        (written(7, 3, 2), 10, 2),
-        (written(7, 2, 1), 9, 1),
-        (written(4, 3, 0), 7, 0),
-        (written(0, 0, 2), 0, 2),
-        (written(), 0, 0),
-    ],
+    [(written(7, 3, 1), 10, 1), (written(7, 2, 1), 9, 1), (written(4, 3, 0), 7, 0), (written(0, 0, 2), 0, 2)],
 )
 def test_a_partial_write_is_counted_as_the_receiver_counts_it(write, receiver, headers, samples, exemplars):
     receiver.decide = lambda request: Reply(400, "some are bad", headers)
     refused = {Reason.REFUSED: 10 - samples} if samples < 10 else {}
     assert account(write(V2, *OF_ALL_KINDS)) == (samples, refused, exemplars, 2 - exemplars, 0, 0)
     assert len(receiver.requests) == 1
+
+
+def test_a_refusal_that_says_that_nothing_was_written_costs_no_neighbour(write, receiver):
+    """Receivers MAY write the valid samples; from one that does not, the good ones are had in other requests."""
+
+    def decide(request):
+        bad = any(name in ("m3", "h1") for name, _ in request.samples)
+        return Reply(400, "bad", written()) if bad else 204
+
+    receiver.decide = decide
+    assert account(write(V2, *OF_ALL_KINDS)) == (8, {Reason.REFUSED: 2}, 2, 0, 0, 0)
+    assert sorted(receiver.stored) == sorted(
+        (name, T) for name in ("e", "h0", "h2", *(f"m{number}" for number in (0, 1, 2, 4, 5)))
+    )
+
+
+def test_a_refusal_that_says_that_nothing_was_written_is_believed_of_one_that_counts(start, receiver):
+    """Prometheus refuses a replay whole, sample by sample: it has shown before that its counts are exact."""
+    receiver.script += [Reply(400, "some are bad", written(6))]
+    writer = start(V2)
+    for offset in (0, 100):
+        for name, labels, ((value, timestamp),) in SOME:
+            writer.add((name, labels, ((value, timestamp + offset),)))
+        writer.flush()
+        receiver.decide = lambda request: Reply(400, "all are bad", written())
+    assert account(writer) == (6, {Reason.REFUSED: 14}, 0, 0, 0, 0)
+    assert len(receiver.requests) == 2
+
+
+@pytest.mark.parametrize("headers", [written(7, 3, 2), written(2**62, 2**62, 2**62)], ids=["all", "more"])
+def test_a_refusal_that_says_that_all_was_written_is_not_believed(write, receiver, headers):
+    """It contradicts itself: such a receiver counts what it was sent. Which samples it has kept is found out."""
+    told = []
+
+    def decide(request):
+        return Reply(400, "m3 is bad", headers) if ("m3", T) in request.samples else 204
+
+    receiver.decide = decide
+    writer = write(V2, *OF_ALL_KINDS, rejected_samples_handler=told.extend)
+    assert account(writer) == (9, {Reason.REFUSED: 1}, 2, 0, 0, 0)
+    assert [each.record.metric_name for each in told] == ["m3"]
+    assert "m3 is bad" in told[0].message
 
 
 @pytest.mark.parametrize("status", [200, 204])
@@ -190,7 +248,7 @@ def test_a_written_header_that_is_missing_among_others_means_zero(write, receive
     assert account(write(V2, *OF_ALL_KINDS)) == (7, {reason: 3}, 0, 2, 0, 0)
 
 
-@pytest.mark.parametrize("status", [204, 400])
+@pytest.mark.parametrize("status", [200, 204])
 def test_a_receiver_that_claims_more_than_was_sent_does_not_upset_the_account(write, receiver, status):
     receiver.decide = lambda request: Reply(status, headers=written(2**62, 2**62, 2**62))
     assert account(write(V2, *OF_ALL_KINDS)) == (10, {}, 2, 0, 0, 0)
@@ -217,7 +275,7 @@ def test_what_was_partly_written_is_told_with_how_many_are_missing(write, receiv
 
 def test_the_account_adds_up_whatever_is_answered(version, start, receiver):
     answers = [204, 400, 413, 429, 500, Reply(400, "", written(1)), Reply(200, "", written(2)), 422, 202]
-    receiver.decide = lambda request: answers[len(receiver.requests) % len(answers)]
+    receiver.decide = lambda request: answers[len(receiver.requests) % len(answers)] if request.samples else 204
     writer = start(version, max_batch_size_in_samples=5)
     for number in range(100):
         writer.add((f"m{number % 8}", {}, ((1.0, T + number),)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from wire_receiver import V1, V2, Reply, T, written
+from wire_receiver import AUTO, V1, V2, Reply, T, written
 
 from pyflink_prometheus import (
     OnErrorBehavior,
@@ -23,9 +23,10 @@ from pyflink_prometheus.http.outcome import Kind
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
-# Those that another configuration would help against; the job fails with advice.
-FATAL = [401, 403, 404, 405]
-REFUSALS = [400, 402, 406, 408, 409, 410, 411, 422, 425, 431, 451, 499]
+# Those that no sample can cause, so that no other request would fare better; the job fails with advice.
+FATAL = [401, 402, 403, 404, 405, 406, 407, 410, 411, 421, 426, 431, 451, 499]
+# Those at which a sample can be at fault.
+REFUSALS = [400, 409, 422]
 
 
 def bodies(receiver):
@@ -82,10 +83,11 @@ def test_senders_must_not_retry_on_2xx(version, write, receiver, status):
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_senders_must_not_retry_on_4xx_other_than_429(version, write, receiver, status):
-    receiver.decide = lambda request: status
+    receiver.decide = lambda request: status if request.samples else 204
     writer = write(version, ONE)
-    assert len(receiver.requests) == 1
+    assert [request.samples for request in receiver.requests if request.samples] == [[("m", T)]]
     assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+    assert writer.ledger.requests_retried == 0
 
 
 @pytest.mark.parametrize("status", FATAL)
@@ -99,6 +101,59 @@ def test_senders_must_not_retry_on_4xx_that_say_that_the_configuration_is_wrong(
     assert len(receiver.requests) == 1
 
 
+def test_an_endpoint_that_has_never_taken_anything_is_asked_once_whether_it_is_a_receiver(start, receiver):
+    """By a request without samples: what refuses that as well refuses it for no sample, whatever its words are."""
+    receiver.decide = lambda request: Reply(400, "unknown path")
+    writer = start(AUTO)
+    for record in SOME:
+        writer.add(record)
+    with pytest.raises(RemoteWriteFatalError, match="not a Remote-Write receiver.*HTTP 400: unknown path") as error:
+        writer.flush()
+    assert [(request.version, len(request.samples)) for request in receiver.requests] == [(V2, 10), (V1, 10), (V1, 0)]
+    assert (error.value.status, error.value.samples) == (400, 10)
+    assert writer.ledger.samples_pending == 10
+
+
+@pytest.mark.parametrize("status", [404, 405, 413, 415, 422])
+def test_whatever_refuses_a_request_without_samples_is_no_receiver(start, receiver, status):
+    receiver.decide = lambda request: Reply(422 if request.samples else status)
+    writer = start(V1)
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError, match="not a Remote-Write receiver"):
+        writer.flush()
+
+
+def test_a_receiver_that_takes_a_request_without_samples_is_asked_no_second_time(start, receiver):
+    receiver.decide = lambda request: Reply(400 if request.samples else 204)
+    writer = start(V1)
+    for number in range(3):
+        writer.add(("m", {}, ((1.0, T + number),)))
+        writer.flush()
+    assert [len(request.samples) for request in receiver.requests] == [1, 0, 1, 1]
+    assert writer.ledger.samples_rejected[Reason.REFUSED] == 3
+
+
+def test_whether_it_is_a_receiver_is_asked_again_where_it_was_too_busy_to_say(start, receiver):
+    receiver.decide = lambda request: Reply(400 if request.samples else 204)
+    receiver.script += [Reply(400), Reply(503)]
+    writer = start(V1)
+    for number in range(3):
+        writer.add(("m", {}, ((1.0, T + number),)))
+        writer.flush()
+    assert [len(request.samples) for request in receiver.requests] == [1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("known_by", [204, Reply(400, "", written(0))], ids=["success", "written headers"])
+def test_a_receiver_that_is_known_for_one_is_not_asked(start, receiver, known_by):
+    receiver.script += [known_by]
+    receiver.decide = lambda request: Reply(400, "bad")
+    writer = start(V2)
+    for number in range(3):
+        writer.add(("m", {}, ((1.0, T + number),)))
+        writer.flush()
+    assert [len(request.samples) for request in receiver.requests] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
 def test_senders_must_not_send_the_same_request_again_after_a_4xx(version, write, receiver, status):
     """Parts of it are other requests: under 1.0 they find the samples that the receiver does take."""
@@ -108,7 +163,7 @@ def test_senders_must_not_send_the_same_request_again_after_a_4xx(version, write
     assert writer.ledger.samples_pending == 0
 
 
-def test_what_2_0_refuses_is_not_sent_in_parts_either(write, receiver):
+def test_what_2_0_has_written_in_part_is_not_sent_in_parts(write, receiver):
     """The receiver has kept the good part already ("Partial Write")."""
     receiver.decide = lambda request: Reply(400, "one is bad", written(samples=9))
     writer = write(V2, *SOME)
@@ -128,22 +183,22 @@ def test_a_part_that_2_0_refuses_is_not_sent_in_parts_again(write, receiver):
     assert (writer.ledger.samples_accepted, writer.ledger.samples_rejected[Reason.REFUSED]) == (8, 2)
 
 
-def test_what_1_0_refuses_is_sent_in_parts_until_the_bad_one_is_alone(write, receiver):
+def test_what_is_refused_whole_is_sent_in_parts_until_the_bad_one_is_alone(version, write, receiver):
     receiver.decide = lambda request: 400 if ("m3", T + 3) in request.samples else 204
-    writer = write(V1, *SOME)
+    writer = write(version, *SOME)
     assert sorted(receiver.stored) == sorted((f"m{number}", T + number) for number in range(10) if number != 3)
     assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
 
 
 def test_who_wants_no_requests_in_parts_can_have_that(write, receiver):
-    receiver.decide = lambda request: 400
+    receiver.decide = lambda request: 400 if request.samples else 204
     writer = write(V1, *SOME, max_isolation_requests=0)
-    assert len(receiver.requests) == 1
+    assert [len(request.samples) for request in receiver.requests] == [10, 0]
     assert writer.ledger.samples_rejected[Reason.REFUSED] == 10
 
 
 def test_progress_must_be_made_when_there_are_errors_of_the_client(version, start, receiver):
-    receiver.decide = lambda request: 400 if request.samples[0][0] == "bad" else 204
+    receiver.decide = lambda request: 400 if ("bad", T) in request.samples else 204
     writer = start(version)
     for name in ("bad", "good", "bad", "better"):
         writer.add((name, {}, ((1.0, T),)))
@@ -151,8 +206,10 @@ def test_progress_must_be_made_when_there_are_errors_of_the_client(version, star
     assert receiver.stored == [("good", T), ("better", T)]
 
 
-def test_429_is_retried(version, write, receiver):
-    receiver.script += [429] * 3
+@pytest.mark.parametrize("status", [408, 425, 429])
+def test_4xx_that_speak_of_the_moment_are_retried(version, write, receiver, status):
+    """GreptimeDB answers 408 under load; nothing that is malformed comes back by it."""
+    receiver.script += [status] * 3
     assert write(version, *SOME).ledger.samples_accepted == 10
     assert len(receiver.requests) == 4
     assert len(set(bodies(receiver))) == 1

@@ -135,7 +135,7 @@ def test_a_series_must_not_mix_samples_and_histograms(version, write, receiver):
         assert all(request.labels(series) == [("__name__", "m"), ("a", "1")] for series in mixed)
 
 
-BAD = [("1.5", T), (None, T), (1.0, 1.5), (1.0, 2**63), (1.0, -(2**63) - 1), (1.0, None), (1.0,), 1.0]
+BAD = [("1.5", T), (None, T), (1.0, 1.5), (1.0, 2**63), (1.0, -(2**63) - 1), (1.0, None), (1.0,)]
 
 
 def test_what_is_no_float64_at_an_int64_is_never_sent(version, write, receiver):

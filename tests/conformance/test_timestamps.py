@@ -28,7 +28,8 @@ def each_in_order(samples):
 
 
 # With those at which a varint grows by a byte.
-TIMES = [T, 0, 1, -1, 2**35 - 1, 2**35, 2**42 - 1, 2**42, 2**63 - 1, -(2**63)]
+TIMES = [T, 0, 1, -1, 2**35 - 1, 2**35, 2**42 - 1, 2**42, 2**62 - 1, 1 - 2**62]
+NO_TIMES = [2**62, -(2**62), 2**63 - 1, -(2**63), 2**63]
 
 
 def test_timestamps_must_be_int64_of_milliseconds(version, sent):
@@ -53,6 +54,19 @@ def test_timestamps_of_plain_samples_must_be_int64_of_milliseconds(version, sent
     """They have a way of their own through the encoders as long as all of a request are of our days."""
     request = sent(version, *[(f"m{timestamp}", {}, ((1.0, timestamp),)) for timestamp in times])
     assert request.samples == [(f"m{timestamp}", timestamp) for timestamp in times]
+
+
+@pytest.mark.parametrize("value", [1.0, HISTOGRAM], ids=["sample", "histogram"])
+def test_what_is_no_time_in_milliseconds_is_never_sent(version, write, receiver, value):
+    """
+    An empty Prometheus that stores one of these refuses every other sample until it is restarted.
+
+    The extremes are what Flink gives a record that has no timestamp.
+    """
+    samples = [(value, timestamp) for timestamp in NO_TIMES] + [(value, T, timestamp) for timestamp in NO_TIMES]
+    writer = write(version, *[("m", {}, (sample,)) for sample in samples], ("m", {}, ((1.0, T),)))
+    assert receiver.stored == [("m", T)]
+    assert writer.ledger.samples_rejected[Reason.INVALID] == len(samples)
 
 
 @pytest.mark.parametrize("value", [1.0, HISTOGRAM], ids=["samples", "histograms"])
@@ -181,7 +195,7 @@ def test_what_comes_out_of_order_need_not_be_sent(version, start, receiver):
 @pytest.mark.parametrize("value", [1.0, HISTOGRAM], ids=["sample", "histogram"])
 def test_start_timestamps_should_be_provided(sent, value):
     """In each sample, as 2.0-rc.4 has it, and in the series, as earlier ones do; 1 and -1 stand for the time 0."""
-    starts = [T - 1, 1, -1, 2**63 - 1, -(2**63)]
+    starts = [T - 1, 1, -1, 2**62 - 1, 1 - 2**62]
     request = sent(V2, *[(f"m{began}", {}, ((value, T, began), (value, T + 1, began))) for began in starts])
     assert len(request.series) == len(starts)
     for series, began in zip(request.series, starts):

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from influxdb import InfluxDb
+from prometheus_agent import PrometheusAgent
 from victoria_metrics import DEFAULT_IMAGE as VICTORIA_METRICS_IMAGE
 from victoria_metrics import VictoriaMetrics
 
-from pyflink_prometheus.testing.prometheus_server import PrometheusServer
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer, PrometheusServerError, find_binary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # That of Debian 12. It knows Remote-Write 1.0 alone.
 OLD_PROMETHEUS_IMAGE = "prom/prometheus:v2.42.0"
 # Where tools/get_receivers.py puts what Docker cannot run.
 CACHE = Path(__file__).parents[2] / ".cache"
+OLD_PROMETHEUS_BINARY = CACHE / "old-prometheus" / "prometheus"
 
 
 def missing(receiver: str, binary: Path) -> NoReturn:
@@ -42,21 +45,90 @@ def binary_instead_of(image: str, receiver: str, binary: Path) -> Path | None:
     return binary
 
 
+def start_old_prometheus() -> PrometheusServer:
+    """Start a Prometheus 2.42."""
+    binary = binary_instead_of(OLD_PROMETHEUS_IMAGE, "Prometheus 2", OLD_PROMETHEUS_BINARY)
+    kind = "docker" if binary is None else "native"
+    return PrometheusServer.start(kind, image=OLD_PROMETHEUS_IMAGE, binary=binary)
+
+
 @pytest.fixture(scope="session")
 def old_prometheus() -> Iterator[PrometheusServer]:
     """Give a Prometheus 2.42 that all tests share, on the same terms as ``prometheus``."""
-    binary = binary_instead_of(OLD_PROMETHEUS_IMAGE, "Prometheus 2", CACHE / "old-prometheus" / "prometheus")
-    kind = "docker" if binary is None else "native"
-    with PrometheusServer.start(kind, image=OLD_PROMETHEUS_IMAGE, binary=binary) as server:
+    with start_old_prometheus() as server:
         yield server
+
+
+@pytest.fixture
+def old_prometheus_empty() -> Iterator[PrometheusServer]:
+    """Give a Prometheus 2.42 of the test's own, with nothing in it."""
+    with start_old_prometheus() as server:
+        yield server
+
+
+@pytest.fixture(params=["prometheus 3", "prometheus 2"])
+def start_agent(request: pytest.FixtureRequest) -> Iterator[Callable[[str], PrometheusAgent]]:
+    """Give a function that starts an agent which writes to a URL; native, because a container has another loopback."""
+    is_old = request.param == "prometheus 2"
+    if is_old:
+        binary, switch = OLD_PROMETHEUS_BINARY, "--enable-feature=agent"
+    else:
+        try:
+            binary, switch = find_binary(), "--agent"
+        except PrometheusServerError:
+            binary, switch = CACHE / "prometheus" / "prometheus", "--agent"
+    if not binary.exists():
+        missing(request.param, binary)
+    agents: list[PrometheusAgent] = []
+
+    def start(url: str) -> PrometheusAgent:
+        agents.append(PrometheusAgent(binary, switch, url))
+        return agents[-1]
+
+    yield start
+    for agent in agents:
+        agent.stop()
+
+
+def start_influxdb() -> InfluxDb:
+    """Start an InfluxDB 1.6."""
+    binary = CACHE / "influxdb" / "influxd"
+    if not binary.exists():
+        missing("InfluxDB", binary)
+    return InfluxDb(binary)
+
+
+@pytest.fixture(scope="session")
+def influxdb() -> Iterator[InfluxDb]:
+    """Give an InfluxDB that all tests share: write under ``metric_name``."""
+    with start_influxdb() as server:
+        yield server
+
+
+@pytest.fixture
+def influxdb_empty() -> Iterator[InfluxDb]:
+    """Give an InfluxDB of the test's own, with nothing in it."""
+    with start_influxdb() as server:
+        yield server
+
+
+def start_victoria_metrics() -> VictoriaMetrics:
+    """Start a VictoriaMetrics."""
+    binary = binary_instead_of(
+        VICTORIA_METRICS_IMAGE, "VictoriaMetrics", CACHE / "victoria-metrics" / "victoria-metrics"
+    )
+    return VictoriaMetrics(image=VICTORIA_METRICS_IMAGE if binary is None else None, binary=binary)
 
 
 @pytest.fixture(scope="session")
 def victoria_metrics() -> Iterator[VictoriaMetrics]:
     """Give a VictoriaMetrics that all tests share: write under ``metric_name``."""
-    binary = binary_instead_of(
-        VICTORIA_METRICS_IMAGE, "VictoriaMetrics", CACHE / "victoria-metrics" / "victoria-metrics"
-    )
-    image = VICTORIA_METRICS_IMAGE if binary is None else None
-    with VictoriaMetrics(image=image, binary=binary) as server:
+    with start_victoria_metrics() as server:
+        yield server
+
+
+@pytest.fixture
+def victoria_metrics_empty() -> Iterator[VictoriaMetrics]:
+    """Give a VictoriaMetrics of the test's own, with nothing in it."""
+    with start_victoria_metrics() as server:
         yield server

@@ -25,7 +25,7 @@ class Harness:
         self.function = cloudpickle.loads(cloudpickle.dumps(function))
         self.outputs, self.side, self.counts = [], defaultdict(list), Counter()
         self.watermark = LOWEST
-        self._states, self._timers = pickle.loads(pickle.dumps(state)) if state else ({}, set())
+        self._states, self._timers = cloudpickle.loads(cloudpickle.dumps(state)) if state else ({}, set())
         self._key = self._timestamp = None
         self.function.open(self)
 

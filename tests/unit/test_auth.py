@@ -10,9 +10,10 @@ import requests
 from pyflink_prometheus import (
     BasicAuth,
     BearerAuth,
-    PrometheusSinkError,
     Secret,
+    SecretError,
 )
+from pyflink_prometheus.http.redaction import redacted
 
 
 def authorization(auth):
@@ -42,18 +43,63 @@ def test_an_environment_variable_is_read_where_it_is_used(monkeypatch):
     assert authorization(auth) == "Bearer hunter2"
 
 
-@pytest.mark.parametrize("secret", [Secret.environment("NO_SUCH_VARIABLE"), Secret.file("/no/such/file")])
+def test_white_space_around_a_secret_is_left_out_whatever_it_is_read_from(tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text(" hunter2\r\n")
+    monkeypatch.setenv("SECRET_FOR_THIS_TEST", "\thunter2\n")
+    for secret in (
+        Secret.value("hunter2 \n"),
+        Secret.environment("SECRET_FOR_THIS_TEST"),
+        Secret.file(tmp_path / "secret"),
+    ):
+        assert secret.read() == "hunter2"
+        assert authorization(BearerAuth(secret)) == "Bearer hunter2"
+        assert authorization(BasicAuth("user", secret)) == "Basic dXNlcjpodW50ZXIy"
+
+
+@pytest.mark.parametrize(
+    "secret", [Secret.environment("NO_SUCH_VARIABLE"), Secret.file("/no/such/file"), Secret.file("/no/\0/file")]
+)
 def test_a_missing_secret_says_where_it_was_looked_for(secret):
-    with pytest.raises(PrometheusSinkError, match=r"cannot be read on this worker: .*Error"):
+    with pytest.raises(
+        SecretError, match=r"^check the secret in .*: it cannot be read on this worker: .*Error$"
+    ) as error:
         authorization(BearerAuth(secret))
+    assert error.value.__context__ is None
+
+
+def test_a_secret_that_is_not_text_says_so_and_shows_nothing(tmp_path):
+    (tmp_path / "secret").write_bytes(b"hunter2\xff")
+    with pytest.raises(SecretError, match=r"secret': it is not UTF-8 text$") as error:
+        authorization(BasicAuth("user", Secret.file(tmp_path / "secret")))
+    assert error.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["user:of", "us\ner", "us\0er", "\ud800"])
+def test_a_user_name_that_cannot_be_sent_is_refused_when_it_is_given(name):
+    with pytest.raises(ValueError, match="which basic authentication cannot carry") as error:
+        BasicAuth(name, "password")
+    assert repr(name)[1:-1] not in str(error.value)
+    assert error.value.__context__ is None
 
 
 def test_no_repr_shows_a_secret():
-    assert "hunter2" not in repr([Secret.value("hunter2"), BasicAuth("user", "hunter2"), BearerAuth("hunter2")])
+    signers = [BasicAuth("user", "hunter2"), BasicAuth("hunter2", "password"), BearerAuth("hunter2")]
+    assert "hunter2" not in repr([Secret.value("hunter2"), *signers])
     assert repr(BearerAuth(Secret.file("/run/token"))) == "BearerAuth(Secret(file '/run/token'))"
 
 
-@pytest.mark.parametrize("nothing", ["", None, 7])
+@pytest.mark.parametrize("nothing", ["", " \n", None, 7])
 def test_an_empty_secret_is_refused_when_it_is_given(nothing):
     with pytest.raises(TypeError, match="expected a Secret or a non-empty string"):
         BearerAuth(nothing)
+    with pytest.raises(TypeError, match="expected a Secret or a non-empty string"):
+        Secret.value(nothing)
+
+
+@pytest.mark.parametrize("written", ["to&ken/x<é", "to&amp;ken/x&lt;é", "to&ken/x<\\u00e9", "to%26ken/x%3C%C3%A9"])
+def test_a_secret_is_taken_out_of_a_text_however_it_is_written_there(written):
+    assert redacted(f"POST /?key={written} is unknown", ["to&ken/x<é"]) == "POST /?key=*** is unknown"
+
+
+def test_what_is_too_short_to_be_told_from_a_word_stays_in_a_text():
+    assert redacted("1 of 10 samples", ["1", "of", ""]) == "1 of 10 samples"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pyflink_prometheus import STALE_MARKER, NativeHistogram
+from pyflink_prometheus.config import ConflictPolicy
 from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point
@@ -28,35 +31,70 @@ def rows(made):
     return [(dict(s.labels)["__name__"], t, v) for s, t, v in zip(made.series, made.timestamps, made.values)]
 
 
+def taken_out(ordered):
+    return rows(ordered.duplicates), rows(ordered.conflicting)
+
+
 def test_samples_of_a_series_stand_together_in_order_of_time():
-    ordered, duplicates = batch(("a", 3, 1.0), ("b", 1, 1.0), ("a", 1, 2.0), ("b", 2, 1.0)).in_order()
-    assert rows(ordered) == [("a", 1, 2.0), ("a", 3, 1.0), ("b", 1, 1.0), ("b", 2, 1.0)]
-    assert len(duplicates) == 0
+    ordered = batch(("a", 3, 1.0), ("b", 1, 1.0), ("a", 1, 2.0), ("b", 2, 1.0)).in_order()
+    assert rows(ordered.batch) == [("a", 1, 2.0), ("a", 3, 1.0), ("b", 1, 1.0), ("b", 2, 1.0)]
+    assert taken_out(ordered) == ([], [])
 
 
-def test_exact_duplicates_are_taken_out_and_given_back():
+@pytest.mark.parametrize("policy", ConflictPolicy)
+def test_exact_duplicates_are_taken_out_and_given_back(policy):
     nan = float("nan")
-    ordered, duplicates = batch(("a", 1, 1.0), ("a", 1, 1.0), ("b", 1, nan), ("b", 1, nan)).in_order()
-    assert rows(ordered)[0] == ("a", 1, 1.0)
-    assert [row[:2] for row in rows(ordered)] == [("a", 1), ("b", 1)]
-    assert [row[:2] for row in rows(duplicates)] == [("a", 1), ("b", 1)]
+    ordered = batch(("a", 1, 1.0), ("a", 1, 1.0), ("b", 1, nan), ("b", 1, nan)).in_order(policy)
+    assert rows(ordered.batch)[0] == ("a", 1, 1.0)
+    assert [row[:2] for row in rows(ordered.batch)] == [("a", 1), ("b", 1)]
+    assert [row[:2] for row in rows(ordered.duplicates)] == [("a", 1), ("b", 1)]
+    assert rows(ordered.conflicting) == []
 
 
-def test_different_values_at_one_time_stay_in_the_order_in_which_they_came():
-    ordered, duplicates = batch(("a", 1, 2.0), ("a", 1, 1.0), ("a", 1, 0.0), ("a", 1, -0.0)).in_order()
-    assert [value for _, _, value in rows(ordered)] == [2.0, 1.0, 0.0, -0.0]
-    assert len(duplicates) == 0
+@pytest.mark.parametrize(
+    ("policy", "kept", "duplicates", "conflicting"),
+    [
+        (ConflictPolicy.KEEP_FIRST, [2.0], [2.0], [1.0, 0.0, -0.0]),
+        (ConflictPolicy.KEEP_LAST, [-0.0], [], [2.0, 1.0, 2.0, 0.0]),
+        (ConflictPolicy.REJECT_ALL, [], [], [2.0, 1.0, 2.0, 0.0, -0.0]),
+        (ConflictPolicy.SEND_ALL, [2.0, 1.0, 0.0, -0.0], [2.0], []),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_of_different_values_at_one_time_those_are_kept_that_the_policy_says(policy, kept, duplicates, conflicting):
+    """In the order in which they came; the other samples of the series, and other series, stay as they are."""
+    samples = [("a", 1, value) for value in (2.0, 1.0, 2.0, 0.0, -0.0)]
+    ordered = batch(("a", 0, 5.0), *samples, ("a", 2, 5.0), ("b", 1, 5.0)).in_order(policy)
+    of_the_moment = [("a", 1, repr(value)) for value in kept]
+    assert [(*row[:2], repr(row[2])) for row in rows(ordered.batch)] == [
+        *[("a", 0, "5.0"), *of_the_moment, ("a", 2, "5.0"), ("b", 1, "5.0")],
+    ]
+    shown = [[repr(value) for _, _, value in each] for each in taken_out(ordered)]
+    assert shown == [[repr(value) for value in each] for each in (duplicates, conflicting)]
+
+
+def test_values_at_one_time_that_are_all_sent_are_in_successive_requests():
+    """As Prometheus keeps the first one of a request, and drops the others without a word."""
+    a = [("a", 1, 1.0), ("a", 1, 2.0), ("a", 1, 3.0), ("a", 2, 4.0)]
+    made = batch(*a, ("b", 1, 1.0), ("b", 1, 2.0), ("c", 1, 1.0))
+    ordered = made.in_order(ConflictPolicy.SEND_ALL)
+    requests = ordered.batch.requests()
+    assert [rows(each) for each in requests] == [
+        [("a", 1, 1.0), ("b", 1, 1.0), ("c", 1, 1.0)],
+        [("a", 1, 2.0), ("b", 1, 2.0)],
+        [("a", 1, 3.0), ("a", 2, 4.0)],
+    ]
+    assert sum(map(len, requests)) == len(made)
 
 
 def test_a_series_that_was_forgotten_and_made_again_is_still_one():
     made = Batch([series("a"), series("a")], [2, 1], [1.0, 2.0])
-    ordered, _ = made.in_order()
-    assert ordered.timestamps == [1, 2]
+    assert made.in_order().batch.timestamps == [1, 2]
 
 
 def test_a_batch_without_repetition_is_left_as_it_is():
     made = batch(("b", 2, 1.0), ("a", 1, 1.0))
-    assert made.in_order()[0] is made
+    assert made.in_order().batch is made
 
 
 def test_by_time_keeps_the_order_of_a_series_even_at_the_same_time():
@@ -95,16 +133,16 @@ def test_most_batches_are_one_request():
 
 def test_runs_that_are_in_order_are_left_as_they_are():
     made = batch(("b", 1, 1.0), ("b", 2, 1.0), ("a", 1, 1.0), ("a", 2, 1.0))
-    assert made.in_order()[0] is made
+    assert made.in_order().batch is made
 
 
 def test_two_runs_of_a_series_become_one():
-    ordered, duplicates = batch(("a", 1, 1.0), ("a", 2, 1.0), ("b", 1, 1.0), ("a", 3, 1.0)).in_order()
-    assert rows(ordered) == [("a", 1, 1.0), ("a", 2, 1.0), ("a", 3, 1.0), ("b", 1, 1.0)]
-    assert len(duplicates) == 0
+    ordered = batch(("a", 1, 1.0), ("a", 2, 1.0), ("b", 1, 1.0), ("a", 3, 1.0)).in_order()
+    assert rows(ordered.batch) == [("a", 1, 1.0), ("a", 2, 1.0), ("a", 3, 1.0), ("b", 1, 1.0)]
+    assert taken_out(ordered) == ([], [])
 
 
 def test_a_run_that_goes_back_in_time_is_put_in_order():
-    ordered, duplicates = batch(("a", 1, 1.0), ("a", 3, 1.0), ("a", 2, 1.0), ("a", 2, 1.0)).in_order()
-    assert rows(ordered) == [("a", 1, 1.0), ("a", 2, 1.0), ("a", 3, 1.0)]
-    assert rows(duplicates) == [("a", 2, 1.0)]
+    ordered = batch(("a", 1, 1.0), ("a", 3, 1.0), ("a", 2, 1.0), ("a", 2, 1.0)).in_order()
+    assert rows(ordered.batch) == [("a", 1, 1.0), ("a", 2, 1.0), ("a", 3, 1.0)]
+    assert taken_out(ordered) == ([("a", 2, 1.0)], [])

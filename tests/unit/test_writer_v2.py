@@ -84,7 +84,7 @@ def test_a_partly_written_request_counts_exactly_and_is_not_sent_again(start, re
 
 
 def test_a_request_of_which_nothing_was_written_is_told_sample_by_sample(start, rejections):
-    add(start(ScriptedTransport([Answer(400, "no")])), 1, 2)
+    add(start(ScriptedTransport(decide=lambda request: Answer(400, "no"))), 1, 2)
     assert [(each.record.samples, each.count) for each in rejections] == [(((1.0, T + 1),), 1), (((2.0, T + 2),), 1)]
 
 
@@ -108,9 +108,10 @@ def test_the_log_says_how_many_of_a_request_were_refused(start, caplog):
     writer = start(ScriptedTransport([Answer(400, "too old", written=Written(2))]), rejected_samples_handler=None)
     with caplog.at_level(logging.WARNING):
         add(writer, 1, 2, 3)
-    assert "1 sample(s) not written, reason refused, the latest: 1 of the 3 in one request: HTTP 400: too old" in (
-        caplog.text
-    )
+    assert (
+        "1 sample(s) not written, reason refused, the latest: 1 of the 3 in one request: the receiver wrote 2 of 3 "
+        "samples (HTTP 400: too old)"
+    ) in caplog.text
 
 
 @pytest.mark.parametrize("shards", [1, 4])
@@ -143,12 +144,18 @@ def test_a_receiver_of_1_0_is_found_out_and_remembered(start, caplog, answer, sh
     assert caplog.text.count("does not understand Remote-Write 2.0") == 1
 
 
-def test_a_refusal_without_counts_of_a_receiver_that_has_spoken_2_0_is_not_sent_as_1_0(start, rejections):
-    transport = ScriptedTransport([None, Outcome(Kind.REJECTED, "HTTP 400: no snappy", 400)])
+def test_a_refusal_without_counts_of_a_receiver_that_has_spoken_2_0_is_sent_as_1_0(start, rejections):
+    """As Cortex and Thanos refuse: what is refused in 1.0 as well is at fault, and 2.0 stays."""
+
+    def decide(request):
+        values = {value for _, value, _ in request.samples}
+        return Outcome(Kind.REJECTED, "HTTP 400: no", 400) if 2.0 in values else None
+
+    transport = ScriptedTransport(decide=decide)
     writer = start(transport)
-    add(writer, 1)
-    add(writer, 2)
-    assert versions(transport) == [V2, V2]
+    for number in (1, 2, 3):
+        add(writer, number)
+    assert versions(transport) == [V2, V2, V1, V2]
     assert [each.record.samples for each in rejections] == [((2.0, T + 2),)]
 
 
@@ -158,14 +165,15 @@ def test_a_receiver_that_refuses_both_versions_may_still_be_one_of_2_0(start, re
     writer = start(transport)
     add(writer, 1)
     add(writer, 2)
-    assert versions(transport) == [V2, V1, V2]
+    assert versions(transport) == [V2, V1, V1, V2]
+    assert transport.requests[2].samples == []  # whether it is a receiver at all
     assert [each.record.samples for each in rejections] == [((1.0, T + 1),)]
 
 
 @pytest.mark.parametrize("answer", [415, Outcome(Kind.ACCEPTED, "HTTP 204", 204)])
 def test_2_0_alone_fails_at_a_receiver_that_does_not_understand_it_and_says_what_to_do(start, answer):
     writer = start(ScriptedTransport([answer]), remote_write_version=V2)
-    with pytest.raises(RemoteWriteFatalError, match="set AUTO or V1 with set_remote_write_version; it answered: "):
+    with pytest.raises(RemoteWriteFatalError, match="set AUTO or V1 with set_remote_write_version; it responded "):
         add(writer, 1)
     assert writer.ledger.samples_accepted == 0
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import operator
+import pickle
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, Optional
 
+import cloudpickle
 from pyflink.common import Time, Types
 from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import RuntimeContext
-from pyflink.datastream.state import StateTtlConfig, ValueState, ValueStateDescriptor
+from pyflink.datastream.state import StateTtlConfig, ValueStateDescriptor
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
-from pyflink_prometheus.model.samples import INT64_MIN
+from pyflink_prometheus.model.samples import INT64_MIN, timestamp_hint
 from pyflink_prometheus.transforms.event_values import TimestampOf
 
 METRIC_GROUP = "Prometheus"
@@ -27,14 +29,20 @@ def check_timestamp_function(timestamp: TimestampOf) -> None:
         _validation.function("timestamp", timestamp)
 
 
-def check_output_tag(name: str, tag: Any) -> None:
+def checked_output_tag(name: str, tag: Any) -> OutputTag | None:
     """
-    Check an output tag that the user may give.
+    Return a copy of an output tag that the user may give, for a function to keep.
+
+    The copy has the same id, which is all that is looked at where the function runs. The user's tag has a type, which
+    can't be pickled with the function once Java's type has been asked for, as it has where a stream has it too.
 
     :raises TypeError: if it is none.
     """
-    if tag is not None and not isinstance(tag, OutputTag):
+    if tag is None:
+        return None
+    if not isinstance(tag, OutputTag):
         raise TypeError(f"{name}: expected an OutputTag, got {tag!r}")
+    return OutputTag(tag.tag_id)
 
 
 def timestamp_of(event: Any, ctx: Any, timestamp: TimestampOf) -> int:
@@ -52,26 +60,72 @@ def timestamp_of(event: Any, ctx: Any, timestamp: TimestampOf) -> int:
     try:
         return operator.index(found)
     except TypeError:
-        raise PrometheusSinkError(f"expected an int of milliseconds as timestamp, got {shown(found)}") from None
+        raise PrometheusSinkError(
+            f"expected an int of milliseconds as timestamp, got {shown(found)}{timestamp_hint(found)}"
+        ) from None
 
 
-def keyed_state(context: RuntimeContext, name: str, forget_after_ms: int | None = None) -> ValueState:
+class KeptValue:
     """
-    Return a state of one value for each key, pickled.
+    Pickle a value by pickle, and where that fails by cloudpickle, which takes instances of the job's own classes, too.
+
+    PyFlink pickles state by pickle alone, at the end of a bundle. What it then reads is the value itself, so that a
+    savepoint depends on no class of ours.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, tuple[bytes]]:
+        try:
+            return pickle.loads, (pickle.dumps(self.value, pickle.HIGHEST_PROTOCOL),)
+        except Exception:  # PicklingError, AttributeError, TypeError: whatever an object's own pickling raises
+            return pickle.loads, (cloudpickle.dumps(self.value),)
+
+
+def kept_value(stored: Any) -> Any:
+    """Return a value as it was, whether PyFlink has pickled it meanwhile or not."""
+    return stored.value if type(stored) is KeptValue else stored
+
+
+class KeyedState:
+    """
+    Keep a value for each key, pickled.
 
     One value, and not a list or a map: PyFlink asks Java for a map's entries one by one, and keeps values in the worker
     (``python.state.cache-size`` of them) until a bundle ends.
 
+    :param name: of the state.
     :param forget_after_ms: after how long without an update, by the machine's clock, Flink may clear it; ``None`` for
         never.
+    :param is_plain: whether all that is kept is numbers and the like, and nothing that is a user's, which saves 4 µs
+        for each key of a bundle.
     """
-    descriptor = ValueStateDescriptor(name, Types.PICKLED_BYTE_ARRAY())
-    if forget_after_ms is not None:
-        # With the default, which never returns what has expired, PyFlink does without its cache for the whole operator.
-        descriptor.enable_time_to_live(
-            StateTtlConfig.new_builder(Time.milliseconds(forget_after_ms)).return_expired_if_not_cleaned_up().build()
-        )
-    return context.get_state(descriptor)
+
+    def __init__(
+        self, context: RuntimeContext, name: str, forget_after_ms: int | None = None, *, is_plain: bool = False
+    ) -> None:
+        descriptor = ValueStateDescriptor(name, Types.PICKLED_BYTE_ARRAY())
+        if forget_after_ms is not None:
+            # With the default, which never returns what has expired, PyFlink does without its cache for the whole
+            # operator.
+            ttl = StateTtlConfig.new_builder(Time.milliseconds(forget_after_ms)).return_expired_if_not_cleaned_up()
+            descriptor.enable_time_to_live(ttl.build())
+        self._state = context.get_state(descriptor)
+        self._is_plain = is_plain
+
+    def value(self) -> Any:
+        """Return the key's value, ``None`` if there is none."""
+        return kept_value(self._state.value())
+
+    def update(self, value: Any) -> None:
+        """Keep a value, or nothing if it is ``None``."""
+        if value is None:
+            self._state.clear()
+        else:
+            self._state.update(value if self._is_plain else KeptValue(value))
 
 
 class TimedState:
@@ -85,7 +139,7 @@ class TimedState:
 
     :param name: of the state.
     :param timers_of: a function that returns the timers, in milliseconds, that a value needs.
-    :param forget_after_ms: as for :func:`keyed_state`.
+    :param forget_after_ms: as for :class:`KeyedState`, like the last one.
     """
 
     def __init__(
@@ -94,8 +148,10 @@ class TimedState:
         name: str,
         timers_of: Callable[[Any], Iterable[int]],
         forget_after_ms: int | None = None,
+        *,
+        is_plain: bool = False,
     ) -> None:
-        self._state = keyed_state(context, name, forget_after_ms)
+        self._state = KeyedState(context, name, forget_after_ms, is_plain=is_plain)
         self._timers_of = timers_of
         self._run = secrets.token_bytes(4)
 
@@ -117,10 +173,7 @@ class TimedState:
 
     def update(self, value: Any) -> None:
         """Keep a value, or nothing if it is ``None``."""
-        if value is None:
-            self._state.clear()
-        else:
-            self._state.update((self._run, value))
+        self._state.update(None if value is None else (self._run, value))
 
 
 def checked_forget_after(forget_after_ms: Optional[int]) -> int | None:

@@ -11,8 +11,8 @@ from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 from pyflink_prometheus.flink.operators._context import (
     Counters,
     TimedState,
-    check_output_tag,
     check_timestamp_function,
+    checked_output_tag,
     timestamp_of,
 )
 from pyflink_prometheus.transforms.aggregation import Aggregation, LabelsOf
@@ -74,14 +74,13 @@ class Aggregate(KeyedProcessFunction):
         late_output_tag: OutputTag | None = None,
     ) -> None:
         check_timestamp_function(timestamp)
-        check_output_tag("late_output_tag", late_output_tag)
         self._windowing = Windowing(Aggregation(metric_name, value, of, labels, schema), windows, allowed_lateness_ms)
         self._timestamp = timestamp
-        self._late_output_tag = late_output_tag
+        self._late_output_tag = checked_output_tag("late_output_tag", late_output_tag)
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Find the state; Flink calls this before the first event."""
-        self._open = TimedState(runtime_context, "windows", self._windowing.timers)
+        self._open = TimedState(runtime_context, "windows", self._windowing.timers, is_plain=True)
         self._counters = Counters(runtime_context, "numLateEvents")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:

@@ -11,9 +11,9 @@ from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 from pyflink_prometheus.flink.operators._context import (
     Counters,
     TimedState,
-    check_output_tag,
     check_timestamp_function,
     checked_forget_after,
+    checked_output_tag,
     timestamp_of,
 )
 from pyflink_prometheus.transforms.aggregation import LabelsOf
@@ -71,15 +71,16 @@ class CumulativeAggregate(KeyedProcessFunction):
         late_output_tag: OutputTag | None = None,
     ) -> None:
         check_timestamp_function(timestamp)
-        check_output_tag("late_output_tag", late_output_tag)
         self._counting = Counting(metric_name, value, of, labels, interval_ms, schema)
         self._forget_after_ms = checked_forget_after(forget_after_ms)
         self._timestamp = timestamp
-        self._late_output_tag = late_output_tag
+        self._late_output_tag = checked_output_tag("late_output_tag", late_output_tag)
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Find the state; Flink calls this before the first event."""
-        self._counted = TimedState(runtime_context, "counted", self._counting.timers, self._forget_after_ms)
+        self._counted = TimedState(
+            runtime_context, "counted", self._counting.timers, self._forget_after_ms, is_plain=True
+        )
         self._counters = Counters(runtime_context, "numLateEvents")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,8 +12,14 @@ from pyflink.datastream.functions import BroadcastProcessFunction, ProcessFuncti
 from pyflink.datastream.state import MapStateDescriptor
 
 from pyflink_prometheus import _validation
+from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
-from pyflink_prometheus.flink.operators._context import Counters, check_output_tag
+from pyflink_prometheus.flink.operators._context import (
+    Counters,
+    KeptValue,
+    checked_output_tag,
+    kept_value,
+)
 from pyflink_prometheus.transforms.enrichment import Enrichment, Join, add_labels
 
 
@@ -20,10 +27,9 @@ class _Unmatched:
     """Do with events that have no reference what the user chose."""
 
     def __init__(self, output_tag: OutputTag | None, drop: bool) -> None:
-        check_output_tag("unmatched_output_tag", output_tag)
         if output_tag is not None and drop:
             raise ValueError("drop_unmatched: expected False, since unmatched events go to unmatched_output_tag")
-        self._output_tag = output_tag
+        self._output_tag = checked_output_tag("unmatched_output_tag", output_tag)
         self._drop = drop
 
     def open(self, runtime_context: RuntimeContext) -> None:
@@ -163,11 +169,28 @@ class EnrichFromStream(BroadcastProcessFunction):
             raise PrometheusSinkError(f"reference: expected a function that returns two values: {error}") from error
         self._references(ctx)[key] = found
         # One that was removed is kept as such, or the table's would come back after a restart.
-        ctx.get_broadcast_state(self.state_descriptor).put(key, found)
+        ctx.get_broadcast_state(self.state_descriptor).put(_checked_key(key), KeptValue(found))
         return iter(())
 
     def _references(self, ctx: Any) -> dict[Any, Any]:
         """Return all that is known; read from the state once, after a restart as well."""
         if self._known is None:
-            self._known = {**self._table, **dict(ctx.get_broadcast_state(self.state_descriptor).items())}
+            stored = ctx.get_broadcast_state(self.state_descriptor).items()
+            self._known = {**self._table, **{key: kept_value(found) for key, found in stored}}
         return self._known
+
+
+def _checked_key(key: Any) -> Any:
+    """
+    Return a reference's key if Flink can find it again by its bytes.
+
+    :raises PrometheusSinkError: if it is an instance of a class of the job's own file, whose bytes no two runs share.
+    """
+    try:
+        pickle.dumps(key)
+    except Exception as error:
+        raise PrometheusSinkError(
+            f"reference: return a string, a number or a tuple of those as a reference's key, not {shown(key)}, which "
+            f"cannot be pickled: {error}"
+        ) from error
+    return key

@@ -10,10 +10,10 @@ from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 
 from pyflink_prometheus.flink.operators._context import (
     Counters,
-    check_output_tag,
+    KeyedState,
     check_timestamp_function,
     checked_forget_after,
-    keyed_state,
+    checked_output_tag,
     timestamp_of,
 )
 from pyflink_prometheus.transforms.checks import Check
@@ -64,15 +64,14 @@ class Filter(KeyedProcessFunction):
         rejected_output_tag: OutputTag | None = None,
     ) -> None:
         check_timestamp_function(timestamp)
-        check_output_tag("rejected_output_tag", rejected_output_tag)
         self._checks = Checks(checks)
         self._timestamp = timestamp
         self._forget_after_ms = checked_forget_after(forget_after_ms)
-        self._rejected_output_tag = rejected_output_tag
+        self._rejected_output_tag = checked_output_tag("rejected_output_tag", rejected_output_tag)
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Find the state; Flink calls this before the first event."""
-        self._kept = keyed_state(runtime_context, "checks", self._forget_after_ms) if self._checks.keeps_state else None
+        self._kept = KeyedState(runtime_context, "checks", self._forget_after_ms) if self._checks.keeps_state else None
         self._counters = Counters(
             runtime_context, "numEventsRejected", *(_counter_name(name) for name in self._checks.names)
         )

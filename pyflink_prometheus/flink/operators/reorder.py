@@ -11,8 +11,8 @@ from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 from pyflink_prometheus.flink.operators._context import (
     Counters,
     TimedState,
-    check_output_tag,
     check_timestamp_function,
+    checked_output_tag,
     timestamp_of,
 )
 from pyflink_prometheus.transforms.event_values import TimestampOf, ValueOf
@@ -61,10 +61,9 @@ class Reorder(KeyedProcessFunction):
         late_output_tag: OutputTag | None = None,
     ) -> None:
         check_timestamp_function(timestamp)
-        check_output_tag("late_output_tag", late_output_tag)
         self._reordering = Reordering(same_timestamp, max_held, value, with_value)
         self._timestamp = timestamp
-        self._late_output_tag = late_output_tag
+        self._late_output_tag = checked_output_tag("late_output_tag", late_output_tag)
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Find the state; Flink calls this before the first event."""

@@ -1,0 +1,169 @@
+"""Connections of requests and urllib3 that keep to a deadline, and on which neither library sees the query."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from enum import Enum
+from typing import Any
+
+import requests.adapters
+
+from pyflink_prometheus.http.auth import basic_credentials, split_userinfo
+
+# A socket's timeout bounds all of a sendall, an SSLSocket's each record of it: so that one is given one at a time.
+_TLS_RECORD = 16 * 1024
+
+
+class Stage(Enum):
+    """How far an attempt has come."""
+
+    CONNECT = "connect"
+    SEND = "send"
+    ANSWER = "answer"
+
+
+class Attempt:
+    """
+    What a transport and its connections tell each other about the attempt under way.
+
+    :ivar deadline: in seconds of the monotonic clock; no wait for the network, on whichever connection, goes beyond it.
+    :ivar query: with its question mark, "" for none. It may hold a secret, and urllib3 logs the URLs that it gets.
+    :ivar stage: how far the attempt has come.
+    :ivar answer: the answer whose status and headers have come.
+    """
+
+    def __init__(self) -> None:
+        self.deadline = 0.0
+        self.query = ""
+        self.stage = Stage.CONNECT
+        self.answer: http.client.HTTPResponse | None = None
+
+    def begin(self, query: str, timeout_s: float) -> None:
+        """Begin an attempt that may take so long."""
+        self.deadline = time.monotonic() + timeout_s
+        self.query = query
+        self.stage = Stage.CONNECT
+        self.answer = None
+
+    def left_s(self) -> float:
+        """
+        Return the seconds that are left, as a socket's timeout.
+
+        :raises TimeoutError: if none are left.
+        """
+        left_s = self.deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        return left_s
+
+
+class BoundedAdapter(requests.adapters.HTTPAdapter):
+    """
+    The adapter of requests with such connections, directly or through any proxy.
+
+    :param attempt: the one under way; a transport has one attempt at a time.
+    """
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Prepare connections without a proxy."""
+        super().init_poolmanager(*args, **kwargs)
+        _bound(self.poolmanager, self._attempt)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Prepare connections through a proxy."""
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not known:
+            _bound(manager, self._attempt)
+        return manager
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return the proxy's credentials as UTF-8; requests takes them for Latin-1, and quotes what is not."""
+        return proxy_authorization(proxy)
+
+
+def proxy_authorization(proxy: str) -> dict[str, str]:
+    """Return the header that authenticates to a proxy, if its URL has credentials."""
+    _, username, password = split_userinfo(proxy)
+    return {} if username is None else {"Proxy-Authorization": basic_credentials(username, password)}
+
+
+def _bound(manager: Any, attempt: Attempt) -> None:
+    """Have a pool manager of urllib3 make connections that keep to the attempt's deadline."""
+    manager.pool_classes_by_scheme = {
+        scheme: _bounded_pool(pool_class, attempt) for scheme, pool_class in manager.pool_classes_by_scheme.items()
+    }
+
+
+def _bounded_pool(pool_class: Any, attempt: Attempt) -> Any:
+    class Connection(pool_class.ConnectionCls):  # type: ignore[misc]
+        def connect(self) -> None:
+            attempt.stage = Stage.CONNECT
+            super().connect()
+            attempt.stage = Stage.SEND
+
+        def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+            if self.sock is not None:
+                attempt.stage = Stage.SEND  # on a connection that was kept
+            super().putrequest(method, url + attempt.query, *args, **kwargs)
+
+        def send(self, data: bytes) -> None:
+            if self.sock is None:
+                self.connect()
+            is_plain = isinstance(self.sock, socket.socket) and not isinstance(self.sock, ssl.SSLSocket)
+            size = len(data) if is_plain else _TLS_RECORD
+            for start in range(0, len(data), size or 1):
+                self.sock.settimeout(attempt.left_s())
+                super().send(data[start : start + size])
+
+        def getresponse(self) -> Any:
+            attempt.stage = Stage.ANSWER
+            return super().getresponse()
+
+        def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+            attempt.answer = http.client.HTTPResponse(_BoundedSocket(sock, attempt), *args, **kwargs)  # type: ignore[arg-type]
+            return attempt.answer
+
+    Connection.__name__ = Connection.__qualname__ = pool_class.ConnectionCls.__name__  # which messages begin with
+    return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Connection})
+
+
+class _BoundedSocket:
+    """What an answer is read from."""
+
+    def __init__(self, sock: Any, attempt: Attempt) -> None:
+        self._sock = sock
+        self._attempt = attempt
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """Return the one file that http.client reads."""
+        return io.BufferedReader(_BoundedReader(self._sock, self._attempt))
+
+
+class _BoundedReader(io.RawIOBase):
+    """The bytes of an answer, each of which is waited for no longer than until the deadline."""
+
+    def __init__(self, sock: Any, attempt: Attempt) -> None:
+        self._sock = sock
+        self._attempt = attempt
+        self._file = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._attempt.left_s())
+        count: int | None = self._file.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

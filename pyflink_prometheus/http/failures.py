@@ -1,0 +1,191 @@
+"""What an attempt comes to that ends without an answer, decided in one place from what requests raised."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import ssl
+from typing import NamedTuple
+
+import requests
+import urllib3
+from urllib3.util.ssl_match_hostname import CertificateError
+
+from pyflink_prometheus.http.connections import Stage
+from pyflink_prometheus.http.outcome import Kind, Outcome
+from pyflink_prometheus.http.signing import place_of
+
+# OpenSSL's name for what a port sends that does not speak TLS.
+_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"}
+# How an alert begins, with which a port that speaks TLS answers what is not TLS (RFC 8446, 5.1 and 6).
+_TLS_ALERT = "\x15\x03"
+# Of the libraries' words.
+_LONGEST_SHOWN = 300
+_TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
+_WRONG_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
+
+
+class Surroundings(NamedTuple):
+    """
+    What an attempt was made with, as far as messages may tell.
+
+    :param url: the endpoint's, as it may be shown.
+    :param proxy: the proxy's, likewise, "" for none.
+    :param verify: the certificates that count: a path, or whether requests' own do.
+    :param connect_timeout_s: how long a connection may take.
+    :param timeout_s: how long the whole of it may take.
+    :param answered: whether the endpoint has ever answered in HTTP.
+    """
+
+    url: str
+    proxy: str
+    verify: bool | str | None
+    connect_timeout_s: float
+    timeout_s: float
+    answered: bool = False
+
+
+def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundings) -> Outcome:
+    """
+    Return the outcome that an exception of requests, or of what is under it, means.
+
+    Fatal is what the user has to change, with the advice first. What else a network can do is retryable. Of texts that
+    may quote a URL or a header nothing is shown.
+
+    :param stage: how far the attempt had come.
+    """
+    cause = _innermost(error)
+    # Most specific first: a certificate's error is an SSL error is an OSError, and so on.
+    fatal = _wrong_certificate(error, cause, surroundings) or _no_http(error, cause, surroundings)
+    fatal = fatal or _wrong_proxy(error, cause, stage, surroundings) or _wrong_authorities(cause, surroundings)
+    if fatal:
+        return Outcome(Kind.FATAL, fatal)
+    if isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) and not isinstance(
+        cause, urllib3.exceptions.NewConnectionError
+    ):
+        if stage is Stage.CONNECT:
+            whose = f" to the proxy {surroundings.proxy}" if _is_proxys(error) else ""
+            return Outcome(Kind.RETRYABLE, f"no connection{whose} within {surroundings.connect_timeout_s:g} s")
+        what = "no answer" if stage is Stage.ANSWER else "the request could not be sent"
+        return Outcome(Kind.RETRYABLE, f"{what} within {surroundings.timeout_s:g} s", timed_out=True)
+    if _is_networks(cause):
+        if _is_proxys(error):
+            return Outcome(Kind.RETRYABLE, f"no connection to the proxy {surroundings.proxy}: {_shown(cause)}")
+        if stage is Stage.ANSWER and not isinstance(cause, OSError):
+            return Outcome(Kind.RETRYABLE, f"the answer cannot be read as HTTP: {_shown(cause)}")
+        hint = ""
+        if isinstance(cause, ConnectionResetError) and not surroundings.answered and _is_plain(surroundings):
+            hint = "use https:// in the URL if this port speaks TLS; "
+        return Outcome(Kind.RETRYABLE, f"{hint}the connection failed: {_shown(cause)}")
+    what = f"{type(cause).__name__} {place_of(cause.__traceback__)}"
+    if stage is Stage.CONNECT and isinstance(error, ValueError):
+        return Outcome(Kind.FATAL, f"check the URL {surroundings.url}: no request can be made to it ({what})")
+    return Outcome(Kind.RETRYABLE, f"the attempt broke off: {what}")
+
+
+def _wrong_certificate(error: BaseException, cause: BaseException, surroundings: Surroundings) -> str:
+    if isinstance(cause, CertificateError):  # urllib3 has compared the names itself
+        message, is_wrong_name = str(cause), True
+    elif isinstance(cause, ssl.SSLCertVerificationError):
+        message, is_wrong_name = cause.verify_message, cause.verify_code in _WRONG_NAME
+    else:
+        return ""
+    whose = f"the proxy {surroundings.proxy}" if _is_proxys(error) else surroundings.url
+    said = f"the certificate of {whose} was not accepted ({_one_line(message)})"
+    if is_wrong_name:
+        return f"use a host name in the URL that the certificate is for: {said}"
+    return (
+        "if the certificate is from an authority of your own, name that authority's certificate file in "
+        f"REQUESTS_CA_BUNDLE on the workers: {said}"
+    )
+
+
+def _no_http(error: BaseException, cause: BaseException, surroundings: Surroundings) -> str:
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        if _is_proxys(error):
+            return (
+                "begin the proxy's URL with http:// in HTTPS_PROXY on the workers: the proxy "
+                f"{surroundings.proxy} does not speak TLS ({_shown(cause)})"
+            )
+        return f"use http:// in the URL: {surroundings.url} does not speak TLS ({_shown(cause)})"
+    if isinstance(cause, http.client.BadStatusLine) and str(cause).startswith(_TLS_ALERT):
+        return f"use https:// in the URL: {surroundings.url} answered with a TLS alert"
+    return ""
+
+
+def _wrong_proxy(error: BaseException, cause: BaseException, stage: Stage, surroundings: Surroundings) -> str:
+    """Say what is wrong with the proxy's settings; what the libraries say of them quotes the proxy's password."""
+    refused = _TUNNEL_STATUS.search(str(cause)) if isinstance(cause, OSError) else None
+    if refused and refused[1] == "407":
+        return (
+            "give the proxy's user name and password in HTTPS_PROXY on the workers "
+            f"(http://user:password@host:port): {_shown(cause)}"
+        )
+    if refused and refused[1].startswith("4"):
+        return (
+            f"let the proxy {surroundings.proxy} connect to {surroundings.url}, or name the host in NO_PROXY on the "
+            f"workers: {_shown(cause)}"
+        )
+    if not surroundings.proxy or stage is not Stage.CONNECT or _is_networks(cause):
+        return ""
+    if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
+        return "install PySocks on the workers (pip install 'requests[socks]'): the proxy is a SOCKS proxy"
+    return (
+        "correct the proxy's URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY on the workers, such as "
+        "http://user:password@host:port: it cannot be used as it is"
+    )
+
+
+def _wrong_authorities(cause: BaseException, surroundings: Surroundings) -> str:
+    """Say so if the file or folder of certificates cannot be used."""
+    path = surroundings.verify
+    if not isinstance(path, str) or _is_plain(surroundings) or not isinstance(cause, OSError):
+        return ""
+    try:
+        if os.path.isdir(path):
+            return ""
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        return (
+            "name a file of certificates that this worker can read in REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE): "
+            f"{path} cannot be used ({type(error).__name__})"
+        )
+    return ""
+
+
+def _is_networks(cause: BaseException) -> bool:
+    """Tell what a network or a receiver can cause from what the settings can."""
+    return isinstance(cause, (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)) and not isinstance(
+        cause, (ValueError, requests.RequestException)
+    )
+
+
+def _is_plain(surroundings: Surroundings) -> bool:
+    return surroundings.url.startswith("http:")
+
+
+def _is_proxys(error: BaseException) -> bool:
+    return isinstance(error, requests.exceptions.ProxyError)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Unwrap what requests and urllib3 put around the reason; they quote the whole URL, secrets and all."""
+    while True:
+        inner = next(
+            (each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)), None
+        )
+        if inner is None:
+            return error
+        error = inner
+
+
+def _shown(cause: BaseException) -> str:
+    # urllib3 begins its texts with a connection, of which the log has the host already.
+    text = re.sub(r"^(<.*? at 0x[0-9a-f]+>|\w+\([^)]*\)): ", "", str(cause))
+    return _one_line(re.sub(r"<.*? at 0x[0-9a-f]+>", "", text)) or type(cause).__name__
+
+
+def _one_line(text: str) -> str:
+    line = "".join(each if each.isprintable() else repr(each)[1:-1] for each in " ".join(text.split()))
+    return line if len(line) <= _LONGEST_SHOWN else line[: _LONGEST_SHOWN - 3] + "..."

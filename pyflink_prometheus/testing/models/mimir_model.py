@@ -1,0 +1,65 @@
+"""Mimir, and with it Grafana Cloud."""
+
+from __future__ import annotations
+
+from pyflink_prometheus.testing.decoding import ReceivedRequest
+from pyflink_prometheus.testing.models.model import (
+    ReceiverModel,
+    StoredSample,
+    key_of,
+    refusal,
+)
+from pyflink_prometheus.testing.models.series_limits import SeriesLimits
+from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
+from pyflink_prometheus.testing.receiver import Answer
+
+#: The defaults of Mimir's distributor.
+MIMIR_LIMITS = SeriesLimits(labels=30, name_bytes=1024, value_bytes=2048, classic_names=True)
+_MAX_LEAD_MS = 600_000
+
+
+class MimirModel(ReceiverModel):
+    """
+    One tenant of Mimir with the default limits.
+
+    Modelled after the sources and issues of Mimir 2.17 and 3 (``pkg/distributor``, grafana/mimir#12682), not measured:
+
+    - Invalid series and samples more than 10 minutes ahead are left out, of two samples of a series at one time the
+      second one; the rest goes to the TSDB, which refuses sample by sample. All that is good is stored, in both
+      versions. One bad sample makes the answer 400.
+    - The Written headers of a 2.0 request say what was *received*, with 200 and with 400 alike.
+
+    :param now_ms: what the receiver takes for the present; it may be set later.
+    :param limits: of the labels of a series.
+    """
+
+    def __init__(self, now_ms: int, limits: SeriesLimits = MIMIR_LIMITS) -> None:
+        self.now_ms = now_ms
+        self._limits = limits
+        self._head = TsdbHead()
+
+    @property
+    def stored(self) -> list[StoredSample]:
+        """What its storage holds."""
+        return self._head.stored
+
+    def __call__(self, request: ReceivedRequest) -> Answer:
+        """Store the good part and answer."""
+        appender = Appender(self._head)
+        problems = []
+        for series in request.series:
+            invalid = self._limits.problem(series)
+            if invalid is not None:
+                problems.append(f"{invalid} (err-mimir-series-invalid)")
+                continue
+            key, times = key_of(series), set()
+            for value, timestamp, *_ in series.samples:
+                if timestamp > self.now_ms + _MAX_LEAD_MS:
+                    problems.append(f"{key} at {timestamp} is too far in the future (err-mimir-too-far-in-future)")
+                elif timestamp not in times:
+                    times.add(timestamp)
+                    problem = appender.append(key, value, timestamp)
+                    if problem is not None:
+                        problems.append(f"{problem} for {key} (err-mimir-sample-out-of-order)")
+        appender.commit()
+        return refusal(request, problems, request.content) if problems else Answer(200)

@@ -1,0 +1,42 @@
+"""Thanos Receive."""
+
+from __future__ import annotations
+
+from pyflink_prometheus.testing.decoding import ReceivedRequest
+from pyflink_prometheus.testing.models.model import (
+    ReceiverModel,
+    StoredSample,
+    refusal,
+    samples_of,
+)
+from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
+from pyflink_prometheus.testing.receiver import Answer
+
+
+class ThanosModel(ReceiverModel):
+    """
+    One tenant of Thanos Receive without limits.
+
+    Modelled after the sources of Thanos (``pkg/receive/handler.go``, ``writer.go``), not measured: it takes both
+    versions; stores what is good of a request; answers 409 without counts where anything was out of order, out of
+    bounds or a duplicate, and otherwise claims to have written all. It has no bound for what is ahead of the present.
+    """
+
+    def __init__(self) -> None:
+        self._head = TsdbHead()
+
+    @property
+    def stored(self) -> list[StoredSample]:
+        """What its storage holds."""
+        return self._head.stored
+
+    def __call__(self, request: ReceivedRequest) -> Answer:
+        """Store the good part and answer."""
+        appender = Appender(self._head)
+        problems = [
+            f"{problem} for {key}"
+            for key, value, timestamp in samples_of(request)
+            if (problem := appender.append(key, value, timestamp)) is not None
+        ]
+        appender.commit()
+        return refusal(request, problems, status=409, says_written=False) if problems else Answer(200)

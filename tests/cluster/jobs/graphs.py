@@ -1,0 +1,146 @@
+"""
+Build job graphs with the sink, without running any of them.
+
+Prints for each the warnings on the client and the operators, as one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pyflink.common import Configuration, Types
+from pyflink.datastream import DataStream, KeyedStream, OutputTag, StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
+
+from pyflink_prometheus import (
+    Aggregate,
+    CumulativeAggregate,
+    EnrichFromStream,
+    PrometheusSink,
+    PrometheusSinkBuilder,
+    Reorder,
+    Silence,
+    TumblingWindows,
+)
+
+
+def same(value: Any) -> Any:
+    """Return what is given."""
+    return value
+
+
+def keyed(stream: DataStream) -> KeyedStream:
+    """Key a stream."""
+    return stream.key_by(same, Types.LONG())
+
+
+def mapped(stream: DataStream, parallelism: int, name: str = "Map") -> DataStream:
+    """Put a map behind a stream."""
+    return stream.map(same, Types.LONG()).set_parallelism(parallelism).name(name)
+
+
+def sink() -> PrometheusSinkBuilder:
+    """Return the sink's builder."""
+    return PrometheusSink.builder().set_prometheus_remote_write_url("http://receiver.invalid/api/v1/write")
+
+
+def dealt(numbers: DataStream) -> DataStream:
+    """Deal a source's records out to two subtasks."""
+    return mapped(numbers, 2, "dealt")
+
+
+def broadcast_only(numbers: DataStream) -> DataStream:
+    """Connect a stream in order with another that is dealt out, and broadcast."""
+    enrich = EnrichFromStream(lambda update: (update, update), same, lambda event, _: event)
+    rules = dealt(numbers).broadcast(enrich.state_descriptor)
+    return mapped(numbers, 1).disable_chaining().connect(rules).process(enrich, Types.LONG()).set_parallelism(1)
+
+
+def late_of_reorder(numbers: DataStream) -> DataStream:
+    """Return what is late behind a source that is dealt out."""
+    late = OutputTag("late", Types.LONG())
+    return keyed(dealt(numbers)).process(Reorder(late_output_tag=late), Types.LONG()).get_side_output(late)
+
+
+WINDOWS = TumblingWindows(1_000)
+
+#: What a stream of numbers goes through before it is keyed and written by two subtasks.
+ORDER: dict[str, Callable[[DataStream], DataStream]] = {
+    "dealt out": dealt,
+    "dealt out, further up": lambda numbers: mapped(keyed(dealt(numbers)).map(same, Types.LONG()), 1),
+    "dealt out twice": lambda numbers: mapped(dealt(numbers), 3, "again"),
+    "rebalanced": lambda numbers: mapped(mapped(numbers, 2, "first").rebalance(), 2, "rebalanced"),
+    "shuffled": lambda numbers: mapped(numbers.shuffle(), 2, "shuffled"),
+    "rescaled to more": lambda numbers: mapped(numbers.rescale(), 2, "rescaled"),
+    "one of two streams": lambda numbers: (
+        keyed(numbers).map(same, Types.LONG()).set_parallelism(2).union(dealt(numbers))
+    ),
+    "before Silence": lambda numbers: keyed(dealt(numbers)).process(Silence(1), Types.LONG()),
+    "late events of Reorder": late_of_reorder,
+    "after Reorder": lambda numbers: dealt(keyed(numbers).process(Reorder(), Types.LONG()).set_parallelism(1)),
+    "nothing between": same,
+    "the same parallelism": lambda numbers: mapped(numbers, 1),
+    "to one": lambda numbers: mapped(keyed(numbers).map(same, Types.LONG()).set_parallelism(2), 1),
+    "keyed before": lambda numbers: keyed(numbers).map(same, Types.LONG()).set_parallelism(2),
+    "Reorder behind": lambda numbers: keyed(dealt(numbers)).process(Reorder(), Types.LONG()),
+    "Aggregate behind": lambda numbers: keyed(dealt(numbers)).process(Aggregate("m", float, WINDOWS), Types.LONG()),
+    "CumulativeAggregate behind": lambda numbers: keyed(dealt(numbers)).process(CumulativeAggregate("m"), Types.LONG()),
+    "broadcast": broadcast_only,
+}
+
+
+def uid(numbers: DataStream) -> DataStream:
+    """Return a stream that PyFlink makes one operator of with the writer."""
+    return mapped(numbers, 1, "first").uid("uid of the first")
+
+
+#: What a sink with a uid is put behind.
+UIDS: dict[str, Callable[[DataStream], DataStream]] = {
+    "first without uid": lambda numbers: mapped(mapped(numbers, 1, "first"), 1).uid("uid of the second"),
+    "first with uid": lambda numbers: mapped(uid(numbers), 1),
+    "keyed": lambda numbers: keyed(mapped(numbers, 1, "first")),
+    "Java before": same,
+    "not chained": lambda numbers: mapped(numbers, 1).disable_chaining(),
+    "another parallelism": lambda numbers: mapped(numbers, 2),
+}
+
+
+class Remember(logging.Handler):
+    """Remember what the package warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remember one."""
+        self.messages.append(record.getMessage())
+
+
+def build(before: Callable[[DataStream], DataStream], finish: Callable[[DataStream], DataStream]) -> dict[str, Any]:
+    """Build one graph, and return what can be seen of it."""
+    env = StreamExecutionEnvironment.get_execution_environment(Configuration())
+    env.set_parallelism(1)
+    warnings = Remember()
+    logging.getLogger("pyflink_prometheus").addHandler(warnings)
+    finish(before(env.from_collection([1, 2], Types.LONG()))).sink_to(sink().set_uid("uid of the sink").build())
+    logging.getLogger("pyflink_prometheus").removeHandler(warnings)
+    nodes = get_gateway().jvm.java.util.ArrayList(env._generate_stream_graph(False).getStreamNodes())
+    operators = {node.getOperatorName(): [node.getTransformationUID(), node.getParallelism()] for node in nodes}
+    return {"warnings": warnings.messages, "operators": operators}
+
+
+def main() -> None:
+    """Build all of them."""
+    found = {
+        "order": {name: build(before, keyed) for name, before in ORDER.items()},
+        "uids": {name: build(before, same) for name, before in UIDS.items()},
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""
+Write the same readings through all kinds of sinks and operators, each of which a savepoint may hold state of.
+
+A savepoint may be resumed with another parallelism, and with a branch that was not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from pyflink.common import Configuration, Duration, Types, WatermarkStrategy
+from pyflink.datastream import StreamExecutionEnvironment
+from replayable import numbers
+from resumed_operators import TIMEOUT_MS, WINDOW_MS, Time, by_device, device, is_sent, reading
+
+from pyflink_prometheus import (
+    Aggregate,
+    CumulativeAggregate,
+    EnrichFromStream,
+    Filter,
+    Hampel,
+    PrometheusSink,
+    PrometheusSinkBuilder,
+    PrometheusTimeSeries,
+    Reorder,
+    Silence,
+    TumblingWindows,
+)
+
+
+class ToSeries:
+    """Make of each reading a sample of its device's series; the third field of a reading may name more labels."""
+
+    def __init__(self, metric_name: str) -> None:
+        self._metric_name = metric_name
+
+    def __call__(self, event: Any) -> PrometheusTimeSeries:
+        """Return a series."""
+        name, time, value, *labels = event
+        return PrometheusTimeSeries(self._metric_name, {"device": name, **dict(*labels)}, ((value, time),))
+
+
+def main() -> None:
+    """Submit the job."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--per-second", type=float, required=True)
+    parser.add_argument("--parallelism", type=int, required=True)
+    parser.add_argument("--more", action="store_true", help="one branch more, and before the others")
+    options = parser.parse_args()
+
+    config = Configuration()
+    config.set_string("python.fn-execution.bundle.size", "100000")
+    config.set_string("python.fn-execution.bundle.time", "200")
+    config.set_string("pipeline.max-parallelism", "8")
+    env = StreamExecutionEnvironment.get_execution_environment(config)
+    env.set_python_executable(sys.executable)
+    env.set_parallelism(options.parallelism)
+    count = options.count
+
+    def sink(metric_name: str | None = None) -> PrometheusSinkBuilder:
+        builder = PrometheusSink.builder().set_prometheus_remote_write_url(options.url)
+        return builder if metric_name is None else builder.set_element_converter(ToSeries(metric_name))
+
+    raw = env.from_source(
+        numbers(count, options.per_second), WatermarkStrategy.no_watermarks(), "numbers", Types.LONG()
+    ).uid("numbers")
+    sent = raw.set_parallelism(1).filter(lambda number: is_sent(number, count)).uid("sent").set_parallelism(1)
+    readings = sent.map(reading, Types.PICKLED_BYTE_ARRAY()).uid("readings").set_parallelism(1)
+    if options.more:
+        by_device(readings.map(lambda event: event)).sink_to(sink("added").build())
+
+    readings.sink_to(sink("dealt_out").set_uid("dealt out").build())
+    by_device(readings).sink_to(sink("keyed").set_uid("keyed").build())
+    by_device(readings).sink_to(sink("keyed_without_uid").build())
+
+    # One update, which only the first of the runs reads.
+    one = env.from_source(numbers(1, 1.0), WatermarkStrategy.no_watermarks(), "updates", Types.LONG()).uid("updates")
+    enrich = EnrichFromStream(
+        lambda number: ("everywhere", {"place": "roof"}),
+        lambda event: "everywhere",
+        lambda event, labels: (*event, labels),
+    )
+    updates = one.set_parallelism(1).map(lambda number: number).uid("update").set_parallelism(1)
+    rows = readings.map(lambda event: event).uid("rows").set_parallelism(1).disable_chaining()
+    rows.connect(updates.broadcast(enrich.state_descriptor)).process(enrich).uid("enrich").sink_to(
+        sink("enriched").build()
+    )
+
+    strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(10))
+    timed = readings.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(Time()))
+    ordered = by_device(timed.uid("timed").set_parallelism(1)).process(Reorder()).uid("reorder")
+    kept = by_device(ordered).process(Filter(Hampel(lambda e: e[2], min_deviation=20))).uid("filter")
+    counted = by_device(kept).process(
+        CumulativeAggregate("readings", lambda e: e[2], ("count", "sum"), labels="device", interval_ms=WINDOW_MS)
+    )
+    windows = by_device(kept).process(
+        Aggregate("reading", lambda e: e[2], TumblingWindows(WINDOW_MS), ("mean", "max", 0.5), labels="device")
+    )
+    series = counted.uid("counted").union(windows.uid("windows"))
+    ended = series.key_by(device, Types.STRING()).process(Silence(TIMEOUT_MS)).uid("silence")
+    ended.sink_to(sink().build())
+    env.execute("rescaled")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What the sink makes of a job's graph, and what it warns of when it is built; no job runs here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from local_job import run_job_file
+
+Graph = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def graphs() -> dict[str, dict[str, Graph]]:
+    """Give what ``graphs.py`` printed."""
+    job = run_job_file("graphs.py")
+    assert job.status == 0, job.stderr
+    found: dict[str, dict[str, Graph]] = json.loads(job.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("dealt out", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
+        ("dealt out, further up", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
+        (
+            "dealt out twice",
+            [
+                "'dealt' (2) deals records out in turn to 'again' (3 subtasks)",
+                "'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)",
+            ],
+        ),
+        (
+            "rebalanced",
+            [
+                "'first' (2) deals records out in turn to 'rebalanced' (2 subtasks)",
+                "'Collection Source' (1) deals records out in turn to 'first' (2 subtasks)",
+            ],
+        ),
+        ("shuffled", ["'Collection Source' (1) deals records out in turn to 'shuffled' (2 subtasks)"]),
+        ("rescaled to more", ["'Collection Source' (1) deals records out in turn to 'rescaled' (2 subtasks)"]),
+        ("one of two streams", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
+        ("before Silence", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
+        ("late events of Reorder", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
+        ("after Reorder", ["'KEYED PROCESS' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
+    ],
+)
+def test_where_order_is_lost_before_the_key_it_is_said_once(graphs, name, steps):
+    (warning,) = graphs["order"][name]["warnings"]
+    assert warning.startswith("give the operators named here the same parallelism")
+    assert warning.partition("restore their order: ")[2].split("; ") == steps
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nothing between",
+        "the same parallelism",
+        "to one",
+        "keyed before",
+        "Reorder behind",
+        "Aggregate behind",
+        "CumulativeAggregate behind",
+        "broadcast",
+    ],
+)
+def test_where_order_holds_nothing_is_said(graphs, name):
+    assert graphs["order"][name]["warnings"] == []
+
+
+@pytest.mark.parametrize("name", ["keyed", "Java before", "not chained"])
+def test_all_that_the_sink_adds_has_a_uid(graphs, name):
+    operators = graphs["uids"][name]["operators"]
+    assert operators["Prometheus writer"] == ["uid of the sink", 1]
+    assert operators["Sink: Writer"] == ["uid of the sink-end", 1]
+    assert graphs["uids"][name]["warnings"] == []
+
+
+def test_where_another_operators_uid_rules_and_there_is_none_it_is_said(graphs):
+    graph = graphs["uids"]["first without uid"]
+    assert graph["operators"]["first, Map, Prometheus writer"] == [None, 1]
+    (warning,) = graph["warnings"]
+    assert warning.startswith("call uid() on 'first': ")
+    assert "set_uid('uid of the sink') has no effect" in warning
+
+
+def test_where_another_operators_uid_rules_and_there_is_one_nothing_is_said(graphs):
+    graph = graphs["uids"]["first with uid"]
+    assert graph["operators"]["first, Map, Prometheus writer"] == ["uid of the first", 1]
+    assert graph["warnings"] == []

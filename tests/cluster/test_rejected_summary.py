@@ -1,0 +1,62 @@
+"""A job that ends with rejected samples says so where its user looks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flink_cluster import FlinkCluster
+from local_job import JOBS, FinishedJob, run_job_file
+
+from pyflink_prometheus import RemoteWriteVersion
+from pyflink_prometheus.testing import Answer, ReceivedRequest, Receiver
+
+
+def refuse(request: ReceivedRequest) -> Answer | None:
+    """Refuse a request with anything called "refused" in it, as Prometheus does under 1.0: whole."""
+    is_refused = any(series.startswith("refused") for series, _, _ in request.samples)
+    return Answer(400, "out of order sample") if is_refused else None
+
+
+def run(parallelism: int, invalid: int) -> FinishedJob:
+    with Receiver(refuse, versions=[RemoteWriteVersion.V1]) as receiver:
+        job = run_job_file("rejecting.py", receiver.url, str(parallelism), str(invalid), workers="loopback")
+    assert job.status == 0, job.stderr
+    return job
+
+
+def lines(job: FinishedJob) -> list[str]:
+    return [line for line in job.stderr.splitlines() if line.startswith("Prometheus writer: ")]
+
+
+def test_each_subtask_of_a_local_job_says_on_the_console_how_many_were_not_written_and_where_the_reasons_are():
+    job = run(parallelism=2, invalid=20)
+    found = [
+        re.fullmatch(
+            r"Prometheus writer: (\d+) of (\d+) samples were not written \(invalid \d+, refused \d\); (\S+\.log) says "
+            "why, and set_rejected_samples_handler keeps the samples",
+            line,
+        )
+        for line in lines(job)
+    ]
+    counts = [(int(each[1]), int(each[2])) for each in found if each]
+    assert len(counts) == 2
+    assert [sum(column) for column in zip(*counts)] == [23, 123]
+    assert job.stderr.index("Prometheus writer: ") < job.stderr.index("executed")
+    (log,) = {each[3] for each in found if each}
+    assert "reason refused" in Path(log).read_text(errors="replace")
+
+
+def test_nothing_is_printed_where_all_is_well():
+    assert lines(run(parallelism=1, invalid=0)) == []
+
+
+@pytest.mark.once
+def test_on_a_cluster_it_is_in_the_taskmanagers_log(flink_cluster: FlinkCluster) -> None:
+    (file,) = [each for each in flink_cluster.log_files() if each.match("*taskexecutor*.log")]
+    before = len(file.read_text())  # other tests' jobs run there, too
+    with Receiver(refuse, versions=[RemoteWriteVersion.V1]) as receiver:
+        flink_cluster.run_job(JOBS / "rejecting.py", receiver.url, "1", "2")
+    (line,) = [each for each in file.read_text()[before:].splitlines() if "Prometheus writer: 5 of 105" in each]
+    assert "WARN" in line

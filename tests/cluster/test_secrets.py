@@ -1,0 +1,39 @@
+"""A secret that fails a job is in no log and no answer of a cluster, and the client's error says where it is from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from flink_cluster import FlinkCluster
+from local_job import JOBS
+
+from pyflink_prometheus.testing import Receiver
+
+CANARY = "c4nary-of-mine"
+FATAL = "RemoteWriteFatalError: "
+
+
+@pytest.mark.once
+def test_a_secret_that_fails_a_job_is_shown_nowhere(flink_cluster: FlinkCluster, tmp_path: Path) -> None:
+    secrets = {"bearer": f"{CANARY}\n{CANARY}", "signer": CANARY}
+    advice = {
+        "bearer": f"check the secret in file '{tmp_path}/bearer': it has a line break inside",
+        "signer": "call the request signer sign by itself to see what is wrong: it raised ValueError in leaking.py, ",
+    }
+    for name, secret in secrets.items():
+        (tmp_path / name).write_text(secret)
+    with Receiver() as receiver:
+        run = flink_cluster.run_job(JOBS / "leaking.py", receiver.url, str(tmp_path))
+        assert receiver.requests == []
+    errors = json.loads(next(line for line in run.stdout.splitlines() if line.startswith('{"bearer"')))
+    jobs = {job["name"]: job["jid"] for job in flink_cluster.rest("/jobs/overview")["jobs"]}
+    shown = [run.output, flink_cluster.logs()]
+    for name, error in errors.items():
+        assert advice[name] in next((line for line in error.splitlines() if FATAL in line), error)
+        assert FATAL in flink_cluster.root_exception(jobs[name])
+        shown.append(json.dumps(flink_cluster.rest(f"/jobs/{jobs[name]}/exceptions")))
+    assert shown[1].count(FATAL) >= len(errors)
+    for text in shown:
+        assert CANARY not in text

@@ -1,0 +1,41 @@
+"""A handler of rejected samples that remembers what it was told."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pyflink_prometheus import PrometheusTimeSeries, Reason
+
+
+class Rejections(list):
+    """Remember what the handler is told."""
+
+    def __call__(self, rejected):
+        self.extend(rejected)
+
+    @property
+    def count(self):
+        return sum(each.count for each in self)
+
+    @property
+    def named(self):
+        """Each sample that was told by itself, with how often it was."""
+        return Counter(sample for each in self if each.record is not None for sample in samples_of(each.record))
+
+    @property
+    def unconfirmed(self):
+        """Those of them of which the writer says that it does not know."""
+        chosen = Rejections(each for each in self if each.reason is Reason.UNCONFIRMED)
+        return set(chosen.named)
+
+    @property
+    def candidates(self):
+        """The samples of which some were refused, whichever they are."""
+        return {sample for each in self for series in each.candidates for sample in samples_of(series)}
+
+
+def samples_of(series):
+    """Return a series' samples as models name them; the writer sorts labels, and may give them as a dict."""
+    labels = series.labels.items() if isinstance(series.labels, dict) else series.labels
+    key = PrometheusTimeSeries(series.metric_name, tuple(labels), ()).key()
+    return [(key, value, timestamp) for value, timestamp, *_ in series.samples]

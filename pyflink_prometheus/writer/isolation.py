@@ -97,6 +97,9 @@ class Isolation:
             elif verdict.finding is Finding.TOO_SLOW:
                 size = largest = len(places) // 2
                 self._endpoint.note_size_in_time(size, self._delivery.now())
+            elif not self._is_refused:  # but a part of what was too much for one request
+                yield from Isolation(self._batch.pick(places), verdict, self._delivery).steps()
+                self._close(places)
             elif (smaller := max(len(places) // 2, self._budget.least_size(len(self._open)))) < len(places):
                 size = smaller
             else:

@@ -33,6 +33,7 @@ class Store:
 
     def __init__(self):
         self.poison = set()
+        self.limit = 10_000
         self.kept = {}
 
     def post(self, batch):
@@ -53,6 +54,8 @@ class KeepsNothing(Store):
     written = staticmethod(lambda sent, refused: Written())
 
     def __call__(self, batch, version):
+        if len(batch) > self.limit:
+            return classify_status(413)
         refused, kept = self.post(batch)
         if refused == 0 or self.keeps_good:
             self.kept = kept
@@ -167,3 +170,15 @@ def test_every_good_sample_is_stored_and_none_is_accepted_that_is_not(kind, vers
                 values(seen, Accepted)
             ) == len(good)
         assert posts <= most_requests(batch, samples, len(receiver.poison), 1 if version is V1 else 2)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_what_is_refused_of_a_request_that_was_too_large_is_isolated_as_any_other(kind):
+    receiver, endpoint = kind(), Endpoint(V1)
+    receiver.limit = 250
+    batch = batch_of(40, 12, 0)
+    receiver.poison = {batch.values[17], batch.values[300]}
+    seen, posts = deliver(batch, receiver, endpoint)
+    assert sum(map(len, receiver.kept.values())) == 478
+    assert not receiver.poison & set(values(seen, Accepted))
+    assert posts < 150

@@ -44,13 +44,14 @@ def deliver(batch: Batch, delivery: Delivery) -> Steps:
     :raises RemoteWriteFatalError: if no retry can help.
     :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
     """
-    size = delivery.endpoint.size_in_time(delivery.now())
-    if size is None or size >= len(batch):
-        parts = [batch]
-    else:
-        in_order = batch.by_time()
-        parts = [in_order.part(start, start + size) for start in range(0, len(batch), size)]
-    for part in parts:
+    rest = batch
+    while len(rest):
+        part, size = rest, delivery.endpoint.size_in_time(delivery.now())
+        if size is None or size >= len(rest):
+            rest = Batch()
+        else:
+            rest = batch.by_time() if rest is batch else rest
+            part = rest.take_front(size)
         verdict = yield from delivery.ask(part)
         if verdict.settled is not None:
             yield verdict.settled

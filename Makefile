@@ -1,6 +1,6 @@
 # All commands for working on this project. Each does its own set-up, in .venv and .cache, once.
 
-# The Python to make .venv with; default: the first of python3.11, 3.12, 3.10, 3.9 and python3 that runs.
+# The Python to make .venv with; default: the first of python3.11, 3.12, 3.10 and python3 that runs.
 PYTHON ?=
 FLINK_VERSION ?= 2.3.0
 # The oldest Flink that is supported: the cluster tests run on it, too.

@@ -33,7 +33,7 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-integration test-cluster \
-  test-oldest test-compose bench check format build proto clean
+  test-oldest test-compose docs bench check format build proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,10 @@ fetch_receivers = case "$(PROMETHEUS_TESTS)" in \
 	  *) $(BIN)/python tools/get_receivers.py --unless-docker >/dev/null ;; \
 	esac || [ "$$RECEIVERS" != required ]
 
+docs: $(READY) ## build the site of README, guides and API reference, in site/
+	@$(BIN)/python tools/site/diagrams.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 bench: $(READY) $(READY_PEERS) ## measure the speed, and write it to benchmarks/results/
 	@$(BIN)/python tools/get_prometheus.py >/dev/null
 	@$(BIN)/python tools/get_receivers.py >/dev/null
@@ -124,7 +128,7 @@ proto: $(READY) ## generate the protobuf classes from proto/
 	$(BIN)/python tools/generate_proto.py
 
 clean: ## remove all that was set up, fetched and built
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) .cache build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(RECORDING): | $(READY)
 	@$(BIN)/python tools/get_recording.py >/dev/null

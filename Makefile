@@ -111,9 +111,10 @@ bench: $(READY) $(READY_PEERS) ## measure the speed, and write it to benchmarks/
 	@$(BIN)/python tools/get_receivers.py >/dev/null
 	@$(WITH_JAVA) for each in $(BENCHMARKS); do $(BIN)/python benchmarks/$$each.py $(BENCH_ARGS) || exit 1; done
 
-check: $(READY) ## lint, formatting and types
+check: $(READY) ## lint, formatting, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 format: $(READY) ## put the formatting right

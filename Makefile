@@ -59,8 +59,8 @@ recording: $(READY) ## fetch the recorded flights and print where they are
 # The longest early, for those who run two at a time.
 test: test-fast test-cluster test-integration test-oldest test-compose ## run all tests
 
-test-fast: $(READY) ## unit, property and conformance tests
-	$(BIN)/python -m pytest tests/unit tests/property tests/conformance $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+test-fast: $(READY) ## unit, property, conformance and distribution tests
+	$(BIN)/python -m pytest tests/unit tests/property tests/conformance tests/distribution $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
 	@$(fetch_prometheus)

@@ -33,7 +33,7 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-integration test-cluster \
-  test-oldest test-compose docs bench check format build proto clean
+  test-oldest test-compose docs bench check format build release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ format: $(READY) ## put the formatting right
 build: $(READY) ## make the wheel and the source distribution in dist/
 	rm -rf dist
 	$(BIN)/python -m build
+
+release-check: $(READY) ## build wheel and sdist, install the wheel beside both Flinks, and run a job with it
+	@$(WITH_JAVA) $(BIN)/python tools/release_check.py $(FLINK_VERSION) $(FLINK_OLDEST)
 
 proto: $(READY) ## generate the protobuf classes from proto/
 	$(BIN)/python tools/generate_proto.py

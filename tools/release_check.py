@@ -65,9 +65,11 @@ def check_wheel(archive: zipfile.ZipFile) -> None:
     if f"{PACKAGE}/py.typed" not in packed:
         sys.exit("release-check: the wheel lacks py.typed")
     text = archive.read(metadata).decode()
-    for field in ("Author", "License-File", "Requires-Python", "Project-URL"):
+    for field in ("Author", "License-Expression", "License-File", "Requires-Python", "Project-URL"):
         if not re.search(rf"^{field}: .", text, re.MULTILINE):
             sys.exit(f"release-check: the wheel's metadata lacks {field}")
+    if relative := re.findall(r"\]\((?!https?://|#)([^)]*)\)", text):
+        sys.exit(f"release-check: links in the wheel's description that lead nowhere: {', '.join(relative)}")
 
 
 def install(wheel: Path, flink: str) -> Path:

@@ -16,9 +16,15 @@ BENCH_ARGS ?=
 # Which benchmarks to run
 BENCHMARKS ?= encode writer job latency hop
 
+# What is supported; the fast tests run on each of them that this machine has.
+PYTHONS := 3.10 3.11 3.12
+
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
 VENV_PEERS := .venv-peers
+# How `make test` runs the fast tests: `coverage` takes twice as long.
+FAST ?= test-fast
+FAST_TESTS := tests/unit tests/property tests/conformance tests/distribution
 RECORDING := .cache/recording/flights.jsonl
 READY := $(VENV)/.ready-$(FLINK_VERSION)
 READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
@@ -32,8 +38,8 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 # A layer of which -k or the like leaves nothing has not failed.
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
-.PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-integration test-cluster \
-  test-oldest test-compose docs bench check format build release-check proto clean
+.PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
+  test-cluster test-oldest test-compose coverage docs bench check format build release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,10 +63,16 @@ recording: $(READY) ## fetch the recorded flights and print where they are
 	@$(BIN)/python tools/get_recording.py
 
 # The longest early, for those who run two at a time.
-test: test-fast test-cluster test-integration test-oldest test-compose ## run all tests
+test: $(FAST) test-cluster test-integration test-oldest test-compose ## run all tests
 
 test-fast: $(READY) ## unit, property, conformance and distribution tests
-	$(BIN)/python -m pytest tests/unit tests/property tests/conformance tests/distribution $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+	$(BIN)/python -m pytest $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+test-pythons: $(READY) ## the same on the other Pythons that are supported, as far as this machine has them
+	@sh tools/test_pythons.sh $(FLINK_VERSION) "$(PYTHONS)" $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
+	$(BIN)/python -m pytest $(FAST_TESTS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
 	@$(fetch_prometheus)
@@ -132,7 +144,8 @@ proto: $(READY) ## generate the protobuf classes from proto/
 	$(BIN)/python tools/generate_proto.py
 
 clean: ## remove all that was set up, fetched and built
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) .cache build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) $(VENV)-python* .cache build dist site .mypy_cache .pytest_cache .ruff_cache \
+	  .hypothesis .coverage
 
 $(RECORDING): | $(READY)
 	@$(BIN)/python tools/get_recording.py >/dev/null

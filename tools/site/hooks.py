@@ -52,7 +52,9 @@ PARTS = (
 )
 ORDER = ("Sink", "Settings", "Records", "Credentials", "Rejected samples", "Operators", "Tables", "Errors", "Testing")
 
-_LOADED_FROM_ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
+_LOADED_FROM_ELSEWHERE = re.compile(
+    r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)"""
+)
 
 log = logging.getLogger("mkdocs.hooks.site")
 

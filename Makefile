@@ -1,6 +1,6 @@
 # All commands for working on this project. Each does its own set-up, in .venv and .cache, once.
 
-# The Python to make .venv with; default: the first of python3.11, 3.12, 3.10, 3.9 and python3 that runs.
+# The Python to make .venv with; default: the first of python3.11, 3.12, 3.10 and python3 that runs.
 PYTHON ?=
 FLINK_VERSION ?= 2.3.0
 # The oldest Flink that is supported: the cluster tests run on it, too.
@@ -16,9 +16,15 @@ BENCH_ARGS ?=
 # Which benchmarks to run
 BENCHMARKS ?= encode writer job latency hop
 
+# What is supported; the fast tests run on each of them that this machine has.
+PYTHONS := 3.10 3.11 3.12
+
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
 VENV_PEERS := .venv-peers
+# How `make test` runs the fast tests: `coverage` takes twice as long.
+FAST ?= test-fast
+FAST_TESTS := tests/unit tests/property tests/conformance tests/distribution
 RECORDING := .cache/recording/flights.jsonl
 READY := $(VENV)/.ready-$(FLINK_VERSION)
 READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
@@ -32,8 +38,8 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 # A layer of which -k or the like leaves nothing has not failed.
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
-.PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-integration test-cluster \
-  test-oldest test-compose bench check format build proto clean
+.PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
+  test-cluster test-oldest test-compose coverage docs bench check format build release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,10 +63,16 @@ recording: $(READY) ## fetch the recorded flights and print where they are
 	@$(BIN)/python tools/get_recording.py
 
 # The longest early, for those who run two at a time.
-test: test-fast test-cluster test-integration test-oldest test-compose ## run all tests
+test: $(FAST) test-cluster test-integration test-oldest test-compose ## run all tests
 
-test-fast: $(READY) ## unit, property and conformance tests
-	$(BIN)/python -m pytest tests/unit tests/property tests/conformance $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+test-fast: $(READY) ## unit, property, conformance and distribution tests
+	$(BIN)/python -m pytest $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+test-pythons: $(READY) ## the same on the other Pythons that are supported, as far as this machine has them
+	@sh tools/test_pythons.sh $(FLINK_VERSION) "$(PYTHONS)" $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
+	$(BIN)/python -m pytest $(FAST_TESTS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
 	@$(fetch_prometheus)
@@ -102,14 +114,19 @@ fetch_receivers = case "$(PROMETHEUS_TESTS)" in \
 	  *) $(BIN)/python tools/get_receivers.py --unless-docker >/dev/null ;; \
 	esac || [ "$$RECEIVERS" != required ]
 
+docs: $(READY) ## build the site of README, guides and API reference, in site/
+	@$(BIN)/python tools/site/diagrams.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 bench: $(READY) $(READY_PEERS) ## measure the speed, and write it to benchmarks/results/
 	@$(BIN)/python tools/get_prometheus.py >/dev/null
 	@$(BIN)/python tools/get_receivers.py >/dev/null
 	@$(WITH_JAVA) for each in $(BENCHMARKS); do $(BIN)/python benchmarks/$$each.py $(BENCH_ARGS) || exit 1; done
 
-check: $(READY) ## lint, formatting and types
+check: $(READY) ## lint, formatting, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 format: $(READY) ## put the formatting right
@@ -120,11 +137,15 @@ build: $(READY) ## make the wheel and the source distribution in dist/
 	rm -rf dist
 	$(BIN)/python -m build
 
+release-check: $(READY) ## build wheel and sdist, install the wheel beside both Flinks, and run a job with it
+	@$(WITH_JAVA) $(BIN)/python tools/release_check.py $(FLINK_VERSION) $(FLINK_OLDEST)
+
 proto: $(READY) ## generate the protobuf classes from proto/
 	$(BIN)/python tools/generate_proto.py
 
 clean: ## remove all that was set up, fetched and built
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) $(VENV)-python* .cache build dist site .mypy_cache .pytest_cache .ruff_cache \
+	  .hypothesis .coverage
 
 $(RECORDING): | $(READY)
 	@$(BIN)/python tools/get_recording.py >/dev/null

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Print a Python interpreter that this project runs on (3.9 to 3.12) and that can make a virtual environment.
+# Print a Python interpreter that this project runs on (3.10 to 3.12) and that can make a virtual environment.
 #   find_python.sh [INTERPRETER]     looks at that one alone, if it is given
 # Each is tried by running it: version managers leave commands on PATH that are there and do not run.
-usable='import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))'
+usable='import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
 
-for candidate in "${@:-}" python3.11 python3.12 python3.10 python3.9 python3; do
+for candidate in "${@:-}" python3.11 python3.12 python3.10 python3; do
   [ -n "$candidate" ] || continue
   found=$(command -v "$candidate" 2>/dev/null) || found=
   if [ -n "$found" ] && "$found" -c "$usable" >/dev/null 2>&1; then
@@ -15,7 +15,7 @@ for candidate in "${@:-}" python3.11 python3.12 python3.10 python3.9 python3; do
 done
 
 cat >&2 <<EOF
-No usable Python ${1:+at "$1"}: PyFlink runs on Python 3.9 to 3.12, and \`venv\` must work in it.
+No usable Python ${1:+at "$1"}: PyFlink runs on Python 3.10 to 3.12, and \`venv\` must work in it.
 Install one (Debian and Ubuntu: apt install python3 python3-venv; macOS: brew install python@3.11),
 or name one: make PYTHON=/path/to/python3.11 ...
 EOF

@@ -107,7 +107,8 @@ def classify(status: int, body_excerpt: str, headers: Mapping[str, str], now_s: 
     :param now_s: seconds since 1970, to subtract from an HTTP date.
     """
     outcome = classify_status(status, body_excerpt, headers.get("Retry-After"), headers.get("Location"), now_s)
-    if outcome.kind is Kind.ACCEPTED and headers.get("Content-Type", "").lower().startswith("text/html"):
+    is_html = headers.get("Content-Type", "").lower().startswith("text/html")
+    if outcome.kind is Kind.ACCEPTED and is_html and body_excerpt:  # some frameworks call no body at all HTML
         return Outcome(Kind.FATAL, _with_words(_WEB_PAGE_ADVICE, status, body_excerpt), status, body_excerpt)
     return replace(outcome, written=parse_written(headers))
 

@@ -113,7 +113,7 @@ class Batch:
         values = [_comparable(self.values[place]) for place in places]
         if policy is ConflictPolicy.SEND_ALL:
             for number, place in enumerate(places):
-                (duplicates if values[number] in values[:number] else ordered).append(place)
+                (duplicates if number and values[number] == values[number - 1] else ordered).append(place)
             return
         kept = -1 if policy is ConflictPolicy.KEEP_LAST else 0
         if policy is ConflictPolicy.REJECT_ALL and any(value != values[0] for value in values):

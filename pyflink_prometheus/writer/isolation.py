@@ -8,9 +8,10 @@ That rests on the receiver having kept nothing, as Prometheus does under 1.0. Ot
 say so (Mimir, Cortex, Thanos). To send these again does no harm, but the receiver now refuses all samples of a series
 but the newest one: they would all seem to be at fault. So, once :data:`SUSPICIOUS` samples in a row have been refused,
 each alone, while newer ones of their series were in the same request, it is checked with a few samples of each moment
-whether the older ones are taken at all. If one is, the receiver keeps nothing, and all are sent again. If none is, they
-count as UNCONFIRMED, and only the newest sample of each series is sent again: that one is taken if it is good, whatever
-the receiver has kept. The next refused request is checked at once.
+whether the older ones are taken at all. If one is, all are sent again as before: the receiver keeps nothing, or has
+just that one as the newest of its series. If none is, they count as UNCONFIRMED, and only the newest sample of each
+series is sent again: that one is taken if it is good, whatever the receiver has kept. The next refused request is
+checked at once.
 """
 
 from __future__ import annotations
@@ -50,13 +51,14 @@ def deliver(batch: Batch, delivery: Delivery) -> Steps:
     :raises RemoteWriteFatalError: if no retry can help.
     :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
     """
-    size = delivery.endpoint.size_in_time(delivery.now())
-    if size is None or size >= len(batch):
-        parts = [batch]
-    else:
-        in_order = batch.by_time()
-        parts = [in_order.part(start, start + size) for start in range(0, len(batch), size)]
-    for part in parts:
+    rest = batch
+    while len(rest):
+        part, size = rest, delivery.endpoint.size_in_time(delivery.now())
+        if size is None or size >= len(rest):
+            rest = Batch()
+        else:
+            rest = batch.by_time() if rest is batch else rest
+            part = rest.take_front(size)
         verdict = yield from delivery.ask(part)
         if verdict.settled is not None:
             yield verdict.settled
@@ -84,6 +86,7 @@ class Isolation:
         self._has_newer = _has_newer(self._batch) if self._is_refused else []
         self._refused = self._refused_in_a_row = self._largest_accepted = 0
         self._too_large: Outcome | None = None
+        self._taken: set[bytes] = set()  # the series of which a sample was accepted
 
     def steps(self) -> Steps:
         """Yield the steps that settle the samples."""
@@ -105,13 +108,15 @@ class Isolation:
             elif verdict.finding is Finding.TOO_SLOW:
                 size = largest = len(places) // 2
                 self._endpoint.note_size_in_time(size, self._delivery.now())
+            elif not self._is_refused:  # but a part of what was too much for one request
+                yield from Isolation(self._batch.pick(places), verdict, self._delivery).steps()
+                self._close(places)
             elif (smaller := max(len(places) // 2, self._budget.least_size(len(self._open)))) < len(places):
                 size = smaller
             else:
                 yield self._reject(places, Reason.REFUSED, verdict.outcome)
             if self._should_check(verdict):
-                yield from self._check(verdict)
-                size = largest if self._endpoint.refusal(self._first.style) is Refusal.KEEPS_GOOD else 1
+                size = largest if (yield from self._check(verdict)) else 1
             if not self._open:
                 break
             places = self._open[:size]
@@ -130,13 +135,22 @@ class Isolation:
         if verdict.is_accepted:
             self._refused_in_a_row = 0
             self._largest_accepted = max(self._largest_accepted, len(places))
-            if self._is_refused and any(self._has_newer[place] for place in places):
-                # Had it kept what it refused, it would have newer samples of these series.
-                self._endpoint.note_refusal(self._first.style, Refusal.KEEPS_NOTHING)
+            self._note_accepted(places)
         else:
             self._refused += len(places)
             self._refused_in_a_row += len(places)
         self._close(places)
+
+    def _note_accepted(self, places: Sequence[int]) -> None:
+        """
+        Remember that the receiver keeps nothing, once it has taken two samples of a series.
+
+        Had it kept what it refused, it would take none of a series again but the newest one that it has.
+        """
+        heads = [self._batch.series[place].head for place in places]
+        if self._is_refused and not (len(set(heads)) == len(heads) and self._taken.isdisjoint(heads)):
+            self._endpoint.note_refusal(self._first.style, Refusal.KEEPS_NOTHING)
+        self._taken.update(heads)
 
     def _reject(self, places: Sequence[int], reason: Reason, outcome: Outcome) -> Rejected:
         """Settle samples as lost."""
@@ -164,13 +178,15 @@ class Isolation:
             return verdict.finding is Finding.REFUSED
         return self._refused_in_a_row >= (SUSPICIOUS if known is Refusal.UNKNOWN else SUSPICIOUS_ALL_THE_SAME)
 
-    def _check(self, verdict: Verdict) -> Steps:
+    def _check(self, verdict: Verdict) -> Generator[Step, Optional[Outcome], bool]:
         """
         Find out by a few samples of each moment whether the rest is taken at all; settle what is not, unasked.
 
         A moment is the oldest sample of each series, then the second one of each: so none is sent after a newer one of
         its series. Where the receiver says that it has written nothing of it, that is believed; else nobody knows what
         it has kept, and the newest sample of each series is left to be sent again.
+
+        :return: whether all has been checked; not so as soon as one is taken, or given up.
         """
         style, believed = self._first.style, verdict.claims_nothing
         known = self._endpoint.refusal(style)
@@ -180,12 +196,11 @@ class Isolation:
             for place in asked:
                 answered = yield from self._delivery.ask(self._batch.pick([place]))
                 if answered.is_accepted:
-                    self._endpoint.note_refusal(style, Refusal.KEEPS_NOTHING)
                     yield from self._settle([place], answered)
-                    return
+                    return False
                 if answered.finding is Finding.GIVEN_UP:
                     yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, answered.outcome)
-                    return
+                    return False
                 yield self._reject([place], Reason.REFUSED, answered.outcome)
             unasked = sorted(set(moment).difference(asked))
             if unasked and believed:
@@ -195,6 +210,7 @@ class Isolation:
         self._refused_in_a_row = 0
         if known is Refusal.UNKNOWN:
             self._endpoint.note_refusal(style, Refusal.COUNTS if believed else Refusal.KEEPS_GOOD)
+        return True
 
 
 class _Budget:

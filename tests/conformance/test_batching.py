@@ -36,6 +36,31 @@ def test_requests_hold_no_more_samples_than_was_set(version, write, receiver, si
     assert sizes == [size] * (35 // size) + [35 % size] * (35 % size > 0)
 
 
+@pytest.mark.parametrize("limit", [3000, 8000])
+def test_requests_hold_no_more_bytes_than_was_set(version, write, receiver, limit):
+    """Before compression: receivers bound what they unpack. Large series and small ones, several samples of each."""
+    names = [f"m{number}" for number in range(40)]
+    records = [
+        (name, {"long": f"{place:02}" * (750 if place % 7 == 3 else 5)}, ((1.0, T + time),))
+        for time in range(5)
+        for place, name in enumerate(names)
+    ]
+    write(version, *records, max_batch_size_in_bytes=limit, max_batch_size_in_samples=1000)
+    assert max(request.message.ByteSize() for request in receiver.requests) <= limit
+    total = sum(request.message.ByteSize() for request in receiver.requests)
+    assert 1 < len(receiver.requests) <= 3 * total / limit
+    for name in names:
+        assert [sample for sample in receiver.stored if sample[0] == name] == [(name, T + time) for time in range(5)]
+
+
+def test_a_sample_larger_than_that_is_sent_alone(version, write, receiver):
+    """It is for the receiver to refuse it."""
+    records = [(f"m{number}", {"long": "x" * 5000 * (number == 3)}, ((1.0, T),)) for number in range(6)]
+    write(version, *records, max_batch_size_in_bytes=500)
+    assert [request.samples for request in receiver.requests if request.message.ByteSize() > 500] == [[("m3", T)]]
+    assert sorted(receiver.stored) == [(f"m{number}", T) for number in range(6)]
+
+
 def test_a_record_of_many_samples_is_spread_over_requests(version, write, receiver):
     write(version, ("m", {}, [(1.0, T + number) for number in range(25)]), max_batch_size_in_samples=10)
     assert [len(request.samples) for request in receiver.requests] == [10, 10, 5]

@@ -74,6 +74,17 @@ def test_senders_must_ignore_the_body_of_a_success(version, start, receiver, cap
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("status", [200, 203])
+def test_a_success_that_is_a_web_page_fails_the_job(version, start, receiver, status):
+    """It comes from a login page in front of the receiver, or from something else at this URL; nothing is stored."""
+    receiver.decide = lambda request: Reply(status, "<html>Sign in</html>", {"Content-Type": "text/html"})
+    writer = start(version)
+    writer.add(ONE)
+    with pytest.raises(PrometheusSinkError, match=rf"the URL returns a web page.*\(HTTP {status}: Sign in\)"):
+        writer.flush()
+    assert (len(receiver.requests), writer.ledger.samples_accepted) == (1, 0)
+
+
 @pytest.mark.parametrize("status", [400, 413, 422, 429, 500, 503])
 def test_senders_must_not_interpret_the_error_message(version, start, receiver, clock, status):
     """The same answer has the same effect, whatever it says: on requests, on waits, on the account."""

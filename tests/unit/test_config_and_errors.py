@@ -136,10 +136,12 @@ def test_a_sink_without_a_url_says_what_to_call():
         ("max_buffered_samples", 0, "expected an integer of at least 1, got 0"),
         ("socket_timeout_ms", 0, "expected an integer of at least 1, got 0"),
         ("max_cached_series", 1, "expected an integer of at least 2, got 1"),
+        ("max_batch_size_in_bytes", 0, "expected an integer of at least 1, got 0"),
         ("http_user_agent", "a\nb", "expected a non-empty line of text"),
         ("metric_group_name", "", "expected a non-empty line of text"),
         ("request_signer", 7, "expected a requests AuthBase or a function"),
         ("retry", {"max_retry_count": 3}, "expected a RetryConfiguration"),
+        ("conflict_policy", "KEEP_LAST", "expected a ConflictPolicy, got 'KEEP_LAST'"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_value(setting, value, message):

@@ -88,7 +88,7 @@ def test_of_a_web_page_only_its_words_are_shown(body, shown):
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "Text/HTML; charset=utf-8"])
-@pytest.mark.parametrize("status", [200, 204])
+@pytest.mark.parametrize("status", [200, 202])
 def test_a_success_that_is_a_web_page_is_none(status, content_type):
     """A login page stands in front of the receiver, or the URL is that of something else: nothing is stored."""
     outcome = classify(status, "<html><body>Sign in</body></html>", {"Content-Type": content_type}, 0.0)
@@ -101,6 +101,12 @@ def test_a_success_that_is_a_web_page_is_none(status, content_type):
 def test_a_success_of_any_other_type_is_one(content_type):
     outcome = classify(200, "<html>", {"Content-Type": content_type, **HEADERS}, 0.0)
     assert (outcome.kind, outcome.written) == (Kind.ACCEPTED, Written(samples=3))
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_a_success_without_a_body_is_no_web_page(status):
+    """Frameworks that receivers are made with say text/html where nobody says anything."""
+    assert classify(status, "", {"Content-Type": "text/html; charset=utf-8"}, 0.0).kind is Kind.ACCEPTED
 
 
 def test_a_refusal_that_is_a_web_page_stays_what_its_status_says():

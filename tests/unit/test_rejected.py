@@ -88,3 +88,21 @@ def test_the_log_has_one_line_a_reason_and_interval_and_loses_no_count(caplog):
     counts = [(record.args[1], record.args[0]) for record in caplog.records]
     assert counts == [("refused", 3), ("invalid", 1), ("refused", 15), ("invalid", 4)]
     assert 'out of "order"' in caplog.text
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        PrometheusTimeSeries("m", {"a": "x" * 100_000}, ((1.0, 1),)),
+        PrometheusTimeSeries("m", {f"label_{number}": "x" for number in range(5000)}, ((1.0, 1),)),
+        PrometheusTimeSeries("m", {}, tuple((1.0, number) for number in range(10_000))),
+        "x" * 100_000,
+    ],
+    ids=["value", "labels", "samples", "no record"],
+)
+def test_a_line_of_the_log_has_a_bound_whatever_was_rejected(caplog, record):
+    with caplog.at_level(logging.WARNING):
+        LogRejectedSamples()([RejectedSamples(record, 1, Reason.INVALID, "bad")])
+    [line] = [entry.getMessage() for entry in caplog.records]
+    assert len(line) < 1000
+    assert line.endswith("...: bad")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from pyflink_prometheus import InvalidTimeSeriesError
 from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.series_cache import SeriesCache
+from pyflink_prometheus.writer.series_cache import USUAL_SIZE, SeriesCache
 
 
 def test_the_same_labels_find_the_same_series():
@@ -72,3 +74,23 @@ def test_memory_is_bounded_and_the_latest_used_stay():
         cache.get("m", {"i": str(number)})
         assert cache.get("m", {"i": "favourite"}) is favourite
         assert len(cache) <= 100
+
+
+def test_series_with_long_labels_count_as_several():
+    """So that what is remembered is bounded in bytes as well."""
+
+    class Text(str):
+        """A text that says whether it is still there."""
+
+    cache, alive = SeriesCache(100), weakref.WeakSet()
+    for number in range(200):
+        text = Text(f"{number:03}" + 20 * USUAL_SIZE * "x")
+        alive.add(text)
+        series = cache.get("m", {"a": text, "b": "1"})
+        del text
+        assert cache.get("m", {"a": f"{number:03}" + 20 * USUAL_SIZE * "x", "b": "1"}) is series
+        assert len(cache) <= 5
+        assert len(alive) <= 6
+    for number in range(100):
+        cache.get("m", {"a": f"{number}"})
+    assert len(cache) > 50  # ordinary series count as one

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from pyflink_prometheus import (
+    ConflictPolicy,
     PrometheusTimeSeries,
     RemoteWriteFatalError,
     RemoteWriteVersion,
@@ -352,12 +353,90 @@ def test_samples_out_of_order_and_twice_within_a_request_are_put_right(start):
     assert writer.ledger.samples_pending == 0
 
 
-def test_timestamps_in_seconds_are_pointed_out_once(start, caplog):
+def test_timestamps_in_other_units_are_pointed_out_once_for_each(start, caplog):
+    """Receivers drop some of them without a word; they are sent all the same, as nobody but the user can know."""
     writer = start(ScriptedTransport())
     with caplog.at_level(logging.WARNING):
         for number in range(3):
-            writer.add(("m", {}, ((1.0, T // 1000 + number),)))
-    assert [record.getMessage().count("multiply it by 1000") for record in caplog.records] == [1]
+            for series, timestamp in enumerate((T // 1000, T, T * 1000, T * 1_000_000)):
+                writer.add((f"m{series}", {}, ((1.0, timestamp + number),)))
+    advice = ["multiply it by 1000", "divide it by 1000 (//)", "divide it by 1,000,000 (//)"]
+    lines = [record.getMessage() for record in caplog.records]
+    assert [advice[number] in line for number, line in enumerate(lines)] == [True] * 3
+    assert "lies in the year 1970, because" in lines[0]
+    assert "seconds" in lines[0]
+    assert "microseconds" in lines[1]
+    assert "nanoseconds" in lines[2]
+    writer.flush()
+    assert writer.ledger.samples_accepted == 12
+
+
+@pytest.mark.parametrize("timestamp", [-(2**63), 2**63 - 1])
+def test_a_record_without_a_timestamp_of_flinks_is_rejected_with_advice(start, timestamp):
+    """An empty Prometheus that stored it would refuse all that follows."""
+    rejections = Rejections()
+    writer = start(ScriptedTransport(), rejected_samples_handler=rejections)
+    writer.add(("m", {}, ((1.0, timestamp), (1.0, T))))
+    writer.flush()
+    assert [(each.reason, each.record.samples) for each in rejections] == [(Reason.INVALID, ((1.0, timestamp),))]
+    assert "set a timestamp assigner with assign_timestamps_and_watermarks" in rejections[0].message
+    assert writer.ledger.samples_accepted == 1
+
+
+READINGS = (1.0, 2.0, 2.0, 3.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "stored", "rejected"),
+    [
+        (None, [1.0], [2.0, 2.0, 3.0]),
+        (ConflictPolicy.KEEP_FIRST, [1.0], [2.0, 2.0, 3.0]),
+        (ConflictPolicy.KEEP_LAST, [1.0], [2.0, 2.0, 3.0]),
+        (ConflictPolicy.REJECT_ALL, [], list(READINGS)),
+    ],
+)
+def test_of_several_values_at_one_time_the_user_decides_and_none_is_lost_without_a_word(
+    start, policy, stored, rejected
+):
+    rejections, transport = Rejections(), ScriptedTransport()
+    settings = {} if policy is None else {"conflict_policy": policy}
+    writer = start(transport, rejected_samples_handler=rejections, **settings)
+    for value in READINGS:
+        add(writer, 0, 1, value)
+    add(writer, 1, 1)
+    writer.flush()
+    assert [value for key, value, _ in transport.stored if key == 'm{series="0"}'] == stored
+    told = [value for each in rejections if each.reason is Reason.CONFLICTING for value, _ in each.record.samples]
+    assert told == rejected
+    assert all("set_conflict_policy" in each.message for each in rejections if each.reason is Reason.CONFLICTING)
+    ledger = writer.ledger
+    assert ledger.samples_rejected[Reason.CONFLICTING] == len(rejected)
+    assert (ledger.samples_accepted, ledger.samples_pending) == (1 + len(stored), 0)
+
+
+def test_of_several_values_at_one_time_all_are_sent_one_after_the_other_if_the_user_wants_that(start):
+    """The receiver says then what it makes of each; nothing of the series overtakes them."""
+    rejections = Rejections()
+
+    def decide(request):
+        if not request.samples or request.samples[0][1] != 2.0:
+            return None
+        return Answer(400, "duplicate sample for timestamp")
+
+    transport = ScriptedTransport(decide=decide)
+    writer = start(transport, rejected_samples_handler=rejections, conflict_policy=ConflictPolicy.SEND_ALL)
+    for value in READINGS:
+        add(writer, 0, 1, value)
+    add(writer, 0, 2, 9.0)
+    writer.flush()
+    sent = [[value for _, value, _ in request.samples] for request in transport.requests if request.samples]
+    assert sent[0] == [1.0]
+    assert [values for values in sent if values != [2.0]] == [[1.0], [3.0], [1.0, 9.0]]
+    assert [(each.reason, each.record.samples) for each in rejections] == [
+        (Reason.DUPLICATE, ((2.0, T + 1),)),
+        (Reason.REFUSED, ((2.0, T + 1),)),
+    ]
+    assert writer.ledger.samples_pending == 0
 
 
 def test_rejections_are_logged_with_reason_and_count_but_not_each(start, caplog):
@@ -446,6 +525,150 @@ def test_one_sample_that_is_too_large_is_refused_alone(start):
     writer.flush()
     assert [each.record.samples[0][0] for each in rejections] == [2.0]
     assert writer.ledger.samples_accepted == 3
+
+
+def sizes(transport, start=0):
+    return [len(request.samples) for request in transport.requests[start:]]
+
+
+def write_at_once(writer, count, first=0):
+    for number in range(first, first + count):
+        add(writer, number % 7, number)
+    writer.flush()
+
+
+def test_requests_that_are_refused_whole_and_accepted_in_parts_become_smaller(start, caplog):
+    """As Prometheus, Mimir and others refuse too many bytes; once may be chance, twice in a row is the size."""
+    transport = ScriptedTransport(decide=lambda request: 400 if len(request.samples) > 30 else 204)
+    writer = start(transport, max_batch_size_in_samples=100)
+    write_at_once(writer, 100)
+    write_at_once(writer, 100, 100)
+    before = len(transport.requests)
+    assert "from now on they hold at most 25" in caplog.text
+    write_at_once(writer, 100, 200)
+    assert sizes(transport, before) == [25] * 4
+    assert writer.ledger.samples_accepted == 300
+    for times in per_series(transport.stored).values():
+        assert times == sorted(times)
+
+
+def test_requests_keep_their_size_where_it_was_a_sample(start, caplog):
+    """Also if there is a refusal of the other kind before and after."""
+    rejections = Rejections()
+    limits = {0: 30, 1: 1000, 2: 30, 3: 1000}
+
+    def decide(request):
+        if not request.samples:
+            return None
+        numbers = [int(value) for _, value, _ in request.samples]
+        return 400 if len(numbers) > limits[numbers[0] // 100] or 150 in numbers else None
+
+    transport = ScriptedTransport(decide=decide)
+    writer = start(transport, max_batch_size_in_samples=100, rejected_samples_handler=rejections)
+    for first in (0, 100, 200, 300):
+        write_at_once(writer, 100, first)
+    assert sizes(transport)[-1] == 100
+    assert [each.record.samples[0][0] for each in rejections] == [150.0]
+    assert "from now on" not in caplog.text
+
+
+TIMED_OUT = Outcome(Kind.RETRYABLE, "no response within 30 s", timed_out=True)
+
+
+class SlowUplink(ScriptedTransport):
+    """Carry requests of up to so many samples within the timeout."""
+
+    def __init__(self, limit):
+        super().__init__(decide=lambda request: TIMED_OUT if len(request.samples) > self.limit else None)
+        self.limit = limit
+
+
+def test_requests_that_time_out_twice_are_halved_and_the_size_is_remembered(start):
+    transport, clock = SlowUplink(300), FakeClock()
+    writer = start(transport, clock=clock, max_batch_size_in_samples=1000)
+    write_at_once(writer, 1000)
+    assert sizes(transport) == [1000, 1000, 500, 500, 250, 250, 250, 250]
+    write_at_once(writer, 1000, 1000)
+    assert sizes(transport, 8) == [250] * 4
+    for times in per_series(transport.stored).values():
+        assert times == sorted(times)
+    assert writer.ledger.samples_accepted == len(transport.stored) == 2000
+
+
+def test_larger_requests_are_tried_again_after_a_while_once_for_all_parts(start):
+    transport, clock = SlowUplink(300), FakeClock()
+    writer = start(transport, clock=clock, max_batch_size_in_samples=2000)
+    write_at_once(writer, 2000)
+    clock.advance(601)
+    before = len(transport.requests)
+    write_at_once(writer, 2000, 2000)
+    assert sizes(transport, before) == [500, 500, *[250] * 8]
+    clock.advance(601)
+    transport.limit = 10_000
+    before = len(transport.requests)
+    write_at_once(writer, 2000, 4000)
+    assert sizes(transport, before) == [500] * 4
+    clock.advance(601)
+    write_at_once(writer, 2000, 6000)
+    assert sizes(transport, before + 4) == [1000] * 2
+
+
+def test_one_timeout_changes_no_size_nor_do_two_that_are_apart(start):
+    transport = ScriptedTransport([TIMED_OUT, 503, TIMED_OUT, 429, TIMED_OUT])
+    writer = start(transport)
+    write_at_once(writer, 100)
+    assert sizes(transport) == [100] * 6
+
+
+def test_a_single_sample_that_times_out_is_retried_as_it_is(start):
+    transport = ScriptedTransport([TIMED_OUT] * 5)
+    writer = start(transport)
+    add(writer, 0, 1)
+    writer.flush()
+    assert (sizes(transport), writer.ledger.samples_accepted) == ([1] * 6, 1)
+
+
+class WaitingIsSeen(FakeClock):
+    """Tell when a thread of this name waits for others."""
+
+    def __init__(self, thread):
+        super().__init__()
+        self.thread, self.waiting = thread, threading.Event()
+
+    def wait(self, condition, seconds):
+        if threading.current_thread().name == self.thread:
+            self.waiting.set()
+        super().wait(condition, seconds)
+
+
+def test_many_bytes_on_their_way_make_the_caller_wait_as_well(start):
+    let_go, added, clock = threading.Event(), [], WaitingIsSeen("producer")
+    transport = ScriptedTransport(decide=lambda request: 204 if let_go.wait(10) else 500)
+    writer = start(
+        transport,
+        clock=clock,
+        max_batch_size_in_samples=1,
+        max_buffered_samples=1000,
+        max_batch_size_in_bytes=2000,
+    )
+
+    def produce():
+        for number in range(100):
+            writer.add(("m", {"long": f"{number:01000}"}, ((1.0, T + number),)))
+            added.append(number)
+
+    producer = threading.Thread(target=produce, name="producer", daemon=True)
+    producer.start()
+    assert clock.waiting.wait(10)
+    assert 17 <= len(added) <= 19  # ten requests of 2000 bytes, of which each sample takes a bit more than half
+    let_go.set()
+    producer.join(10)
+    writer.flush()
+    assert writer.ledger.samples_accepted == len(added) == 100
+    for number in range(100, 200):  # what is settled takes no room any more
+        writer.add(("m", {"long": f"{number:01000}"}, ((1.0, T + number),)))
+    writer.flush()
+    assert writer.ledger.samples_accepted == 200
 
 
 def test_a_handler_is_flushed_with_the_writer_and_closed_with_it(start):

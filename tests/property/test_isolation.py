@@ -1,0 +1,189 @@
+"""
+Whatever a receiver does with the good samples of a request that it refuses, all are stored, and none is lied about.
+
+The receivers here know order, as real ones do: what is older than the newest sample of its series they refuse.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_delivery import config, steps_of
+
+from pyflink_prometheus.config import RemoteWriteVersion
+from pyflink_prometheus.http.outcome import Written, classify_status
+from pyflink_prometheus.model.labels import canonical_labels
+from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.delivery import (
+    Accepted,
+    PartlyWritten,
+    Post,
+    Rejected,
+)
+from pyflink_prometheus.writer.endpoint import Endpoint
+from pyflink_prometheus.writer.isolation import SUSPICIOUS
+from pyflink_prometheus.writer.ledger import Reason
+
+V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
+SERIES = [Series(canonical_labels("m", {"series": str(number)})) for number in range(40)]
+
+
+class Store:
+    """Keep samples by series, and refuse those that are poisoned or come too late."""
+
+    def __init__(self):
+        self.poison = set()
+        self.limit = 10_000
+        self.kept = {}
+
+    def post(self, batch):
+        """Return how many samples are refused, and what would be kept with the others."""
+        refused, kept = 0, dict(self.kept)
+        for series, time, value in zip(batch.series, batch.timestamps, batch.values):
+            times = kept.get(series.head, ())
+            if value in self.poison or (times and time < times[-1]):
+                refused += 1
+            elif not times or time > times[-1]:
+                kept[series.head] = (*times, time)
+        return refused, kept
+
+
+class KeepsNothing(Store):
+    """Roll a refused request back: Prometheus under 1.0; one of 2.0 that does without partial writes."""
+
+    written = staticmethod(lambda sent, refused: Written())
+
+    def __call__(self, batch, version):
+        if len(batch) > self.limit:
+            return classify_status(413)
+        refused, kept = self.post(batch)
+        if refused == 0 or self.keeps_good:
+            self.kept = kept
+        outcome = classify_status(400 if refused else 204)
+        if version is V1 or (refused and self.written is None):
+            return outcome
+        return replace(outcome, written=self.written(len(batch), refused) if refused else Written(len(batch)))
+
+    keeps_good = False
+
+
+class KeepsNothingWithoutHeaders(KeepsNothing):
+    """Cortex, whose conversion of one invalid series aborts it all."""
+
+    written = None
+
+
+class KeepsGood(KeepsNothing):
+    """Keep the good part of a refused request without a word: Thanos; Mimir and Cortex under 1.0."""
+
+    keeps_good, written = True, None
+
+
+class ClaimsAll(KeepsGood):
+    """Keep the good part, and count what was sent: Mimir."""
+
+    written = staticmethod(lambda sent, refused: Written(sent))
+
+
+class Counts(KeepsGood):
+    """Keep the good part, and count it: Prometheus under 2.0."""
+
+    written = staticmethod(lambda sent, refused: Written(sent - refused))
+
+
+ALL = [KeepsNothing, KeepsNothingWithoutHeaders, KeepsGood, ClaimsAll, Counts]
+
+
+def batch_of(series, samples, first):
+    """Make a batch of so many series with so many samples each, whose values are numbers from the first on."""
+    places = [(which, number) for which in range(series) for number in range(samples)]
+    return Batch(
+        [SERIES[which] for which, _ in places],
+        [first + number for _, number in places],
+        [float(1000 * first + number) for number in range(len(places))],
+    )
+
+
+def deliver(batch, receiver, endpoint):
+    """Drive a delivery to its end; return what was settled, and how many requests it took."""
+    steps, seen, posts, reply = steps_of(batch, config(), endpoint, encode=lambda part, version: part), [], 0, None
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration:
+            return seen, posts
+        reply = None
+        if isinstance(step, Post):
+            posts += 1
+            reply = receiver(step.body, step.version)
+        else:
+            seen.append(step)
+
+
+def values(seen, kind, reason=None):
+    return [
+        value
+        for step in seen
+        if isinstance(step, kind) and (reason is None or step.reason is reason)
+        for value in step.batch.values
+    ]
+
+
+def most_requests(batch, samples, poison, versions):
+    """
+    Return how many requests a batch may take.
+
+    One; for each poisoned sample some two times the halvings that single it out; what raises the suspicion; and then a
+    few of each moment, once for the check, and once for each poisoned sample that is found by it.
+    """
+    halvings = math.ceil(math.log2(max(2, len(batch)))) + 1
+    return versions * (1 + 2 * halvings * (poison + 1) + SUSPICIOUS + 4 * samples)
+
+
+@settings(max_examples=60)
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("version", [V1, AUTO], ids=["1.0", "AUTO"])
+@given(st.integers(1, 40), st.integers(1, 12), st.data())
+def test_every_good_sample_is_stored_and_none_is_accepted_that_is_not(kind, version, series, samples, data):
+    receiver, endpoint = kind(), Endpoint(version)
+    expected = {}
+    for first in (0, 100, 200):
+        batch = batch_of(series, samples, first)
+        receiver.poison = data.draw(st.sets(st.sampled_from(batch.values), max_size=5))
+        good = [value for value in batch.values if value not in receiver.poison]
+        seen, posts = deliver(batch, receiver, endpoint)
+
+        for head, time, value in zip(batch.series, batch.timestamps, batch.values):
+            if value in good:
+                expected.setdefault(head.head, []).append(time)
+        assert {head: list(times) for head, times in receiver.kept.items()} == expected
+
+        settled = values(seen, (Accepted, Rejected, PartlyWritten))
+        assert sorted(settled) == sorted(batch.values)
+        assert not receiver.poison & set(values(seen, Accepted))
+        if not receiver.poison:
+            assert values(seen, Accepted) == batch.values
+        if not receiver.keeps_good:  # so that each is known for what it is
+            assert set(values(seen, Rejected, Reason.REFUSED)) == receiver.poison
+        if kind is Counts and version is AUTO:
+            assert sum(step.written.samples for step in seen if isinstance(step, PartlyWritten)) + len(
+                values(seen, Accepted)
+            ) == len(good)
+        assert posts <= most_requests(batch, samples, len(receiver.poison), 1 if version is V1 else 2)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_what_is_refused_of_a_request_that_was_too_large_is_isolated_as_any_other(kind):
+    receiver, endpoint = kind(), Endpoint(V1)
+    receiver.limit = 250
+    batch = batch_of(40, 12, 0)
+    receiver.poison = {batch.values[17], batch.values[300]}
+    seen, posts = deliver(batch, receiver, endpoint)
+    assert sum(map(len, receiver.kept.values())) == 478
+    assert not receiver.poison & set(values(seen, Accepted))
+    assert posts < 150

@@ -1,0 +1,114 @@
+"""
+Check what would be released: build it, look at it, install the wheel beside each Flink, and run a job with it.
+
+    release_check.py FLINK_VERSION...
+
+The environments are kept in .cache/release; what was built is in dist/.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DIST = ROOT / "dist"
+CACHE = ROOT / ".cache" / "release"
+JOB = ROOT / "tools" / "release_job.py"
+PACKAGE = "pyflink_prometheus"
+# Flink 1.20 pins libraries that have no wheels for later ones.
+NEWEST_PYTHON = {"1": (3, 11)}
+
+
+def run(*command: str | Path, **options: object) -> None:
+    """Run a command, and end with a line that names it if it fails."""
+    ran = subprocess.run([str(part) for part in command], check=False, **options)  # type: ignore[call-overload]
+    if ran.returncode != 0:
+        sys.exit(f"release-check: failed: {' '.join(map(str, command))}")
+
+
+def build() -> Path:
+    """Build wheel and source distribution, check their metadata and contents, and return the wheel."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    run(sys.executable, "-m", "build", "--installer", "uv", "-qq", "--outdir", DIST, ROOT)
+    (wheel,), (sdist,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
+    run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", wheel, sdist)
+    with zipfile.ZipFile(wheel) as archive:
+        check_wheel(archive)
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    needed = {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", f"{PACKAGE}/__init__.py"}
+    if missing := needed - inside:
+        sys.exit(f"release-check: {sdist.name} lacks {', '.join(sorted(missing))}")
+    return wheel
+
+
+def check_wheel(archive: zipfile.ZipFile) -> None:
+    """Fail unless the wheel holds exactly the package's files of the tree, and says who made it and where it is."""
+    names = set(archive.namelist())
+    (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    packed = {name for name in names if not name.startswith(f"{metadata.partition('/')[0]}/")}
+    tree = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / PACKAGE).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    if packed != tree:
+        sys.exit(f"release-check: wheel and tree differ: {', '.join(sorted(packed ^ tree))}")
+    if f"{PACKAGE}/py.typed" not in packed:
+        sys.exit("release-check: the wheel lacks py.typed")
+    text = archive.read(metadata).decode()
+    for field in ("Author", "License-Expression", "License-File", "Requires-Python", "Project-URL"):
+        if not re.search(rf"^{field}: .", text, re.MULTILINE):
+            sys.exit(f"release-check: the wheel's metadata lacks {field}")
+    if relative := re.findall(r"\]\((?!https?://|#)([^)]*)\)", text):
+        sys.exit(f"release-check: links in the wheel's description that lead nowhere: {', '.join(relative)}")
+
+
+def install(wheel: Path, flink: str) -> Path:
+    """Return the Python of an environment that has this wheel and this Flink, and nothing of the tree."""
+    folder = CACHE / f"flink-{flink}"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        run(sys.executable, "-m", "venv", "--clear", folder)
+    requirements = [str(wheel), f"apache-flink=={flink}"]
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall"]
+    if subprocess.run([*uv, "--reinstall-package", PACKAGE.replace("_", "-"), *requirements], check=False).returncode:
+        run(*pip, *requirements)  # where an index is set up for pip alone
+    run(python, "-m", "pip", "check", "--disable-pip-version-check", stdout=subprocess.DEVNULL)
+    return python
+
+
+def run_job(python: Path) -> None:
+    """Run the job with this Python, in a folder outside of the tree, with no way back into it."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environment["PATH"] = f"{python.parent}{os.pathsep}{environment['PATH']}"
+    environment["PYTHONWARNINGS"] = "ignore"  # of Flink's own libraries
+    environment["_python_worker_execution_mode"] = "process"  # real workers, as on a cluster
+    with tempfile.TemporaryDirectory() as elsewhere:
+        job = shutil.copy(JOB, elsewhere)
+        run(python, job, cwd=elsewhere, env=environment, timeout=300)
+
+
+def main() -> None:
+    """Check the release with each Flink."""
+    wheel = build()
+    for flink in sys.argv[1:]:
+        newest = NEWEST_PYTHON.get(flink.partition(".")[0])
+        if newest is not None and sys.version_info[:2] > newest:
+            print(f"SKIPPED: Flink {flink}, which does not run on Python 3.{sys.version_info.minor}")
+            continue
+        print(f"Flink {flink}: ", end="", flush=True)
+        run_job(install(wheel, flink))
+
+
+if __name__ == "__main__":
+    main()

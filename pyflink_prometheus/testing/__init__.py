@@ -1,9 +1,9 @@
 """
 Helpers for the tests of your own jobs, and of this package.
 
-:class:`PrometheusServer` is a real Prometheus, in a container or as a process, and gives back what it stored;
-:class:`Receiver` decodes requests on loopback; :class:`ScriptedTransport` and :class:`FakeClock` take the places of
-network and time in a writer.
+:class:`PrometheusServer` runs a real Prometheus, in a container or as a process, and returns what it has stored.
+:class:`Receiver` listens on loopback and decodes requests. :class:`ScriptedTransport` and :class:`FakeClock` replace
+the network and the time in a writer.
 """
 
 from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request

@@ -107,7 +107,7 @@ def test_a_crash_and_a_restart_keep_data_and_address(prometheus_empty: Prometheu
     write(prometheus_empty, {"__name__": "kept"}, [(1.0, now)])
 
     prometheus_empty.kill()
-    with pytest.raises(PrometheusServerError, match="does not answer"):
+    with pytest.raises(PrometheusServerError, match="does not respond"):
         prometheus_empty.query("1")
     prometheus_empty.restart()
     write(prometheus_empty, {"__name__": "kept"}, [(2.0, now + 1)])
@@ -154,5 +154,5 @@ def test_a_whole_config_rules(prometheus_kind: str) -> None:
 
 
 def test_a_window_has_to_be_in_the_config_where_there_is_one() -> None:
-    with pytest.raises(ValueError, match="out_of_order_time_window belongs into config"):
+    with pytest.raises(ValueError, match="out_of_order_time_window: set it in config"):
         PrometheusServer.start("native", config="{}", out_of_order_time_window="1h")

@@ -387,7 +387,7 @@ def test_closing_wakes_a_shard_that_waits_to_retry_and_leaves_no_thread(start):
     told = []
 
     def flush():
-        with pytest.raises(PrometheusSinkError, match="closed with 1 sample") as caught:
+        with pytest.raises(PrometheusSinkError, match="closed with 1 unsent sample") as caught:
             writer.flush()
         told.append(caught.value)
 
@@ -432,7 +432,7 @@ def test_a_request_that_is_too_large_is_split_and_later_ones_are_smaller(start, 
     assert sorted(value for _, value, _ in transport.stored) == [float(number) for number in range(300)]
     assert [len(request.samples) for request in transport.requests][:6] == [100, 50, 25, 25, 25, 25]
     assert all(len(request.samples) <= 25 for request in transport.requests[6:])
-    assert "from now on they hold at most 25" in caplog.text
+    assert "raise the receiver's request size limit if 25 samples" in caplog.text
     for times in per_series(transport.stored).values():
         assert times == sorted(times)
 

@@ -108,7 +108,7 @@ def test_the_log_says_how_many_of_a_request_were_refused(start, caplog):
     writer = start(ScriptedTransport([Answer(400, "too old", written=Written(2))]), rejected_samples_handler=None)
     with caplog.at_level(logging.WARNING):
         add(writer, 1, 2, 3)
-    assert "1 sample(s) not written, reason refused, the latest: 1 of the 3 in one request: HTTP 400: too old" in (
+    assert "1 sample(s) not written, reason refused, the latest: 1 of 3 in one request: HTTP 400: too old" in (
         caplog.text
     )
 
@@ -140,7 +140,7 @@ def test_a_receiver_of_1_0_is_found_out_and_remembered(start, caplog, answer, sh
     assert sorted(value for _, value, _ in transport.stored) == [float(number) for number in range(40)]
     assert versions(transport).count(V2) <= shards
     assert set(versions(transport)[-shards:]) == {V1}
-    assert caplog.text.count("does not understand Remote-Write 2.0") == 1
+    assert caplog.text.count("does not support Remote-Write 2.0") == 1
 
 
 def test_a_refusal_without_counts_of_a_receiver_that_has_spoken_2_0_is_not_sent_as_1_0(start, rejections):

@@ -1,12 +1,12 @@
 """
-Print the paths of the other receivers that the integration tests write to; fetch into .cache/ those that are missing.
+Print the paths of the other receivers for the integration tests; fetch missing ones into .cache/.
 
-They are a Prometheus 2 and a VictoriaMetrics, both of which know Remote-Write 1.0 alone. As get_prometheus.py does:
-the official release, or on Debian the distribution's package, unpacked without being installed.
+They are a Prometheus 2 and a VictoriaMetrics, both of which support only Remote-Write 1.0. As in get_prometheus.py: the
+official release, or on Debian the distribution's package, unpacked without being installed.
 
     get_receivers.py [--unless-docker]     leaves out those that Docker can run
 
-What cannot be had is said, and makes the exit status 1.
+Exits with status 1, after printing the reasons, if one could not be fetched.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VICTORIA_METRICS_RELEASES = os.environ.get(
 
 
 def victoria_metrics() -> Executable:
-    """Return VictoriaMetrics; Debian's newest suites may have a later version of it, which serves as well."""
+    """Return VictoriaMetrics; Debian's newest suites may have a later version, which works as well."""
     archive = f"victoria-metrics-{SYSTEM}-{ARCHITECTURE}-v{VICTORIA_METRICS}"
     return Executable(
         name="victoria-metrics",
@@ -43,7 +43,7 @@ def victoria_metrics() -> Executable:
     )
 
 
-# The images are those that tests/integration/conftest.py starts.
+# By the images that tests/integration/conftest.py starts.
 RECEIVERS = {
     f"prom/prometheus:v{OLD_PROMETHEUS}": prometheus(
         "old prometheus", OLD_PROMETHEUS, Path(".cache/old-prometheus/prometheus"), ("bookworm",)
@@ -53,7 +53,7 @@ RECEIVERS = {
 
 
 def main() -> None:
-    """Print where they are, without those that Docker makes unnecessary."""
+    """Print the paths, without those that Docker makes unnecessary."""
     complete = True
     for image, receiver in RECEIVERS.items():
         if "--unless-docker" in sys.argv[1:] and PrometheusServer.default_kind(image) == "docker":

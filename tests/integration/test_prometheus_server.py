@@ -137,7 +137,7 @@ def test_a_query_that_is_refused_says_why(prometheus: PrometheusServer) -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="'docker' or 'native', not 'podman'"):
+    with pytest.raises(ValueError, match="expected 'docker' or 'native', got 'podman'"):
         PrometheusServer.start("podman")
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from rejections import Rejections
 
 from pyflink_prometheus import (
     PrometheusTimeSeries,
@@ -17,41 +18,24 @@ from pyflink_prometheus import (
     RetryConfiguration,
 )
 from pyflink_prometheus.clock import SystemClock
-from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.testing import Answer, FakeClock, ScriptedTransport
 from pyflink_prometheus.writer.ledger import Reason
-from pyflink_prometheus.writer.writer import RemoteWriter
 
 T = 1_700_000_000_000
 URL = "http://receiver.invalid/api/v1/write"
 
 
-class Rejections(list):
-    def __call__(self, rejected):
-        self.extend(rejected)
-
-
 @pytest.fixture(params=[RemoteWriteVersion.V1, RemoteWriteVersion.V2], ids=lambda version: version.name)
-def start(request):
-    """Return a function that makes a writer on a scripted transport; all of them are closed at the end."""
-    writers = []
+def start(request, open_writer):
+    """Return a function that starts a writer with a scripted transport."""
 
-    def make(transport, *, clock=None, **settings):
-        settings.setdefault("remote_write_version", request.param)
-        writer = RemoteWriter(
-            SinkConfig(prometheus_remote_write_url=URL, **settings),
-            new_transport=lambda config: transport,
-            clock=FakeClock() if clock is None else clock,
-            draw=lambda: 1.0,
-        )
-        writers.append(writer)
-        return writer
+    def start_one(transport, **settings):
+        settings = {"remote_write_version": request.param, "clock": FakeClock(), **settings}
+        return open_writer(URL, new_transport=lambda config: transport, draw=lambda: 1.0, **settings)
 
-    yield make
-    for writer in writers:
-        writer.close()
+    return start_one
 
 
 def add(writer, series, number, value=None):

@@ -1,8 +1,9 @@
 """
-Encode and compress requests of 2000 samples, and keep many series known.
+Encode and compress requests of 2000 samples, and cache many series.
 
-Both versions, ours against protobuf's generated classes and against other projects' libraries, where `make bench` has
-installed those. Ours finds the series of each record again, which the generated classes have nothing of.
+Compares both versions with protobuf's generated classes, and with other projects' libraries if `make bench` has
+installed them. This package also looks up the series of each record, for which the generated classes have no
+equivalent.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PEERS_PYTHON = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
 
 
 def columns(records: list[Record], cache: SeriesCache) -> Batch:
-    """Find each record's series, and put the samples in columns, as the writer does."""
+    """Look up the series of each record, and put the samples into columns, as the writer does."""
     made = Batch()
     for name, labels, samples in records:
         known = cache.get(name, labels)
@@ -47,12 +48,12 @@ def columns(records: list[Record], cache: SeriesCache) -> Batch:
 
 
 def ours(version: RemoteWriteVersion, made: Batch) -> bytes:
-    """Encode with ours."""
+    """Encode columns with this package."""
     return encode(made, version).body
 
 
 def ours_from_records(version: RemoteWriteVersion, records: list[Record], cache: SeriesCache) -> bytes:
-    """Find the series, put the samples in order and encode, with ours."""
+    """Look up the series, sort the samples and encode them, with this package."""
     return encode(columns(records, cache).in_order().batch, version).body
 
 
@@ -84,7 +85,7 @@ def generated_v2(records: list[Record]) -> bytes:
 
 
 class Peer:
-    """Have another library encode, in a process of its own."""
+    """Another library that encodes, in a separate process."""
 
     def __init__(self, library: str, per_series: int) -> None:
         command = [str(PEERS_PYTHON), str(Path(__file__).with_name("peers.py")), library, str(per_series)]
@@ -92,7 +93,7 @@ class Peer:
         self.size = int(self._process.stdout.readline())
 
     def __call__(self) -> float:
-        """Return how many nanoseconds a sample took."""
+        """Return the nanoseconds per sample."""
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
@@ -104,14 +105,14 @@ class Peer:
 
 
 def timed(run: Callable[[], object]) -> float:
-    """Return the nanoseconds a sample of a request."""
+    """Return the nanoseconds per sample of a request."""
     began = time.perf_counter()
     run()
     return (time.perf_counter() - began) / SAMPLES * 1e9
 
 
 def compare_encoders(cases: list[tuple[int, int]]) -> None:
-    """Compare, after checking that both ways make the same bytes."""
+    """Compare encoders, after checking that they return the same bytes."""
     for metrics, per_series in cases:
         records, cache = flights(metrics, per_series), SeriesCache(4 * SAMPLES)
         made = columns(records, cache)
@@ -122,12 +123,12 @@ def compare_encoders(cases: list[tuple[int, int]]) -> None:
             "2.0 ours": partial(ours, RemoteWriteVersion.V2, made),
         }
         bodies = {name: encode() for name, encode in ways.items()}
-        # Under 2.0 the order of the symbols is free: the property tests compare those.
+        # In 2.0 symbols may have any order; the property tests compare those bodies.
         if bodies["1.0 generated classes"] != bodies["1.0 ours"]:
             raise SystemExit("the encoders disagree; run the property tests")
         medians = side_by_side(ways, per_round=SAMPLES)
         report(
-            f"encode {per_series} samples a series, {metrics} metrics an aircraft: with Snappy, a sample",
+            f"encode {per_series} samples a series, {metrics} metrics an aircraft: with Snappy, per sample",
             medians,
             baseline="1.0 generated classes",
             sizes={name: len(body) / SAMPLES for name, body in bodies.items()},
@@ -135,9 +136,9 @@ def compare_encoders(cases: list[tuple[int, int]]) -> None:
 
 
 def compare_libraries(rounds: int) -> None:
-    """Compare from the record to the request's body, which is all that other libraries let one measure."""
+    """Compare from records to the request's body, the only part that can be measured with other libraries."""
     if not PEERS_PYTHON.exists():
-        print("\nother libraries are left out: `make bench` installs them")
+        print("\nskipping other libraries: `make bench` installs them")
         return
     for per_series in (1, 20):
         records, cache = flights(1, per_series), SeriesCache(4 * SAMPLES)
@@ -154,7 +155,7 @@ def compare_libraries(rounds: int) -> None:
                 stack.callback(peer.close)
                 ways[name], sizes[name] = peer, peer.size / SAMPLES
             report(
-                f"libraries, {per_series} samples a series: from records to a body with Snappy, a sample",
+                f"libraries, {per_series} samples a series: from records to a body with Snappy, per sample",
                 take_turns(ways, rounds=rounds),
                 baseline="1.0 ours",
                 sizes=sizes,
@@ -162,7 +163,7 @@ def compare_libraries(rounds: int) -> None:
 
 
 def many_series(counts: list[int]) -> None:
-    """Show what it costs to have many series: to find and encode one that is known, to make one, and to keep it."""
+    """Measure the cost of many series: to look up and encode a cached one, to create one, and to keep it."""
     rows = []
     for count in counts:
         cache = SeriesCache(2 * count)
@@ -186,18 +187,18 @@ def many_series(counts: list[int]) -> None:
             del chosen, records, fresh
         rows.append(
             {
-                "known series": f"{count:,}",
-                "1.0 ns a sample": round(sorted(times["1.0"])[7]),
-                "2.0 ns a sample": round(sorted(times["2.0"])[7]),
-                "ns to make one": round(sorted(times["make"])[7]),
+                "cached series": f"{count:,}",
+                "1.0 ns/sample": round(sorted(times["1.0"])[7]),
+                "2.0 ns/sample": round(sorted(times["2.0"])[7]),
+                "ns to create one": round(sorted(times["make"])[7]),
                 "bytes each": round(size),
             }
         )
-    table("series: from records to a body with Snappy, and what is kept of each series", rows)
+    table("series: from records to a body with Snappy, and the memory of each series", rows)
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     options = parser(__doc__).parse_args()
     compare_encoders(CASES[:1] if options.quick else CASES)
     compare_libraries(9 if options.quick else 25)

@@ -1,4 +1,4 @@
-"""Aircraft with some metrics each, as records: what encoders are compared with."""
+"""Records of aircraft with some metrics each, to compare encoders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Record = tuple[str, dict[str, str], list[tuple[float, int]]]
 
 
 def flights(metrics: int, per_series: int) -> list[Record]:
-    """Return 2000 samples of aircraft with one or four metrics each, so many of each series: name, labels, samples."""
+    """Return 2000 samples of aircraft with so many metrics each and so many samples per series, as records."""
     rng = random.Random(1)
     made: list[Record] = []
     for number in range(SAMPLES // per_series):
@@ -32,7 +32,7 @@ def flights(metrics: int, per_series: int) -> list[Record]:
 
 
 def some_series(count: int, first: int, step: int, of: int) -> list[tuple[str, dict[str, str]]]:
-    """Return names and labels of some out of many series, all texts made anew, as a record from Java has them."""
+    """Return names and labels of some of many series, with new strings, as in records from Java."""
     return [
         (
             METRICS[0],

@@ -1,4 +1,4 @@
-"""What a record costs to cross a hop between two Flink operators, by its form: PyFlink pickles it with this coder."""
+"""The cost of a record at an exchange between two Flink operators, by its type: PyFlink pickles it with this coder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN = ("flight_altitude_feet", {"icao24": "0101de", "callsign": "MSR799"}, ((1
 
 
 class Slotted:
-    """A class like others, for comparison."""
+    """An ordinary class, for comparison."""
 
     __slots__ = ("labels", "metric_name", "samples")
 
@@ -24,7 +24,7 @@ class Slotted:
 
 
 def crossing(coder: CloudPickleCoderImpl, record: object) -> Callable[[], None]:
-    """Return a function that encodes and decodes the record as often as one round has records."""
+    """Return a function that encodes and decodes a record once for each record of a round."""
 
     def run() -> None:
         for _ in range(RECORDS):
@@ -36,7 +36,7 @@ def crossing(coder: CloudPickleCoderImpl, record: object) -> Callable[[], None]:
 
 
 def main() -> None:
-    """Compare the forms."""
+    """Run the benchmark."""
     parser(__doc__).parse_args()
     coder = CloudPickleCoderImpl()
     ways = {

@@ -1,9 +1,9 @@
 """
 Compare PyFlink jobs with the sink to the same jobs that discard their records.
 
-How a record becomes a series: in the sink's element converter, in a map before it, or in a map to a plain tuple. Each
-job runs on one subtask, with the records in a Java source; what is compared is the time of a record, once it is warm.
-At last, what that time is made of.
+A record becomes a series in the sink's element converter, in a map upstream, or in a map to a plain tuple. Each job
+runs on one subtask, with records from a Java source. The time per record is compared, after a warm-up. The last table
+breaks that time down.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from measure import parser, table, take_turns
 from pyflink_job import run_job
 from receivers import nothing, prometheus, victoria_metrics
 
-RECEIVERS = {"Prometheus": prometheus, "VictoriaMetrics": victoria_metrics, "one that only answers": nothing}
+RECEIVERS = {"Prometheus": prometheus, "VictoriaMetrics": victoria_metrics, "one that only responds": nothing}
 
 
 class Case(NamedTuple):
-    """Hold what a job differs in from others."""
+    """The settings in which jobs differ."""
 
     receiver: str = "Prometheus"
     version: str = "AUTO"
@@ -33,14 +33,14 @@ class Case(NamedTuple):
     in_flight: Optional[int] = None
 
 
-# What each has that the one before it has not is what a record's time is made of.
+# Each does more than the one before it; the differences are the parts of a record's time.
 PARTS = [
-    ("PyFlink, for a function that does nothing", "nothing", "one that only answers"),
-    ("and converts", "discard", "one that only answers"),
-    ("and looks series up, and encodes under 1.0", "encode", "one that only answers"),
-    ("the sink, into a receiver that only answers", "prometheus", "one that only answers"),
-    ("the sink, into VictoriaMetrics", "prometheus", "VictoriaMetrics"),
-    ("the sink, into Prometheus", "prometheus", "Prometheus"),
+    ("PyFlink, with a function that does nothing", "nothing", "one that only responds"),
+    ("and conversion", "discard", "one that only responds"),
+    ("and lookup of series, and encoding in 1.0", "encode", "one that only responds"),
+    ("the sink, to a receiver that only responds", "prometheus", "one that only responds"),
+    ("the sink, to VictoriaMetrics", "prometheus", "VictoriaMetrics"),
+    ("the sink, to Prometheus", "prometheus", "Prometheus"),
 ]
 QUICK = [Case()]
 WHOLE = [
@@ -48,7 +48,7 @@ WHOLE = [
     *(Case(bundle=bundle, in_flight=8) for bundle in (10_000, 100_000)),
     Case(version="V1"),
     Case("VictoriaMetrics", version="V1"),
-    Case("one that only answers", version="V1"),
+    Case("one that only responds", version="V1"),
     Case(keyed=True),
     Case(records="as-they-are"),
     Case(mode="thread"),
@@ -60,7 +60,7 @@ _metrics = (f"bench_{number}" for number in itertools.count())
 
 
 def measure(case: Case, sink: str, url: str) -> float:
-    """Return the microseconds that a record takes."""
+    """Return the microseconds per record."""
     bundles = {1_000: 300, 10_000: 40, 100_000: 8}[case.bundle]
     arguments = [
         f"--sink={sink}",
@@ -79,7 +79,7 @@ def measure(case: Case, sink: str, url: str) -> float:
 
 
 def parts(rounds: int) -> None:
-    """Show what a record's time is made of, all in one run under 1.0."""
+    """Break down the time per record, all in one run in 1.0."""
     with ExitStack() as stack:
         urls = {name: stack.enter_context(start()) for name, start in RECEIVERS.items()}
         medians = take_turns(
@@ -91,16 +91,16 @@ def parts(rounds: int) -> None:
         )
     discarding = medians[PARTS[1][0]]
     table(
-        "job parts: what a record that is converted in the sink takes",
+        "job parts: the time of a record that is converted in the sink",
         [
-            {"": what, "us a record": round(each, 2), "discarding / this": round(discarding / each, 2)}
+            {"": what, "us/record": round(each, 2), "discarding / this": round(discarding / each, 2)}
             for what, each in medians.items()
         ],
     )
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     options = parser(__doc__).parse_args()
     rows = []
     for case in QUICK if options.quick else WHOLE:
@@ -116,14 +116,14 @@ def main() -> None:
                 "mode": case.mode,
                 "records": f"keyed, {case.records}" if case.keyed else case.records,
                 "bundle": f"{case.bundle:,}",
-                "in flight": f"{case.in_flight} of 2000" if case.in_flight else "found out",
-                "us a record": round(ours, 2),
+                "in flight": f"{case.in_flight} of 2000" if case.in_flight else "adaptive",
+                "us/record": round(ours, 2),
                 "discarding": round(nothing, 2),
                 "discarding / sink": round(nothing / ours, 2),
             }
         )
         print("  ".join(map(str, rows[-1].values())), flush=True)
-    table("job: with the sink, and with one that discards", rows)
+    table("job: with the sink, and with discarding instead", rows)
     parts(1 if options.quick else 5)
 
 

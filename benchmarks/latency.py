@@ -1,8 +1,8 @@
 """
-From a record's creation to Prometheus answering a query with it, through a PyFlink job.
+Latency from the creation of a record to a Prometheus query that returns it, through a PyFlink job.
 
-Lines are made at a steady rate, whatever the job does, and Prometheus is asked for the newest sample of each series all
-the time. How long a line took to reach Python is PyFlink's part: it waits there for its bundle to end.
+Lines are created at a steady rate, whatever the job does, and Prometheus is queried continuously for the newest sample
+of each series. The time until a line reaches Python is PyFlink's part, where it waits for its bundle to end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WARM_UP_S = 8.0
 
 
 class Case(NamedTuple):
-    """Hold what is run."""
+    """The rate and the bundles of a run."""
 
     per_second: int
     bundle_ms: int
@@ -37,7 +37,7 @@ WHOLE = [Case(10, 1000), Case(1000, 1000), Case(10_000, 1000), Case(10, 200), Ca
 
 
 class Lines:
-    """Make lines for whoever connects, and remember when: ``made`` has milliseconds of each series."""
+    """A socket that sends lines to the first client; ``made`` has the times of lines in milliseconds, by series."""
 
     def __init__(self, per_second: int, seconds: float) -> None:
         self._count, self._interval_s = int(per_second * seconds), 1 / per_second
@@ -67,7 +67,7 @@ class Lines:
 
 
 class Watch:
-    """Ask for the newest sample of each series all the time; ``seen`` has when which one was there, by series."""
+    """A thread that queries the newest sample of each series; ``seen`` has each sample and its time, by series."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/api/v1/query?query=timestamp(arrived_after_ms)"
@@ -77,14 +77,14 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop querying."""
         self._stop.set()
         self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(0.005):
-            with urllib.request.urlopen(self._url, timeout=10) as answer:
-                found = json.load(answer)["data"]["result"]
+            with urllib.request.urlopen(self._url, timeout=10) as response:
+                found = json.load(response)["data"]["result"]
             now_ms = time.time() * 1000
             for each in found:
                 newest = round(float(each["value"][1]) * 1000)
@@ -113,11 +113,11 @@ def measure(case: Case, seconds: float) -> dict[str, object]:
         seen = watch.seen[series]
         for made_ms in made:
             if made_ms >= first_ms:
-                # The newest of a series that is there has all older ones with it.
+                # When the newest sample of a series is there, so are all older ones.
                 latencies.append(seen[bisect_left(seen, (made_ms, 0.0))][1] - made_ms)
     arrivals = [value for samples in stored.values() for value, made_ms in samples if made_ms >= first_ms]
     if len(arrivals) != len(latencies):
-        raise SystemExit(f"{len(latencies)} were made and {len(arrivals)} are stored")
+        raise SystemExit(f"{len(latencies)} samples were created, but {len(arrivals)} are stored")
     return {
         "records/s": f"{case.per_second:,}",
         "bundle ms": case.bundle_ms,
@@ -128,15 +128,15 @@ def measure(case: Case, seconds: float) -> dict[str, object]:
 
 
 def named(latencies: list[float], arrivals: list[float]) -> list[tuple[str, list[float]]]:
-    """Return both under the names that they have in the table."""
+    """Return both with their names in the table."""
     return [("to query", latencies), ("to Python", arrivals)]
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     options = parser(__doc__).parse_args()
     rows = [measure(case, 12 if options.quick else 30) for case in (QUICK if options.quick else WHOLE)]
-    table("latency: from a record's creation to its answer by Prometheus, and to Python", rows)
+    table("latency: from the creation of a record to a query that returns it, and to Python", rows)
 
 
 if __name__ == "__main__":

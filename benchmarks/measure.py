@@ -1,4 +1,4 @@
-"""Measure several ways of doing the same thing side by side: rounds take turns, and medians are compared."""
+"""Side-by-side measurements of several ways to do the same thing: they take turns, and medians are compared."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ CACHE = Path(__file__).parents[1] / ".cache"
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the options that all benchmarks have."""
+    """Return a parser with the options of all benchmarks."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--quick", action="store_true", help="fewer cases and rounds: for a look, not for a record")
+    made.add_argument("--quick", action="store_true", help="fewer cases and rounds, for a rough result")
     return made
 
 
 def take_turns(ways: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, float]:
     """
-    Return the median of what each way returns.
+    Return the median of the results of each way.
 
-    Within a round each way runs once, so that what disturbs the machine disturbs all alike.
+    Each way runs once per round, so that disturbances of the machine affect all of them.
     """
     found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -37,9 +37,9 @@ def take_turns(ways: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[
 
 def side_by_side(ways: Mapping[str, Callable[[], object]], *, per_round: int, rounds: int = 15) -> dict[str, float]:
     """
-    Return each way's median nanoseconds an item, after a round that warms up.
+    Return the median nanoseconds per item of each way, after a warm-up round.
 
-    :param per_round: how many items one call of a way handles.
+    :param per_round: the number of items per call.
     """
 
     def timed(run: Callable[[], object]) -> float:
@@ -60,7 +60,7 @@ def report(
     baseline: str,
     sizes: dict[str, float] | None = None,
 ) -> None:
-    """Print a table with ratios to the baseline, and bytes an item if given; write it to ``benchmarks/results``."""
+    """Print a table with ratios to the baseline, and bytes per item if given; write it to ``benchmarks/results``."""
     rows = []
     for name, median in medians.items():
         row: dict[str, object] = {"": name, unit: round(median), f"x {baseline}": round(median / medians[baseline], 2)}
@@ -71,7 +71,7 @@ def report(
 
 
 def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows under their columns' names, and write them to ``benchmarks/results``, named by the title's start."""
+    """Print rows as a table, and write them to ``benchmarks/results``, named after the start of the title."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     cells = [columns, *([_shown(row.get(name, "")) for name in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]

@@ -1,8 +1,8 @@
 """
 Convert and encode with another project's library, one request for each line on standard input.
 
-Run by ``encode.py`` in an environment of its own, because those libraries need other versions of protobuf than Flink
-has. Prints how many bytes a request has, and then for each line how many nanoseconds a sample took.
+Run by ``encode.py`` in a separate environment, because these libraries need other versions of protobuf than Flink.
+Prints the size of a request in bytes, and then the nanoseconds per sample for each line.
 
     peers.py opentelemetry|prometheus-remote-writer SAMPLES_A_SERIES
 """
@@ -17,7 +17,7 @@ from flights import SAMPLES, flights
 
 
 def opentelemetry(per_series: int) -> Callable[[], bytes]:
-    """Return what the exporter does with a batch of data points up to the request's body."""
+    """Return a function that converts a batch of data points to the request's body, with the exporter's own code."""
     from opentelemetry.exporter.prometheus_remote_write import PrometheusRemoteWriteMetricsExporter
     from opentelemetry.sdk.metrics.export import (
         Gauge,
@@ -42,7 +42,7 @@ def opentelemetry(per_series: int) -> Callable[[], bytes]:
 
 
 def prometheus_remote_writer(per_series: int) -> Callable[[], bytes]:
-    """Return what the writer does with a list of metrics up to the request's body."""
+    """Return a function that converts a list of metrics to the request's body, with the writer's own code."""
     from prometheus_remote_writer import RemoteWriter
 
     writer = RemoteWriter("http://receiver.invalid", sort_labels=True)
@@ -58,7 +58,7 @@ def prometheus_remote_writer(per_series: int) -> Callable[[], bytes]:
 
 
 def main() -> None:
-    """Answer line by line."""
+    """Encode a request for each line."""
     library, per_series = sys.argv[1:]
     encode = {"opentelemetry": opentelemetry, "prometheus-remote-writer": prometheus_remote_writer}[library](
         int(per_series)

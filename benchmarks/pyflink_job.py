@@ -1,4 +1,4 @@
-"""Run a PyFlink job of ``benchmarks/jobs`` in a process of its own, with real Python workers, as on a cluster."""
+"""Run a PyFlink job of ``benchmarks/jobs`` in a separate process, with real Python workers, as on a cluster."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TIMEOUT_S = 180
 
 
 def run_job(name: str, *arguments: str) -> Any:
-    """Return what the job printed as JSON on its last line."""
+    """Run a job and return the JSON on the last line of its output."""
     scripts = Path(sys.executable).parent
     environment = {
         **os.environ,
-        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",  # PyFlink starts plain `python` here and there
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",  # PyFlink sometimes starts plain `python`
         "PYTHONPATH": str(JOBS.parents[1]),
-        # Without it a local job runs its Python functions in threads of the client's own process.
+        # By default a local job runs its Python functions in threads of the client's process.
         "_python_worker_execution_mode": "process",
     }
     process = subprocess.Popen(

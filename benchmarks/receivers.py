@@ -1,4 +1,4 @@
-"""The receivers that are written to, and the flights' samples for them."""
+"""Receivers for benchmarks, and samples for them."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ STEP_MS = 100
 
 @contextlib.contextmanager
 def prometheus() -> Iterator[str]:
-    """Give the URL of a Prometheus to write to."""
+    """Yield the URL of a Prometheus."""
     with PrometheusServer.start("native") as server:
         yield server.remote_write_url
 
 
 @contextlib.contextmanager
 def victoria_metrics() -> Iterator[str]:
-    """Give the URL of a VictoriaMetrics to write to."""
+    """Yield the URL of a VictoriaMetrics."""
     with VictoriaMetrics(binary=CACHE / "victoria-metrics" / "victoria-metrics") as server:
         yield server.remote_write_url
 
 
 @contextlib.contextmanager
 def nothing() -> Iterator[str]:
-    """Give the URL of a receiver of 1.0 that reads and answers, and does no more: what is left is the writer's part."""
+    """Yield the URL of a 1.0 receiver that only reads and responds, which leaves the writer's part."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_answer, args=(theirs,), daemon=True)
+    process = multiprocessing.Process(target=_respond, args=(theirs,), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{ours.recv()}/api/v1/write"
@@ -50,8 +50,8 @@ def nothing() -> Iterator[str]:
         process.join()
 
 
-def _answer(port: Connection) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _respond(port: Connection) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
@@ -60,7 +60,7 @@ def _answer(port: Connection) -> None:
         writer.close()
 
     async def run() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=1 << 20)
+        server = await asyncio.start_server(respond, "127.0.0.1", 0, limit=1 << 20)
         port.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -69,11 +69,12 @@ def _answer(port: Connection) -> None:
 
 class Samples:
     """
-    Make records of one sample each, series after series, with a time that goes on from one call to the next.
+    A generator of records with one sample each, series by series.
 
-    All series have four labels beside the name. Time goes on because a receiver refuses what is older than what it has.
+    All series have four labels besides the name. Timestamps increase across calls, because receivers refuse samples
+    older than those they have.
 
-    :param series: how many there are.
+    :param series: the number of series.
     """
 
     def __init__(self, series: int) -> None:
@@ -84,7 +85,7 @@ class Samples:
         self._steps = itertools.count(int(time.time() * 1000) - 1_800_000, STEP_MS)
 
     def records(self, count: int) -> list[tuple]:
-        """Return the next ones."""
+        """Return the next records."""
         made: list[tuple] = []
         while len(made) < count:
             at = next(self._steps)

@@ -1,4 +1,4 @@
-"""A relay in a process of its own that makes a receiver farther away than it is."""
+"""A relay, in a separate process, that adds latency to a receiver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHUNK = 1 << 18
 
 @contextlib.contextmanager
 def far_away(url: str, round_trip_ms: float) -> Iterator[str]:
-    """Give a URL on loopback that leads to this one, by a way that takes so long there and back."""
+    """Yield a loopback URL that forwards to this one, with an added round-trip time."""
     parts = urlsplit(url)
     ours, theirs = multiprocessing.Pipe()
     arguments = (theirs, parts.hostname, parts.port, round_trip_ms / 2000)
@@ -41,13 +41,13 @@ def _serve(port: Connection, host: str, upstream_port: int, delay_s: float) -> N
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
-    """Pass on all that comes, each piece after the delay, however much is on its way."""
+    """Forward all data, each piece after the delay, however much is in flight."""
     loop = asyncio.get_running_loop()
-    on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+    in_flight: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
     async def arrive() -> None:
         while True:
-            due, piece = await on_the_way.get()
+            due, piece = await in_flight.get()
             await asyncio.sleep(max(0.0, due - loop.time()))
             if not piece:
                 writer.close()
@@ -58,7 +58,7 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, del
     arriving = asyncio.create_task(arrive())
     with contextlib.suppress(ConnectionError):
         while piece := await reader.read(_CHUNK):
-            on_the_way.put_nowait((loop.time() + delay_s, piece))
-    on_the_way.put_nowait((loop.time() + delay_s, b""))
+            in_flight.put_nowait((loop.time() + delay_s, piece))
+    in_flight.put_nowait((loop.time() + delay_s, b""))
     with contextlib.suppress(ConnectionError):
         await arriving

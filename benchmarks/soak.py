@@ -1,10 +1,10 @@
 """
-Write at a steady rate to a flaky receiver for minutes, and watch the memory: flat after warm-up, or exit with 1.
+Write at a steady rate to a flaky receiver for minutes, and exit with 1 unless memory is flat after the warm-up.
 
     python benchmarks/soak.py --minutes 10 --rate 5000
 
-The receiver runs in a process of its own and answers a seeded mixture of 204, 500, 503, 429, 400 and nothing. New
-series keep coming and old ones fall silent, so that the cache of series is at its limit all the time.
+The receiver runs in a separate process and responds with a seeded mixture of 204, 500, 503, 429, 400 and no response at
+all. New series keep arriving and old ones end (series churn), so that the cache of series is always full.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pyflink_prometheus import RetryConfiguration
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.writer.writer import RemoteWriter
 
-ANSWERS = [204] * 40 + [500, 503, 429, 400, None]
+RESPONSES = [204] * 40 + [500, 503, 429, 400, None]
 ALLOWED_GROWTH_MIB = 8.0
 
 
 def serve_flakily(port: Connection, seed: int) -> None:
-    """Answer POSTs by chance until the process is ended."""
+    """Respond to POSTs at random until the process is terminated."""
     rng = random.Random(seed)
 
     class Handler(BaseHTTPRequestHandler):
@@ -35,7 +35,7 @@ def serve_flakily(port: Connection, seed: int) -> None:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            status = rng.choice(ANSWERS)
+            status = rng.choice(RESPONSES)
             if status is None:
                 self.close_connection = True
                 return
@@ -59,10 +59,10 @@ def resident_mib() -> float:
 
 
 def main() -> None:
-    """Soak, and judge."""
+    """Run the soak test."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--rate", type=int, default=5000, help="samples a second (default 5000)")
+    parser.add_argument("--rate", type=int, default=5000, help="samples per second (default 5000)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 

@@ -1,8 +1,8 @@
 """
-Write into real receivers, near and far: samples a second, and what part of the receiver's own limit that is.
+Write to real receivers, near and far, and compare the samples per second with the receivers' own limits.
 
-The limit is what a bare HTTP client gets through with bodies that were made beforehand, as many requests in flight and
-as large. Series are known, and each has one sample in a request.
+The limit is the throughput of a bare HTTP client with bodies encoded beforehand, and with as many requests in flight of
+the same size. Series are cached, and each has one sample in a request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pyflink_prometheus.writer.series_cache import SeriesCache
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 NEAR = [
-    ("one that only answers", nothing, RemoteWriteVersion.V1),
+    ("one that only responds", nothing, RemoteWriteVersion.V1),
     ("VictoriaMetrics", victoria_metrics, RemoteWriteVersion.V1),
     ("Prometheus", prometheus, RemoteWriteVersion.V1),
     ("Prometheus", prometheus, RemoteWriteVersion.V2),
@@ -34,7 +34,7 @@ BATCH = 2000
 
 
 class Bare:
-    """Post bodies that were made beforehand, on as many connections as a writer has shards."""
+    """A bare HTTP client that posts bodies encoded beforehand, on as many connections as a writer has shards."""
 
     def __init__(self, url: str, version: RemoteWriteVersion, shards: int) -> None:
         self._url, self._version, self._shards = urlsplit(url), version, shards
@@ -71,18 +71,18 @@ class Bare:
         connection = http.client.HTTPConnection(self._url.hostname, self._url.port)
         for body in bodies:
             connection.request("POST", self._url.path, body, headers_of(self._version))
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status >= 300:
-                raise SystemExit(f"the receiver answered {answer.status} to a bare request")
+            response = connection.getresponse()
+            response.read()
+            if response.status >= 300:
+                raise SystemExit(f"the receiver responded with {response.status} to a bare request")
         connection.close()
 
 
 class Writer:
     """
-    Write with ours; it lives on from round to round, as in a job.
+    This package's writer, which stays open across rounds, as in a job.
 
-    :param bundle: records between two flushes; ``None``: one flush at the end.
+    :param bundle: the number of records between two flushes; ``None`` for one flush at the end.
     """
 
     def __init__(self, url: str, *, bundle: int | None = None, **settings: object) -> None:
@@ -119,7 +119,7 @@ def near(count: int, rounds: int) -> None:
                         max_in_flight_requests=shards,
                     ),
                 }
-                # Series that are new to a receiver cost it much; each round then has others of their samples.
+                # New series are expensive for a receiver, so they are written once before the rounds.
                 samples = Samples(10_000)
                 for way in ways.values():
                     way(samples.records(10_000))
@@ -135,14 +135,14 @@ def near(count: int, rounds: int) -> None:
                     "samples/s bare": round(count / bare),
                     "samples/s ours": round(count / ours),
                     "ours / bare": round(bare / ours, 2),
-                    "us CPU a sample": round(statistics.median(cpu for _, cpu in found["ours"]) / count * 1e6, 2),
+                    "us CPU/sample": round(statistics.median(cpu for _, cpu in found["ours"]) / count * 1e6, 2),
                 }
             )
-    table("writer, near: into receivers on this machine, requests of 2000", rows)
+    table("writer, near: to receivers on this machine, requests of 2000", rows)
 
 
 def far(delays_ms: list[int], shards: list[int], rounds: int) -> None:
-    """Compare numbers of requests in flight, fixed and found out, at distances."""
+    """Compare fixed and adaptive numbers of requests in flight at several latencies."""
     rows = []
     for delay_ms in delays_ms:
         with ExitStack() as stack:
@@ -154,14 +154,14 @@ def far(delays_ms: list[int], shards: list[int], rounds: int) -> None:
             for each in shards:
                 ways[f"{each} of {BATCH}"] = Writer(url, max_in_flight_requests=each, max_batch_size_in_samples=BATCH)
             for bundle in (10_000, 100_000):
-                ways[f"found out, bundles of {bundle:,}"] = Writer(url, bundle=bundle)
+                ways[f"adaptive, bundles of {bundle:,}"] = Writer(url, bundle=bundle)
             counts = {}
             for name, way in ways.items():
                 stack.callback(way.writer.close)
                 way(samples.records(2_000))
                 counts[name] = _count_for(name, delay_ms)
-                if name.startswith("found"):
-                    until = time.monotonic() + 10  # it needs some time to find out
+                if name.startswith("adaptive"):
+                    until = time.monotonic() + 10  # it needs some time to adapt
                     while time.monotonic() < until:
                         way(samples.records(100_000))
             found: dict[str, list[float]] = {name: [] for name in ways}
@@ -176,22 +176,22 @@ def far(delays_ms: list[int], shards: list[int], rounds: int) -> None:
                         "": f"{delay_ms} ms, {name}",
                         "samples/s": round(rates[name]),
                         "x 1 of 500": round(rates[name] / rates["1 of 500"], 1),
-                        "came to": f"{pace.shards} of {pace.batch_size}" if name.startswith("found") else "",
+                        "settled at": f"{pace.shards} of {pace.batch_size}" if name.startswith("adaptive") else "",
                     }
                 )
-    table("writer, far: into a Prometheus behind a relay that adds a delay", rows)
+    table("writer, far: to a Prometheus behind a relay that adds a delay", rows)
 
 
 def _count_for(name: str, delay_ms: int) -> int:
     """Return how many samples keep a way busy for some seconds."""
-    if name.startswith("found"):
+    if name.startswith("adaptive"):
         return 200_000
     shards, batch = map(int, name.split(" of "))
     return max(8 * shards * batch, min(400_000, int(1.5 * shards * batch / (0.003 + delay_ms / 1000))))
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     options = parser(__doc__).parse_args()
     if options.quick:
         near(200_000, 3)

@@ -1,11 +1,11 @@
 """
-Turn what every aircraft reports every second into what somebody wants to know: one value a minute for each operator.
+Aggregate what every aircraft reports every second into one value per minute for each operator.
 
 On this machine:     python jobs/aggregate.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/aggregate.py --recording /path/that/all/machines/see/flights.jsonl
 
-Aggregates in windows of event time need not wait for order: a window takes what belongs to it, whenever that comes, and
-is written when the watermark says that it is complete. Duplicates have to be taken out before.
+Event-time windows do not need events in order: a window collects its events whenever they arrive, and is written when
+the watermark has passed its end. Duplicates must be removed upstream.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     env.execute("aggregate")
 
     print(
-        "How many samples there were and how many are left, the altitudes of an operator, and its messages a second:\n"
+        "Samples before and after aggregation, the altitudes of an operator, and its messages per second:\n"
         "  sum(count_over_time(flight_altitude_feet[4h]))\n"
         "  sum(count_over_time(flight_altitude_feet_mean[4h]))\n"
         '  flight_altitude_feet_quantile{operator="Air France"}\n'

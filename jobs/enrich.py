@@ -1,11 +1,11 @@
 """
-Add to each flight who operates it and over which place it is.
+Add the operator and the place below to each flight.
 
 On this machine:     python jobs/enrich.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/enrich.py --recording /path/that/all/machines/see/flights.jsonl
 
-A callsign says nothing to most people, and PromQL can ask only for what a label says. The operator goes into labels of
-the aircraft's own series. The place does not: it changes, and with it the series would. It is counted instead.
+A callsign means nothing to most people, and PromQL can query only labels. The operator becomes a label of the
+aircraft's own series. The place does not: it changes, and each change would create a new series. It is counted instead.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def main() -> None:
     env.execute("enrich")
 
     print(
-        "How many aircraft of each country there have been, and whose messages came from above Paris:\n"
+        "The number of aircraft of each country, and the operators with the most messages above Paris:\n"
         "  count by (country) (max_over_time(flight_altitude_feet[4h]))\n"
         '  topk(5, max_over_time(flight_messages_count{place="Paris"}[4h]))'
     )
 
 
 def altitude(row: Row) -> list[PrometheusTimeSeries]:
-    """Convert what the sink writes."""
+    """Convert a row to the series of its aircraft's altitude."""
     return series_of(row, "altitude", operator=row["operator"], country=row["country"])
 
 

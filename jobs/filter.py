@@ -1,11 +1,11 @@
 """
-Drop what cannot be: altitudes far from those around them, and positions that nothing could have reached.
+Drop impossible values: altitudes far from the previous ones, and positions that no aircraft could have reached.
 
 On this machine:     python jobs/filter.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/filter.py --recording /path/that/all/machines/see/flights.jsonl
 
 Trackers misread. A single wrong altitude makes the axis of a chart useless, and a single wrong position draws a line
-across the map. What is dropped is counted by reason, and here it is written, too, to be looked at.
+across the map. Dropped events are counted by check, and this job writes them, too, for inspection.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from pyflink_prometheus import (
 
 CHECKS = (
     Threshold(lambda row: row["altitude"], min=-1_500, max=60_000),
-    # An airliner climbs and descends by 100 feet a second at most; what is within 3000 feet of the last median can be.
+    # An airliner climbs or descends by at most 100 feet per second, so within 3000 feet of the last median is possible.
     Hampel(lambda row: row["altitude"], min_deviation=3_000),
-    # In meters per second; airliners in a strong wind from behind fly at 330.
+    # In meters per second; airliners in a strong tailwind fly at 330.
     SpeedGate(lambda row: (row["latitude"], row["longitude"]), max_speed=350),
 )
 
@@ -39,7 +39,7 @@ def main() -> None:
     args = parse_arguments(__doc__ or "")
     env = environment(args)
 
-    # Behind Reorder, because the checks judge an event by those before it.
+    # Downstream of Reorder, because the checks compare an event with previous ones.
     reordered = deliver(env, args).key_by(aircraft).process(Reorder()).name("reorder").key_by(aircraft)
     rejected = OutputTag("rejected", Types.PICKLED_BYTE_ARRAY())
     filtered = reordered.process(Filter(*CHECKS, rejected_output_tag=rejected)).name("filter")
@@ -50,19 +50,19 @@ def main() -> None:
     env.execute("filter")
 
     print(
-        "How many altitudes there are of each, and the highest of them:\n"
+        "The number of altitudes of each step, and the highest of them:\n"
         "  sum by (step) (count_over_time(flight_altitude_feet[4h]))\n"
         "  max by (step) (max_over_time(flight_altitude_feet[4h]))"
     )
 
 
 def measurements(step: str) -> Callable[[Row], list[PrometheusTimeSeries]]:
-    """Return a converter to series that have a step's name as a label."""
+    """Return a converter to series with the name of a step as a label."""
     return lambda row: series_of(row, "altitude", "latitude", "longitude", step=step)
 
 
 def event_of(rejected: tuple[Row, str]) -> Row:
-    """Return what was rejected, without the reason."""
+    """Return the rejected event, without the reason."""
     return rejected[0]
 
 

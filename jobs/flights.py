@@ -4,8 +4,8 @@ Write recorded flights to Prometheus: altitude, ground speed, vertical rate and 
 On this machine:     python jobs/flights.py --recording .cache/recording/flights.jsonl
 On a Flink cluster:  flink run -py jobs/flights.py --recording /path/that/all/machines/see/flights.jsonl
 
-The recording is a file of JSON objects, one a line, in order of time (`make recording` fetches one). Its times are
-shifted so that it ends now, because Prometheus takes no samples that are much older than the newest it has.
+The recording is a file of JSON objects, one per line, in order of time (`make recording` fetches one). Its timestamps
+are shifted so that it ends now, because Prometheus refuses samples that are much older than its newest one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pyflink.datastream.connectors.file_system import FileSource, StreamFormat
 
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries
 
-# What the recording calls it, and what Prometheus will: with the unit in the name, as its conventions want it.
+# Fields of the recording, and names of metrics, which by convention include the unit.
 METRICS = {
     "altitude": "flight_altitude_feet",
     "groundspeed": "flight_ground_speed_knots",
@@ -39,7 +39,7 @@ def main() -> None:
     shift_ms = args.end_at - last_timestamp(args.recording)
 
     def to_series(row: dict[str, Any]) -> list[PrometheusTimeSeries]:
-        """Turn a row into a series for each of its measurements; trackers miss some of them now and then."""
+        """Convert a row to a series for each of its measurements; some are missing now and then."""
         labels = {"icao24": row["icao24"], "callsign": row["callsign"]}
         timestamp = row["timestamp"] + shift_ms
         return [
@@ -50,16 +50,16 @@ def main() -> None:
 
     env = StreamExecutionEnvironment.get_execution_environment()
     if "PYFLINK_GATEWAY_PORT" not in os.environ:
-        # Not under `flink run`, whose cluster has a Python of its own: the workers are to run in this one.
+        # Run the workers in this Python; under `flink run` the cluster has its own.
         env.set_python_executable(sys.executable)
 
-    # A file of lines is never split, so one reader hands them on in their order.
+    # A text file is never split, so one reader emits its lines in order.
     source = FileSource.for_record_stream_format(StreamFormat.text_line_format(), str(args.recording)).build()
     lines = env.from_source(source, WatermarkStrategy.no_watermarks(), "recording").set_parallelism(1)
     rows = lines.map(json.loads).name("parse").set_parallelism(1)
     if args.parallelism > 1:
-        # Prometheus wants the samples of a series in order, so all of an aircraft's go to the same subtask. With one
-        # subtask nothing can overtake, and key_by would only cost time.
+        # Prometheus needs the samples of a series in order, so all samples of an aircraft go to the same subtask. With
+        # a single subtask, order holds anyway, and key_by would only cost time.
         rows = rows.key_by(lambda row: row["icao24"])
 
     sink = (
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     description, _, epilog = (__doc__ or "").strip().partition("\n\n")
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,7 +85,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--remote-write-url",
         default="http://localhost:9090/api/v1/write",
-        help="where to write; Prometheus must run with --web.enable-remote-write-receiver (default: %(default)s)",
+        help="the receiver; Prometheus needs --web.enable-remote-write-receiver (default: %(default)s)",
     )
     parser.add_argument("--parallelism", type=int, default=1, help="subtasks that write (default: %(default)s)")
     parser.add_argument(
@@ -98,12 +98,12 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.recording = args.recording.resolve()
     if not args.recording.is_file():
-        parser.error(f"there is no file {args.recording}; `make recording` fetches one")
+        parser.error(f"run `make recording`: there is no file {args.recording}")
     return args
 
 
 def last_timestamp(recording: Path) -> int:
-    """Return the time of the recording's last line, without reading the others."""
+    """Return the timestamp of the recording's last line, without reading the others."""
     with recording.open("rb") as file:
         file.seek(max(0, recording.stat().st_size - 10_000))
         return int(json.loads(file.read().splitlines()[-1])["timestamp"])

@@ -1,4 +1,4 @@
-"""What a mobile network makes of a stream of events: late, out of order, twice or lost, and the same in each run."""
+"""A simulated mobile network: events arrive late, out of order, twice or not at all, and the same in each run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class MobileNetwork:
     """
-    Decide when each event of each device is delivered.
+    The delivery times of the events of each device.
 
-    Most events take a second or two, and overtake each other. Now and then a device is in a dead zone: what it sends
-    there is either lost, or kept by the device and sent in one go when it comes out.
+    Most events take a second or two, and overtake each other. Now and then a device is in a dead zone: its events are
+    either lost, or buffered and sent all at once when it leaves the zone.
 
-    :param seed: another seed gives another course of things, the same one gives the same.
-    :param max_delay_ms: no event is delivered later than that after it was sent.
-    :param mean_delay_ms: of events that are not kept by their device.
-    :param duplicates: the share of events that are delivered a second time, with a delay of its own.
-    :param dead_zones_per_hour: how often a device comes into one, on average. It stays for up to ``max_delay_ms``.
-    :param lost_zones: the share of dead zones in which devices lose what they send.
+    :param seed: the seed of the random numbers; the same seed gives the same deliveries.
+    :param max_delay_ms: the longest delay of an event.
+    :param mean_delay_ms: the mean delay of events that are not buffered in a dead zone.
+    :param duplicates: the share of events that are delivered twice, with different delays.
+    :param dead_zones_per_hour: how often a device enters a dead zone, on average. It stays for up to ``max_delay_ms``.
+    :param lost_zones: the share of dead zones in which events are lost.
     """
 
     seed: int = 1
@@ -32,10 +32,10 @@ class MobileNetwork:
 
     def deliveries(self, events: Iterable[tuple[Hashable, int]], part: int = 0) -> list[tuple[int, int]]:
         """
-        Return (when, which event) for each delivery, in order of time.
+        Return (time, index of the event) for each delivery, in order of time.
 
-        :param events: the device and the time in milliseconds of each, in order of time.
-        :param part: which one of several, if the same events are delivered more than once.
+        :param events: the device and the time in milliseconds of each event, in order of time.
+        :param part: the number of the repetition, if the same events are delivered more than once.
         """
         rng = random.Random(f"{self.seed} {part}")  # noqa: S311
         zones = {}
@@ -57,7 +57,7 @@ class MobileNetwork:
         return sorted(found)
 
     def _next_zone(self, rng: random.Random, now: int) -> tuple[int, int, bool]:
-        """Return when a device comes into its next dead zone and out of it, and whether it loses things there."""
+        """Return when a device enters and leaves its next dead zone, and whether its events are lost there."""
         if not (self.dead_zones_per_hour and self.max_delay_ms):
             return 1 << 62, 1 << 62, False
         begin = now + round(rng.expovariate(self.dead_zones_per_hour / 3_600_000))

@@ -1,11 +1,11 @@
 """
-From raw events to good time series: order, filter, enrich, aggregate, and end what has fallen silent.
+From raw events to good time series: reorder, filter, enrich, aggregate, and mark ended series stale.
 
 On this machine:     python jobs/pipeline.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/pipeline.py --recording /path/that/all/machines/see/flights.jsonl
 With Grafana:        make cluster
 
-The whole chain in one job. Each step is alone in a job of its own beside this one, with what it changes.
+The whole chain in one job. Each step also has a job of its own, which shows its effect.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
     env.execute("pipeline")
 
     print(
-        "Where the flights are now or were last, how high those of an operator fly, and how fast it is above a place:\n"
+        "The last altitudes of an operator's flights, their quantiles, and the mean speed above each place:\n"
         '  last_over_time(flight_altitude_feet{operator="Air France"}[4h])\n'
         '  flight_altitude_feet_quantile{operator="Air France"}\n'
         "  flight_ground_speed_knots_mean"

@@ -1,7 +1,7 @@
 """
-What the example jobs have in common: recorded flights as a mobile network would deliver them, and their options.
+The shared part of the example jobs: recorded flights as a mobile network would deliver them, and command-line options.
 
-On a cluster it comes with ``flink run -pyfs jobs``.
+On a cluster it is shipped by ``flink run -pyfs jobs``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus import PrometheusSink, PrometheusSinkBuilder, PrometheusTimeSeries
 
-#: A message of a flight: icao24 (the aircraft), callsign and timestamp in ms; latitude and longitude in degrees,
-#: altitude in feet, groundspeed in knots, vertical_rate in feet per minute and track in degrees may be None.
+#: A message of a flight: icao24 (the aircraft), callsign and timestamp in ms. The others may be None: latitude and
+#: longitude in degrees, altitude in feet, groundspeed in knots, vertical_rate in feet per minute, track in degrees.
 Row = dict[str, Any]
 
-#: What the recording calls it, and what Prometheus will: with the unit in the name, as its conventions want it.
+#: Fields of the recording, and names of metrics, which by convention include the unit.
 METRICS = {
     "altitude": "flight_altitude_feet",
     "groundspeed": "flight_ground_speed_knots",
@@ -39,21 +39,21 @@ METRICS = {
     "longitude": "flight_longitude_degrees",
 }
 
-#: How much of the recording one step of the source delivers where nothing slows it down. A bundle holds 1000 steps, and
-#: no watermark leaves before it ends: the longer steps are, the more the job has to hold at once.
+#: How much of the recording one step of the source delivers at full speed. A bundle holds 1000 steps, and no watermark
+#: is emitted before it ends: the longer the steps, the more the job has to hold at once.
 FAST_STEP_MS = 100
-#: How long ago the flights begin where they go on in real time. A Prometheus that scrapes anything, itself included,
-#: takes nothing that is more than an hour older than its newest sample.
+#: How long ago the flights begin with --repeat=0. A Prometheus that scrapes anything, itself included, refuses samples
+#: more than an hour older than its newest one.
 LIVE_HISTORY_MS = 50 * 60_000
-#: The source has to know its end beforehand; a job that goes on until it is cancelled gets as many seconds as this.
+#: The source needs a known end; a job that runs until it is cancelled gets this many seconds.
 ENDLESS_SECONDS = 7 * 24 * 3600
 
 
 def parse_arguments(job_description: str) -> argparse.Namespace:
     """
-    Read the options that all jobs have.
+    Parse the options that all jobs share.
 
-    :param job_description: what ``--help`` says first, with a paragraph of examples behind it.
+    :param job_description: the first paragraph for ``--help``, followed by one with examples.
     """
     description, _, epilog = job_description.strip().partition("\n\n")
     parser = argparse.ArgumentParser(
@@ -65,54 +65,54 @@ def parse_arguments(job_description: str) -> argparse.Namespace:
     add(
         "--remote-write-url",
         default="http://localhost:9090/api/v1/write",
-        help=f"where to write; Prometheus must run with --web.enable-remote-write-receiver {show}",
+        help=f"the receiver; Prometheus needs --web.enable-remote-write-receiver {show}",
     )
-    add("--parallelism", type=int, default=1, help=f"subtasks of each step behind the source {show}")
-    add("--speed", type=float, default=0, help="seconds of the recording in a second; 0: as fast as it goes (default)")
+    add("--parallelism", type=int, default=1, help=f"subtasks of each step downstream of the source {show}")
+    add("--speed", type=float, default=0, help="seconds of the recording per second; 0: as fast as possible (default)")
     add(
         "--repeat",
         type=int,
         default=1,
-        help="how often to deliver the recording; 0: again and again, as if it had begun 50 minutes ago, until the "
-        f"present is reached at that speed, and then in real time {show}",
+        help="how often to deliver the recording; 0: forever, from 50 minutes ago at --speed until it reaches the "
+        f"present, and then in real time {show}",
     )
     add(
         "--end-at",
         type=int,
         default=time.time_ns() // 1_000_000,
         metavar="MS",
-        help="when the shifted recording ends (with --repeat=0: what the present is), in ms since 1970 (default: now)",
+        help="when the shifted recording ends (with --repeat=0: the present), in ms since 1970 (default: now)",
     )
-    add("--seed", type=int, default=1, help=f"another one gives other delays, duplicates and losses {show}")
+    add("--seed", type=int, default=1, help=f"seed of delays, duplicates and losses {show}")
     add("--max-delay", type=int, default=120, metavar="S", help=f"how late events may be, in seconds {show}")
     add(
         "--native-histograms",
         action="store_true",
-        help="write native histograms, too; Prometheus before 3.9 needs --enable-feature=native-histograms for them",
+        help="write native histograms, too; Prometheus before 3.9 needs --enable-feature=native-histograms",
     )
     args = parser.parse_args()
     args.recording = args.recording.resolve()
     if not args.recording.is_file():
-        parser.error(f"there is no file {args.recording}; `make recording` fetches one")
+        parser.error(f"run `make recording`: there is no file {args.recording}")
     if args.speed < 0 or (args.repeat == 0 and args.speed < 1):
-        parser.error(f"--speed: expected 0 or more, and at least 1 with --repeat=0, got {args.speed:g}")
+        parser.error(f"--speed: expected at least 0, or at least 1 with --repeat=0, got {args.speed:g}")
     if min(args.repeat, args.max_delay) < 0 or args.parallelism < 1:
-        parser.error("--repeat and --max-delay: expected 0 or more; --parallelism: 1 or more")
+        parser.error("expected --repeat and --max-delay of at least 0, and --parallelism of at least 1")
     return args
 
 
 def environment(args: argparse.Namespace) -> StreamExecutionEnvironment:
-    """Return the environment that a job runs in, here or on a cluster."""
+    """Return the execution environment of a job, local or on a cluster."""
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_parallelism(args.parallelism)
     if "PYFLINK_GATEWAY_PORT" not in os.environ:
-        # Not under `flink run`, whose cluster has a Python of its own: the workers are to run in this one.
+        # Run the workers in this Python; under `flink run` the cluster has its own.
         env.set_python_executable(sys.executable)
     return env
 
 
 def deliver(env: StreamExecutionEnvironment, args: argparse.Namespace) -> DataStream:
-    """Return the rows in the order in which they are delivered, with watermarks that wait for the latest ones."""
+    """Return the rows in the order of their delivery, with watermarks that wait for the latest ones."""
     delivery = Delivery(args)
     steps = env.from_source(
         _numbers(delivery.steps, delivery.steps_per_second), WatermarkStrategy.no_watermarks(), "network", Types.LONG()
@@ -123,21 +123,21 @@ def deliver(env: StreamExecutionEnvironment, args: argparse.Namespace) -> DataSt
 
 
 def sink(args: argparse.Namespace, name: str) -> PrometheusSinkBuilder:
-    """Return the builder of a sink that writes where the options say, with a name to find its counters by."""
+    """Return the builder of a sink for the receiver in the options, with a name that identifies its counters."""
     return PrometheusSink.builder().set_prometheus_remote_write_url(args.remote_write_url).set_name(f"write {name}")
 
 
 def aircraft(row: Row) -> str:
-    """Return what a row is of: the key of streams of rows."""
+    """Return the aircraft of a row, the key of streams."""
     return str(row["icao24"])
 
 
 def series_of(row: Row, *fields: str, **labels: str) -> list[PrometheusTimeSeries]:
     """
-    Return a series for each of a row's measurements; trackers miss some of them now and then.
+    Return a series for each measurement of a row; some are missing now and then.
 
-    :param fields: which measurements. Default: all.
-    :param labels: more of them, beside those of the aircraft and its flight.
+    :param fields: the measurements to return. Default: all.
+    :param labels: labels in addition to those of the aircraft and its flight.
     """
     all_labels = {"icao24": row["icao24"], "callsign": row["callsign"], **labels}
     return [
@@ -149,9 +149,9 @@ def series_of(row: Row, *fields: str, **labels: str) -> list[PrometheusTimeSerie
 
 class Delivery(FlatMapFunction):
     """
-    Turn the number of a step into the rows that are delivered in it.
+    A function from the number of a step to the rows that are delivered in it.
 
-    It keeps no state, since the numbers say it all: a source that begins again at a number delivers the same again.
+    It needs no state: a source that restarts at a number delivers the same rows again.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -162,12 +162,12 @@ class Delivery(FlatMapFunction):
         self._length = last - first + 1000
         self._is_live = args.repeat == 0
         self._repeat = args.repeat
-        # With --repeat=3 it is the third time that ends then.
+        # With --repeat=3, the third repetition ends at --end-at.
         begins_at = args.end_at - (LIVE_HISTORY_MS if self._is_live else self._repeat * self._length - 1000)
         self._shift = begins_at - first
         self._step = round(args.speed * 1000) or FAST_STEP_MS
         whole = self._length * self._repeat + self._network.max_delay_ms
-        #: How many steps there are, and at what rate they are to be taken, None for any.
+        #: The number of steps, and their rate; None for no limit.
         self.steps = ENDLESS_SECONDS if self._is_live else -(-whole // self._step)
         self.steps_per_second = 1.0 if args.speed else None
 
@@ -180,9 +180,9 @@ class Delivery(FlatMapFunction):
         self._delivered: dict[int, list[tuple[int, int]]] = {}
 
     def flat_map(self, number: int) -> Iterator[Row]:
-        """Return a step's rows, in the order of their delivery."""
+        """Yield the rows of a step, in the order of their delivery."""
         begin, end = self._position(number), self._position(number + 1)
-        # What was sent at the end of one time arrives at the beginning of the next.
+        # Rows sent at the end of one repetition arrive at the beginning of the next.
         for part in range(max(0, begin // self._length - 1), end // self._length + 1):
             if not self._is_live and part >= self._repeat:
                 break
@@ -193,13 +193,13 @@ class Delivery(FlatMapFunction):
                 yield row
 
     def _position(self, number: int) -> int:
-        """Return how many milliseconds of delivery are over before a step."""
+        """Return the time in the delivery at which a step begins, in milliseconds."""
         fast = number * self._step
         return min(fast, LIVE_HISTORY_MS + number * 1000) if self._is_live else fast
 
     def _deliveries(self, part: int) -> list[tuple[int, int]]:
         if part not in self._delivered:
-            self._delivered = {known: v for known, v in self._delivered.items() if known == part - 1}
+            self._delivered = {each: found for each, found in self._delivered.items() if each == part - 1}
             self._delivered[part] = self._network.deliveries(self._sent, part)
         return self._delivered[part]
 
@@ -210,12 +210,12 @@ class _TimestampOfRow(TimestampAssigner):
 
 
 def _between(deliveries: list[tuple[int, int]], begin: int, end: int) -> list[tuple[int, int]]:
-    """Return those from one time on that are before another."""
+    """Return the deliveries from ``begin`` to ``end``, exclusive."""
     return deliveries[bisect_left(deliveries, (begin,)) : bisect_left(deliveries, (end,))]
 
 
 def _numbers(count: int, per_second: float | None) -> Source:
-    """Return a source of the numbers from 0 up, at some rate; Flink has it, but PyFlink has no name for it."""
+    """Return a source of the numbers from 0, at a rate; Flink has one, but PyFlink does not expose it."""
     jvm = get_gateway().jvm
     datagen = jvm.org.apache.flink.connector.datagen
     j_type = Types.LONG().get_java_type_info()
@@ -227,7 +227,7 @@ def _numbers(count: int, per_second: float | None) -> Source:
 
 
 def _first_and_last_timestamp(recording: Path) -> tuple[int, int]:
-    """Return the times of the recording's first and last line, without reading the others."""
+    """Return the timestamps of the recording's first and last line, without reading the others."""
     with recording.open("rb") as file:
         first = file.readline()
         file.seek(max(0, recording.stat().st_size - 10_000))

@@ -1,11 +1,11 @@
-"""What the recording does not say of a flight: who operates it, and over which place it is. Small tables of facts."""
+"""Reference tables for flights: the operator and the place below."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-#: By the first three letters of the callsign, which are the operator's code at ICAO; the country as ISO 3166 has it.
+#: By the first three letters of the callsign, the operator's ICAO code. Countries are ISO 3166 codes.
 OPERATORS = {
     code: {"operator": operator, "country": country}
     for code, operator, country in (
@@ -42,7 +42,7 @@ OPERATORS = {
 }
 OTHER_OPERATOR = {"operator": "other", "country": "unknown"}
 
-#: By cell, a degree high and wide and named after its south-western corner: the best-known place in it.
+#: The best-known place in each cell of one by one degree, which is named after its south-western corner.
 CELLS = {
     cell: {"cell": cell, "place": place}
     for cell, place in (
@@ -65,12 +65,12 @@ CELLS = {
 
 
 def operator_code(row: dict[str, Any]) -> str:
-    """Return what names a flight's operator."""
+    """Return the ICAO code of a flight's operator."""
     return str(row["callsign"])[:3]
 
 
 def cell_of(row: dict[str, Any]) -> str | None:
-    """Return the cell that a flight is in, ``None`` if it has no position."""
+    """Return the cell of a flight, ``None`` if it has no position."""
     latitude, longitude = row["latitude"], row["longitude"]
     if latitude is None or longitude is None:
         return None

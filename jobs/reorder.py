@@ -1,11 +1,11 @@
 """
-Put the altitudes of flights in order of time, and write them beside those that were not.
+Put the altitudes of flights in order of time, and write them next to the same ones as delivered.
 
 On this machine:     python jobs/reorder.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/reorder.py --recording /path/that/all/machines/see/flights.jsonl
 
-A mobile network delivers late, out of order and twice. Prometheus takes of each series only what is newer than what it
-has, so of events as they come it keeps a part, and of events that Reorder has put in order it keeps all.
+A mobile network delivers late, out of order and twice. Prometheus accepts only samples that are newer than the newest
+of their series: a part of the events as delivered, and all of the events that Reorder has put in order.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ def main() -> None:
 
     delivered = deliver(env, args).key_by(aircraft)
     delivered.sink_to(sink(args, "delivered").set_element_converter(altitude("delivered")).build())
-    # All of an aircraft goes to the same subtask, and stays there: the sink needs no key_by of its own.
+    # All events of an aircraft stay in one subtask, so the sink needs no key_by of its own.
     reordered = delivered.process(Reorder()).name("reorder")
     reordered.sink_to(sink(args, "reordered").set_element_converter(altitude("reordered")).build())
     env.execute("reorder")
 
     print(
-        "How many samples there are of each, and a flight of which many came late:\n"
+        "The number of samples of each step, and a flight with many late events:\n"
         "  sum by (step) (count_over_time(flight_altitude_feet[4h]))\n"
         '  flight_altitude_feet{callsign="AFR9455"}'
     )
 
 
 def altitude(step: str) -> Callable[[Row], list[PrometheusTimeSeries]]:
-    """Return a converter to series that have a step's name as a label."""
+    """Return a converter to series with the name of a step as a label."""
     return lambda row: series_of(row, "altitude", step=step)
 
 

@@ -1,4 +1,4 @@
-"""Time, as the rest of the package sees it: given to constructors, so that tests bring their own."""
+"""Time, passed to constructors so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tell the time and wait for it to pass."""
+    """A source of time that can also wait."""
 
     def time(self) -> float:
-        """Return the seconds since 1970, as a calendar has them."""
+        """Return the wall-clock time in seconds since 1970."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back, from an arbitrary start."""
+        """Return seconds from an arbitrary start that never go backwards."""
 
     def sleep(self, seconds: float, wake: threading.Event) -> None:
-        """Wait that many seconds, or less if the event is set meanwhile."""
+        """Wait that many seconds, or until the event is set."""
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Wait on a condition that the caller holds; ``None`` waits until it is notified."""
+        """Wait on a condition that the caller holds, for at most that many seconds; ``None`` waits until notified."""
 
 
 class SystemClock:
-    """Be the machine's own clock."""
+    """The machine's own clock."""
 
     def time(self) -> float:
         return time.time()

@@ -4,13 +4,13 @@ Every exception that this package raises::
     PrometheusSinkError
     ├── InvalidTimeSeriesError      a record or a sample cannot be written: names the field and what was expected
     ├── SecretError                 a secret cannot be read or sent: names where it is and what is wrong, not the secret
-    └── RemoteWriteError            the receiver did not take a request: status, excerpt of its answer, sample count
-        ├── RemoteWriteFatalError   trying again cannot help (401, 403, 404, no receiver): says what to change
-        └── RetriesExhaustedError   it kept failing for as long as the retry configuration allows
+    └── RemoteWriteError            a write request failed: status, excerpt of the response, sample count
+        ├── RemoteWriteFatalError   a retry cannot help (401, 403, 404, not a receiver): says what to change
+        └── RetriesExhaustedError   the request kept failing for as long as the retry configuration allows
 
-A wrong option raises ``ValueError`` or ``TypeError`` when the sink is built. All of these survive pickling, because
-Flink carries them across processes, and the first line of each says all that matters, because PyFlink prints it in the
-middle of some two hundred others.
+An invalid option raises ``ValueError`` or ``TypeError`` when the sink is built. All of these exceptions survive
+pickling, because Flink carries them across processes. The first line of each says all that matters, because PyFlink
+prints it in the middle of some two hundred others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 
 class PrometheusSinkError(Exception):
-    """Be the root of this package's exceptions. Keyword arguments of the subclasses are attributes."""
+    """The base class of this package's exceptions. Keyword arguments of the subclasses are attributes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__)
@@ -34,9 +34,9 @@ def _restore(cls: type[PrometheusSinkError], args: tuple[Any, ...], attributes: 
 
 class InvalidTimeSeriesError(PrometheusSinkError, ValueError):
     """
-    Say which field of a record cannot be written to Prometheus, and what was expected there.
+    A field of a record that cannot be written to Prometheus.
 
-    :param field: the field's name as the user knows it: ``metric_name``, ``labels`` or ``samples``.
+    :param field: the name of the field, such as ``metric_name``, ``labels`` or ``samples``.
     :param problem: what is wrong with it, with the offending value.
     """
 
@@ -51,13 +51,13 @@ class SecretError(PrometheusSinkError):
 
 class RemoteWriteError(PrometheusSinkError):
     """
-    Report a write request that the receiver did not take.
+    A write request that failed.
 
     :param message: one line for a person.
     :param url: the endpoint, without credentials.
-    :param status: the HTTP status, ``None`` where no answer came.
-    :param body_excerpt: the beginning of the receiver's answer, as it came.
-    :param samples: how many samples the request held.
+    :param status: the HTTP status; ``None`` if there was no response.
+    :param body_excerpt: the beginning of the response body, unchanged.
+    :param samples: the number of samples in the request.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class RemoteWriteError(PrometheusSinkError):
 
 
 class RemoteWriteFatalError(RemoteWriteError):
-    """Report an answer that repeating the request cannot change; the message says what to change."""
+    """A write request that no retry can save; the message says what to change."""
 
 
 class RetriesExhaustedError(RemoteWriteError):
-    """Report a request that failed in a retryable way more often than the retry configuration allows."""
+    """A write request that failed in a retryable way more often, or for longer, than the retry configuration allows."""

@@ -1,33 +1,39 @@
-"""What the layers share: which sockets each may use, and a real Prometheus for those that need one."""
+"""Shared by all layers: which sockets each may use, writers that are closed, and a real Prometheus."""
 
 from __future__ import annotations
 
 import os
+import random
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.http.transport import RequestsTransport, Transport
 from pyflink_prometheus.testing.prometheus_server import DEFAULT_IMAGE, PrometheusServer
+from pyflink_prometheus.writer.writer import RemoteWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from pyflink_prometheus.clock import Clock
 
 HERE = Path(__file__).parent
-# What runs in memory alone, what talks to a receiver of its own on this machine, and what needs the real thing.
+# Tests in memory only, tests with a receiver of their own on loopback, and tests with a real Prometheus.
 NO_SOCKETS = ("unit", "property")
 LOOPBACK_ONLY = ("conformance", "receivers")
 WITH_PROMETHEUS = ("integration", "cluster")
 
 
 def layer_of(path: Path) -> str:
-    """Return the name of the folder under tests/ that a path is in, "" for tests/ itself and everywhere else."""
+    """Return the name of the path's folder under tests/, "" for tests/ itself and everywhere else."""
     return path.relative_to(HERE).parts[0] if HERE in path.parents else ""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Close the network to the layers that have no business there; a test that forgets it fails at once."""
+    """Block the network for the layers that must not use it."""
     for item in items:
         layer = layer_of(item.path)
         if layer in NO_SOCKETS:
@@ -37,12 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def kind_of_prometheus() -> str:
-    """Return ``docker`` or ``native``: what the environment's PROMETHEUS_TESTS demands, else what can be had."""
+    """Return ``docker`` or ``native``: the environment variable PROMETHEUS_TESTS, else what is available."""
     return os.environ.get("PROMETHEUS_TESTS") or PrometheusServer.default_kind()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say which Prometheus this run is tested against, where it is tested against one."""
+    """Return a line with the Prometheus that this run uses, if it uses one."""
     layers = {layer_of(Path(str(argument).split("::")[0]).resolve()) for argument in config.args}
     if not layers & {"", *WITH_PROMETHEUS}:
         return None
@@ -51,19 +57,41 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"prometheus: {f'docker, {image}' if kind == 'docker' else 'native'}"
 
 
+@pytest.fixture
+def open_writer() -> Iterator[Callable[..., RemoteWriter]]:
+    """Return a function that opens a writer with such settings; all of them are closed at the end of the test."""
+    writers = []
+
+    def open_one(
+        url: str = "http://receiver.invalid/api/v1/write",
+        *,
+        new_transport: Callable[[SinkConfig], Transport] = RequestsTransport,
+        clock: Clock | None = None,
+        draw: Callable[[], float] = random.random,
+        **settings: Any,
+    ) -> RemoteWriter:
+        config = SinkConfig(prometheus_remote_write_url=url, **settings)
+        writers.append(RemoteWriter(config, new_transport=new_transport, clock=clock, draw=draw))
+        return writers[-1]
+
+    yield open_one
+    for writer in writers:
+        writer.close()
+
+
 @pytest.fixture(scope="session")
 def prometheus_kind() -> str:
-    """Say where Prometheus runs in this test run: ``docker`` or ``native``."""
+    """Return where Prometheus runs in this test run: ``docker`` or ``native``."""
     return kind_of_prometheus()
 
 
 @pytest.fixture(scope="session")
 def prometheus(prometheus_kind: str) -> Iterator[PrometheusServer]:
     """
-    Give a Prometheus that all tests share: write under ``metric_name``, at about the present time.
+    Yield a Prometheus that all tests share: write under ``metric_name``, with timestamps of about now.
 
-    Times that are far from now, or ahead of it, belong into ``prometheus_empty``: they would move the bounds of what
-    Prometheus takes from everybody else.
+    Use ``prometheus_empty`` for timestamps far in the past or in the future: they would move the bounds of what
+    Prometheus accepts from other tests.
     """
     with PrometheusServer.start(prometheus_kind) as server:
         yield server
@@ -71,12 +99,12 @@ def prometheus(prometheus_kind: str) -> Iterator[PrometheusServer]:
 
 @pytest.fixture
 def prometheus_empty(prometheus_kind: str) -> Iterator[PrometheusServer]:
-    """Give a Prometheus of the test's own, with nothing in it."""
+    """Yield an empty Prometheus for one test."""
     with PrometheusServer.start(prometheus_kind) as server:
         yield server
 
 
 @pytest.fixture
 def metric_name(request: pytest.FixtureRequest) -> str:
-    """Give a metric name that no other test uses."""
+    """Return a metric name that no other test uses."""
     return re.sub(r"\W+", "_", request.node.nodeid.partition("tests/")[2])

@@ -1,12 +1,12 @@
 """
-Bring up the cluster of docker-compose.yml, submit the pipeline to it, and say where to look; `make cluster` runs this.
+Start the cluster of docker-compose.yml, submit the pipeline, and print the addresses; `make cluster` runs this.
 
-Done again, it brings the cluster up to date, and submits the pipeline only if no job is running.
+Run it again to update the cluster. It submits the pipeline only if no job is running.
 
     cluster.py [--no-pipeline]
 
-The variables that docker-compose.yml names in its first lines change ports and more; COMPOSE_PROJECT_NAME makes it
-another cluster beside the first.
+For ports and other variables see the first lines of docker-compose.yml. Set COMPOSE_PROJECT_NAME to start another
+cluster beside the first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RECORDING = Path(os.environ.get("RECORDING_FOLDER") or ROOT / ".cache" / "record
 DASHBOARDS = ROOT / "cluster" / "grafana" / "dashboards"
 BUILD_LOG = ROOT / ".cache" / "cluster" / "build.log"
 
-# The service that publishes it, the variable that changes it, and what it is by default.
+# Of each service that publishes a port: the variable that sets the port, and its default.
 PORTS = {"jobmanager": ("FLINK_PORT", 8081), "prometheus": ("PROMETHEUS_PORT", 9090), "grafana": ("GRAFANA_PORT", 3000)}
 PIPELINE = (
     "--recording=/opt/recording/flights.jsonl",
@@ -50,9 +50,9 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def main() -> None:
-    """Do all of it."""
+    """Start the cluster, submit the pipeline and print the addresses."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
-    parser.add_argument("--no-pipeline", action="store_true", help="submit nothing")
+    parser.add_argument("--no-pipeline", action="store_true", help="do not submit the pipeline")
     args = parser.parse_args()
     try:
         check_docker()
@@ -62,27 +62,30 @@ def main() -> None:
         start(services)
         if not args.no_pipeline:
             submit_pipeline()
-        say_where_to_look("grafana" in services)
+        print_addresses("grafana" in services)
     except OSError as error:
-        fail(f"one of the services does not answer any more: {error}\n`docker compose ps --all` shows which")
+        fail(f"a service stopped responding: {error}\n`docker compose ps --all` shows which one")
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def check_docker() -> None:
-    """Fail unless there are a Docker engine and its compose."""
+    """Fail unless a Docker engine and Docker Compose are available."""
     try:
         engine = docker("version", "--format", "{{.Server.Version}}")
     except FileNotFoundError:
-        fail("there is no `docker` here: install Docker with its compose plugin, or Docker Desktop")
+        fail("install Docker with its compose plugin, or Docker Desktop: there is no `docker` on PATH")
     if engine.returncode != 0:
-        fail(f"Docker's engine does not answer; is it running, and may you use it?\n{last_lines(engine.stderr, 2)}")
+        fail(
+            "start the Docker engine, and check your permission to use it: it does not respond\n"
+            f"{last_lines(engine.stderr, 2)}"
+        )
     if docker("compose", "version").returncode != 0:
-        fail("docker has no compose: install its plugin (package docker-compose-plugin or docker-compose-v2)")
+        fail("install Docker's compose plugin (package docker-compose-plugin or docker-compose-v2)")
 
 
 def check_ports() -> None:
-    """Fail if somebody else has a port; a cluster of ours that is up may have it."""
+    """Fail if a port is taken, unless by this cluster."""
     ours = compose("ps", "--services").stdout.split()
     for service, (variable, _) in PORTS.items():
         with socket.socket() as probe:
@@ -92,15 +95,12 @@ def check_ports() -> None:
                     probe.bind(("127.0.0.1", port_of(service)))
             except OSError:
                 taken = port_of(service)
-                fail(
-                    f"port {taken}, which is for {service}, is taken on this machine; "
-                    f"take another one: make cluster {variable}={taken + 1}"
-                )
+                fail(f"port {taken} for {service} is taken; set another one: make cluster {variable}={taken + 1}")
 
 
 def available_services() -> list[str]:
-    """Pull the images that are not there, and return the services that can run; all but Grafana must."""
-    config = json.loads(checked(compose("config", "--format", "json"), "docker-compose.yml is not understood").stdout)
+    """Pull missing images, and return the services that can run; all except Grafana are required."""
+    config = json.loads(checked(compose("config", "--format", "json"), "docker-compose.yml is not valid").stdout)
     services = config["services"]
     unavailable = {}
     for name, service in services.items():
@@ -110,48 +110,48 @@ def available_services() -> list[str]:
         say(f"pulling {image}")
         pull = docker("pull", "--quiet", image)
         if pull.returncode != 0:
-            unavailable[name] = f"{image} cannot be pulled: {last_lines(pull.stderr, 1)}"
+            unavailable[name] = f"cannot pull {image}: {last_lines(pull.stderr, 1)}"
     problem = unavailable.pop("grafana", None)
     if unavailable:
-        fail("\n".join([*unavailable.values(), "Once `docker pull` works for it, `make cluster` does."]))
+        fail("\n".join([*unavailable.values(), "Make `docker pull` work for it, then run `make cluster` again."]))
     if problem:
-        say(f"going on without Grafana: {problem}")
+        say(f"continuing without Grafana: {problem}")
     return [name for name in services if name != "grafana" or problem is None]
 
 
 def build_image() -> None:
-    """Build Flink's image, or bring it up to date with the package in this folder."""
-    say(f"building the image with Flink and this package (some minutes the first time; {shown(BUILD_LOG)})")
+    """Build the image with Flink and this package, or update it."""
+    say(f"building the image with Flink and this package (some minutes the first time; log: {shown(BUILD_LOG)})")
     BUILD_LOG.parent.mkdir(parents=True, exist_ok=True)
     with BUILD_LOG.open("w") as log:
         build = subprocess.run(
             ["docker", "compose", "--progress=plain", "build"], cwd=ROOT, stdout=log, stderr=log, check=False
         )
     if build.returncode != 0:
-        fail(f"the image cannot be built:\n{last_lines(BUILD_LOG.read_text(errors='replace'), 12)}")
+        fail(f"building the image failed:\n{last_lines(BUILD_LOG.read_text(errors='replace'), 12)}")
 
 
 def start(services: list[str]) -> None:
     """Start containers and wait until all are healthy."""
     say(f"starting {', '.join(services)}")
-    # Those who run in the containers are others than who fetched it.
+    # The containers run as other users than the one who fetched the recording.
     if RECORDING.exists():
         RECORDING.parent.chmod(0o755)
         RECORDING.chmod(0o644)
     up = compose("up", "--detach", "--wait", f"--wait-timeout={READY_SECONDS}", *services)
     if up.returncode != 0:
         logs = compose("logs", "--tail=8", "--no-color").stdout
-        fail(f"the cluster does not come up:\n{last_lines(up.stderr, 3)}\nThe containers' last lines:\n{logs}")
+        fail(f"the cluster did not start:\n{last_lines(up.stderr, 3)}\nThe last lines of the containers' logs:\n{logs}")
 
 
 def submit_pipeline() -> None:
-    """Submit jobs/pipeline.py unless a job runs, and wait until Prometheus has something from it."""
+    """Submit jobs/pipeline.py unless a job is running, and wait until Prometheus has samples from it."""
     running = running_jobs()
     if running:
-        say(f"not submitting the pipeline, since there is a job: {', '.join(running)}")
+        say(f"not submitting the pipeline, because a job is running: {', '.join(running)}")
         return
     if not RECORDING.exists():
-        fail(f"there is no {RECORDING}: run `make recording`")
+        fail(f"run `make recording`: there is no {RECORDING}")
     say("submitting the pipeline, jobs/pipeline.py")
     run = ("flink", "run", "--detached", "-pyfs", "/opt/jobs", "-py", "/opt/jobs/pipeline.py", *PIPELINE)
     submitted = compose("exec", "-T", "jobmanager", *run)
@@ -159,16 +159,16 @@ def submit_pipeline() -> None:
     found = re.search(r"JobID (\w{32})", output)
     if submitted.returncode != 0 or found is None:
         fail(f"the pipeline was not accepted:\n{last_lines(output, 15)}")
-    say("the pipeline runs; waiting until Prometheus has something from it")
+    say("the pipeline is running; waiting for its first samples in Prometheus")
     samples = wait_for(lambda: samples_written(found[1]), FIRST_SAMPLES_SECONDS)
     if samples is None:
-        advice = "`docker compose logs taskmanager` may say why"
-        fail(f"the pipeline runs, but after {FIRST_SAMPLES_SECONDS} s Prometheus knows of no sample from it; {advice}")
-    say(f"the pipeline has written {samples:,} samples so far, and goes on; it will be in the present within minutes")
+        advice = "check `docker compose logs taskmanager`"
+        fail(f"the pipeline is running, but there are no samples of it after {FIRST_SAMPLES_SECONDS} s: {advice}")
+    say(f"the pipeline has written {samples:,} samples so far; it will catch up with the present within minutes")
 
 
 def samples_written(job_id: str) -> int:
-    """Return how many samples the sink has written, as Prometheus has scraped it, 0 as long as that is unknown."""
+    """Return the number of samples that the sink has written, by Prometheus's last scrape; 0 if not known yet."""
     failure = job_failure(job_id)
     if failure is not None:
         fail(f"the pipeline failed:\n{failure}")
@@ -177,48 +177,48 @@ def samples_written(job_id: str) -> int:
 
 
 def job_failure(job_id: str) -> str | None:
-    """Return why a job has failed or fails again and again, None if it does not."""
+    """Return why a job has failed or keeps restarting, None if it does neither."""
     flink = url_of("jobmanager")
     if get(f"{flink}/jobs/{job_id}")["state"] not in ("FAILING", "FAILED", "RESTARTING"):
         return None
     entries = get(f"{flink}/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
-    trace = entries[0]["stacktrace"] if entries else "nothing says why"
-    # Python's own message is the one that helps; it stands in the middle of Java's.
+    trace = entries[0]["stacktrace"] if entries else "no reason given"
+    # The helpful message is Python's own, in the middle of Java's stack trace.
     python = re.findall(r"^(?!java\.|org\.|\s)[A-Za-z_][\w.]*(?:Error|Exception): .+", trace, re.MULTILINE)
     return python[0] if python else last_lines("\n".join(trace.splitlines()[:6]), 6)
 
 
 def running_jobs() -> list[str]:
-    """Return the names of the jobs that have not ended."""
+    """Return the names of the running jobs."""
     jobs = get(f"{url_of('jobmanager')}/jobs/overview")["jobs"]
     return [job["name"] for job in jobs if job["state"] not in ("FINISHED", "FAILED", "CANCELED")]
 
 
-def say_where_to_look(with_grafana: bool) -> None:
-    """Print the addresses, and what there is to be seen."""
+def print_addresses(with_grafana: bool) -> None:
+    """Print the addresses of the services, with examples of what to look at."""
     flink, prometheus = url_of("jobmanager"), url_of("prometheus")
     print(f"""
-Flink        {flink}   the job's steps, how busy each is, its checkpoints
-Prometheus   {prometheus}   the flights, and what Flink says of itself; ask it for
-               flight_altitude_feet{{operator="Air France"}}     where its aircraft are
-               flight_ground_speed_knots_mean                  how fast it is above each place
+Flink        {flink}   the job's steps and their load, its checkpoints
+Prometheus   {prometheus}   the flights, and Flink's metrics; example queries:
+               flight_altitude_feet{{operator="Air France"}}     altitudes of its aircraft
+               flight_ground_speed_knots_mean                  mean speed above each place
                rate(flink_taskmanager_job_task_operator_Prometheus_numSamplesOut[1m])
-Grafana      {f"{url_of('grafana')}   nobody has to log in" if with_grafana else "left out, see above"}""")
+Grafana      {f"{url_of('grafana')}   no login needed" if with_grafana else "not available, see above"}""")
     for dashboard in dashboards() if with_grafana else ():
         print(f"               {url_of('grafana')}/d/{dashboard['uid']}   {dashboard['title']}")
     print("""
-make cluster TASKMANAGERS=2      puts another TaskManager beside the first
-docker compose logs -f           shows what all of them say
-make cluster-down                ends it and deletes its data""")
+make cluster TASKMANAGERS=2      adds a second TaskManager
+docker compose logs -f           shows all logs
+make cluster-down                stops the cluster and deletes its data""")
 
 
 def dashboards() -> list[dict[str, Any]]:
-    """Return what Grafana shows."""
+    """Return Grafana's dashboards."""
     return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(DASHBOARDS.glob("*.json"))]
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
-    """Call a function until it returns something true, and return that, or None when the time is over."""
+    """Call a function until it returns a true value, and return that, or None after so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = condition()
@@ -229,61 +229,61 @@ def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
 
 
 def port_of(service: str) -> int:
-    """Return the port of this machine that a service is published at."""
+    """Return the published port of a service."""
     variable, default = PORTS[service]
     return int(os.environ.get(variable) or default)
 
 
 def url_of(service: str) -> str:
-    """Return where a service is found."""
+    """Return the URL of a service."""
     return f"http://127.0.0.1:{port_of(service)}"
 
 
 def get(url: str) -> Any:
-    """Return the JSON at an address of our own."""
-    with _OPENER.open(url, timeout=30) as answer:
-        return json.load(answer)
+    """Return the JSON response of a service."""
+    with _OPENER.open(url, timeout=30) as response:
+        return json.load(response)
 
 
 def has_image(image: str) -> bool:
-    """Say whether the engine has an image."""
+    """Return whether the engine has an image."""
     return docker("image", "inspect", image).returncode == 0
 
 
 def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `docker compose` on the file in this folder."""
+    """Run `docker compose` with this project's file."""
     return docker("compose", *arguments)
 
 
 def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `docker`, and return what became of it."""
+    """Run `docker` and return the result."""
     return subprocess.run(["docker", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def checked(run: subprocess.CompletedProcess[str], problem: str) -> subprocess.CompletedProcess[str]:
-    """Return a run that went well; end with what it printed if it did not."""
+    """Return a successful run; exit with its error output if it failed."""
     if run.returncode != 0:
         fail(f"{problem}:\n{last_lines(run.stderr, 5)}")
     return run
 
 
 def last_lines(text: str, count: int) -> str:
-    """Return the end of what a program printed."""
+    """Return the last lines of a program's output that are not empty."""
     return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
 
 
 def shown(path: Path) -> str:
-    """Return a path as it is best read, from here."""
+    """Return a path relative to the project."""
     return str(path.relative_to(ROOT))
 
 
 def say(message: str) -> None:
-    """Tell the user what happens, and after how long."""
+    """Print a progress message with the elapsed time."""
     print(f"{time.monotonic() - _BEGAN:4.0f} s  {message}", flush=True)
 
 
 def fail(message: str) -> NoReturn:
-    """End, with what is wrong and what to do about it."""
+    """Exit with an error message."""
     sys.exit(f"cluster: {message}")
 
 

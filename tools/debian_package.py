@@ -1,4 +1,4 @@
-"""Fetch a package of Debian, also of another suite than this machine's, and unpack it without installing it."""
+"""Downloads of Debian packages, also from other suites than this machine's, unpacked without being installed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import download
 
 
 def mirror() -> str:
-    """Return the address of the mirror of Debian itself that apt is configured with."""
+    """Return the address of the Debian mirror that apt is configured with."""
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise download.DownloadError("Debian's package: there is no apt here")
+        raise download.DownloadError("Debian package: apt is not available")
     targets = _run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)").splitlines()
-    # Without downloaded lists apt knows no origin; with them, the security archive has another label.
+    # Without downloaded lists apt has no origin; with them, the security archive has another label.
     found = [line.rpartition("|")[2] for line in sorted(set(targets)) if line.startswith("Debian|Debian|")]
     if not found and "ID=debian" in Path("/etc/os-release").read_text().splitlines():
         found = [line.rpartition("|")[2] for line in sorted(set(targets)) if "security" not in line]
     if not found:
-        raise download.DownloadError("Debian's package: apt has no Debian mirror configured")
+        raise download.DownloadError("Debian package: apt has no Debian mirror configured")
     return found[0]
 
 
 def unpack(package: str, suite: str, mirror: str, work: Path) -> Path:
     """
-    Download a package with apt, in folders of our own so that the system's lists stay as they are; unpack it.
+    Download a package with apt and unpack it, in separate folders so that the system's lists stay unchanged.
 
-    :return: the folder with the package's files, which is under ``work``.
+    :return: the folder with the package's files, under ``work``.
     """
     for folder in ("lists/partial", "archives/partial", "debs", "unpacked"):
         (work / folder).mkdir(parents=True)
@@ -44,9 +44,9 @@ def unpack(package: str, suite: str, mirror: str, work: Path) -> Path:
         "Acquire::Retries": "1",
         "Acquire::http::Timeout": "10",
         "Acquire::https::Timeout": "10",
-        # Mirrors that hold a suite as it was at some time let its signature's dates pass.
+        # Mirrors that freeze a suite at some date let its signature expire.
         "Acquire::Check-Valid-Until": "false",
-        # The folder is ours alone, so apt's own user could not write there.
+        # apt's own user could not write to the folder.
         "APT::Sandbox::User": "root",
     }
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
@@ -58,9 +58,9 @@ def unpack(package: str, suite: str, mirror: str, work: Path) -> Path:
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    """Run a command and return what it prints."""
+    """Run a command and return its output."""
     try:
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout
     except subprocess.CalledProcessError as error:
         last = error.stderr.strip().splitlines()[-1:]
-        raise download.DownloadError(f"Debian's package: {command[0]}: {last}") from error
+        raise download.DownloadError(f"Debian package: {command[0]}: {last}") from error

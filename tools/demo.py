@@ -1,8 +1,8 @@
 """
-Write three hours of recorded flights to a Prometheus of our own with jobs/flights.py, and show what it stored.
+Write three hours of recorded flights to a temporary Prometheus with jobs/flights.py, and show what it has stored.
 
-    demo.py             the demo; exits non-zero unless Prometheus has every sample of the recording
-    demo.py --serve     serves what the last demo stored, until Ctrl-C
+    demo.py             runs the demo; exits non-zero unless Prometheus has every sample of the recording
+    demo.py --serve     serves the data of the last demo, until Ctrl-C
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ METRICS = (
     "flight_track_degrees",
 )
 SERVE_PORT = 9090
-# What is worth asking, over a range that is longer than the recording.
+# Example queries, over a range that is longer than the recording.
 EXAMPLES = (
-    ("how many aircraft there are", "count(count_over_time(flight_altitude_feet[4h]))"),
-    ("the five fastest", "topk(5, max_over_time(flight_ground_speed_knots[4h]))"),
-    ("the three that climb fastest", "topk(3, quantile_over_time(0.9, flight_vertical_rate_feet_per_minute[4h]))"),
+    ("number of aircraft", "count(count_over_time(flight_altitude_feet[4h]))"),
+    ("five fastest", "topk(5, max_over_time(flight_ground_speed_knots[4h]))"),
+    ("three fastest climbers", "topk(3, quantile_over_time(0.9, flight_vertical_rate_feet_per_minute[4h]))"),
 )
 
 
 @dataclass
 class Summary:
-    """Hold what Prometheus has of one metric."""
+    """The stored samples of one metric in numbers."""
 
     metric: str
     series: int
@@ -67,9 +67,9 @@ class Summary:
 
 
 def main() -> None:
-    """Run the demo, or serve what it left."""
+    """Run the demo, or serve its data."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
-    parser.add_argument("--serve", action="store_true", help="serve what the last demo stored, until Ctrl-C")
+    parser.add_argument("--serve", action="store_true", help="serve the data of the last demo, until Ctrl-C")
     parser.add_argument(
         "--port", type=int, help=f"Prometheus's port (default: a free one, with --serve {SERVE_PORT} if it is free)"
     )
@@ -87,15 +87,15 @@ def main() -> None:
 
 
 def demonstrate(port: int | None, parallelism: int) -> None:
-    """Run the job against an empty Prometheus and compare what that has with the recording."""
+    """Run the job against an empty Prometheus and compare the stored samples with the recording."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     rows, expected = count_recorded()
     with start_prometheus(port) as prometheus:
-        where = "in Docker" if prometheus.kind == "docker" else "a process of this machine"
+        where = "in Docker" if prometheus.kind == "docker" else "as a process"
         print(f"Prometheus   {prometheus.version}, {where}, at {prometheus.url}")
         print(f"Recording    {rows:,} positions of aircraft over three hours, with {expected:,} measurements")
-        print(f"Job          jobs/flights.py, in PyFlink's local cluster; its log: {JOB_LOG}")
+        print(f"Job          jobs/flights.py, in PyFlink's local cluster; log: {JOB_LOG}")
         end_at = time.time_ns() // 1_000_000
         run_job(prometheus, expected, end_at, parallelism)
         summaries = []
@@ -108,29 +108,27 @@ def demonstrate(port: int | None, parallelism: int) -> None:
     demo_chart.draw(found, CHART)
     RUN.write_text(json.dumps({"kind": prometheus.kind, "end_at": end_at}))
     print(f"\nChart of a few flights: {CHART.resolve()}")
-    print(
-        f"\nTo look further: `make demo-serve` serves the same data again at http://127.0.0.1:{SERVE_PORT}. Ask it for"
-    )
+    print(f"\nTo see more, `make demo-serve` serves the data again at http://127.0.0.1:{SERVE_PORT}. Example queries:")
     for what, query in EXAMPLES:
         print(f"  {what + ':':<30} {query}")
     print()
     stored, series = sum(each.samples for each in summaries), sum(each.series for each in summaries)
     if stored != expected:
-        print(f"The recording holds {expected:,} samples and Prometheus {stored:,}; why may stand in {JOB_LOG}.")
+        print(f"The recording has {expected:,} samples, Prometheus {stored:,}; see {JOB_LOG} for the reason.")
     print(f"stored {stored} of {expected} samples in {series} series")
     if stored != expected:
         sys.exit(1)
 
 
 def count_recorded() -> tuple[int, int]:
-    """Return the rows of the original recording and their values of the four fields, which the job has no part in."""
+    """Return the number of rows and values in the original recording, counted independently of the job."""
     with gzip.open(get_recording.ORIGINAL, "rt") as source:
         rows = json.load(source)
     return len(rows), sum(row[field] is not None for row in rows for field in FIELDS)
 
 
 def start_prometheus(port: int | None) -> PrometheusServer:
-    """Start the Prometheus 3 on PATH, else one in Docker, else one that is fetched."""
+    """Start the Prometheus 3 on PATH, else one in Docker, else a downloaded one."""
     on_path = binary_on_path()
     if on_path is None and PrometheusServer.default_kind() == "docker":
         return PrometheusServer.start("docker", data_dir=DATA, port=port)
@@ -139,7 +137,7 @@ def start_prometheus(port: int | None) -> PrometheusServer:
 
 
 def run_job(prometheus: PrometheusServer, expected: int, end_at: int, parallelism: int) -> None:
-    """Run the job to its end, and show meanwhile how many samples Prometheus has taken."""
+    """Run the job to its end, and show its progress."""
     command = [
         sys.executable,
         str(ROOT / "jobs" / "flights.py"),
@@ -162,7 +160,7 @@ def run_job(prometheus: PrometheusServer, expected: int, end_at: int, parallelis
 
 
 def show_progress(job: subprocess.Popen[bytes], prometheus: PrometheusServer, expected: int) -> None:
-    """Show a line that changes on a terminal, and now and then a line of its own elsewhere."""
+    """Show progress as one changing line on a terminal, and as a line now and then elsewhere."""
     on_terminal = sys.stdout.isatty()
     began = time.monotonic()
     next_line = 0.0
@@ -183,15 +181,15 @@ def show_progress(job: subprocess.Popen[bytes], prometheus: PrometheusServer, ex
 
 
 def samples_taken(prometheus: PrometheusServer) -> int:
-    """Return how many samples Prometheus has appended; it scrapes nothing, so all of them are the job's."""
-    with urllib.request.urlopen(f"{prometheus.url}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
+    """Return the number of samples that Prometheus has appended; it scrapes nothing, so all are the job's."""
+    with urllib.request.urlopen(f"{prometheus.url}/metrics", timeout=10) as response:
+        text = response.read().decode()
     counts = re.findall(r'^prometheus_tsdb_head_samples_appended_total\{type="float"\} (\S+)', text, re.MULTILINE)
     return int(sum(map(float, counts)))
 
 
 def reasons_in(log: str) -> list[str]:
-    """Find the errors in a job's log, one line each: Python's own if there are any, else its last lines."""
+    """Return the errors in a job's log, one line each: Python's own if there are any, else the last lines."""
     errors = re.findall(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt): .+", log, re.MULTILINE)
     python = [error for error in errors if not error.startswith(("py4j.", "java.", "org.apache.flink."))]
     lines = python or errors or [line for line in log.splitlines() if line.strip()][-5:]
@@ -199,7 +197,7 @@ def reasons_in(log: str) -> list[str]:
 
 
 def summarise(metric: str, samples: Samples) -> Summary:
-    """Sum a metric's stored samples up."""
+    """Summarise the stored samples of a metric."""
     values = [value for series in samples.values() for value, _ in series]
     stamps = [stamp for series in samples.values() for _, stamp in series]
     if not values:
@@ -208,8 +206,8 @@ def summarise(metric: str, samples: Samples) -> Summary:
 
 
 def print_table(summaries: list[Summary]) -> None:
-    """Print what Prometheus answered."""
-    print("\nWhat Prometheus has, read back from it:\n")
+    """Print the summaries as a table."""
+    print("\nStored samples, queried from Prometheus:\n")
     print(f"{'metric':<38}{'series':>7}{'samples':>10}{'lowest':>9}{'highest':>9}{'first':>10}{'last':>10}")
     for each in summaries:
         first, last = (datetime.fromtimestamp(ms / 1000).strftime("%H:%M:%S") for ms in (each.first_ms, each.last_ms))
@@ -220,15 +218,15 @@ def print_table(summaries: list[Summary]) -> None:
 
 
 def serve(port: int | None) -> None:
-    """Serve what the last demo stored, and say how to ask, until Ctrl-C."""
+    """Serve the data of the last demo and print example queries, until Ctrl-C."""
     if not RUN.exists():
-        sys.exit("There is nothing to serve yet: run `make demo` first.")
+        sys.exit("Run `make demo` first: there is no data to serve yet.")
     end = json.loads(RUN.read_text())["end_at"] // 1000
     if port is None and not listens(SERVE_PORT):
-        port = SERVE_PORT  # else one that is free
+        port = SERVE_PORT  # else a free one
     with start_prometheus(port) as prometheus, contextlib.suppress(KeyboardInterrupt):
-        print(f"Prometheus {prometheus.version} serves the flights at {prometheus.url}   (Ctrl-C ends it)")
-        print(f"\nThey ended at {datetime.fromtimestamp(end):%Y-%m-%d %H:%M:%S}, so ask for that time:")
+        print(f"Prometheus {prometheus.version} serves the flights at {prometheus.url}   (Ctrl-C to stop)")
+        print(f"\nThe flights end at {datetime.fromtimestamp(end):%Y-%m-%d %H:%M:%S}, so query at that time:")
         for what, query in EXAMPLES:
             print(f"\n  # {what}")
             print(f"  curl -sG {prometheus.url}/api/v1/query -d time={end} --data-urlencode 'query={query}'")
@@ -240,7 +238,7 @@ def serve(port: int | None) -> None:
 
 
 def listens(port: int) -> bool:
-    """Tell whether something on this machine has this port."""
+    """Return whether something listens on a loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

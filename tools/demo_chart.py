@@ -1,4 +1,4 @@
-"""Draw a few of the flights that the demo read back from Prometheus."""
+"""The chart of the demo: a few of the flights that Prometheus has stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PANELS = (
     ("flight_vertical_rate_feet_per_minute", "Vertical rate (feet per minute)"),
 )
 GAP_MS = 30_000
-# Trackers misread now and then; nobody climbs this much from one second to the next.
+# Trackers misread now and then; no aircraft climbs this much in a second.
 JUMP_FEET = 2_000
 
 
@@ -27,8 +27,8 @@ def draw(found: dict[str, Samples], target: Path) -> None:
     """
     Draw altitude, ground speed and vertical rate of a few flights, one colour each.
 
-    :param found: from metric name to what Prometheus has of it.
-    :param target: the picture.
+    :param found: the stored samples by metric name.
+    :param target: the file of the picture.
     """
     os.environ.setdefault("MPLCONFIGDIR", str(target.parent.resolve() / "matplotlib"))
     import matplotlib
@@ -64,14 +64,14 @@ def flight_of(labels: tuple[tuple[str, str], ...]) -> tuple[str, str]:
 
 
 def choose(altitudes: Samples) -> list[tuple[str, str]]:
-    """Choose the flights with most samples among those whose altitude has no misreadings, in order of time."""
+    """Return the flights with the most samples among those without misread altitudes, in order of time."""
     clean = [labels for labels, samples in altitudes.items() if largest_step(samples) < JUMP_FEET]
     longest = sorted(clean, key=lambda labels: len(altitudes[labels]), reverse=True)[:FLIGHTS]
     return [flight_of(labels) for labels in sorted(longest, key=lambda labels: altitudes[labels][0][1])]
 
 
 def largest_step(samples: list[tuple[float, int]]) -> float:
-    """Return the largest difference between two values that follow each other."""
+    """Return the largest difference between two consecutive values."""
     return max((abs(after[0] - before[0]) for before, after in zip(samples, samples[1:])), default=0.0)
 
 

@@ -1,4 +1,4 @@
-"""Download files over HTTP: fail soon where nothing answers, and let no file through whose checksum is wrong."""
+"""Downloads over HTTP that fail soon if there is no response, and that verify the checksums of files."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import shutil
 import urllib.request
 from pathlib import Path
 
-# Of each wait for the network, not of the whole download.
+# For each wait for the network, not for the whole download.
 TIMEOUT_SECONDS = 10.0
 
 
 class DownloadError(Exception):
-    """Say what could not be downloaded, and why."""
+    """A failed download, with the reason."""
 
 
 def text(url: str) -> str:
-    """Return a small text file."""
+    """Return the content of a small text file."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
-            return answer.read().decode()
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
+            return response.read().decode()
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(f"{url}: {error}") from error
 
 
 def file(url: str, target: Path, sha256: str) -> None:
-    """Save a file, if its checksum is right."""
+    """Save a file if its checksum matches."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, partial.open("wb") as out:
-            shutil.copyfileobj(answer, out)
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response, partial.open("wb") as out:
+            shutil.copyfileobj(response, out)
         found = sha256_of(partial)
         if found != sha256:
-            raise DownloadError(f"{url}: its SHA-256 is {found}, not {sha256}")
+            raise DownloadError(f"{url}: expected SHA-256 {sha256}, got {found}")
         partial.replace(target)
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(f"{url}: {error}") from error

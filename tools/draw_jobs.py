@@ -1,5 +1,5 @@
 """
-Run the example jobs against a Prometheus, draw what it answers, and measure what docs/jobs.md says of them.
+Run the example jobs against a Prometheus, draw the pictures of docs/jobs.md, and measure its numbers.
 
     draw_jobs.py                    runs the jobs and draws all pictures, in a quarter of an hour
     draw_jobs.py reorder filter     these alone
@@ -47,13 +47,13 @@ ALTITUDE = "flight_altitude_feet"
 @dataclass(frozen=True)
 class Run:
     """
-    Hold what a job is run on.
+    One run of a job, with its input and its Prometheus.
 
-    :param name: of the folder that keeps what it wrote.
-    :param job: its file in ``jobs/``.
+    :param name: the name of the run and of the folder with its data.
+    :param job: the job's file in ``jobs/``.
     :param minutes: the first and the last minute of the recording.
-    :param aircraft: only these, as icao24 has them; none for all.
-    :param options: of the job.
+    :param aircraft: only these icao24 addresses; empty for all.
+    :param options: the job's options.
     :param window: Prometheus's ``out_of_order_time_window``.
     """
 
@@ -66,24 +66,24 @@ class Run:
 
     @property
     def part(self) -> Path:
-        """Return the part of the recording that it reads."""
+        """The file with the part of the recording that the job reads."""
         return FOLDER / self.name / "part.jsonl"
 
     @property
     def times(self) -> tuple[int, int]:
-        """Return the times of the part's first and last row."""
+        """The timestamps of the first and the last row of that part."""
         lines = self.part.read_bytes().splitlines()
         return json.loads(lines[0])["timestamp"], json.loads(lines[-1])["timestamp"]
 
 
-# As in real life: what comes late comes in a later request than what overtook it. Faster, more of it comes in the same
-# one, which the sink sorts.
+# In real time, late events are in a later request than those that overtook them. Faster, more of them are in the same
+# request, which the sink sorts.
 LIVE, FASTER = ("--speed=1",), ("--speed=5",)
 SOME_MINUTES, HALF_AN_HOUR = (12, 18), (115, 150)
-# One with spikes, one whose tracker says for minutes what cannot be, and one where it is what could be. All within an
-# hour, because the branches of a job as fast as it goes may be that far apart (see "bound").
+# One with spikes, one whose tracker reports impossible altitudes for minutes, and one with possible wrong ones. All
+# within an hour, because at full speed the branches of a job may be that far apart (see "bound").
 SPIKED, SPIKED_MINUTES = ("489225", "3aabfc", "3944f5"), (39, 98)
-# Few enough aircraft for three hours in half a minute.
+# Few aircraft, so that three hours take half a minute.
 FEW = ("3aabfc", "3999e4", "398567", "3944ee")
 TOO_LONG = ("--max-delay=5400",)
 RUNS = {
@@ -105,16 +105,16 @@ RUNS = {
 
 
 def main() -> None:
-    """Run what is asked for, and draw it."""
+    """Run the jobs for the chosen pictures and measurements, and draw them."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").strip().partition("\n")[0],
     )
     parser.add_argument("what", nargs="*", help=f"some of {', '.join(DRAWN)}; default: {', '.join(PICTURES)}")
-    parser.add_argument("--again", action="store_true", help="ask what the last run stored, without running the jobs")
+    parser.add_argument("--again", action="store_true", help="use the data of the last run, without running the jobs")
     args = parser.parse_args()
     unknown = set(args.what) - set(DRAWN)
     if unknown:
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(DRAWN)}")
+        parser.error(f"expected some of {', '.join(DRAWN)}, got {', '.join(sorted(unknown))}")
     chosen = args.what or PICTURES
     try:
         if not args.again:
@@ -128,7 +128,7 @@ def main() -> None:
 
 
 def run_job(run: Run) -> None:
-    """Run a job as a user would, to its end, against an empty Prometheus that keeps what it gets."""
+    """Run a job as a user would, to its end, against an empty Prometheus that keeps its data."""
     shutil.rmtree(FOLDER / run.name, ignore_errors=True)
     (FOLDER / run.name).mkdir(parents=True)
     rows = cut(run)
@@ -154,20 +154,20 @@ def run_job(run: Run) -> None:
                     job.terminate()
                     job.wait()
         if job.returncode != 0:
-            sys.exit(f"jobs/{run.job} failed; its log: {log_path}")
+            sys.exit(f"jobs/{run.job} failed; see {log_path}")
         print(f"{run.name}: {run.job} {' '.join(run.options)} took {time.monotonic() - began:.0f} s for {rows:,} rows")
         if lags:
             lags.sort()
             print(
-                f"  reordered trails delivered by {lags[0]:.0f} to {lags[-1]:.0f} s, {lags[len(lags) // 2]:.0f} mostly"
+                f"  reordered lags delivered by {lags[0]:.0f} to {lags[-1]:.0f} s, median {lags[len(lags) // 2]:.0f} s"
             )
 
 
 def watched(job: subprocess.Popen[bytes], prometheus: PrometheusServer, end_ms: int) -> list[float]:
     """
-    Return how many seconds of event time the reordered series trail the others, now and then while the job runs.
+    Return by how many seconds of event time the reordered series lag the others, sampled while the job runs.
 
-    :param end_ms: when the last event is, after which nothing new is delivered and the others catch up.
+    :param end_ms: the time of the last event, after which the reordered series catch up.
     """
     found = []
     while job.poll() is None:
@@ -179,12 +179,12 @@ def watched(job: subprocess.Popen[bytes], prometheus: PrometheusServer, end_ms: 
 
 
 def newest_ms(prometheus: PrometheusServer, selector: str) -> int:
-    """Return the time of the newest sample, 0 for none."""
+    """Return the timestamp of the newest sample, 0 if there is none."""
     return max((samples[-1][1] for samples in prometheus.samples(selector).values()), default=0)
 
 
 def cut(run: Run) -> int:
-    """Write the part of the recording that a job is to read, and return how many rows that are."""
+    """Write the part of the recording for a run, and return its number of rows."""
     first = None
     begin, end = run.minutes
     rows = 0
@@ -201,7 +201,7 @@ def cut(run: Run) -> int:
 
 @contextmanager
 def started(run: Run) -> Iterator[PrometheusServer]:
-    """Start the Prometheus that a job writes to, or has written to."""
+    """Start the Prometheus of a run, with the data of the run if it has been run."""
     with PrometheusServer.start(
         "native",
         binary=get_prometheus.find_or_fetch(),
@@ -212,11 +212,11 @@ def started(run: Run) -> Iterator[PrometheusServer]:
         yield prometheus
 
 
-def asked(prometheus: PrometheusServer, promql: str, between: tuple[int, int], *, step_s: int = 15) -> Series:
+def range_query(prometheus: PrometheusServer, promql: str, between: tuple[int, int], *, step_s: int = 15) -> Series:
     """
-    Return what a query gives again and again between two times, as a chart of Grafana's asks.
+    Return the result of a range query, as for a chart in Grafana.
 
-    :return: from labels to (value, time in ms).
+    :return: (value, time in ms) pairs by labels.
     """
     begin, end = between
     result = prometheus.query(f"({promql})[{(end - begin) // 1000}s:{step_s}s]", time=end / 1000)
@@ -227,7 +227,7 @@ def asked(prometheus: PrometheusServer, promql: str, between: tuple[int, int], *
 
 
 def draw_reorder(run: Run) -> None:
-    """Draw the flight of which Prometheus refused the greatest share, of those that lasted two minutes or more."""
+    """Draw the flight with the greatest share of refused samples, among those of at least two minutes."""
     with started(run) as prometheus:
         found = prometheus.samples(ALTITUDE)
     steps = {
@@ -246,23 +246,23 @@ def draw_reorder(run: Run) -> None:
 
 
 def counts_of_steps(prometheus: PrometheusServer) -> list[int]:
-    """Return how many altitudes there are as delivered, and how many reordered."""
+    """Return the numbers of altitudes stored as delivered and reordered."""
     return [prometheus.count(f'{ALTITUDE}{{step="{step}"}}') for step in ("delivered", "reordered")]
 
 
 def measure_stored(*runs: Run) -> None:
-    """Print how much Prometheus stores of samples as they are delivered, and of the same ones in order."""
+    """Print how many samples Prometheus stores as delivered and reordered."""
     for run in runs:
         with started(run) as prometheus:
             delivered, reordered = counts_of_steps(prometheus)
         print(
-            f"window {run.window or 0}, {' '.join(run.options) or 'as fast as it goes'}: "
+            f"window {run.window or 0}, {' '.join(run.options) or 'as fast as possible'}: "
             f"{delivered:,} stored as delivered, {reordered:,} reordered"
         )
 
 
 def measure_lateness() -> None:
-    """Print how far behind the newest event the jobs' network delivers, and so what a watermark would leave behind."""
+    """Print the quantiles of the lateness of events, compared with the newest event so far."""
     rows = [json.loads(line) for line in get_recording.PREPARED.open()]
     sent = [(row["icao24"], row["timestamp"] - rows[0]["timestamp"]) for row in rows]
     newest = 0
@@ -302,15 +302,15 @@ HEARD = f"count_over_time({ALTITUDE}[1m])"
 
 
 def draw_enrich(run: Run) -> None:
-    """Draw the aircraft in the air by country, and all in one."""
+    """Draw the aircraft in the air, in total and by country."""
     with started(run) as prometheus:
-        alone = asked(prometheus, f"count({HEARD})", run.times)
-        by_country = asked(prometheus, f"count by (country) ({HEARD})", run.times)
-    pictures.enrich(alone, by_country, TARGET / "enrich.png")
+        total = range_query(prometheus, f"count({HEARD})", run.times)
+        by_country = range_query(prometheus, f"count by (country) ({HEARD})", run.times)
+    pictures.enrich(total, by_country, TARGET / "enrich.png")
 
 
 def draw_aggregate(run: Run) -> None:
-    """Draw every altitude of an operator, and what is left of them."""
+    """Draw all altitudes of an operator, and their quantiles."""
     with started(run) as prometheus:
         raw = prometheus.samples(f'{ALTITUDE}{{callsign=~"AFR.*"}}')
         quantiles = prometheus.samples(f'{ALTITUDE}_quantile{{operator="Air France"}}')
@@ -326,17 +326,17 @@ def draw_aggregate(run: Run) -> None:
 
 
 def draw_silence(without: Run, with_markers: Run) -> None:
-    """Draw how many aircraft Prometheus shows with stale markers and without, and the end of one of them."""
+    """Draw the number of aircraft in Prometheus with and without stale markers, and the end of one flight."""
     with started(without) as prometheus:
         flight, last = lowest_end(prometheus, without)
         flight_only = f'{ALTITUDE}{{callsign="{flight}"}}'
         near = (last - 600_000, last + 360_000)
-        ghost = asked(prometheus, flight_only, near, step_s=1)
-        ghosts = asked(prometheus, f"count({ALTITUDE})", without.times)
+        ghost = range_query(prometheus, flight_only, near, step_s=1)
+        ghosts = range_query(prometheus, f"count({ALTITUDE})", without.times)
     with started(with_markers) as prometheus:
-        ended = asked(prometheus, flight_only, near, step_s=1)
-        counted = asked(prometheus, f"count({ALTITUDE})", with_markers.times)
-        heard = asked(prometheus, f"count({HEARD})", with_markers.times)
+        ended = range_query(prometheus, flight_only, near, step_s=1)
+        counted = range_query(prometheus, f"count({ALTITUDE})", with_markers.times)
+        heard = range_query(prometheus, f"count({HEARD})", with_markers.times)
     means = [sum(value for value, _ in only(each)[20:]) / len(only(each)[20:]) for each in (ghosts, counted, heard)]
     print(f"silence: {means[0]:.1f} aircraft without markers, {means[1]:.1f} with, {means[2]:.1f} heard, on average")
     counts = (only(ghosts), only(counted))
@@ -344,13 +344,13 @@ def draw_silence(without: Run, with_markers: Run) -> None:
 
 
 def only(series: Series) -> list[Sample]:
-    """Return the samples of the one series that there is."""
+    """Return the samples of the only series."""
     (samples,) = series.values()
     return samples
 
 
 def lowest_end(prometheus: PrometheusServer, run: Run) -> tuple[str, int]:
-    """Return the flight whose last altitude is the lowest of those that ended well before the others, and when."""
+    """Return the flight with the lowest last altitude among those that ended early, and the time of its end."""
     begin, end = run.times
     ends = [
         (samples[-1][0], dict(labels)["callsign"], samples[-1][1])
@@ -360,7 +360,7 @@ def lowest_end(prometheus: PrometheusServer, run: Run) -> tuple[str, int]:
     return min(ends)[1:]
 
 
-#: From a picture's name to the runs that it needs and the function that draws it.
+#: The runs and the function for each picture or measurement.
 DRAWN: dict[str, tuple[tuple[str, ...], Callable[..., None]]] = {
     "reorder": (("reorder",), draw_reorder),
     "filter": (("filter",), draw_filter),

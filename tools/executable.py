@@ -1,4 +1,4 @@
-"""Fetch a program into .cache/: its official release, or on Debian the distribution's package of some suite."""
+"""Programs that are fetched into .cache/: the official release, or on Debian the distribution's package."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ import download
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armv7"}
 SYSTEM = platform.system().lower()
-# As those name it who make releases of Go programs.
+# As releases of Go programs name it.
 ARCHITECTURE = _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 @dataclass(frozen=True)
 class Executable:
     """
-    One program, and where it can be had.
+    A program and its sources.
 
-    :param name: for messages.
-    :param target: where it goes.
-    :param package: Debian's package, of which the program is in usr/bin.
-    :param suites: of Debian, those whose package is as wanted, the ones to be preferred first.
-    :param program: its name there. Default: the package's.
-    :param release: the address of the folder with the official release's files; "" where Debian's package is all that
-        is asked for.
-    :param archive: which of them holds the program, a .tar.gz.
-    :param checksums: which of them holds the archive's SHA-256.
+    :param name: the name in messages.
+    :param target: the file to which the program is saved.
+    :param package: the Debian package, which has the program in usr/bin.
+    :param suites: the Debian suites with a suitable package, in order of preference.
+    :param program: the program's name in the package. Default: the package's name.
+    :param release: the URL of the folder with the official release's files; "" if only the Debian package is wanted.
+    :param archive: the name of the .tar.gz that contains the program.
+    :param checksums: the name of the file with the archive's SHA-256.
     :param member: the program's path in the archive.
     """
 
@@ -47,7 +46,7 @@ class Executable:
     member: str = ""
 
     def find_or_fetch(self) -> Path:
-        """Return what was fetched before, or fetch it."""
+        """Return the program, and fetch it first if it is missing."""
         problems = []
         official = [self.fetch_release] if self.release else []
         for fetch in (None, *official, self.fetch_debian_package):
@@ -58,14 +57,14 @@ class Executable:
                 problems.append(f"  {error}")
             if self.target.exists():
                 return self.target.resolve()
-        raise download.DownloadError("\n".join([f"No {self.name} can be had:", *problems]))
+        raise download.DownloadError("\n".join([f"Could not fetch {self.name}:", *problems]))
 
     def fetch_release(self) -> None:
         """Fetch the official release for this machine."""
         lines = download.text(f"{self.release}/{self.checksums}").splitlines()
         sums = dict(reversed(line.split()) for line in lines if line)
         if self.archive not in sums:
-            raise download.DownloadError(f"{self.release}: there is no {self.archive}")
+            raise download.DownloadError(f"{self.release}: no {self.archive}")
         self._say(f"fetching {self.release}/{self.archive}")
         with tempfile.TemporaryDirectory() as work:
             packed, unpacked = Path(work, "archive"), Path(work, "executable")
@@ -76,13 +75,13 @@ class Executable:
                 except KeyError:
                     member = None
                 if member is None:
-                    raise download.DownloadError(f"{self.archive} holds no {self.member}")
+                    raise download.DownloadError(f"{self.archive}: no {self.member}")
                 with unpacked.open("wb") as out:
                     shutil.copyfileobj(member, out)
             self._install(unpacked)
 
     def fetch_debian_package(self) -> None:
-        """Fetch and unpack Debian's package, from the mirror that apt uses here."""
+        """Fetch and unpack the Debian package, from the mirror that apt uses."""
         mirror = debian_package.mirror()
         problems = []
         for suite in self.suites:
@@ -98,7 +97,7 @@ class Executable:
         raise download.DownloadError("; ".join(problems))
 
     def _install(self, executable: Path) -> None:
-        """Move an executable to where it is looked for, complete or not at all."""
+        """Move an executable to its target, atomically."""
         self.target.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.target.with_suffix(".new")
         shutil.copyfile(executable, fresh)
@@ -106,5 +105,5 @@ class Executable:
         fresh.replace(self.target)
 
     def _say(self, message: str) -> None:
-        """Tell the user what happens, apart from the result on standard output."""
+        """Print a progress message on standard error; standard output is for the result."""
         print(f"{self.name}: {message}", file=sys.stderr)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Print a Python interpreter that this project runs on (3.10 to 3.12) and that can make a virtual environment.
-#   find_python.sh [INTERPRETER]     looks at that one alone, if it is given
-# Each is tried by running it: version managers leave commands on PATH that are there and do not run.
+#   find_python.sh [INTERPRETER]     checks only this one, if given
+# Candidates are checked by running them: version managers leave commands on PATH that do not run.
 usable='import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
 
 for candidate in "${@:-}" python3.11 python3.12 python3.10 python3; do

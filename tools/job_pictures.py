@@ -1,4 +1,4 @@
-"""Draw what Prometheus answered: the pictures of docs/jobs.md."""
+"""The pictures of docs/jobs.md, drawn from query results."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ LabelSet = tuple[tuple[str, str], ...]
 Sample = tuple[float, int]
 Series = dict[LabelSet, list[Sample]]
 
-# Colours that people tell apart who do not see red or green (Okabe and Ito), and a grey for what is only background.
+# Colours that colour-blind people can distinguish (Okabe and Ito), and grey for the background.
 BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7"
 GREY = "#8a8a8a"
-# A page shows a picture 800 pixels wide; twice as many look sharp on the screens of today.
+# Pages show pictures 800 pixels wide; twice the resolution looks sharp on high-density screens.
 INCHES, DOTS = 8.0, 150
 GAP_MS = 30_000
 
 
 def new(rows: int = 1, columns: int = 1, *, height: float, **options: Any) -> tuple[Any, Any]:
-    """Return a figure and its axes in the style of all pictures."""
+    """Return a figure and its axes in the common style."""
     os.environ.setdefault("MPLCONFIGDIR", str(Path(".cache/pictures/matplotlib").resolve()))
     import matplotlib
 
@@ -39,7 +39,7 @@ def new(rows: int = 1, columns: int = 1, *, height: float, **options: Any) -> tu
 
 
 def of_day(axis: Any, most: int = 8) -> None:
-    """Show times of day, whole minutes, so many of them at most."""
+    """Label an axis with times of day in whole minutes, at most so many."""
     from matplotlib import dates
 
     begin, end = axis.get_xlim()
@@ -51,18 +51,18 @@ def of_day(axis: Any, most: int = 8) -> None:
 
 
 def feet(axis: Any) -> None:
-    """Show altitudes."""
+    """Label an axis with altitudes."""
     axis.yaxis.set_major_formatter("{x:,.0f}")
     axis.set_ylabel("Altitude (feet)")
 
 
 def titled(axis: Any, title: str, colour: str = "black") -> None:
-    """Put a title above an axis, that says what one sees."""
+    """Put a title above an axis."""
     axis.set_title(title, loc="left", fontsize=11, color=colour)
 
 
 def saved(figure: Any, target: Path) -> None:
-    """Write the picture, in few colours, which makes it a third as large, and say so."""
+    """Save a picture with few colours, which reduces it to a third, and print its size."""
     from matplotlib import pyplot
     from PIL import Image
 
@@ -76,7 +76,7 @@ def saved(figure: Any, target: Path) -> None:
 
 
 def at(milliseconds: int) -> datetime:
-    """Return a time that matplotlib understands."""
+    """Return a time for matplotlib."""
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
@@ -86,7 +86,7 @@ def split(samples: list[Sample]) -> tuple[list[datetime], list[float]]:
 
 
 def with_gaps(samples: list[Sample], gap_ms: int = GAP_MS) -> tuple[list[datetime], list[float]]:
-    """Return times and values, with a break in the line where nothing came for a while."""
+    """Return times and values, with a break in the line where there was nothing for a while."""
     times: list[datetime] = []
     values: list[float] = []
     last = None
@@ -103,7 +103,7 @@ def with_gaps(samples: list[Sample], gap_ms: int = GAP_MS) -> tuple[list[datetim
 def reorder(
     flight: str, delivered: list[Sample], reordered: list[Sample], counts: dict[str, int], target: Path
 ) -> None:
-    """Draw the altitude of a flight as it was delivered and as it was reordered, a point for each sample."""
+    """Draw the altitude of a flight as delivered and reordered, with a point for each sample."""
     figure, axes = new(2, height=6.2, sharex=True, sharey=True)
     for axis, samples, step, what, colour in (
         (axes[0, 0], delivered, "delivered", "Written as delivered", VERMILION),
@@ -123,7 +123,7 @@ def reorder(
 
 
 def filter_altitudes(flights: list[tuple[str, list[Sample], list[Sample], list[Sample]]], target: Path) -> None:
-    """Draw flights with their spikes, one below the other, and without them beside."""
+    """Draw flights with their spikes on the left, and without them on the right."""
     figure, axes = new(len(flights), 2, height=8, sharex="row", sharey="row")
     for (left, right), (flight, reordered, filtered, rejected) in zip(axes, flights):
         left.plot(*with_gaps(reordered), linewidth=1, color=GREY)
@@ -143,11 +143,11 @@ def filter_altitudes(flights: list[tuple[str, list[Sample], list[Sample], list[S
     saved(figure, target)
 
 
-def enrich(alone: Series, by_country: Series, target: Path) -> None:
+def enrich(total: Series, by_country: Series, target: Path) -> None:
     """Draw the number of aircraft as one line, and stacked by country."""
     figure, axes = new(2, height=6.4, sharex=True)
     above, below = axes[:, 0]
-    (line,) = alone.values()
+    (line,) = total.values()
     stamps = [stamp for _, stamp in line]
     times = [at(stamp) for stamp in stamps]
     above.plot(times, [value for value, _ in line], color=GREY, linewidth=1.8, drawstyle="steps-post")
@@ -212,12 +212,12 @@ def silence(
     target: Path,
 ) -> None:
     """
-    Draw the end of a flight, and how many aircraft there are.
+    Draw the end of a flight, and the number of aircraft.
 
-    :param last: when the flight was heard for the last time.
-    :param shown: what a chart shows of the flight without stale markers, and with them.
-    :param counts: how many aircraft it shows, likewise.
-    :param heard: how many there really are.
+    :param last: the time of the flight's last message.
+    :param shown: the altitude in a chart without stale markers, and with them.
+    :param counts: the number of aircraft in a chart without stale markers, and with them.
+    :param heard: the true number of aircraft.
     """
     figure, axes = new(2, height=6.6)
     above, below = axes[:, 0]

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Make a virtual environment with one Flink and this project in it, or bring one up to date.
+# Create a virtual environment with one version of Flink and this project, or update it.
 #   make_venv.sh FOLDER FLINK_VERSION EXTRA [INTERPRETER]
 set -eu
 folder=$1 flink=$2 extra=$3 interpreter=${4:-}
 
 if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
   python=$(sh "$(dirname "$0")/find_python.sh" $interpreter)
-  echo "making $folder with $("$python" --version)"
+  echo "creating $folder with $("$python" --version)"
   rm -rf "$folder"
   "$python" -m venv "$folder"
 fi
-echo "installing apache-flink $flink and the rest into $folder (some minutes the first time)"
+echo "installing apache-flink $flink and other packages into $folder (some minutes the first time)"
 rm -f "$folder"/.ready-*
 if ! "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$extra]" "apache-flink==$flink"; then
   echo "pip could not install into $folder: is this machine online, or pip set up for a mirror?" >&2

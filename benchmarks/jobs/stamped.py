@@ -1,7 +1,7 @@
 """
-A job that writes lines from a socket, each a series and the time when it was made, as samples of that time.
+A job that reads lines from a socket, each with a series and its creation time, and writes them as samples.
 
-A sample's value is how many milliseconds after that the line came to Python.
+The timestamp of a sample is the creation time, its value the milliseconds until the line reached Python.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries
 
 
 def to_series(line: str) -> PrometheusTimeSeries:
-    """Return a line's sample."""
+    """Convert a line to a series with one sample."""
     series, made_ms = line.split()
     return PrometheusTimeSeries(
         "arrived_after_ms", {"series": series}, ((time.time() * 1000 - int(made_ms), int(made_ms)),)

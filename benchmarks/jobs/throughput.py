@@ -1,12 +1,12 @@
 """
-A job that does nothing but write, and prints as JSON the microseconds that a record took, once it was warm.
+A job that only writes, and prints the microseconds per record as JSON, after a warm-up.
 
     throughput.py --sink prometheus|discard|nothing|encode --records as-they-are|converted|mapped [...]
 
-Records are made by a Java source of numbers, so that what is measured is Python's part. ``converted``: the sink's
-element converter makes the series; ``mapped``: a map before it does; ``as-they-are``: like ``mapped``, but of a plain
-tuple. With ``discard`` a Python function does the same with each record and drops it; with ``nothing`` it does not even
-convert it, and with ``encode`` it does the least that a sink can do without sending anything.
+Records come from a Java source of numbers, so that Python's part is measured. ``converted``: the sink's element
+converter creates the series. ``mapped``: a map upstream does. ``as-they-are``: like ``mapped``, but with plain tuples.
+With ``discard``, a Python function converts each record and discards it; with ``nothing``, it does not even convert it;
+with ``encode``, it does the minimum of a sink without sending anything.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REQUEST = 2000
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--url")
     parser.add_argument("--sink", choices=["prometheus", *FUNCTIONS], required=True)
@@ -45,29 +45,29 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keyed", action="store_true")
     parser.add_argument("--bundle", type=int, default=10_000)
     parser.add_argument("--bundles", type=int, default=30)
-    parser.add_argument("--warm-up", type=int, default=10, help="bundles that do not count")
+    parser.add_argument("--warm-up", type=int, default=10, help="number of bundles before the measurement")
     parser.add_argument("--metric", default="bench")
-    parser.add_argument("--in-flight", type=int, help="requests of 2000 samples; default: what the sink finds out")
+    parser.add_argument("--in-flight", type=int, help="requests of 2000 samples; default: adaptive")
     parser.add_argument("--version", choices=["AUTO", "V1", "V2"], default="AUTO")
     return parser.parse_args()
 
 
 class Mark:
-    """Note when the measured bundles begin and end."""
+    """A function that records the times at which the measured bundles begin and end."""
 
     def __init__(self, options: argparse.Namespace, file: Path) -> None:
         self._numbers = options.warm_up * options.bundle, (options.bundles - 1) * options.bundle
         self._file = str(file)
 
     def __call__(self, number: int) -> None:
-        """Look at one more record."""
+        """Record the time if this is the first or last measured record."""
         if number in self._numbers:
             with open(self._file, "a") as file:
                 print(time.time(), file=file)
 
 
 def maker(options: argparse.Namespace, mark: Mark):
-    """Return a function from a number to a series, which also marks it."""
+    """Return a function from a number to a series, which also calls ``mark``."""
     metric = options.metric
     start_ms = int(time.time() * 1000) - 1_800_000
 
@@ -89,30 +89,30 @@ def maker(options: argparse.Namespace, mark: Mark):
 
 
 class Discard(ProcessFunction):
-    """Do what the sink's function does before it writes, and no more."""
+    """A function that converts records and discards them."""
 
     def __init__(self, converter) -> None:
         self._converter = converter
 
     def process_element(self, value, ctx):
-        """Drop the record."""
+        """Convert and discard a record."""
         if self._converter is not None:
             self._converter(value)
 
 
 class Encode(ProcessFunction):
-    """Look series up, keep samples in columns, and encode them under 1.0: no lock, no thread, no request."""
+    """A function that looks up series, collects samples in columns and encodes them in 1.0, without sending them."""
 
     def __init__(self, converter) -> None:
         self._converter = converter
 
     def open(self, runtime_context):
-        """Begin."""
+        """Create the cache and the first batch."""
         self._known = SeriesCache(2 * SERIES)
         self._batch = Batch()
 
     def process_element(self, value, ctx):
-        """Take a record, and encode when there are enough for a request."""
+        """Add a record, and encode a request when there are enough."""
         metric, labels, ((value, timestamp),), metadata, _ = self._converter(value)
         batch = self._batch
         batch.series.append(self._known.get(metric, labels, metadata))
@@ -157,7 +157,7 @@ def main() -> None:
 
 
 def write(stream, converter, options: argparse.Namespace) -> None:
-    """Put the sink, or what stands for it, behind the stream."""
+    """Add the sink, or its replacement, to the stream."""
     if options.sink == "prometheus":
         builder = PrometheusSink.builder().set_prometheus_remote_write_url(options.url)
         if converter is not None:

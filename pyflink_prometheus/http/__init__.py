@@ -1,1 +1,1 @@
-"""Exactly one POST: the transport on requests, and what an answer means."""
+"""One POST: the transport based on requests, and the classification of its response."""

@@ -1,1 +1,1 @@
-"""What a record is: names and labels, samples, and what may go with them."""
+"""The data model of a record: metric names, labels, samples, histograms, exemplars and metadata."""

@@ -1,4 +1,4 @@
-"""Exemplars: single observations that stand for others."""
+"""Exemplars: single observations that stand for many."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.labels import LabelPairs, Labels, sorted_labels
 from pyflink_prometheus.model.samples import checked_timestamp, checked_value
 
-# Prometheus stores no exemplar whose labels have more characters than that, as OpenMetrics has it.
+# Prometheus drops an exemplar with longer labels (OpenMetrics, "Exemplars"). In characters, names and values together.
 MAX_EXEMPLAR_LABELS_LENGTH = 128
 
 
 def checked_exemplar(exemplar: Any) -> tuple[LabelPairs, float, int]:
     """
-    Return an exemplar as its labels, sorted by name, its value and its timestamp.
+    Return the labels of an exemplar, sorted by name, its value and its timestamp.
 
-    :raises InvalidTimeSeriesError: if it is none, with a word on what was expected.
+    :raises InvalidTimeSeriesError: if it is not valid, saying what was expected.
     """
     if not isinstance(exemplar, (tuple, list)) or len(exemplar) != 3:
         raise InvalidTimeSeriesError(
@@ -38,13 +38,14 @@ def checked_exemplar(exemplar: Any) -> tuple[LabelPairs, float, int]:
 
 class Exemplar(NamedTuple):
     """
-    Name one observation that stands for others, such as the request behind a slow answer.
+    One observation that stands for many, such as a request that was slow.
 
-    Prometheus keeps exemplars only with ``--enable-feature=exemplar-storage``, and those of a series in order of time.
+    Prometheus stores exemplars only with ``--enable-feature=exemplar-storage``, and only in time order within a series.
 
-    :param labels: what leads to it, with ``trace_id`` for a trace; at most 128 characters, names and values together.
-    :param value: the observation.
-    :param timestamp: its time, in milliseconds since 1970.
+    :param labels: identify the observation, for example by ``trace_id``; at most 128 characters, names and values
+        together.
+    :param value: the observed value.
+    :param timestamp: the time in milliseconds since 1970.
     """
 
     labels: Labels

@@ -1,4 +1,4 @@
-"""The native histogram: a sample's value that holds a whole distribution; made of observations, and merged."""
+"""The native histogram: a sample value that holds a whole distribution."""
 
 from __future__ import annotations
 
@@ -32,28 +32,27 @@ _INT64_MAX = 2**63 - 1
 @dataclass(frozen=True, init=False, eq=False)
 class NativeHistogram:
     """
-    Hold a distribution, to be written as the value of a sample.
+    A distribution, written as the value of one sample.
 
-    Immutable, picklable, and equal to another of the same content. Make one with :meth:`from_observations` or
-    :meth:`from_classic_buckets`; ``a + b`` merges two. Rules: "Native Histograms" specification, "Data model". The
-    constructor takes only what Prometheus accepts, and integers as well as floats as counts; one count that is a
-    float makes all of them floats.
+    Immutable, picklable and compared by content. Create one with :meth:`from_observations` or
+    :meth:`from_classic_buckets`; ``a + b`` merges two. Follows the "Native Histograms" specification, "Data model".
+    The constructor accepts only what Prometheus accepts. Counts may be integers or floats; a single float makes all
+    counts floats.
 
-    :param schema: the resolution: from -4 to 8 for buckets that grow by a factor of ``2 ** 2**-schema``, bucket ``i``
-        holding what is above the factor to the power of ``i - 1`` and not above its power of ``i``; -53 for buckets
-        between ``custom_values``.
-    :param sum: the sum of all observations; NaN if there was one among them.
-    :param count: how many observations there were; default: as many as are in the buckets. Those of NaN are in none.
-    :param zero_threshold: up to which absolute value an observation is in the zero bucket; default 0.
-    :param zero_count: how many are in the zero bucket; default 0.
-    :param positive: a mapping, or pairs, of a bucket's index to how many observations are in it; empty ones may be
-        left out. As an attribute: pairs in order of the index, without empty ones.
-    :param negative: the same for observations below zero, by their absolute values.
+    :param schema: the resolution. From -4 to 8: buckets grow by a factor of ``2 ** 2**-schema``, and bucket ``i`` holds
+        values above ``factor ** (i - 1)`` up to and including ``factor ** i``. -53: the bounds are ``custom_values``.
+    :param sum: the sum of all observations; NaN if one of them was NaN.
+    :param count: the number of observations. Default: the sum of all buckets. NaN observations are in no bucket.
+    :param zero_threshold: the largest absolute value that is in the zero bucket. Default 0.
+    :param zero_count: the number of observations in the zero bucket. Default 0.
+    :param positive: observations by bucket index, as a mapping or pairs; empty buckets may be left out. As an
+        attribute: pairs in order of the index, without empty buckets.
+    :param negative: the same for negative observations, by their absolute values.
     :param custom_values: for schema -53, the upper bounds, ascending and without +Inf; bucket 0 is below the first.
-    :param is_gauge: whether it stands for itself, as that of one window does; default: no, so that the histograms of a
-        series count on, each holding all observations of the one before, and Prometheus finds resets by itself.
+    :param is_gauge: whether the histogram stands alone, as that of one window does. Default: no, the histograms of a
+        series are cumulative, and Prometheus detects resets by itself.
     :raises ValueError: if Prometheus would refuse it, naming the parameter and what was expected.
-    :raises TypeError: if something is not a number, likewise.
+    :raises TypeError: if a value is not a number, naming the parameter.
     """
 
     schema: int
@@ -111,17 +110,18 @@ class NativeHistogram:
         zero_threshold: float = DEFAULT_ZERO_THRESHOLD,
     ) -> NativeHistogram:
         """
-        Count observations.
+        Return the histogram of observations.
 
-        For a series of which one histogram follows another, a fixed ``schema`` is best: Prometheus stores changing ones
-        less well, and reads several of them together at the coarsest resolution among them.
+        Within a series, a fixed ``schema`` is best: Prometheus stores changing schemas less efficiently, and a query
+        over several of them has the coarsest resolution among them.
 
-        :param values: numbers: any iterable, or a one-dimensional array. Infinite ones have a bucket of their own, NaN
+        :param values: numbers, as any iterable or a one-dimensional array. Infinities have a bucket of their own. NaN
             is counted in no bucket and makes the sum NaN.
-        :param max_buckets: without a ``schema``, the finest one is taken that fills no more buckets than this, the
-            zero bucket and empty ones not counted; -4 if there is none. Default 160, as OpenTelemetry has it.
-        :param schema: a resolution from -4 to 8; default: what ``max_buckets`` says.
-        :param zero_threshold: the zero bucket's; default 2**-128, as Prometheus's own libraries have it.
+        :param max_buckets: without a ``schema``, use the finest one that fills at most this many buckets, not counting
+            the zero bucket and empty ones; -4 if none does. Default 160, as in OpenTelemetry.
+        :param schema: a resolution from -4 to 8. Default: chosen by ``max_buckets``.
+        :param zero_threshold: the largest absolute value in the zero bucket. Default 2**-128, as in Prometheus's own
+            client libraries.
         :raises ValueError: if a parameter is out of range.
         :raises TypeError: if a value is not a number.
         """
@@ -151,13 +151,13 @@ class NativeHistogram:
         buckets: Mapping[Any, Count] | Iterable[tuple[Any, Count]], *, sum: float, count: Count | None = None
     ) -> NativeHistogram:
         """
-        Turn a classic histogram into a native one with the same bounds (schema -53).
+        Convert a classic histogram to a native one with the same bounds (schema -53).
 
-        :param buckets: a mapping, or pairs, of an upper bound to the cumulative count of observations up to it. A bound
-            is a number or text as in the label ``le``, such as ``"0.5"`` or ``"+Inf"``.
+        :param buckets: cumulative counts by upper bound, as a mapping or pairs. A bound is a number, or text as in the
+            label ``le``, such as ``"0.5"`` or ``"+Inf"``.
         :param sum: the sum of all observations.
-        :param count: the number of all observations; needed if no bound is +Inf.
-        :raises ValueError: if the buckets are no classic histogram, naming the parameter and what was expected.
+        :param count: the number of all observations; required if no bound is +Inf.
+        :raises ValueError: if the buckets are not a classic histogram, naming the parameter and what was expected.
         :raises TypeError: if a bound or a count is not a number.
         """
         pairs = buckets.items() if isinstance(buckets, Mapping) else buckets
@@ -173,10 +173,10 @@ class NativeHistogram:
                 raise ValueError("count: expected the number of all observations, since no bucket's bound is +Inf")
             cumulative.append((math.inf, _validation.count("count", count)))
         elif count is not None and count != cumulative[-1][1]:
-            raise ValueError(f"count: expected that of the bucket +Inf, {cumulative[-1][1]}, got {count}")
+            raise ValueError(f"count: expected the count of the +Inf bucket, {cumulative[-1][1]}, got {count}")
         counts = [each for _, each in cumulative]
         if any(after < before for before, after in zip(counts, counts[1:])):
-            raise ValueError(f"buckets: expected cumulative counts, which never fall as bounds rise, got {counts}")
+            raise ValueError(f"buckets: expected cumulative counts, which never decrease, got {counts}")
         return NativeHistogram(
             schema=CUSTOM_BUCKETS_SCHEMA,
             sum=sum,
@@ -187,18 +187,18 @@ class NativeHistogram:
 
     @property
     def is_float(self) -> bool:
-        """Tell whether counts are floats, as in weighted histograms, rather than integers."""
+        """Whether counts are floats, as in weighted histograms, rather than integers."""
         return isinstance(self.count, float)
 
     def as_gauge(self) -> NativeHistogram:
-        """Return the same as a gauge histogram: one that stands for itself, and does not count on from the last."""
+        """Return this histogram as a gauge histogram: one that stands alone and is not cumulative."""
         return self._with(is_gauge=True)
 
     def buckets(self) -> list[tuple[float, float, Count]]:
         """
         Return (lower bound, upper bound, count) of each bucket that is not empty, in ascending order.
 
-        A bucket that the zero bucket overlaps begins where that one ends, as Prometheus shows it, too.
+        A bucket that overlaps the zero bucket begins where the zero bucket ends, as in Prometheus.
         """
         found = [(-upper, -lower, each) for lower, upper, each in reversed(self._bounded(self.negative))]
         if self.zero_count:
@@ -207,20 +207,20 @@ class NativeHistogram:
 
     def merge(self, other: NativeHistogram) -> NativeHistogram:
         """
-        Return the histogram of both's observations together; ``a + b`` is the same.
+        Return the histogram of the observations of both; ``a + b`` is the same.
 
-        It has the coarser schema of the two, and the larger zero threshold, widened to the next bound where it is
-        within a bucket of the other one. It is a float histogram if either is, and a gauge if either is. Its buckets
-        may be more than either's: see :meth:`limit_buckets`.
+        It has the coarser schema of the two and the larger zero threshold, widened to the next bound where it falls
+        inside a bucket of the other. It is a float histogram if either is, and a gauge if either is. It may have more
+        buckets than either: see :meth:`limit_buckets`.
 
-        :raises ValueError: if just one has custom buckets, or both have, with different bounds.
+        :raises ValueError: if only one has custom buckets, or both have with different bounds.
         """
         if not isinstance(other, NativeHistogram):
             raise TypeError(f"other: expected a NativeHistogram, got a {type(other).__name__}")
         if self.custom_values != other.custom_values or (self._is_custom != other._is_custom):
             raise ValueError(
-                "other: expected the same kind of buckets, and of custom ones the same bounds, got schema "
-                f"{self.schema} {self.custom_values or ''} and {other.schema} {other.custom_values or ''}: make both "
+                "other: expected the same kind of buckets, and the same bounds for custom ones, got schema "
+                f"{self.schema} {self.custom_values or ''} and {other.schema} {other.custom_values or ''}: create both "
                 "from classic buckets with the same bounds, or both from observations"
             )
         threshold = _common_threshold(self, other)
@@ -243,22 +243,22 @@ class NativeHistogram:
 
     def reduce_resolution(self, schema: int) -> NativeHistogram:
         """
-        Return the same with a coarser schema: each step down puts two neighbouring buckets into one.
+        Return this histogram with a coarser schema; each step down merges pairs of neighbouring buckets.
 
-        :raises ValueError: if the schema is finer than the histogram's, or the histogram has custom buckets.
+        :raises ValueError: if the schema is finer than the current one, or the histogram has custom buckets.
         """
         if schema == self.schema:
             return self
         if self._is_custom or _exponential_schema(schema) > self.schema:
-            raise ValueError(f"schema: expected one below the histogram's own, {self.schema}, got {schema}")
+            raise ValueError(f"schema: expected at most the histogram's own, {self.schema}, got {schema}")
         steps = self.schema - schema
         return self._with(schema=schema, positive=coarser(self.positive, steps), negative=coarser(self.negative, steps))
 
     def limit_buckets(self, max_buckets: int = DEFAULT_MAX_BUCKETS) -> NativeHistogram:
         """
-        Return the same with the finest schema, from the present one down to -4, that fills no more buckets than this.
+        Return this histogram with the finest schema, from the current one down to -4, that fills at most this many.
 
-        For those who merge without end. Custom buckets stay as they are.
+        Keeps repeated merges bounded. Custom buckets stay unchanged.
         """
         if self._is_custom:
             return self
@@ -274,7 +274,7 @@ class NativeHistogram:
         return hash(self._content())
 
     def _content(self) -> tuple[Any, ...]:
-        # NaN differs from itself, and 1 does not from 1.0.
+        # NaN does not equal itself, and 1 equals 1.0.
         total = "NaN" if math.isnan(self.sum) else self.sum
         return (
             *(self.schema, self.is_float, self.count, total, self.zero_threshold, self.zero_count),
@@ -299,7 +299,7 @@ class NativeHistogram:
         return found
 
     def _with_zero_threshold(self, threshold: float) -> NativeHistogram:
-        """Move into the zero bucket what a threshold covers, one that is within no bucket."""
+        """Move the buckets that a threshold covers into the zero bucket; it must not fall inside a bucket."""
         if threshold == self.zero_threshold:
             return self
         kept, moved = [], [self.zero_count]
@@ -309,7 +309,7 @@ class NativeHistogram:
         return self._with(zero_threshold=threshold, zero_count=total_of(moved), positive=kept[0], negative=kept[1])
 
     def _check_layout(self) -> None:
-        """Hold what Prometheus demands of each kind of schema, and what no observation can violate."""
+        """Check what Prometheus requires of each kind of schema, and what holds for any set of observations."""
         if self._is_custom:
             if self.zero_threshold or self.zero_count or self.negative:
                 raise ValueError("schema: with -53, zero_threshold, zero_count and negative must be left out")
@@ -334,7 +334,7 @@ class NativeHistogram:
 
 
 def _common_threshold(one: NativeHistogram, two: NativeHistogram) -> float:
-    """Return the larger zero threshold; raised, where it is within a bucket of the other's, until it is in none."""
+    """Return the larger zero threshold, raised until it falls inside no bucket of either histogram."""
     threshold = max(one.zero_threshold, two.zero_threshold)
     while True:
         covered = [
@@ -354,7 +354,7 @@ def _check_total(count: Count, inside: int, total: float) -> None:
         raise ValueError(f"count: expected at most 2**63 - 1 observations, got {count}")
     if inside > count or (inside < count and not math.isnan(total)):
         raise ValueError(
-            f"count: expected as many as are in the buckets, {inside}, and more only where the sum is NaN, got {count}"
+            f"count: expected the sum of all buckets, {inside}, or more only if the sum is NaN, got {count}"
         )
 
 
@@ -365,7 +365,7 @@ def _pairs(name: str, buckets: Buckets) -> list[tuple[int, Count]]:
 
 def _checked_threshold(threshold: float) -> float:
     if not 0 <= threshold < math.inf:
-        raise ValueError(f"zero_threshold: expected a finite number from 0 up, got {threshold}")
+        raise ValueError(f"zero_threshold: expected a finite number of at least 0, got {threshold}")
     return threshold
 
 

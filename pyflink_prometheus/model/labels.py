@@ -1,4 +1,4 @@
-"""Names and labels of series: what can be written, with a message that helps where it cannot."""
+"""Metric names and labels: validation and their canonical form."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def canonical_labels(metric_name: Any, labels: Any) -> LabelPairs:
     """
     Return all labels with ``__name__`` among them, sorted by name and without empty values.
 
-    The order is that of the names' UTF-8 bytes, which is the one that receivers compare by and also that of Python's
-    strings. Rules: Remote-Write 1.0 "Labels", 2.0 "Series Labels"; names may be any UTF-8, as Prometheus 3 has it.
+    Names are in order of their UTF-8 bytes, as receivers compare them; Python's strings sort the same way. Rules:
+    Remote-Write 1.0 "Labels", 2.0 "Series Labels". Names may be any UTF-8, as in Prometheus 3.
 
     :raises InvalidTimeSeriesError: naming the field and what was expected.
     """
@@ -40,7 +40,7 @@ def canonical_labels(metric_name: Any, labels: Any) -> LabelPairs:
 
 
 def series_key(labels: Sequence[tuple[str, str]]) -> str:
-    """Write canonical labels as a PromQL selector; names beyond the classic alphabet are quoted (Prometheus 3)."""
+    """Return canonical labels as a PromQL selector; names beyond the legacy character set are quoted (Prometheus 3)."""
     metric_name = next(value for name, value in labels if name == METRIC_NAME_LABEL)
     inside = [f"{_label_name(name)}={_quoted(value)}" for name, value in labels if name != METRIC_NAME_LABEL]
     if _PLAIN_METRIC_NAME.fullmatch(metric_name):
@@ -49,7 +49,7 @@ def series_key(labels: Sequence[tuple[str, str]]) -> str:
 
 
 def has_classic_names(labels: LabelPairs) -> bool:
-    """Tell whether canonical labels keep to the patterns of Remote-Write 1.0; 2.0 lets names be any UTF-8."""
+    """Return whether all names are legacy names, as Remote-Write 1.0 requires; 2.0 allows any UTF-8."""
     return all(
         _PLAIN_METRIC_NAME.fullmatch(value) if name == METRIC_NAME_LABEL else _PLAIN_LABEL_NAME.fullmatch(name)
         for name, value in labels
@@ -57,7 +57,7 @@ def has_classic_names(labels: LabelPairs) -> bool:
 
 
 def sorted_labels(field: str, labels: Any, pairs: dict[str, str]) -> LabelPairs:
-    """Add checked labels to those that are there; return all of them sorted, without empty values."""
+    """Check labels and add them to ``pairs``; return all of them sorted by name, without empty values."""
     for name, value in _pairs(field, labels):
         if not isinstance(name, str) or not name:
             raise InvalidTimeSeriesError(field, f"expected non-empty strings as label names, got {shown(name)}")
@@ -66,9 +66,9 @@ def sorted_labels(field: str, labels: Any, pairs: dict[str, str]) -> LabelPairs:
                 field, f"expected a string as the value of label {shown(name)}, got {shown(value)}"
             )
         if name == METRIC_NAME_LABEL:
-            raise InvalidTimeSeriesError(field, f"the metric's name goes in metric_name, not in label {shown(name)}")
+            raise InvalidTimeSeriesError(field, f"put the metric's name in metric_name, not in label {shown(name)}")
         if name in pairs:
-            raise InvalidTimeSeriesError(field, f"label {shown(name)} is there twice")
+            raise InvalidTimeSeriesError(field, f"duplicate label {shown(name)}")
         check_utf8(field, name)
         check_utf8(field, value)
         pairs[name] = value

@@ -1,4 +1,4 @@
-"""Metadata of metrics: their type, help and unit."""
+"""Metric metadata: type, help and unit."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.model.labels import check_utf8
 
-#: The types of metrics, each at the place of its number in Remote-Write 2.0.
+#: The metric types, each at the index of its number in Remote-Write 2.0.
 METRIC_TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 
 
 def checked_metadata(metadata: Any) -> tuple[str, str, str]:
     """
-    Return a metric's metadata as its type, its help and its unit.
+    Return the type, the help and the unit of a metric.
 
-    :raises InvalidTimeSeriesError: if it is none, with a word on what was expected.
+    :raises InvalidTimeSeriesError: if they are not valid, saying what was expected.
     """
     if not isinstance(metadata, (tuple, list)) or len(metadata) != 3:
         raise InvalidTimeSeriesError("metadata", f"expected a Metadata(type, help, unit), got {shown(metadata)}")
@@ -33,12 +33,12 @@ def checked_metadata(metadata: Any) -> tuple[str, str, str]:
 
 class Metadata(NamedTuple):
     """
-    Say what a metric is. Remote-Write 2.0 carries it; 1.0 has no place for it in a series.
+    The type, help and unit of a metric. Sent in Remote-Write 2.0 only; 1.0 has no place for it in a series.
 
     :param type: ``counter``, ``gauge``, ``histogram``, ``gaugehistogram``, ``summary``, ``info``, ``stateset`` or
         ``unknown``. Default: unknown.
-    :param help: a sentence for those who read the metric. Default: none.
-    :param unit: its base unit, such as ``seconds``. Default: none.
+    :param help: a sentence that describes the metric. Default: empty.
+    :param unit: the base unit, such as ``seconds``. Default: empty.
     """
 
     type: str = "unknown"

@@ -1,4 +1,4 @@
-"""Samples: values and timestamps that can be written, with a message that helps where they cannot."""
+"""Samples: validation of values and timestamps, and the stale marker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyflink_prometheus.model.histogram import NativeHistogram
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
-#: Timestamps that are likely times of our days in another unit: as milliseconds they lie in 1970 to 1973, or beyond
+#: Timestamps that are likely present-day times in another unit: as milliseconds they lie in 1970 to 1973, or beyond
 #: the year 5138.
 LIKELY_SECONDS = range(10**8, 10**11)
 
@@ -26,8 +26,8 @@ LIKELY_MICROSECONDS = range(10**14, 10**17)
 LIKELY_NANOSECONDS = range(10**17, 2**62)
 
 
-#: Beyond, a timestamp is none of any unit. Flink's own limits are what a record has without a timestamp assigner, and
-#: an empty Prometheus that stores one of them refuses all that follows until it is restarted.
+#: No unit makes sense of a timestamp beyond this. Flink gives its own extremes to records without a timestamp assigner,
+#: and an empty Prometheus that stores one of them refuses everything after it until it is restarted.
 TIMESTAMP_LIMIT = 2**62
 
 
@@ -36,17 +36,17 @@ Value = Union[float, NativeHistogram]
 
 def checked_samples(samples: Any) -> Sequence[Any]:
     """
-    Return the samples if there are any; they are still to be checked one by one.
+    Return the samples as a sequence, without checking each of them.
 
     :raises InvalidTimeSeriesError: if there are none.
     """
     if not isinstance(samples, (str, bytes, Mapping)):
         try:
-            several = samples if isinstance(samples, (tuple, list)) else tuple(samples)
+            sequence = samples if isinstance(samples, (tuple, list)) else tuple(samples)
         except TypeError:
-            several = ()
-        if several:
-            return several
+            sequence = ()
+        if sequence:
+            return sequence
     raise InvalidTimeSeriesError(
         "samples", f"expected one or more (value, timestamp in ms) pairs, got {shown(samples)}"
     )
@@ -54,9 +54,9 @@ def checked_samples(samples: Any) -> Sequence[Any]:
 
 def checked_sample(sample: Any) -> tuple[Value, int, int]:
     """
-    Return a sample as its value, its timestamp, and its start timestamp, which is 0 where there is none.
+    Return the value, the timestamp and the start timestamp of a sample; 0 for a missing start timestamp.
 
-    :raises InvalidTimeSeriesError: if it is none, with a word on what was expected.
+    :raises InvalidTimeSeriesError: if it is not valid, saying what was expected.
     """
     if isinstance(sample, (tuple, list)) and 2 <= len(sample) <= 3:
         start = sample[2] if len(sample) == 3 else None
@@ -85,7 +85,7 @@ def timestamp_hint(value: Any) -> str:
 
 
 def likely_unit(timestamp: int) -> tuple[str, str] | None:
-    """Return the unit that a timestamp is likely to be in, and how to make milliseconds of it; ``None`` for those."""
+    """Return the likely unit of a timestamp and how to convert it; ``None`` if it looks like milliseconds."""
     if timestamp in LIKELY_SECONDS:
         return "seconds", "multiply it by 1000"
     if timestamp in LIKELY_MICROSECONDS:
@@ -120,7 +120,7 @@ def checked_timestamp(field: str, what: str, timestamp: Any) -> int:
     if number in (INT64_MIN, INT64_MAX):
         raise InvalidTimeSeriesError(
             field,
-            f"the {what} {number} is what Flink gives a record that has none: set a timestamp assigner with "
+            f"the {what} {number} is Flink's value for a record without one: set a timestamp assigner with "
             "assign_timestamps_and_watermarks, or take the time from the record",
         )
     raise InvalidTimeSeriesError(field, f"the {what} {number} is not a time in milliseconds since 1970")
@@ -129,9 +129,9 @@ def checked_timestamp(field: str, what: str, timestamp: Any) -> int:
 _STALE_MARKER_BYTES = (0x7FF0_0000_0000_0002).to_bytes(8, "little")
 
 
-#: The value that ends a series: Prometheus then shows nothing of it any more, where it otherwise repeats the last value
-#: for five minutes. One NaN among many, 0x7ff0000000000002, which no calculation gives ("Stale Markers" in both
-#: Remote-Write specifications). It ends series of histograms, too.
+#: The stale marker, which ends a series: Prometheus stops showing it at once, where it would otherwise repeat the last
+#: value for five minutes. The NaN 0x7ff0000000000002, which no calculation returns ("Stale Markers" in both
+#: Remote-Write specifications). Ends series of histograms, too.
 STALE_MARKER: float = struct.unpack("<d", _STALE_MARKER_BYTES)[0]
 
 
@@ -139,5 +139,5 @@ Sample = Union["tuple[Value, int]", "tuple[Value, int, Optional[int]]"]
 
 
 def is_stale_marker(value: Any) -> bool:
-    """Tell whether a value is :data:`STALE_MARKER`, and no other NaN."""
+    """Return whether a value is :data:`STALE_MARKER`, not another NaN."""
     return isinstance(value, float) and struct.pack("<d", value) == _STALE_MARKER_BYTES

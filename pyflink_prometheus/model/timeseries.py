@@ -1,4 +1,4 @@
-"""The record that the sink writes: a series' name and labels with samples, and what may go with them."""
+"""The record that the sink writes: one series with samples, and optionally metadata and exemplars."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from pyflink_prometheus.model.samples import (
 
 class PrometheusTimeSeries(NamedTuple):
     """
-    Hold one series and some samples of it.
+    One series with some of its samples.
 
-    A record is a named tuple, and the sink takes a plain tuple of the same shape just as well: between two Flink
-    operators an instance of a class costs several times a tuple (``benchmarks/hop.py``), so a stream that has to cross
-    a hop may carry ``tuple(series)``.
+    A record is a named tuple, and the sink also accepts a plain tuple of the same shape. Between two Flink operators an
+    instance of a class costs several times as much as a tuple (``benchmarks/hop.py``), so a stream that crosses an
+    exchange may carry ``tuple(series)``.
 
-    Nothing is checked here: the writer checks name and labels once a series and each sample as it comes, and rejects
-    an offender alone. :meth:`check` and the builder's ``build`` do the same for those who want to know earlier.
+    Nothing is checked here. The writer checks name and labels once per series, and each sample when it arrives, and
+    rejects only the invalid ones. :meth:`check` and the builder's ``build`` run the same checks earlier.
 
     :param metric_name: the value of the ``__name__`` label; any non-empty text.
-    :param labels: the other labels, in any order, as a mapping or as (name, value) pairs. A label whose value is
-        empty is left out, as Prometheus does.
-    :param samples: (value, timestamp in milliseconds since 1970) pairs; a value may be NaN or infinite, a
-        :class:`NativeHistogram`, or :data:`STALE_MARKER`. A third element is the time at which a counter began, for
-        receivers that take it; ``None`` or 0 where it is not known.
-    :param metadata: what the metric is. Default: nothing is said.
-    :param exemplars: of the same series; they are sent with the last of these samples. Default: none.
+    :param labels: the other labels, in any order, as a mapping or as (name, value) pairs. A label with an empty value
+        is left out, as in Prometheus.
+    :param samples: (value, timestamp in milliseconds since 1970) pairs. A value may be NaN or infinite, a
+        :class:`NativeHistogram`, or :data:`STALE_MARKER`. An optional third element is the time at which a counter
+        started; ``None`` or 0 if not known.
+    :param metadata: the type, help and unit of the metric. Default: none.
+    :param exemplars: exemplars of this series, sent with the last of the samples. Default: none.
     """
 
     metric_name: str
@@ -51,19 +51,19 @@ class PrometheusTimeSeries(NamedTuple):
 
     def key(self) -> str:
         """
-        Return the series' canonical key, which is also its PromQL selector: ``name{a="b",c="d"}``.
+        Return the canonical key of the series, which is also its PromQL selector: ``name{a="b",c="d"}``.
 
         Two records of the same series have the same key, whatever the order of their labels.
 
-        :raises InvalidTimeSeriesError: if name or labels cannot be written.
+        :raises InvalidTimeSeriesError: if the name or the labels are not valid.
         """
         return series_key(canonical_labels(self.metric_name, self.labels))
 
     def check(self) -> PrometheusTimeSeries:
         """
-        Return the record itself if all of it can be written.
+        Return the record itself if all of it is valid.
 
-        :raises InvalidTimeSeriesError: naming the first field that cannot, and what was expected.
+        :raises InvalidTimeSeriesError: naming the first field that is not valid, and what was expected.
         """
         canonical_labels(self.metric_name, self.labels)
         for sample in checked_samples(self.samples):
@@ -76,7 +76,7 @@ class PrometheusTimeSeries(NamedTuple):
 
 
 class PrometheusTimeSeriesBuilder:
-    """Collect a :class:`PrometheusTimeSeries` step by step, as the Java connector's builder does."""
+    """A builder of a :class:`PrometheusTimeSeries`, with the Java connector's method names."""
 
     def __init__(self) -> None:
         self._metric_name = ""
@@ -103,13 +103,13 @@ class PrometheusTimeSeriesBuilder:
 
         :param value: the measurement, a :class:`NativeHistogram`, or :data:`STALE_MARKER`.
         :param timestamp: its time, in milliseconds since 1970.
-        :param start_timestamp: when its counter began, in milliseconds since 1970. Default: not known.
+        :param start_timestamp: when its counter started, in milliseconds since 1970. Default: not known.
         """
         self._samples.append((value, timestamp) if start_timestamp is None else (value, timestamp, start_timestamp))
         return self
 
     def with_metadata(self, type: str, help: str = "", unit: str = "") -> PrometheusTimeSeriesBuilder:
-        """Say what the metric is: see :class:`Metadata`."""
+        """Set the metric's type, help and unit: see :class:`Metadata`."""
         self._metadata = Metadata(type, help, unit)
         return self
 
@@ -122,7 +122,7 @@ class PrometheusTimeSeriesBuilder:
         """
         Return the record.
 
-        :raises InvalidTimeSeriesError: if it cannot be written, naming the field and what was expected.
+        :raises InvalidTimeSeriesError: if it is not valid, naming the field and what was expected.
         """
         return PrometheusTimeSeries(
             self._metric_name, tuple(self._labels), tuple(self._samples), self._metadata, tuple(self._exemplars)
@@ -131,43 +131,43 @@ class PrometheusTimeSeriesBuilder:
 
 def as_time_series(record: Any) -> PrometheusTimeSeries:
     """
-    Return the record as a :class:`PrometheusTimeSeries`; a plain tuple of the same shape is one, too.
+    Return the record as a :class:`PrometheusTimeSeries`; a plain tuple of the same shape is accepted.
 
-    :raises TypeError: if it is anything else, which no data can cause: the job lacks a converter.
+    :raises TypeError: if it is anything else: the job lacks a converter, whatever its data.
     """
     if isinstance(record, PrometheusTimeSeries):
         return record
     if isinstance(record, tuple) and 3 <= len(record) <= 5:
         return PrometheusTimeSeries(*record)
-    raise _no_series(record)
+    raise _not_a_series(record)
 
 
 def check_is_series(record: tuple[Any, ...]) -> None:
     """
-    Tell a record that is no series from one that holds something that cannot be written.
+    Tell a record that is not a series from one with contents that cannot be written.
 
     The former is a mistake in the job's code: labels that are neither a mapping nor pairs, or samples that are not
-    pairs. Data can make a name anything, leave any field ``None`` or empty, and break a pair among others, and such a
-    record is rejected alone. Called for a record that was refused, never for a good one.
+    pairs. Data can make a name anything, leave any field ``None`` or empty, and break one pair among others; such a
+    record is rejected alone. Called for a record that was rejected, never for a good one.
 
-    :raises TypeError: if it is no series.
+    :raises TypeError: if the record is not a series.
     """
     _, labels, samples = record[:3]
     if not isinstance(labels, (Mapping, type(None))) and not _has_pairs(labels):
-        raise _no_series(record, f"; its labels are {shown(labels)}")
+        raise _not_a_series(record, f"; its labels are {shown(labels)}")
     if isinstance(samples, Mapping) or (samples is not None and not _has_pairs(samples)):
-        raise _no_series(record, f"; its samples are {shown(samples)}")
+        raise _not_a_series(record, f"; its samples are {shown(samples)}")
 
 
-def _has_pairs(several: Any) -> bool:
-    """Tell whether something is a sequence in which there is a tuple or a list, or nothing at all."""
-    if not isinstance(several, (tuple, list)):
-        return isinstance(several, Iterable) and not isinstance(several, (str, bytes, bytearray))
-    return all(each is None for each in several) or any(isinstance(each, (tuple, list)) for each in several)
+def _has_pairs(values: Any) -> bool:
+    """Return whether something is a sequence that holds a tuple or a list, or nothing at all."""
+    if not isinstance(values, (tuple, list)):
+        return isinstance(values, Iterable) and not isinstance(values, (str, bytes, bytearray))
+    return all(each is None for each in values) or any(isinstance(each, (tuple, list)) for each in values)
 
 
-def _no_series(record: Any, why: str = "") -> TypeError:
+def _not_a_series(record: Any, why: str = "") -> TypeError:
     return TypeError(
-        f"the sink got a {type(record).__name__}, {shown(record)}, and expected a PrometheusTimeSeries or a tuple "
-        f"(metric_name, labels, samples): turn your records into one with set_element_converter(...){why}"
+        f"the sink expected a PrometheusTimeSeries or a tuple (metric_name, labels, samples), got a "
+        f"{type(record).__name__}, {shown(record)}: convert your records with set_element_converter(...){why}"
     )

@@ -1,10 +1,10 @@
 """
 Helpers for the tests of your own jobs, and of this package.
 
-:class:`PrometheusServer` is a real Prometheus, in a container or as a process, and gives back what it stored;
-:class:`Receiver` decodes requests on loopback; :class:`ScriptedTransport` and :class:`FakeClock` take the places of
-network and time in a writer. Both of the middle answer as a function decides, and each ``...Model`` is such a function:
-a receiver in memory that answers as a real one does, and stores what that one stores.
+:class:`PrometheusServer` runs a real Prometheus, in a container or as a process, and returns what it has stored.
+:class:`Receiver` listens on loopback and decodes requests. :class:`ScriptedTransport` and :class:`FakeClock` replace
+the network and the time in a writer. The receiver and the transport respond as a function decides, and each
+``...Model`` is such a function: a receiver in memory that responds, and stores, as a real one does.
 """
 
 from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request

@@ -1,4 +1,4 @@
-"""Where a test's Prometheus runs: a container, or a process of this machine. Both keep their data over a crash."""
+"""Hosts for a test's Prometheus: a container or a process. Both keep their data across a crash."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ _PULL_SECONDS = 60.0
 
 
 class PrometheusServerError(RuntimeError):
-    """Report a Prometheus that cannot be had, does not start, or refuses a query."""
+    """A Prometheus that is not available, does not start, or refuses a query."""
 
 
 class Host(Protocol):
-    """Run one Prometheus. ``start`` after ``kill`` or ``terminate`` finds the same data on the same port."""
+    """A host of one Prometheus. ``start`` after ``kill`` or ``terminate`` keeps the data and the port."""
 
     port: int
 
     def start(self) -> None:
-        """Start it, without waiting until it answers."""
+        """Start it, without waiting until it responds."""
 
     def exit_status(self) -> int | None:
-        """Return the exit status of a Prometheus that has ended, ``None`` while it runs."""
+        """Return the exit status, ``None`` while it runs."""
 
     def terminate(self) -> None:
-        """End it in good order and keep its data."""
+        """Stop it cleanly and keep its data."""
 
     def kill(self) -> None:
-        """End it as a crash does and keep its data."""
+        """Kill it, as a crash would, and keep its data."""
 
     def logs(self) -> str:
-        """Return what it has logged."""
+        """Return its log."""
 
     def discard(self) -> None:
-        """End it, and delete all that it left behind."""
+        """Stop it and delete all its files."""
 
 
 class NativeHost:
     """
-    Run a Prometheus binary on this machine.
+    A Prometheus process on this machine.
 
     :param binary: the executable.
-    :param config: text of prometheus.yml.
-    :param arguments: command line, without those for files and addresses.
-    :param data_dir: where its data lives and stays; ``None`` for a folder that goes with it.
-    :param port: on loopback; ``None`` for a free one.
+    :param config: the text of prometheus.yml.
+    :param arguments: command-line arguments, without those for files and addresses.
+    :param data_dir: a directory for the data, which is kept; ``None`` for a temporary one.
+    :param port: the loopback port; ``None`` for a free one.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class NativeHost:
         ]
 
     def start(self) -> None:
-        """Start the process; its output goes to a file, which survives it."""
-        atexit.register(self.discard)  # for a test that ends without stopping it
+        """Start the process, with its output in a file."""
+        atexit.register(self.discard)  # for tests that end without stopping it
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the caller's own binary, and no shell
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder
@@ -90,7 +90,7 @@ class NativeHost:
         return None if self._process is None else self._process.poll()
 
     def terminate(self) -> None:
-        """Send SIGTERM, and SIGKILL to one that does not heed it."""
+        """Send SIGTERM, then SIGKILL if the process does not exit in time."""
         if self._process is None:
             return
         self._process.terminate()
@@ -110,7 +110,7 @@ class NativeHost:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def discard(self) -> None:
-        """End the process and remove its folder."""
+        """Stop the process and delete its folder."""
         atexit.unregister(self.discard)
         self.terminate()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -118,20 +118,20 @@ class NativeHost:
 
 class DockerHost:
     """
-    Run a Prometheus image in a container of this machine's Docker engine, reachable from this machine alone.
+    A Prometheus container of this machine's Docker engine, reachable on loopback only.
 
-    :param image: the image, pulled if it is not there.
-    :param config: text of prometheus.yml.
-    :param arguments: command line, without those for files and addresses.
-    :param data_dir: where its data lives and stays; ``None`` for a volume that goes with it.
-    :param port: on loopback; ``None`` for a free one.
+    :param image: the image, pulled if missing.
+    :param config: the text of prometheus.yml.
+    :param arguments: command-line arguments, without those for files and addresses.
+    :param data_dir: a directory for the data, which is kept; ``None`` for a temporary volume.
+    :param port: the loopback port; ``None`` for a free one.
     """
 
     def __init__(
         self, image: str, config: str, arguments: Sequence[str], data_dir: Path | None, port: int | None
     ) -> None:
         container_class = _testcontainers().DockerContainer
-        # Chosen here, not by the engine: that one picks another port when the container starts again.
+        # Chosen here, because the engine would pick another port when the container is restarted.
         self.port = free_port() if port is None else port
         self._folder = Path(tempfile.mkdtemp(prefix="pyflink-prometheus-"))
         config_file = self._folder / "prometheus.yml"
@@ -148,7 +148,7 @@ class DockerHost:
         self._exists = False
 
     def start(self) -> None:
-        """Create and start the container, or start it once more."""
+        """Create and start the container, or restart it."""
         if self._exists:
             self._container.get_wrapped_container().start()
             return
@@ -180,16 +180,16 @@ class DockerHost:
         return text.decode(errors="replace")
 
     def discard(self) -> None:
-        """Remove the container with its volume, and the folder of its configuration."""
+        """Remove the container with its volume, and delete the folder of its configuration."""
         self._container.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def docker_problem(image: str) -> str | None:
     """
-    Say why a container of this image cannot be started here, or return ``None``: it can.
+    Return why a container of this image cannot be started here, ``None`` if it can.
 
-    Pulls the image, and that of testcontainers' reaper unless ``TESTCONTAINERS_RYUK_DISABLED=true`` does without it.
+    Pulls the image, and that of testcontainers' reaper unless ``TESTCONTAINERS_RYUK_DISABLED=true``.
     """
     try:
         _testcontainers()
@@ -199,12 +199,12 @@ def docker_problem(image: str) -> str | None:
     except (PrometheusServerError, ImportError) as error:
         return str(error)
     with warnings.catch_warnings():
-        # The client leaves a socket open on which nobody answered; it is to be found here, not in somebody's test.
+        # The client leaks a socket if no engine responds; collect it here, not during somebody's test.
         warnings.simplefilter("ignore", ResourceWarning)
         try:
             client = DockerClient(timeout=_PULL_SECONDS).client
-        except Exception as error:  # whatever it finds wrong, the answer is the same
-            problem = f"no Docker engine answers ({_first_line(error)})"
+        except Exception as error:  # of any kind
+            problem = f"no Docker engine responds ({_first_line(error)})"
             client = None
         if client is None:
             gc.collect()
@@ -217,8 +217,8 @@ def docker_problem(image: str) -> str | None:
             except docker.errors.ImageNotFound:
                 client.images.pull(*_repository_and_tag(each))
     except Exception as error:
-        hint = "" if each == image else "; TESTCONTAINERS_RYUK_DISABLED=true does without it"
-        return f"the image {each} cannot be had from Docker ({_first_line(error)}){hint}"
+        hint = "" if each == image else "; set TESTCONTAINERS_RYUK_DISABLED=true to do without it"
+        return f"Docker cannot get the image {each} ({_first_line(error)}){hint}"
     finally:
         client.close()
     return None
@@ -228,16 +228,16 @@ def find_binary(binary: str | os.PathLike[str] | None = None) -> Path:
     """
     Find a Prometheus executable.
 
-    Looked for in this order: the argument, the environment's ``PROMETHEUS_BINARY``, ``PATH``, and
-    ``.cache/prometheus/`` under the current directory, where this project's own set-up puts one.
+    In this order: the argument, the environment variable ``PROMETHEUS_BINARY``, ``PATH``, and ``.cache/prometheus/``
+    under the current directory, where this project's own setup puts one.
 
-    :raises PrometheusServerError: there is none.
+    :raises PrometheusServerError: if there is none.
     """
     named = binary or os.environ.get("PROMETHEUS_BINARY")
     if named:
         found = shutil.which(named)
         if found is None:
-            raise PrometheusServerError(f"{os.fspath(named)} is no executable file")
+            raise PrometheusServerError(f"{os.fspath(named)} is not an executable file")
         return Path(found).resolve()
     on_path = binary_on_path()
     if on_path is not None:
@@ -251,26 +251,26 @@ def find_binary(binary: str | os.PathLike[str] | None = None) -> Path:
 
 
 def binary_on_path() -> Path | None:
-    """Return the ``prometheus`` on ``PATH`` if it is version 3: older ones, as distributions have, lack 2.0."""
+    """Return the ``prometheus`` on ``PATH`` if it is version 3; older ones, as in distributions, lack 2.0."""
     found = shutil.which("prometheus")
     return Path(found) if found is not None and major_version(Path(found)) >= 3 else None
 
 
 def major_version(binary: Path) -> int:
-    """Return the major version of a Prometheus executable, 0 for one that does not run or is another program."""
+    """Return the major version of a Prometheus executable, 0 if it does not run or is another program."""
     try:
-        answer = subprocess.run(  # noqa: S603 - the caller's own binary, and no shell
+        result = subprocess.run(  # noqa: S603 - the caller's own binary, and no shell
             [str(binary), "--version"], capture_output=True, text=True, timeout=20, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return 0
-    words = (answer.stdout + answer.stderr).split()
+    words = (result.stdout + result.stderr).split()
     number = words[2].split(".")[0] if words[:2] == ["prometheus,", "version"] else "0"
     return int(number) if number.isdigit() else 0
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
+    """Return a loopback port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind((_LOOPBACK, 0))
         return int(probe.getsockname()[1])
@@ -278,7 +278,7 @@ def free_port() -> int:
 
 def _testcontainers() -> Any:
     with warnings.catch_warnings():
-        # Those for Python 3.9 use what they have deprecated themselves, which would fail strict test runs.
+        # Some versions use what they have deprecated themselves, which would fail strict test runs.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             from testcontainers.core import container

@@ -1,4 +1,4 @@
-"""Read requests back with protobuf's own classes, so that our encoders have no part in what a test sees."""
+"""Decoding of requests with protobuf's own classes, so that tests do not rely on this package's encoders."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _GAUGE = Histogram.GAUGE
 @dataclass(frozen=True)
 class ReceivedRequest:
     """
-    Hold one decoded request.
+    One decoded request.
 
-    :param headers: as they came, names in lower case.
-    :param series: its series in their order, each with its labels in the order on the wire. Samples are (value,
-        timestamp), with the start timestamp for a third where there is one.
-    :param version: which version of Remote-Write it is.
-    :param decoded_bytes: how long the message was after decompression, which is what receivers limit.
+    :param headers: the request's headers, names in lower case.
+    :param series: its series and their labels, in the order on the wire. Samples are (value, timestamp), with the start
+        timestamp as a third element if there is one.
+    :param version: the version of Remote-Write.
+    :param decoded_bytes: the size of the message after decompression, which is what receivers limit.
     """
 
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class ReceivedRequest:
 
     @property
     def content(self) -> Written:
-        """How many samples, histograms and exemplars are in it, as a receiver counts them."""
+        """The numbers of samples, histograms and exemplars in it, as a receiver counts them."""
         values = [value for _, value, _ in self.samples]
         histograms = sum(isinstance(value, NativeHistogram) for value in values)
         return Written(len(values) - histograms, histograms, sum(len(each.exemplars) for each in self.series))
@@ -55,8 +55,8 @@ def decode_request(body: bytes, headers: Mapping[str, str] | None = None) -> Rec
     """
     Decode a request with protobuf's own classes.
 
-    :param body: as posted: Snappy's block format.
-    :param headers: its headers; the Content-Type tells a 2.0 request. Default: those of 1.0.
+    :param body: the request's body, in Snappy's block format.
+    :param headers: its headers; the Content-Type identifies a 2.0 request. Default: those of 1.0.
     """
     message = snappy.uncompress(body)
     names = {name.lower(): value for name, value in (headers or {}).items()}
@@ -85,8 +85,8 @@ def _series_of_v2(request: Any) -> list[PrometheusTimeSeries]:
     for each in request.timeseries:
         metadata = None
         if each.HasField("metadata"):
-            said = each.metadata
-            metadata = Metadata(METRIC_TYPES[said.type], symbols[said.help_ref], symbols[said.unit_ref])
+            sent = each.metadata
+            metadata = Metadata(METRIC_TYPES[sent.type], symbols[sent.help_ref], symbols[sent.unit_ref])
         series.append(_series(each, pairs(each.labels_refs), metadata, lambda exemplar: pairs(exemplar.labels_refs)))
     return series
 

@@ -1,4 +1,4 @@
-"""A clock that a test turns."""
+"""A clock that moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 
 class FakeClock:
     """
-    Stand still until told otherwise; a sleep takes no time but moves the clock, and is remembered.
+    A clock that stands still until it is moved. A sleep returns at once, moves the clock and is recorded.
 
-    :param now_s: seconds since 1970 to begin at; the monotonic clock begins at 0.
+    :param now_s: the initial time in seconds since 1970; the monotonic clock starts at 0.
     """
 
     def __init__(self, now_s: float = 1_700_000_000.0) -> None:
@@ -17,7 +17,7 @@ class FakeClock:
         self._elapsed_s = 0.0
         self._lock = threading.Lock()
         self._waiting: list[threading.Condition] = []
-        #: The seconds of each sleep so far.
+        #: The seconds of each sleep so far, in order.
         self.sleeps: list[float] = []
 
     def time(self) -> float:
@@ -25,23 +25,23 @@ class FakeClock:
         return self._start_s + self._elapsed_s
 
     def monotonic(self) -> float:
-        """Return the seconds since the clock was made."""
+        """Return the seconds since the clock was created."""
         return self._elapsed_s
 
     def sleep(self, seconds: float, wake: threading.Event) -> None:
-        """Move the clock by that much, at once."""
+        """Move the clock by that many seconds and return at once."""
         with self._lock:
             self.sleeps.append(seconds)
         self.advance(seconds)
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Wait until the condition is notified; the clock notifies it, too, whenever it is moved."""
+        """Wait until the condition is notified, which the clock does as well whenever it is moved."""
         with self._lock:
             self._waiting.append(condition)
         condition.wait()
 
     def advance(self, seconds: float) -> None:
-        """Move the clock and let all who wait on it look at it again."""
+        """Move the clock and wake all threads that wait on it."""
         with self._lock:
             self._elapsed_s += seconds
             waiting, self._waiting = self._waiting, []

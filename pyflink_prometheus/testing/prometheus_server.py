@@ -1,4 +1,4 @@
-"""A real Prometheus for tests: started in Docker or natively, read back sample by sample, killed and started again."""
+"""A real Prometheus for tests: started in Docker or natively, read sample by sample, killed and restarted."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ DEFAULT_IMAGE = "prom/prometheus:v3.5.3"
 @dataclass(frozen=True)
 class StoredHistogram:
     """
-    Hold a native histogram as Prometheus gives it back.
+    A native histogram as Prometheus returns it.
 
-    :param count: how many observations.
-    :param sum: their sum.
-    :param buckets: (lower bound, upper bound, count) of those that are not empty, in ascending order.
+    :param count: the number of observations.
+    :param sum: the sum of the observations.
+    :param buckets: (lower bound, upper bound, count) of each bucket that is not empty, in ascending order.
     """
 
     count: float
@@ -56,24 +56,23 @@ _POLL_SECONDS = 0.1
 _QUERY_SECONDS = 120.0
 _PORT_ATTEMPTS = 3
 _PORT_TAKEN = ("address already in use", "port is already allocated")
-# One answer of 250,000 samples is some 8 MB of JSON.
+# A response with 250,000 samples is some 8 MB of JSON.
 _SAMPLES_A_QUERY = 250_000
-# All of time, for a selector: 1920 to 2120.
+# The default time range of a query: 1920 to 2120.
 _BEGINNING_MS = -50 * 31_557_600_000
 _END_MS = 150 * 31_557_600_000
 
 
 class PrometheusServer:
     """
-    Run a Prometheus that accepts Remote-Write, for as long as a ``with`` block lasts::
+    A Prometheus that accepts Remote-Write, for the duration of a ``with`` block::
 
         with PrometheusServer.start() as prometheus:
             run_my_job(prometheus.remote_write_url)
             assert prometheus.samples("my_metric") == {...}
 
-    It listens on this machine's loopback address alone and, unless ``config`` says otherwise, scrapes nothing, so it
-    holds what was written to it and nothing else. Make one with :meth:`start`. Not for use from several threads at
-    once.
+    It listens on loopback only. Unless ``config`` says otherwise it scrapes nothing, so it holds only what was written
+    to it. Create one with :meth:`start`. Not thread-safe.
 
     Attributes: ``url``, ``remote_write_url``, ``kind`` (``docker`` or ``native``) and ``version``.
     """
@@ -100,39 +99,41 @@ class PrometheusServer:
         """
         Start a Prometheus and return when it is ready.
 
-        :param kind: ``docker`` (needs the extra ``testing``), ``native``, or ``None``: what the environment's
-            ``PROMETHEUS_TESTS`` says, else Docker if an engine answers and the image can be had, else native.
-        :param image: for Docker; default the environment's ``PROMETHEUS_IMAGE``, else ``prom/prometheus:v3.5.3``.
-        :param binary: for native; default the environment's ``PROMETHEUS_BINARY``, else ``prometheus`` on ``PATH`` if
-            it is version 3, else ``.cache/prometheus/prometheus`` under the current directory.
-        :param out_of_order_time_window: how late a sample may come, such as ``"10m"``; default: not at all.
-        :param data_dir: keep the data in this folder, also when the server has stopped; default: a temporary one.
-        :param port: the loopback port to listen on; default: one that is free.
-        :param extra_args: more arguments of Prometheus's command line.
-        :param config: a whole ``prometheus.yml``, such as one that scrapes or has rules; default: an empty one.
-        :raises PrometheusServerError: it cannot be had, or does not start; then its log is in the message.
+        :param kind: ``docker`` (needs the extra ``testing``) or ``native``. Default: the environment variable
+            ``PROMETHEUS_TESTS``, else Docker if an engine responds and the image is available, else native.
+        :param image: the Docker image. Default: the environment variable ``PROMETHEUS_IMAGE``, else
+            ``prom/prometheus:v3.5.3``.
+        :param binary: the native executable. Default: the environment variable ``PROMETHEUS_BINARY``, else
+            ``prometheus`` on ``PATH`` if it is version 3, else ``.cache/prometheus/prometheus`` under the current
+            directory.
+        :param out_of_order_time_window: how late a sample may be, such as ``"10m"``. Default: not at all.
+        :param data_dir: a directory for the data, which is kept. Default: a temporary one.
+        :param port: the loopback port to listen on. Default: a free one.
+        :param extra_args: more command-line arguments for Prometheus.
+        :param config: a complete ``prometheus.yml``, for example with scrape configurations or rules. Default: empty.
+        :raises PrometheusServerError: if Prometheus is not available, or does not start; its log is in the message.
         """
         image = image or os.environ.get("PROMETHEUS_IMAGE") or DEFAULT_IMAGE
         kind = kind or os.environ.get("PROMETHEUS_TESTS") or PrometheusServer.default_kind(image)
         if config is None:
             config = _config(out_of_order_time_window)
         elif out_of_order_time_window is not None:
-            raise ValueError("out_of_order_time_window belongs into config where there is one")
+            raise ValueError("out_of_order_time_window: set it in config, since config is given")
         arguments = ["--web.enable-remote-write-receiver", *extra_args]
         folder = None if data_dir is None else Path(data_dir).resolve()
         if kind == "docker":
             problem = docker_problem(image)
             if problem is not None:
-                raise PrometheusServerError(f"{problem}; kind='native' or PROMETHEUS_TESTS=native does without Docker")
+                raise PrometheusServerError(f"{problem}; set kind='native' or PROMETHEUS_TESTS=native to use no Docker")
             return _started(lambda: DockerHost(image, config, arguments, folder, port), kind)
         if kind == "native":
             executable = find_binary(binary)
             return _started(lambda: NativeHost(executable, config, arguments, folder, port), kind)
-        raise ValueError(f"kind (or PROMETHEUS_TESTS) must be 'docker' or 'native', not {kind!r}")
+        raise ValueError(f"kind (or PROMETHEUS_TESTS): expected 'docker' or 'native', got {kind!r}")
 
     @staticmethod
     def default_kind(image: str = DEFAULT_IMAGE) -> str:
-        """Return ``docker`` if an engine answers and has the image or can pull it, else ``native``."""
+        """Return ``docker`` if an engine responds and has the image or can pull it, else ``native``."""
         return "native" if docker_problem(image) else "docker"
 
     def __enter__(self) -> PrometheusServer:
@@ -144,31 +145,31 @@ class PrometheusServer:
         self.stop()
 
     def stop(self) -> None:
-        """Stop it in good order, and delete its data unless they are in a folder of yours."""
+        """Stop it cleanly, and delete its data unless ``data_dir`` was given."""
         self._host.discard()
 
     def kill(self) -> None:
-        """End it as a crash does. :meth:`restart` brings it back."""
+        """Kill it, as a crash would. :meth:`restart` starts it again."""
         self._host.kill()
 
     def restart(self) -> None:
-        """Start it again, after stopping it in good order if it still runs, with its data and on the same port."""
+        """Start it again with its data and on the same port, after stopping it cleanly if it still runs."""
         if self._host.exit_status() is None:
             self._host.terminate()
         self._host.start()
         self._wait_until_ready()
 
     def logs(self) -> str:
-        """Return what Prometheus has logged so far."""
+        """Return Prometheus's log so far."""
         return self._host.logs()
 
     def query(self, promql: str, time: float | None = None) -> list[dict[str, Any]]:
         """
-        Return the result of an instant query as Prometheus's API gives it.
+        Return the result of an instant query as in Prometheus's API.
 
-        :param promql: the query; one with a scalar or string for a result is wrapped as a single element.
-        :param time: seconds since 1970; default now.
-        :raises PrometheusServerError: Prometheus refused the query.
+        :param promql: the query; a scalar or string result is wrapped as a single element.
+        :param time: the evaluation time in seconds since 1970. Default: now.
+        :raises PrometheusServerError: if Prometheus refused the query.
         """
         parameters = {"query": promql} if time is None else {"query": promql, "time": repr(time)}
         data = json.loads(self._get("/api/v1/query", parameters))["data"]
@@ -176,26 +177,26 @@ class PrometheusServer:
         return [{"metric": {}, "value": result}] if data["resultType"] in ("scalar", "string") else result
 
     def series(self, selector: str) -> list[dict[str, str]]:
-        """Return the labels of each stored series that a selector such as ``up{job="x"}`` finds."""
+        """Return the labels of each stored series that matches a selector such as ``up{job="x"}``."""
         found: list[dict[str, str]] = json.loads(self._get("/api/v1/series", {"match[]": selector}))["data"]
         return found
 
     def count(self, selector: str, *, start_ms: int = _BEGINNING_MS, end_ms: int = _END_MS) -> int:
-        """Return how many samples are stored for a selector, from ``start_ms`` to ``end_ms``, both included."""
+        """Return the number of stored samples for a selector, from ``start_ms`` to ``end_ms``, both inclusive."""
         return sum(self._count(each, start_ms, end_ms) for each in self._metric_by_metric(selector))
 
     def samples(self, selector: str, *, start_ms: int = _BEGINNING_MS, end_ms: int = _END_MS) -> Samples:
         """
-        Return all stored samples for a selector as they are stored, nothing interpolated.
+        Return the raw stored samples for a selector, without interpolation.
 
-        Asks in as many queries as it takes to keep each answer small, so that a million is no problem. Histograms are
-        found by :meth:`histograms`; stale markers are the one thing that Prometheus's query API does not show.
+        Splits large results into several queries, so that a million samples is no problem. For histograms see
+        :meth:`histograms`. Prometheus's query API does not return stale markers.
 
-        :param selector: such as ``my_metric`` or ``{__name__=~"flight_.*"}``.
-        :param start_ms: the earliest timestamp, in ms; default 1920.
-        :param end_ms: the latest one; default 2120.
-        :return: from each series' labels, as sorted pairs with ``__name__`` among them, to its samples in order of
-            time: (value, timestamp in ms).
+        :param selector: a selector such as ``my_metric`` or ``{__name__=~"flight_.*"}``.
+        :param start_ms: the earliest timestamp, in milliseconds. Default: the year 1920.
+        :param end_ms: the latest timestamp, in milliseconds. Default: the year 2120.
+        :return: the samples of each series as (value, timestamp in ms), in order of time, by the series' labels, as
+            sorted pairs with ``__name__`` among them.
         """
         found: Samples = {}
         for labels, series in self._stored(selector, start_ms, end_ms):
@@ -204,15 +205,15 @@ class PrometheusServer:
 
     def histograms(self, selector: str, *, start_ms: int = _BEGINNING_MS, end_ms: int = _END_MS) -> Histograms:
         """
-        Return all stored native histograms for a selector.
+        Return the stored native histograms for a selector.
 
         Prometheus 3.5 stores them with ``extra_args=["--enable-feature=native-histograms"]``, 3.9 and later always.
 
         :param selector: as for :meth:`samples`.
-        :param start_ms: the earliest timestamp, in ms; default 1920.
-        :param end_ms: the latest one; default 2120.
-        :return: from each series' labels to its histograms in order of time: (:class:`StoredHistogram`, timestamp in
-            ms).
+        :param start_ms: the earliest timestamp, in milliseconds. Default: the year 1920.
+        :param end_ms: the latest timestamp, in milliseconds. Default: the year 2120.
+        :return: the histograms of each series as (:class:`StoredHistogram`, timestamp in ms), in order of time, by the
+            series' labels.
         """
         found: Histograms = {}
         for labels, series in self._stored(selector, start_ms, end_ms):
@@ -225,26 +226,26 @@ class PrometheusServer:
         """
         Return the exemplars that are still stored for a selector.
 
-        Prometheus stores them with ``extra_args=["--enable-feature=exemplar-storage"]``, and keeps the latest ones of
-        all series together.
+        Prometheus stores them with ``extra_args=["--enable-feature=exemplar-storage"]``, and keeps only the latest,
+        across all series.
 
-        :param selector: such as ``my_metric``.
-        :param start_ms: the earliest timestamp, in ms; default 1970.
-        :param end_ms: the latest one; default 2120.
-        :return: from each series' labels to its exemplars in order of time.
+        :param selector: a selector such as ``my_metric``.
+        :param start_ms: the earliest timestamp, in milliseconds. Default: 1970.
+        :param end_ms: the latest timestamp, in milliseconds. Default: the year 2120.
+        :return: the exemplars of each series in order of time, by the series' labels.
         """
         query = {"query": selector, "start": repr(start_ms / 1000), "end": repr(end_ms / 1000)}
-        answer = json.loads(self._get("/api/v1/query_exemplars", query))
+        response = json.loads(self._get("/api/v1/query_exemplars", query))
         return {
             tuple(sorted(series["seriesLabels"].items())): [
                 Exemplar(each["labels"], float(each["value"]), round(float(each["timestamp"]) * 1000))
                 for each in series["exemplars"]
             ]
-            for series in answer["data"]
+            for series in response["data"]
         }
 
     def _metric_by_metric(self, selector: str) -> list[str]:
-        """Return selectors of one metric name each: functions drop the name, and then series would be the same."""
+        """Return a selector for each metric name: functions drop the name, and series would then collide."""
         names = sorted({series["__name__"] for series in self.series(selector)})
         if len(names) <= 1:
             return [selector]
@@ -257,13 +258,13 @@ class PrometheusServer:
         return int(result[0]["value"][1]) if result else 0
 
     def _stored(self, selector: str, start_ms: int, end_ms: int) -> Iterator[tuple[LabelSet, dict[str, Any]]]:
-        """Yield labels and a part of what is stored of a series, as the API gives it, in order of time."""
+        """Yield labels and a part of each series in the API's format, in order of time."""
         for each in self._metric_by_metric(selector):
             for series in self._windows(each, start_ms, end_ms, self._count(each, start_ms, end_ms)):
                 yield tuple(sorted(series["metric"].items())), series
 
     def _windows(self, selector: str, start_ms: int, end_ms: int, count: int) -> Iterator[dict[str, Any]]:
-        """Ask for all that is stored in a window; halve a window that holds too many samples for one answer."""
+        """Query a time range; split it in half if it holds too many samples for one response."""
         if count == 0:
             return
         if count > _SAMPLES_A_QUERY and start_ms < end_ms:
@@ -273,35 +274,37 @@ class PrometheusServer:
             yield from self._windows(selector, middle + 1, end_ms, count - first_half)
             return
         query = {"query": _window(selector, start_ms, end_ms), "time": repr(end_ms / 1000)}
-        # Milliseconds are read from the text: far from 1970 a float of seconds no longer holds them.
-        answer = json.loads(self._get("/api/v1/query", query), parse_float=_milliseconds, parse_int=_milliseconds)
-        yield from answer["data"]["result"]
+        # Milliseconds are parsed from the text: far from 1970 a float of seconds is not precise enough.
+        response = json.loads(self._get("/api/v1/query", query), parse_float=_milliseconds, parse_int=_milliseconds)
+        yield from response["data"]["result"]
 
     def _get(self, path: str, parameters: dict[str, str]) -> bytes:
         request = urllib.request.Request(  # noqa: S310 - the address is our own
             f"{self.url}{path}", data=urllib.parse.urlencode(parameters).encode() or None
         )
         try:
-            with _OPENER.open(request, timeout=_QUERY_SECONDS) as answer:
-                body: bytes = answer.read()
+            with _OPENER.open(request, timeout=_QUERY_SECONDS) as response:
+                body: bytes = response.read()
                 return body
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read().decode(errors="replace")
-            raise PrometheusServerError(f"Prometheus answered {error.code} to {path} {parameters}: {text}") from error
+            raise PrometheusServerError(
+                f"Prometheus responded with {error.code} to {path} {parameters}: {text}"
+            ) from error
         except OSError as error:
-            raise PrometheusServerError(f"Prometheus at {self.url} does not answer: {error}") from error
+            raise PrometheusServerError(f"Prometheus at {self.url} does not respond: {error}") from error
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while True:
             status = self._host.exit_status()
             if status is not None:
-                raise PrometheusServerError(f"Prometheus ended with status {status}; its log:\n{self.logs()}")
+                raise PrometheusServerError(f"Prometheus exited with status {status}; its log:\n{self.logs()}")
             try:
                 with _OPENER.open(f"{self.url}/-/ready", timeout=5):
                     break
-            except OSError as error:  # refused, reset, or a 503 while it reads its data
+            except OSError as error:  # refused, reset, or a 503 while it loads its data
                 if isinstance(error, urllib.error.HTTPError):
                     error.close()
                 if time.monotonic() > deadline:
@@ -313,7 +316,7 @@ class PrometheusServer:
 
 
 def _started(make_host: Callable[[], Host], kind: str) -> PrometheusServer:
-    """Start a server; once more on another port if somebody else took the one that had been free."""
+    """Start a server; retry with another port if the free one was taken in the meantime."""
     for attempt in range(_PORT_ATTEMPTS):
         host = make_host()
         try:
@@ -338,19 +341,19 @@ def _config(out_of_order_time_window: str | None) -> str:
 
 
 def _window(selector: str, start_ms: int, end_ms: int) -> str:
-    # A range's left end is open, so one more millisecond takes the sample at start_ms in.
+    # The start of a range is exclusive, so one more millisecond includes the sample at start_ms.
     return f"{selector}[{end_ms - start_ms + 1}ms]"
 
 
-def _stored_histogram(said: dict[str, Any]) -> StoredHistogram:
-    buckets = [(float(lower), float(upper), float(count)) for _, lower, upper, count in said.get("buckets", ())]
-    return StoredHistogram(float(said["count"]), float(said["sum"]), buckets)
+def _stored_histogram(data: dict[str, Any]) -> StoredHistogram:
+    buckets = [(float(lower), float(upper), float(count)) for _, lower, upper, count in data.get("buckets", ())]
+    return StoredHistogram(float(data["count"]), float(data["sum"]), buckets)
 
 
 def _milliseconds(text: str) -> int:
-    """Read Prometheus's JSON timestamp, seconds with no decimals or exactly three."""
+    """Parse a timestamp of Prometheus's JSON: seconds with no decimals or exactly three."""
     return int(text.replace(".", "")) if "." in text else int(text) * 1000
 
 
-# No proxy may come between us and this machine's own loopback address.
+# Loopback requests must not go through a proxy.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))

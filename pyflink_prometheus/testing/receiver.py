@@ -1,4 +1,4 @@
-"""Receivers that decode what they get, with or without a socket, and answer as a test wants."""
+"""Receivers that decode requests, with or without a socket, and respond as a test decides."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ ALL_VERSIONS = (RemoteWriteVersion.V1, RemoteWriteVersion.V2)
 @dataclass(frozen=True)
 class Answer:
     """
-    Hold what a receiver answers.
+    The response of a receiver.
 
-    :param status: of HTTP.
-    :param body: the words.
-    :param headers: besides the Written headers.
-    :param written: how much of a 2.0 request it says that it has written; default: all with 2xx, else nothing.
-    :param says_written: whether it says that at all; a receiver of 1.0 does not.
+    :param status: the HTTP status.
+    :param body: the body, as text.
+    :param headers: headers in addition to the Written headers.
+    :param written: the counts in the Written headers of the response to a 2.0 request. Default: everything with 2xx,
+        else nothing.
+    :param says_written: whether it sends Written headers at all; a receiver of 1.0 does not.
     """
 
     status: int = 204
@@ -45,27 +46,30 @@ class Answer:
 Decide = Callable[[ReceivedRequest], Optional[Union[int, Answer]]]
 
 
-def _answer(request: ReceivedRequest, decided: int | Answer | None, versions: Collection[RemoteWriteVersion]) -> Answer:
-    """Return what a receiver of these versions answers, with its Written headers where it understands 2.0."""
-    answer = Answer() if decided is None else Answer(decided) if isinstance(decided, int) else decided
+def _response_to(
+    request: ReceivedRequest, decided: int | Answer | None, versions: Collection[RemoteWriteVersion]
+) -> Answer:
+    """Return the response of a receiver of these versions, with Written headers if it understands 2.0."""
+    response = Answer() if decided is None else Answer(decided) if isinstance(decided, int) else decided
     if request.version is RemoteWriteVersion.V1:
-        return answer
+        return response
     if RemoteWriteVersion.V2 not in versions:
-        return Answer(415, "2.0 is not understood")
-    written = answer.written
-    if written is None and answer.says_written and answer.status != 415:
-        written = request.content if 200 <= answer.status < 300 else Written()
-    return replace(answer, written=written)
+        return Answer(415, "Remote-Write 2.0 is not supported")
+    written = response.written
+    if written is None and response.says_written and response.status != 415:
+        written = request.content if 200 <= response.status < 300 else Written()
+    return replace(response, written=written)
 
 
 class ScriptedTransport:
     """
-    Take the place of the HTTP transport in a writer: decode what is posted and answer by a script.
+    A replacement for a writer's HTTP transport that decodes each request and responds by a script.
 
-    :param script: an outcome, a status or an :class:`Answer` for each POST in turn; after its end, and for ``None``,
-        ``decide`` answers.
-    :param decide: gives a status or an :class:`Answer` for a decoded request; ``None`` means 204. Default: 204 for all.
-    :param versions: what it understands; without 2.0 it answers 415 to that. Default: both.
+    :param script: an outcome, a status or an :class:`Answer` for each POST in turn; after the last one, and for
+        ``None``, ``decide`` is asked.
+    :param decide: returns a status or an :class:`Answer` for a decoded request; ``None`` means 204. Default: always
+        204.
+    :param versions: the supported versions; without 2.0, a 2.0 request gets 415. Default: both.
     """
 
     def __init__(
@@ -78,13 +82,14 @@ class ScriptedTransport:
         self._decide = decide
         self._versions = versions
         self._lock = threading.Lock()
-        #: All requests so far, and those that were accepted.
+        #: All requests so far.
         self.requests: list[ReceivedRequest] = []
+        #: The requests that were accepted.
         self.accepted: list[ReceivedRequest] = []
         self.closed = False
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Decode, remember and answer."""
+        """Decode and record a request, and return the outcome."""
         request = decode_request(body, headers)
         with self._lock:
             self.requests.append(request)
@@ -94,25 +99,25 @@ class ScriptedTransport:
             if isinstance(decided, Outcome):
                 outcome = decided
             else:
-                answer = _answer(request, decided, self._versions)
-                outcome = replace(classify_status(answer.status, answer.body), written=answer.written)
+                response = _response_to(request, decided, self._versions)
+                outcome = replace(classify_status(response.status, response.body), written=response.written)
             if outcome.kind is Kind.ACCEPTED:
                 self.accepted.append(request)
             return outcome
 
     def close(self) -> None:
-        """Remember that the writer let go of it."""
+        """Record that the writer has closed it."""
         self.closed = True
 
     @property
     def stored(self) -> list[tuple[str, float, int]]:
-        """All samples that were accepted, as (series key, value, timestamp in ms), in order."""
+        """All accepted samples as (series key, value, timestamp in ms), in order."""
         return [sample for request in self.accepted for sample in request.samples]
 
 
 class Receiver:
     """
-    Listen on loopback as a Remote-Write receiver, decode each request and answer as a test wants.
+    A Remote-Write receiver on loopback that decodes each request and responds as a test decides.
 
     ::
 
@@ -120,8 +125,8 @@ class Receiver:
             ...  # write to receiver.url
             assert receiver.requests[0].samples == [...]
 
-    :param decide: gives a status or an :class:`Answer` for a request; ``None`` means 204. Default: 204 for all.
-    :param versions: what it understands; without 2.0 it answers 415 to that. Default: both.
+    :param decide: returns a status or an :class:`Answer` for a request; ``None`` means 204. Default: always 204.
+    :param versions: the supported versions; without 2.0, a 2.0 request gets 415. Default: both.
     """
 
     def __init__(
@@ -134,7 +139,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # or each answer with a body takes 40 ms
+            disable_nagle_algorithm = True  # or each response with a body takes 40 ms
 
             def handle(self) -> None:
                 with contextlib.suppress(ConnectionError):  # a client that was killed
@@ -145,14 +150,15 @@ class Receiver:
                 request = decode_request(body, dict(self.headers.items()))
                 with receiver._lock:
                     receiver.requests.append(request)
-                    answer = _answer(request, decide(request), versions)
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
+                    response = _response_to(request, decide(request), versions)
+                self.send_response(response.status)
+                for name, value in response.headers.items():
                     self.send_header(name, value)
-                for kind, number in (answer.written._asdict() if answer.written else {}).items():
+                for kind, number in (response.written._asdict() if response.written else {}).items():
                     self.send_header(f"X-Prometheus-Remote-Write-{kind.title()}-Written", str(number))
-                content = b"" if answer.status == 204 else answer.body.encode("utf-8")  # which has none, by HTTP
-                if answer.status != 204:
+                # A 204 has no body (RFC 9110, 15.3.5).
+                content = b"" if response.status == 204 else response.body.encode("utf-8")
+                if response.status != 204:
                     self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -174,9 +180,9 @@ class Receiver:
         """
         Return the samples of all requests, in the shape of :meth:`PrometheusServer.samples`.
 
-        :param metric_name: of the series to return. Default: all.
-        :return: from each series' labels, as sorted pairs with ``__name__`` among them, to its samples in the order in
-            which they came: (value, timestamp in ms). In the order of the wire across series: ``requests``.
+        :param metric_name: return only the series of this metric. Default: all.
+        :return: the samples of each series as (value, timestamp in ms), in order of arrival, by the series' labels, as
+            sorted pairs with ``__name__`` among them. For the order across series see ``requests``.
         """
         found: dict[tuple[tuple[str, str], ...], list[tuple[Any, int]]] = {}
         with self._lock:

@@ -1,1 +1,1 @@
-"""Event-time steps before the sink, as plain logic: no Flink in here, state goes in and comes out."""
+"""Event-time steps upstream of the sink, as plain logic without Flink: state goes in and comes out."""

@@ -1,4 +1,4 @@
-"""Aggregate the values of a window, and write the result as time series."""
+"""Aggregation of the values of a window, with the result as time series."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.transforms import distribution
 from pyflink_prometheus.transforms.event_values import ValueOf, number_of
 
-#: A metric's labels by the key of the stream: a function, or the label's name, or the names for a key that is a tuple.
+#: The labels for a key of the stream: one label's name, several names for a key that is a tuple, or a function.
 LabelsOf = Union[str, Sequence[str], Callable[[Any], Labels]]
 
-#: What is kept of the values so far. Plain types, so that a savepoint depends on no class of ours.
+#: The aggregate of the values so far. Plain types, so that savepoints do not depend on classes.
 Partial = dict[str, Any]
 
-#: The aggregates that have a name, with the suffix that a metric of one window gets. Names that end in ``_count`` and
-#: ``_sum`` are counters to those who read them (``promtool check metrics`` says so), and those of a window are not.
+#: The named aggregates, with the suffix of the metric of one window. By convention ``_count`` and ``_sum`` are counters
+#: (``promtool check metrics`` says so), and those of a window are not.
 SUFFIXES = {
     "count": "count_in_window",
     "sum": "sum_in_window",
@@ -38,12 +38,12 @@ QUANTILE_SUFFIX = "quantile"
 
 class Aggregation:
     """
-    Say what is made of the values of a window; see :class:`pyflink_prometheus.Aggregate`.
+    The aggregates of a window and their metrics; see :class:`pyflink_prometheus.Aggregate`.
 
-    :param metric_name: what the names of the metrics begin with.
-    :param value: the value of an event. ``None`` and NaN are left out, of the count as well.
-    :param of: names of aggregates, and numbers between 0 and 1 for quantiles.
-    :param labels: of the metrics, by the stream's key.
+    :param metric_name: the prefix of the metric names.
+    :param value: returns the value of an event. ``None`` and NaN are ignored, also by the count.
+    :param of: names of aggregates, and numbers from 0 to 1 for quantiles.
+    :param labels: the labels of the metrics, by the key of the stream.
     :param schema: the resolution of histograms.
     """
 
@@ -73,7 +73,7 @@ class Aggregation:
         return partial
 
     def add(self, partial: Partial, event: Any, timestamp: int) -> None:
-        """Take an event of a time in milliseconds; changes what is given. Of events at one time the last rules."""
+        """Add an event to ``partial``, in place. Of several events with the same timestamp, the last one is "last"."""
         value = number_of(self._value(event))
         if value is None:
             return
@@ -87,7 +87,7 @@ class Aggregation:
             distribution.add_value(partial["distribution"], value)
 
     def merge(self, one: Partial, two: Partial) -> Partial:
-        """Return the aggregate of both's values together; changes neither. Of values at one time two's is the last."""
+        """Return the aggregate of the values of both; changes neither. With equal timestamps, ``two`` has the last."""
         lasts = [each["last"] for each in (two, one) if each["last"] is not None]
         both: Partial = {
             "count": one["count"] + two["count"],
@@ -102,10 +102,10 @@ class Aggregation:
 
     def series(self, key: Any, partial: Partial, timestamp: int) -> list[PrometheusTimeSeries]:
         """
-        Return a series with one sample for each aggregate; none if there were no values.
+        Return a series with one sample for each aggregate; no series if there were no values.
 
-        :param key: of the stream, which the labels are made of.
-        :param timestamp: of the samples, in milliseconds.
+        :param key: the key of the stream, from which the labels are made.
+        :param timestamp: the timestamp of the samples, in milliseconds.
         """
         if not partial["count"]:
             return []
@@ -132,15 +132,15 @@ class Aggregation:
 
 
 def pairs(labels: Labels) -> tuple[tuple[str, str], ...]:
-    """Return labels as pairs, whatever the user's function returns."""
+    """Return labels as pairs, whichever shape the user's function returned."""
     return tuple(labels.items()) if isinstance(labels, Mapping) else tuple(labels)
 
 
 def labels_function(labels: LabelsOf) -> Callable[[Any], Labels]:
     """
-    Return the function from a stream's key to labels.
+    Return the function from a key to labels.
 
-    :raises TypeError: if it cannot be made of what the user gave.
+    :raises TypeError: if ``labels`` is neither names nor a function.
     """
     if callable(labels):
         return labels
@@ -148,11 +148,11 @@ def labels_function(labels: LabelsOf) -> Callable[[Any], Labels]:
         return _LabelsOfKey((labels,), is_tuple=False)
     if isinstance(labels, Sequence) and all(isinstance(name, str) for name in labels):
         return _LabelsOfKey(tuple(labels), is_tuple=True)
-    raise TypeError(f"labels: expected a label's name, several of them, or a function of the key, got {shown(labels)}")
+    raise TypeError(f"labels: expected a label name, several names, or a function of the key, got {shown(labels)}")
 
 
 class _LabelsOfKey:
-    """Give the parts of a key the names that the user gave; a class, because a function in a function hides them."""
+    """The labels of a key, with the names that the user gave; a class, because a closure would hide the names."""
 
     def __init__(self, names: tuple[str, ...], is_tuple: bool) -> None:
         self._names = names
@@ -168,20 +168,20 @@ class _LabelsOfKey:
 
 def checked_schema(schema: Any) -> int:
     """
-    Return a resolution of exponential buckets.
+    Return a schema of exponential buckets.
 
-    :raises ValueError: if there is no such.
+    :raises ValueError: if it is out of range.
     """
     return _validation.integer("schema", schema, least=MIN_SCHEMA, most=MAX_SCHEMA)
 
 
 def _checked_aggregates(of: Sequence[str | float]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Tell names from quantiles."""
-    several = (of,) if isinstance(of, (str, float)) else tuple(of)
-    if not several or len(set(several)) < len(several):
+    """Split aggregates into names and quantiles."""
+    aggregates = (of,) if isinstance(of, (str, float)) else tuple(of)
+    if not aggregates or len(set(aggregates)) < len(aggregates):
         raise ValueError(f"of: expected one or more aggregates, each once, got {shown(of)}")
     names, quantiles = [], []
-    for each in several:
+    for each in aggregates:
         if isinstance(each, str) and each in SUFFIXES:
             names.append(each)
         elif isinstance(each, (int, float)) and not isinstance(each, bool) and 0 <= each <= 1:

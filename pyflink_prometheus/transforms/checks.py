@@ -1,4 +1,4 @@
-"""What a filter asks: can this event be? A check decides at once, from the event and what it keeps of those before."""
+"""The checks of a filter. A check decides at once, from the event and what it kept of earlier events of its key."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pyflink_prometheus.transforms.event_values import ValueOf
 
 class Check(Protocol):
     """
-    Judge events of a key, one after the other.
+    A rule that accepts or rejects the events of a key, one after the other.
 
-    :ivar name: in the reasons, and in the name of the counter.
-    :ivar keeps_state: whether it keeps anything of a key.
-    :ivar needs_timestamp: whether it needs to know when an event was.
+    :ivar name: appears in the reasons and in the name of the counter.
+    :ivar keeps_state: whether the check keeps state for each key.
+    :ivar needs_timestamp: whether the check needs the timestamps of events.
     """
 
     name: str
@@ -25,23 +25,23 @@ class Check(Protocol):
 
     def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
         """
-        Return why an event is rejected, ``None`` if it isn't, and what is to be kept.
+        Return the reason for rejecting an event, ``None`` to accept it, and the new state.
 
-        :param timestamp: when the event was, in milliseconds; 0 where it isn't needed.
-        :param state: what was kept after the event before, ``None`` if there was none; it must be picklable.
+        :param timestamp: the event's time in milliseconds; 0 if the check does not need it.
+        :param state: the state that the previous event returned, ``None`` for the first one; must be picklable.
         """
 
 
 class Threshold:
     """
-    Reject values that are out of bounds, not finite, or no numbers at all.
+    A check that rejects values that are out of bounds, not finite, or not numbers.
 
-    Keeps nothing. An event without a value, ``None``, passes: it claims nothing that cannot be.
+    Keeps no state. Accepts events without a value (``None``).
 
-    :param value: the value of an event.
-    :param min: the lowest value that is accepted. Default: none is too low.
-    :param max: the highest value that is accepted. Default: none is too high.
-    :param name: of the check, in reasons and the counter. Default ``threshold``.
+    :param value: returns the value of an event.
+    :param min: the lowest accepted value. Default: no bound.
+    :param max: the highest accepted value. Default: no bound.
+    :param name: the name of the check, in reasons and the counter. Default ``threshold``.
     """
 
     keeps_state = False
@@ -52,20 +52,20 @@ class Threshold:
     ) -> None:
         _validation.function("value", value)
         if min is not None and max is not None and not min <= max:
-            raise ValueError(f"min: expected at most {max}, which max is, got {min}")
+            raise ValueError(f"min: expected at most max, {max}, got {min}")
         self.name = name
         self._value = value
         self._min = -math.inf if min is None else float(min)
         self._max = math.inf if max is None else float(max)
 
     def judge(self, event: Any, timestamp: int = 0, state: Any = None) -> tuple[Optional[str], Any]:
-        """Return why an event is rejected, ``None`` if it isn't, and nothing to be kept."""
+        """Return the reason for rejecting an event, ``None`` to accept it, and no state."""
         value = self._value(event)
         if value is None:
             return None, None
         number = finite(value)
         if number is None:
-            return f"{shown(value)} is no finite number", None
+            return f"{shown(value)} is not a finite number", None
         if number < self._min:
             return f"{number:g} is below {self._min:g}", None
         if number > self._max:
@@ -73,12 +73,12 @@ class Threshold:
         return None, None
 
     def accepts(self, event: Any) -> bool:
-        """Tell whether an event passes, for ``stream.filter(threshold.accepts)`` on a stream without a key."""
+        """Return whether an event is accepted, for ``stream.filter(threshold.accepts)`` on a stream without a key."""
         return self.judge(event)[0] is None
 
 
 def finite(value: Any) -> float | None:
-    """Return a value as a finite float, ``None`` if it isn't one."""
+    """Return a value as a finite float, ``None`` if it is not one."""
     if isinstance(value, (str, bytes, bytearray)):
         return None
     try:

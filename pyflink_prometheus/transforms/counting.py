@@ -1,4 +1,4 @@
-"""Count on over all time: what came in each interval is added to a total, which is written at the interval's end."""
+"""Cumulative counters: the events of each interval are added to a total, written at the end of the interval."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pyflink_prometheus.transforms import distribution
 from pyflink_prometheus.transforms.aggregation import Aggregation, LabelsOf, pairs
 from pyflink_prometheus.transforms.event_values import ValueOf
 
-#: What is kept for a key: ``start`` of the counters in milliseconds, the ``total`` of the intervals written so far,
-#: ``None`` before the first, and those that are ``open``, by their ends. Plain types, as savepoints outlive classes.
+#: The state of a key: the ``start`` of its counters in milliseconds, the ``total`` of the intervals written so far,
+#: ``None`` before the first, and the ``open`` intervals, by their ends. Plain types, as savepoints outlive classes.
 Counted = dict[str, Any]
 
 _KINDS = ("count", "sum", "histogram")
@@ -24,13 +24,13 @@ _KINDS = ("count", "sum", "histogram")
 
 class Counting:
     """
-    Say what is counted, and how it is written; see :class:`pyflink_prometheus.CumulativeAggregate`.
+    The cumulative aggregates of a key and their metrics; see :class:`pyflink_prometheus.CumulativeAggregate`.
 
-    :param metric_name: what the names of the metrics begin with.
-    :param value: the value of an event; default: 1 for each, which is enough for a count.
-    :param of: ``count``, ``sum`` and ``histogram``, one or more of them.
-    :param labels: of the metrics, by the stream's key.
-    :param interval_ms: how often, in event time, a key's counters are written.
+    :param metric_name: the prefix of the metric names.
+    :param value: returns the value of an event. Default: 1 for each, which is enough for a count.
+    :param of: one or more of ``count``, ``sum`` and ``histogram``.
+    :param labels: the labels of the metrics, by the key of the stream.
+    :param interval_ms: how often, in event time, the counters of a key are written.
     :param schema: the resolution of histograms.
     """
 
@@ -47,16 +47,16 @@ class Counting:
         if not all(kind in _KINDS for kind in kinds):
             raise ValueError(f"of: expected some of {', '.join(map(repr, _KINDS))}, got {shown(of)}")
         if value is None and kinds != ("count",):
-            raise ValueError(f"value: {shown(of)} needs a function that gives the value of an event")
+            raise ValueError(f"value: {shown(of)} needs a function that returns the value of an event")
         self._aggregation = Aggregation(metric_name, value or _one, kinds, labels, schema=schema)
         self.interval_ms = _validation.integer("interval_ms", interval_ms, least=1)
 
     def end_of_interval(self, timestamp: int) -> int:
-        """Return when the interval of an event ends: the first moment that is not in it."""
+        """Return the end of an event's interval, exclusive, in milliseconds."""
         return timestamp - timestamp % self.interval_ms + self.interval_ms
 
     def add(self, counted: Optional[Counted], event: Any, timestamp: int) -> tuple[Counted, bool]:
-        """Take an event that is not late, and tell whether it is the first of its interval; changes what is given."""
+        """Add an event that is not late, in place; return the state and whether the event opened its interval."""
         end = self.end_of_interval(timestamp)
         if counted is None:
             counted = {"start": end - self.interval_ms, "total": None, "open": {}}
@@ -64,16 +64,18 @@ class Counting:
         if is_new:
             counted["open"][end] = self._aggregation.new()
             if counted["total"] is None:
-                # Events come in any order, and the first interval is the one that is written first.
+                # Events arrive in any order; the first interval is the earliest one.
                 counted["start"] = min(counted["start"], end - self.interval_ms)
         self._aggregation.add(counted["open"][end], event, timestamp)
         return counted, is_new
 
     def close(self, counted: Optional[Counted], key: Any, until: int) -> tuple[Counted | None, list[Any]]:
         """
-        Return what is to be kept, and the counters at the end of each interval up to a time, as series.
+        Close each interval that ends by ``until``; return the new state and the counters at each end, as series.
 
-        :param until: a time in milliseconds that the watermark has reached; changes what is given in ``counted``.
+        Changes ``counted`` in place.
+
+        :param until: a time in milliseconds that the watermark has reached.
         """
         if counted is None:
             return None, []
@@ -98,7 +100,7 @@ class Counting:
             value: Any = total[name] if name != "histogram" else self._histogram(total)
             samples: tuple[Sample, ...] = ((value, end, start),)
             if is_first:
-                # Without it increase() and rate() would not see what the first interval brought.
+                # Without a zero sample, increase() and rate() would miss the first interval.
                 zero: Any = 0.0 if name != "histogram" else self._empty()
                 samples = ((zero, start), *samples)
             metadata = Metadata("histogram" if name == "histogram" else "summary")

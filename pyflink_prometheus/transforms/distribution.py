@@ -1,4 +1,4 @@
-"""The values of a window: kept as they are while they are few, counted in fine buckets beyond that."""
+"""The distribution of the values of a window: single values while they are few, fine buckets beyond that."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pyflink_prometheus.model.buckets import (
 from pyflink_prometheus.model.histogram import DEFAULT_ZERO_THRESHOLD, NativeHistogram
 from pyflink_prometheus.model.numbers import Count
 
-#: How many values are kept as they are; up to so many, quantiles are exact.
+#: How many single values are kept; quantiles are exact up to this many.
 MAX_VALUES = 1000
 
-#: Plain types, so that a savepoint depends on no class of ours: ``values`` as they came, and of those that were
-#: counted, ``zeros`` and the buckets of schema 8 ``above`` and ``below`` zero.
+#: The single ``values``, and for counted values the number of ``zeros`` and the buckets of schema 8 ``above`` and
+#: ``below`` zero. Plain types, so that savepoints do not depend on classes.
 Distribution = dict[str, Any]
 
 
@@ -28,7 +28,7 @@ def new_distribution() -> Distribution:
 
 
 def add_value(distribution: Distribution, value: float) -> None:
-    """Take a value, which must not be NaN."""
+    """Add a value, which must not be NaN."""
     values = distribution["values"]
     values.append(value)
     if len(values) > MAX_VALUES:
@@ -36,7 +36,7 @@ def add_value(distribution: Distribution, value: float) -> None:
 
 
 def merged(one: Distribution, two: Distribution) -> Distribution:
-    """Return the distribution of both's values together; changes neither."""
+    """Return the distribution of the values of both; changes neither."""
     both = {
         "values": [*one["values"], *two["values"]],
         "zeros": one["zeros"] + two["zeros"],
@@ -52,10 +52,10 @@ def quantile(distribution: Distribution, q: float) -> float:
     """
     Return a quantile.
 
-    Exact up to 1000 values, interpolated linearly between neighbours as numpy and pandas do. Beyond that the middle of
-    a bucket of schema 8, which is off by at most 0.14 %.
+    Exact up to 1000 values, with linear interpolation as in numpy and pandas. Beyond that, the middle of a bucket of
+    schema 8, with an error of at most 0.14 %.
 
-    :param q: from 0 to 1.
+    :param q: the quantile, from 0 to 1.
     """
     if not (distribution["zeros"] or distribution["above"] or distribution["below"]):
         return _exact(sorted(distribution["values"]), q)
@@ -76,10 +76,10 @@ def quantile(distribution: Distribution, q: float) -> float:
 
 def histogram(distribution: Distribution, total: float, schema: int) -> NativeHistogram:
     """
-    Return the values as a native histogram.
+    Return the distribution as a native histogram.
 
-    :param total: their sum.
-    :param schema: its resolution, from -4 to 8.
+    :param total: the sum of the values.
+    :param schema: the resolution of the histogram, from -4 to 8.
     """
     counted = _counted(distribution)
     steps = MAX_SCHEMA - schema
@@ -94,7 +94,7 @@ def histogram(distribution: Distribution, total: float, schema: int) -> NativeHi
 
 
 def _counted(distribution: Distribution) -> Distribution:
-    """Return the same with all values in buckets; changes nothing."""
+    """Return a copy with all values counted in buckets."""
     copy = {
         "values": list(distribution["values"]),
         "zeros": distribution["zeros"],

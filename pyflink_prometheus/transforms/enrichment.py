@@ -1,4 +1,4 @@
-"""Add to an event what a reference data set says of it."""
+"""The join of an event with its entry in a reference table."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Join = Callable[[Any, Any], Any]
 
 def add_labels(event: Any, reference: Any) -> Any:
     """
-    Add a reference's entries to an event, which is not changed and keeps what it has of the same name.
+    Return a copy of an event with the entries of its reference; the event's own entries win.
 
-    :param event: a mapping, or a PrometheusTimeSeries, which gets them as labels.
+    :param event: a mapping, or a PrometheusTimeSeries, which gets the entries as labels.
     :param reference: a mapping.
-    :raises TypeError: if it is anything else: such need a function of their own.
+    :raises TypeError: for other types, which need a ``join`` function.
     """
     if isinstance(reference, Mapping):
         if isinstance(event, PrometheusTimeSeries):
@@ -26,17 +26,17 @@ def add_labels(event: Any, reference: Any) -> Any:
         if isinstance(event, Mapping):
             return {**reference, **event}
     raise TypeError(
-        f"cannot add {shown(reference)} to {shown(event)}: give join=..., a function (event, reference) -> event"
+        f"cannot add {shown(reference)} to {shown(event)}: set join=... to a function (event, reference) -> event"
     )
 
 
 class Enrichment:
     """
-    Find an event's reference and join the two; see :class:`pyflink_prometheus.Enrich`.
+    The lookup of an event's reference and the join of the two; see :class:`pyflink_prometheus.Enrich`.
 
-    :param key: what of an event names its reference; ``None`` where it names none.
-    :param join: an event with what the reference says; must not change the event.
-    :param default: the reference of events that have no other; ``None`` for none.
+    :param key: returns the reference key of an event, ``None`` if it has none.
+    :param join: returns the event combined with its reference; must not change the event.
+    :param default: the reference for events without one; ``None`` to leave them unchanged.
     """
 
     def __init__(self, key: Callable[[Any], Any], join: Join = add_labels, default: Any = None) -> None:
@@ -47,7 +47,7 @@ class Enrichment:
         self._default = default
 
     def enriched(self, event: Any, table: Mapping[Any, Any]) -> tuple[Any, bool]:
-        """Return the event with what is known of it, and whether anything is, if only the default."""
+        """Return the event joined with its reference or the default, and whether there was either."""
         key = self._key(event)
         found = None if key is None else table.get(key)
         if found is None:

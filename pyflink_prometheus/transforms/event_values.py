@@ -1,4 +1,4 @@
-"""What operators read from a user's event: numbers that may be missing."""
+"""Values of events: numbers that may be missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TimestampOf = Optional[Callable[[Any], int]]
 
 def number_of(value: Any) -> float | None:
     """
-    Return a measurement as a float, or ``None`` where there is none: ``None`` and NaN.
+    Return a measurement as a float; ``None`` for ``None`` and NaN.
 
-    :raises TypeError: if it is no number, which the job's function has to put right.
+    :raises TypeError: if it is not a number; the job's value function has to convert it.
     """
     if value is None:
         return None

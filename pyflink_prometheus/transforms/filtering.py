@@ -1,4 +1,4 @@
-"""Ask several checks in turn, and keep for a key what each of them keeps."""
+"""Several checks in turn, with the state of each for one key."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pyflink_prometheus.transforms.checks import Check
 
 class Judgement(NamedTuple):
     """
-    Hold what came of judging an event.
+    The verdict on one event.
 
-    :param rejected_by: the name of the first check that rejected it, ``None`` if all accept it.
-    :param reason: in words, for a person.
-    :param state: what to keep for the key.
+    :param rejected_by: the name of the first check that rejected it, ``None`` if all accepted it.
+    :param reason: the reason for a person; empty if accepted.
+    :param state: the new state of the key.
     """
 
     rejected_by: Optional[str]
@@ -24,9 +24,9 @@ class Judgement(NamedTuple):
 
 class Checks:
     """
-    Judge events by several checks; one that is rejected by the first is not shown to those behind it.
+    Several checks in a row; an event that one of them rejects does not reach the next.
 
-    :param checks: one or more, whose names differ.
+    :param checks: one or more, with different names.
     """
 
     def __init__(self, checks: Sequence[Check]) -> None:
@@ -38,7 +38,7 @@ class Checks:
                 raise TypeError(f"checks: expected a Threshold, Hampel, SpeedGate or the like, got {check!r}")
         names = [check.name for check in self.checks]
         if len(set(names)) < len(names):
-            raise ValueError(f"checks: expected a different name for each, got {names}: give name=...")
+            raise ValueError(f"checks: expected a different name for each, got {names}: set name=...")
         self.names = names
         self.keeps_state = any(check.keeps_state for check in self.checks)
         self.needs_timestamp = any(check.needs_timestamp for check in self.checks)
@@ -47,8 +47,8 @@ class Checks:
         """
         Judge one event.
 
-        :param state: what was kept after the event before, ``None`` if there was none: by name, for those that keep
-            anything, so that checks may be added and removed between two runs of a job.
+        :param state: the state that the previous event returned, ``None`` for the first one. State is kept by the name
+            of the check, so that checks can be added and removed between two runs of a job.
         """
         kept = dict(state or {})
         for check in self.checks:

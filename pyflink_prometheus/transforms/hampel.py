@@ -1,4 +1,4 @@
-"""The Hampel filter: a value far from the median of those before it is an outlier."""
+"""The Hampel filter: a value far from the median of the previous values is an outlier."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pyflink_prometheus._validation import shown
 from pyflink_prometheus.transforms.checks import finite
 from pyflink_prometheus.transforms.event_values import ValueOf
 
-# What the median absolute deviation of normally distributed values is multiplied by to give their standard deviation.
+# Median absolute deviation times this estimates the standard deviation of normally distributed values.
 _TO_STANDARD_DEVIATION = 1.4826
 
 
 class Hampel:
     """
-    Reject a value that is further from the median of a key's last values than these spread.
+    A check that rejects a value too far from the median of the key's last values, compared with their spread.
 
-    It decides at once, by past values only: a window around the value would hold back each event for half of it, and
-    events that come out later than they were no longer belong to the windows that follow. All values go into the
-    window, rejected ones too, so a level that really has changed is accepted as soon as it is the window's majority.
+    Decides at once, from past values only: a window centred on the value would delay each event by half the window,
+    and delayed events are late for windows downstream. All values enter the window, rejected ones too, so a level that
+    has really changed is accepted as soon as it is the majority of the window.
 
-    Keeps the last ``window`` values of each key. Events without a value, ``None``, pass and are not kept. Until the
-    window is half full, everything that is a finite number passes.
+    Keeps the last ``window`` values of each key. Accepts events without a value (``None``) and does not keep them.
+    Until the window is half full, accepts every finite number.
 
-    :param value: the value of an event.
-    :param min_deviation: the smallest deviation, in the value's unit, that is ever rejected. Without one, the first
-        value that differs at all from a steady level would be: give the noise that is normal.
-    :param window: how many values to look back at. Default 15.
+    :param value: returns the value of an event.
+    :param min_deviation: the smallest deviation, in the value's unit, that is ever rejected. With 0, the first value
+        that differs at all from a steady level would be rejected: set it to the normal noise.
+    :param window: how many past values to compare with. Default 15.
     :param threshold: how many standard deviations, estimated by the median absolute deviation, a value may be from
         the median. Default 3.
-    :param name: of the check, in reasons and the counter. Default ``hampel``.
+    :param name: the name of the check, in reasons and the counter. Default ``hampel``.
     """
 
     keeps_state = True
@@ -43,7 +43,7 @@ class Hampel:
         _validation.function("value", value)
         _validation.integer("window", window, least=3)
         if not min_deviation >= 0:
-            raise ValueError(f"min_deviation: expected a number from 0 up, got {min_deviation!r}")
+            raise ValueError(f"min_deviation: expected a number of at least 0, got {min_deviation!r}")
         if not threshold > 0:
             raise ValueError(f"threshold: expected a number above 0, got {threshold!r}")
         self.name = name
@@ -54,13 +54,13 @@ class Hampel:
         self._min_deviation = min_deviation
 
     def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
-        """Return why an event is rejected, ``None`` if it isn't, and the values to keep."""
+        """Return the reason for rejecting an event, ``None`` to accept it, and the values to keep."""
         value = self._value(event)
         if value is None:
             return None, state
         number = finite(value)
         if number is None:
-            return f"{shown(value)} is no finite number", state
+            return f"{shown(value)} is not a finite number", state
         past: tuple[float, ...] = state or ()
         kept = (*past, number)[-self._window :]
         if len(past) < self._least:

@@ -1,4 +1,4 @@
-"""Hold the events of one key until all that came before them must have arrived, and give them back in order of time."""
+"""Reordering: events of a key are held until all earlier ones must have arrived, and released in order of time."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Any, NamedTuple, Optional
 from pyflink_prometheus import _validation
 from pyflink_prometheus.transforms.event_values import ValueOf, number_of
 
-#: What is kept for a key: up to which time events were released before their time, ``None`` where none was, and the
-#: events held, by timestamp. Plain types, so that a savepoint depends on no class of ours.
+#: The state of a key: the last timestamp that was released ahead of the watermark, ``None`` if none was, and the held
+#: events, by timestamp. Plain types, so that savepoints do not depend on classes.
 Held = tuple[Optional[int], dict[int, list[Any]]]
 
 
 class SameTimestamp(enum.Enum):
-    """Say what becomes of events of a key that have the same timestamp; Prometheus stores one value for each."""
+    """Which of a key's events with the same timestamp are kept; Prometheus stores one value for each timestamp."""
 
-    #: The one that came first stays, as in Prometheus itself.
+    #: Keep the event that arrived first, as Prometheus does.
     FIRST = "first"
-    #: The one that came last stays, for devices that correct themselves.
+    #: Keep the event that arrived last, for devices that correct themselves.
     LAST = "last"
-    #: The one with the greatest value stays, the first of equal ones. Needs a value function.
+    #: Keep the event with the greatest value, the first of equal ones. Needs ``value``.
     MAX = "max"
-    #: The first one stays, with the mean of all values. Needs a value function, and one that puts the value back.
+    #: Keep the first event, with the mean of all values. Needs ``value`` and ``with_value``.
     MEAN = "mean"
-    #: All stay, in the order in which they came, for keys whose events belong to several series.
+    #: Keep all events, in order of arrival, for keys whose events belong to several series.
     ALL = "all"
 
 
 class Added(NamedTuple):
     """
-    Hold what came of adding an event.
+    The result of adding an event.
 
-    :param held: what is to be kept.
-    :param early: events to release now although the watermark has not reached them, in order of time.
-    :param replaced: whether the event met another one of its timestamp, and only one of the two stays.
-    :param is_new: whether it is the first one of its timestamp.
+    :param held: the new state.
+    :param early: events to release now, ahead of the watermark, in order of time.
+    :param replaced: whether there was another event with the same timestamp and only one of the two is kept.
+    :param is_new: whether the event is the first one with its timestamp.
     """
 
     held: Held
@@ -48,12 +48,12 @@ class Added(NamedTuple):
 
 class Reordering:
     """
-    Decide which events of a key are held and which are released; see :class:`pyflink_prometheus.Reorder`.
+    The rules for holding and releasing the events of a key; see :class:`pyflink_prometheus.Reorder`.
 
-    :param same_timestamp: which of several events with one timestamp stays.
+    :param same_timestamp: which of several events with the same timestamp is kept.
     :param max_held: how many events are held at most.
-    :param value: the value of an event, for MAX and MEAN. ``None`` and NaN lose against any number.
-    :param with_value: an event like the given one with another value, for MEAN.
+    :param value: returns the value of an event, for MAX and MEAN. ``None`` and NaN are less than any number.
+    :param with_value: returns a copy of an event with another value, for MEAN.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class Reordering:
 
     @staticmethod
     def is_late(held: Held | None, timestamp: int, watermark: int) -> bool:
-        """Tell whether an event would break the order: at or behind the watermark, or what was released early."""
+        """Return whether an event is late: not after the watermark, or not after an event that was released early."""
         released = None if held is None else held[0]
         return timestamp <= watermark or (released is not None and timestamp <= released)
 
     def add(self, held: Held | None, event: Any, timestamp: int) -> Added:
-        """Take an event that is not late; changes what is given in ``held``."""
+        """Add an event that is not late; changes ``held`` in place."""
         released, events = (None, {}) if held is None else held
         same = events.get(timestamp)
         if same is None:
@@ -98,9 +98,11 @@ class Reordering:
 
     def release(self, held: Held | None, until: int) -> tuple[Held | None, list[Any]]:
         """
-        Return what is still to be kept, ``None`` for nothing, and the events up to a time, in order of time.
+        Return the new state, ``None`` for none, and the events up to ``until``, in order of time.
 
-        :param until: a timestamp that the watermark has reached; changes what is given in ``held``.
+        Changes ``held`` in place.
+
+        :param until: a timestamp that the watermark has reached.
         """
         if held is None:
             return None, []
@@ -108,17 +110,17 @@ class Reordering:
         due = sorted(timestamp for timestamp in events if timestamp <= until)
         found = [event for timestamp in due for event in self._one_or_all(events.pop(timestamp))]
         if released is not None and released <= until:
-            released = None  # the watermark says the same from now on
+            released = None  # the watermark has passed it
         return (None if released is None and not events else (released, events)), found
 
     @staticmethod
     def timers(held: Held) -> list[int]:
-        """Return when to release what is held: a time for each timestamp, so that each event leaves with its own."""
+        """Return a timer for each held timestamp, so that each event is released with its own timestamp."""
         return list(held[1])
 
     @staticmethod
     def overdue(held: Held | None, timestamp: int) -> list[int]:
-        """Return the times of events that should have been released before a time."""
+        """Return the timestamps of held events that should have been released before ``timestamp``."""
         return [] if held is None else [each for each in held[1] if each < timestamp]
 
     def _count(self, events: dict[int, list[Any]]) -> int:

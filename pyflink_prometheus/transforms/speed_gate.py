@@ -1,4 +1,4 @@
-"""The speed gate: a position that could only be reached faster than anything moves is wrong."""
+"""The speed gate: a position that could only be reached at an impossible speed is wrong."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from pyflink_prometheus.transforms.checks import finite
 
 EARTH_RADIUS_METERS = 6_371_008.8
 
-#: Where something was and when: degrees north, degrees east, milliseconds.
+#: A position and its time: latitude in degrees, longitude in degrees, milliseconds.
 Point = tuple[float, float, int]
 
 
 class SpeedGate:
     """
-    Reject positions that are too far from the last accepted one for the time that has passed.
+    A check that rejects positions too far from the last accepted one for the time that has passed.
 
-    Between two points the great-circle distance may be ``max_speed * time + tolerance``. A rejected point may also be
-    the first at a place where the device really is: when ``confirmations`` points in a row, the first included, can be
-    reached from each other but not from the last accepted one, the newest of them is accepted and counts from then on.
-    So neither a wrong first point nor a real relocation blocks a device; each costs ``confirmations - 1`` points.
+    Between two points the great-circle distance may be at most ``max_speed * time + tolerance``. A rejected point may
+    also be the first of a real relocation: when ``confirmations`` points in a row, the first included, can be reached
+    from each other but not from the last accepted one, the newest of them is accepted and is the new reference. So
+    neither a wrong first point nor a relocation blocks a device; each costs ``confirmations - 1`` points.
 
-    It decides at once, and holds no event back. Keeps two points and a number for each key. Events without a position
-    pass and are not kept; coordinates that are none are rejected.
+    Decides at once and delays no event. Keeps two points and a number for each key. Accepts events without a position
+    and does not keep them; rejects invalid coordinates.
 
-    :param position: the (latitude, longitude) of an event in degrees, or ``None``.
-    :param max_speed: the highest speed there can be, in meters per second.
-    :param tolerance: by how many meters positions may be wrong. Default 1000.
-    :param confirmations: how many points in a row make a new place believable. A tracker that jumps for so many points
-        at once is believed, too. Default 5.
-    :param name: of the check, in reasons and the counter. Default ``speed``.
+    :param position: returns the (latitude, longitude) of an event in degrees, or ``None``.
+    :param max_speed: the highest possible speed, in meters per second.
+    :param tolerance: the possible error of a position, in meters. Default 1000.
+    :param confirmations: how many consistent points in a row confirm a new place. A faulty tracker that jumps and stays
+        for so many points is accepted, too. Default 5.
+    :param name: the name of the check, in reasons and the counter. Default ``speed``.
     """
 
     keeps_state = True
@@ -52,7 +52,7 @@ class SpeedGate:
         if not max_speed > 0:
             raise ValueError(f"max_speed: expected meters per second above 0, got {max_speed!r}")
         if not tolerance >= 0:
-            raise ValueError(f"tolerance: expected meters from 0 up, got {tolerance!r}")
+            raise ValueError(f"tolerance: expected meters of at least 0, got {tolerance!r}")
         self.name = name
         self._position = position
         self._max_speed = max_speed
@@ -60,19 +60,19 @@ class SpeedGate:
         self._confirmations = _validation.integer("confirmations", confirmations, least=1)
 
     def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
-        """Return why an event is rejected, ``None`` if it isn't, and what to keep."""
+        """Return the reason for rejecting an event, ``None`` to accept it, and the new state."""
         position = self._position(event)
         if position is None or position[0] is None or position[1] is None:
             return None, state
         latitude, longitude = finite(position[0]), finite(position[1])
         if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 360:
-            return f"{shown(tuple(position))} is no position", state
+            return f"{shown(tuple(position))} is not a position", state
         point = (latitude, longitude, timestamp)
         if state is None:
             return None, tuple(_Track(point, None, 0))
         track = _Track(*state)
         if self._reaches(track.accepted, point):
-            # A late point is as good, but the newest one says where the device is.
+            # A late point is accepted, but the newest one remains the reference.
             newest = point if timestamp >= track.accepted[2] else track.accepted
             return None, tuple(_Track(newest, None, 0))
         count = 1
@@ -90,7 +90,7 @@ class SpeedGate:
 
 
 class _Track(NamedTuple):
-    """Hold the last accepted point, and the last and the number of those that may be at a new place."""
+    """The last accepted point, and the last and the number of points that may be at a new place."""
 
     accepted: Point
     candidate: Optional[Point]
@@ -98,7 +98,7 @@ class _Track(NamedTuple):
 
 
 def distance(one: Point, two: Point) -> float:
-    """Return the great-circle distance in meters, by the haversine formula, which is exact for small ones, too."""
+    """Return the great-circle distance in meters, by the haversine formula, which is exact for small distances, too."""
     latitude_1, latitude_2 = math.radians(one[0]), math.radians(two[0])
     across = math.sin(math.radians(two[1] - one[1]) / 2) ** 2
     square = math.sin((latitude_2 - latitude_1) / 2) ** 2 + math.cos(latitude_1) * math.cos(latitude_2) * across

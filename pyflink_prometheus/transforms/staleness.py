@@ -1,4 +1,4 @@
-"""Notice which series of a key have fallen silent, and end them."""
+"""Stale markers: which series of a key have ended, and the markers that end them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pyflink_prometheus.model.labels import METRIC_NAME_LABEL, LabelPairs, canon
 from pyflink_prometheus.model.samples import STALE_MARKER, is_stale_marker
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 
-#: What is kept for a key: when to look next, and the timestamp of the last sample of each series, by all its labels.
-#: Plain types, as savepoints outlive classes.
+#: The state of a key: the next timer, and the timestamp of the last sample of each series, by all its labels. Plain
+#: types, because savepoints outlive classes.
 Heard = tuple[int, dict[LabelPairs, int]]
 
 
 class Listened(NamedTuple):
     """
-    Hold what came of listening.
+    The result of a sample or a timer.
 
-    :param heard: what is to be kept, ``None`` for nothing.
-    :param timer: when to look whether something has fallen silent, ``None`` if that is known already.
-    :param markers: the ends of series, which go before what was heard.
+    :param heard: the new state, ``None`` for none.
+    :param timer: a timer to register, ``None`` if there is no new one.
+    :param markers: stale markers, to be emitted before the series that was observed.
     """
 
     heard: Optional[Heard]
@@ -31,9 +31,9 @@ class Listened(NamedTuple):
 
 class Listening:
     """
-    Remember when each series was heard last; see :class:`pyflink_prometheus.Silence`.
+    The time of the last sample of each series; see :class:`pyflink_prometheus.Silence`.
 
-    :param timeout_ms: how long, in event time, a series may be silent before it is ended.
+    :param timeout_ms: how long, in event time, a series may have no samples before it is marked stale.
     """
 
     def __init__(self, timeout_ms: int) -> None:
@@ -41,10 +41,10 @@ class Listening:
 
     def hear(self, heard: Heard | None, series: PrometheusTimeSeries, watermark: int) -> Listened:
         """
-        Take a series that passes; changes what is given. One that cannot be written is the sink's business.
+        Record the samples of a series; changes ``heard`` in place. Ignores an invalid series, which the sink rejects.
 
-        Where its first sample is further behind the one before than the timeout, the series was silent between them,
-        whether or not a watermark came by to say so: how far apart those are depends on the speed of the job.
+        If its first sample comes later than the timeout after the previous one, the series is marked stale in between,
+        even if no watermark arrived to fire the timer: how far apart watermarks are depends on the speed of the job.
         """
         try:
             labels = canonical_labels(series.metric_name, series.labels)
@@ -60,7 +60,7 @@ class Listening:
             markers.append(_marker(labels, before + self._timeout_ms))
         if is_stale_marker(value):
             if before is not None and last >= before:
-                del known[labels]  # somebody else has ended it
+                del known[labels]  # the stream has marked it stale itself
         elif end > watermark:
             known[labels] = last if before is None else max(last, before)
             if timer is None or end < timer:
@@ -69,25 +69,25 @@ class Listening:
 
     def look(self, heard: Heard | None, watermark: int) -> Listened:
         """
-        End each series that is silent by now; changes what is given in ``heard``.
+        Mark stale each series whose timeout has passed; changes ``heard`` in place.
 
-        A marker's timestamp is that of the last sample plus the timeout: the watermark says that nothing comes before
-        it any more, so it is behind all samples of its series, and the same in each run.
+        The timestamp of a marker is that of the last sample plus the timeout. The watermark has passed it, so the
+        marker is newer than all samples of its series, and the same in each run.
         """
         _, known = (None, {}) if heard is None else heard
         ends = sorted((last + self._timeout_ms, labels) for labels, last in known.items())
-        silent = [(end, labels) for end, labels in ends if end <= watermark]
-        for _, labels in silent:
+        ended = [(end, labels) for end, labels in ends if end <= watermark]
+        for _, labels in ended:
             del known[labels]
-        markers = [_marker(labels, end) for end, labels in silent]
+        markers = [_marker(labels, end) for end, labels in ended]
         if not known:
             return Listened(None, None, markers)
-        timer = ends[len(silent)][0]
+        timer = ends[len(ended)][0]
         return Listened((timer, known), timer, markers)
 
     @staticmethod
     def timers(heard: Heard) -> list[int]:
-        """Return when to look next."""
+        """Return the timer that the state needs."""
         return [heard[0]]
 
 

@@ -1,4 +1,4 @@
-"""Windows in event time: to which an event belongs, when one closes, and what was late for all of them."""
+"""Event-time windows: which of them an event belongs to, when they close, and which events are late."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pyflink_prometheus import _validation
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.transforms.aggregation import Aggregation, Partial
 
-#: A window: its first millisecond, and the first one behind it.
+#: A window: its start, inclusive, and its end, exclusive, in milliseconds.
 Window = tuple[int, int]
 
-#: What is kept for a key: the aggregates of its open windows. Plain types, as savepoints outlive classes.
+#: The state of a key: the aggregates of its open windows. Plain types, because savepoints outlive classes.
 Open = dict[Window, Partial]
 
 
 @dataclass(frozen=True)
 class TumblingWindows:
     """
-    Cut time into windows of one size, one after the other, from 1970 on in UTC.
+    Windows of a fixed size that do not overlap, aligned to 1970 in UTC.
 
-    :param size_ms: in milliseconds.
+    :param size_ms: the size in milliseconds.
     """
 
     size_ms: int
@@ -38,10 +38,10 @@ class TumblingWindows:
 @dataclass(frozen=True)
 class SlidingWindows:
     """
-    Cut time into windows of one size that begin in shorter steps, so that each event belongs to several.
+    Windows of a fixed size that start at shorter intervals, so that each event belongs to several.
 
-    :param size_ms: in milliseconds.
-    :param slide_ms: the steps in milliseconds. An event is kept, and costs, ``size_ms / slide_ms`` times.
+    :param size_ms: the size in milliseconds.
+    :param slide_ms: the interval between starts in milliseconds. Each event costs ``size_ms / slide_ms`` times.
     """
 
     size_ms: int
@@ -50,7 +50,10 @@ class SlidingWindows:
     def __post_init__(self) -> None:
         _validation.integer("size_ms", self.size_ms, least=1)
         if _validation.integer("slide_ms", self.slide_ms, least=1) > self.size_ms:
-            raise ValueError(f"slide_ms: expected at most the size, {self.size_ms}, or events fall between windows")
+            raise ValueError(
+                f"slide_ms: expected at most size_ms, {self.size_ms}, got {self.slide_ms}: events between two windows "
+                "would be lost"
+            )
 
     def of(self, timestamp: int) -> list[Window]:
         """Return the windows that an event belongs to."""
@@ -62,9 +65,9 @@ class SlidingWindows:
 @dataclass(frozen=True)
 class SessionWindows:
     """
-    Put events of a key together until nothing comes for a while.
+    Sessions: events of a key with no gap between them.
 
-    :param gap_ms: for how long, in milliseconds. A session ends so long after its last event.
+    :param gap_ms: the gap in milliseconds. A session ends this long after its last event.
     """
 
     gap_ms: int
@@ -73,7 +76,7 @@ class SessionWindows:
         _validation.integer("gap_ms", self.gap_ms, least=1)
 
     def of(self, timestamp: int) -> list[Window]:
-        """Return the session that an event would be if it were alone."""
+        """Return the session of the event alone."""
         return [(timestamp, timestamp + self.gap_ms)]
 
 
@@ -82,11 +85,11 @@ Windows = Union[TumblingWindows, SlidingWindows, SessionWindows]
 
 class Placed(NamedTuple):
     """
-    Hold what came of putting an event into its windows.
+    The result of adding an event to its windows.
 
-    :param open: what is to be kept.
-    :param timers: when windows close that have not been announced before.
-    :param is_late: whether all its windows are closed, so that it is in none.
+    :param open: the new state.
+    :param timers: timers to register, for windows that are new or have grown.
+    :param is_late: whether all windows of the event are closed.
     """
 
     open: Optional[Open]
@@ -96,11 +99,11 @@ class Placed(NamedTuple):
 
 class Windowing:
     """
-    Keep the open windows of a key; see :class:`pyflink_prometheus.Aggregate`.
+    The open windows of a key; see :class:`pyflink_prometheus.Aggregate`.
 
-    :param aggregation: what is made of each window.
-    :param windows: which there are.
-    :param allowed_lateness_ms: how long to wait for late events, beyond the watermark, before a window is written.
+    :param aggregation: the aggregates of each window.
+    :param windows: how time is divided into windows.
+    :param allowed_lateness_ms: how long a window waits for late events, beyond the watermark, before it is written.
     """
 
     def __init__(self, aggregation: Aggregation, windows: Windows, allowed_lateness_ms: int = 0) -> None:
@@ -111,7 +114,7 @@ class Windowing:
         self._lateness = _validation.integer("allowed_lateness_ms", allowed_lateness_ms, least=0)
 
     def place(self, open: Open | None, event: Any, timestamp: int, watermark: int) -> Placed:
-        """Add an event to each of its windows that is not closed; changes what is given in ``open``."""
+        """Add an event to each of its windows that is still open; changes ``open`` in place."""
         kept = {} if open is None else open
         timers = []
         is_late = True
@@ -125,17 +128,17 @@ class Windowing:
                 timers.append(self._closes(place))
             self._aggregation.add(kept[place], event, timestamp)
             if place != window and place[1] == window[1]:
-                timers.append(self._closes(place))  # the event has prolonged a session
+                timers.append(self._closes(place))  # the event has extended a session
         return Placed(kept or None, timers, is_late)
 
     def close(self, open: Open | None, key: Any, until: int) -> tuple[Open | None, list[PrometheusTimeSeries]]:
         """
-        Return what is to be kept, ``None`` for nothing, and the series of all windows that close up to a time.
+        Return the new state, ``None`` for none, and the series of all windows that close by ``until``.
 
-        A sample's timestamp is the end of its window, the first moment that is not in it: it is where PromQL's own
-        ``avg_over_time`` would put it, and a round one.
+        The timestamp of a sample is the end of its window, exclusive: a round one, and where PromQL's ``avg_over_time``
+        would put it. Changes ``open`` in place.
 
-        :param until: a time that the watermark has reached; changes what is given in ``open``.
+        :param until: a time that the watermark has reached.
         """
         kept = {} if open is None else open
         written = []
@@ -145,14 +148,14 @@ class Windowing:
         return kept or None, written
 
     def timers(self, open: Open) -> list[int]:
-        """Return when windows close."""
+        """Return the times at which windows close."""
         return [self._closes(window) for window in open]
 
     def _closes(self, window: Window) -> int:
         return window[1] - 1 + self._lateness
 
     def _merged(self, kept: Open, window: Window) -> Window:
-        """Put all sessions that a new one touches into one, and return it; as it is if it touches none."""
+        """Merge a new session with all sessions that it touches, and return the merged one."""
         touched = sorted(each for each in kept if each[0] <= window[1] and window[0] <= each[1])
         if not touched:
             return window

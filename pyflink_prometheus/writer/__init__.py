@@ -1,1 +1,1 @@
-"""Deliver samples in batches over several shards, whatever the host program is: nothing here knows Flink."""
+"""Delivery of samples in batches over several shards, independent of Flink."""

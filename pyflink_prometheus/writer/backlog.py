@@ -1,4 +1,4 @@
-"""What the caller's thread and the shards' threads share, all of it under one lock."""
+"""The state that the caller's thread and the shards' threads share, under one lock."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.pace import Pace, PaceWatch
 
-#: How many batches of each shard may wait before the caller does, unless set otherwise.
+#: How many batches per shard may be buffered before the caller has to wait, unless set otherwise.
 BUFFERED_BATCHES = 10
 
-#: The least time in seconds between two warnings of requests that are retried.
+#: The shortest time in seconds between two warnings about retries.
 RETRY_WARNING_INTERVAL_S = 10.0
 
 
-class Stopped(Exception):  # noqa: N818  (it leaves a thread, it reports nothing)
-    """Leave a shard's thread: the writer is being closed, or another shard has failed."""
+class Stopped(Exception):  # noqa: N818  (it ends a thread and is not an error)
+    """The end of a shard's thread: the writer is being closed, or another shard has failed."""
 
 
 class Backlog:
     """
-    What has been handed over to the shards and is not settled yet, and whether they go on.
+    The samples that are handed over to the shards and not settled yet, and whether the shards keep sending.
 
-    :param config: how much may wait.
-    :param clock: tells the time.
-    :param ledger: the writer's.
+    :param config: the writer's settings, for the limits of the buffer.
+    :param clock: the source of time.
+    :param ledger: the writer's ledger.
     :ivar lock: guards all of this, and the shards' queues.
-    :ivar pace: how many requests are in flight at once, and how large they are, at present.
-    :ivar is_stopped: whether nothing is sent any more; read without the lock.
+    :ivar pace: the current number of requests in flight and their size.
+    :ivar is_stopped: whether sending has stopped; read without the lock.
     """
 
     def __init__(self, config: SinkConfig, clock: Clock, ledger: Ledger) -> None:
@@ -48,18 +48,18 @@ class Backlog:
         self._stop = threading.Event()
         self._sleepers: list[threading.Condition] = []
         self._pace_watch = PaceWatch(ledger, clock.monotonic)
-        self._not_before = 0.0  # the receiver asked all shards to wait until then
+        self._not_before = 0.0  # the receiver asked for no request before then
         self._next_warning_at = 0.0
 
     # The caller's thread.
 
     def hand_over(self, samples: int) -> None:
-        """Count samples that are to be sent; the caller holds the lock."""
+        """Count samples that are handed over to a shard; the caller holds the lock."""
         self._samples += samples
 
     def wait_for_room(self) -> None:
         """
-        Wait while too much is on its way.
+        Wait while too many samples or bytes are unsettled (backpressure).
 
         :raises PrometheusSinkError: if delivery has failed for good.
         """
@@ -72,7 +72,7 @@ class Backlog:
 
     def wait_until_settled(self) -> None:
         """
-        Wait until nothing is on its way, and judge the pace.
+        Wait until all samples are settled, then update the pace.
 
         :raises PrometheusSinkError: if delivery has failed for good.
         """
@@ -82,14 +82,14 @@ class Backlog:
 
     def raise_failure(self) -> None:
         """
-        Raise what has stopped the writer, if anything has.
+        Raise the failure that stopped the writer, if it is stopped.
 
-        :raises PrometheusSinkError: always, once it is stopped.
+        :raises PrometheusSinkError: if the writer is stopped, with or without a failure.
         """
         if not self.is_stopped:
             return
         if self._failure is None:
-            raise PrometheusSinkError(f"the writer was closed with {self._ledger.samples_pending} sample(s) unsent")
+            raise PrometheusSinkError(f"the writer was closed with {self._ledger.samples_pending} unsent sample(s)")
         if isinstance(self._failure, PrometheusSinkError):
             raise self._failure
         raise PrometheusSinkError(f"writing to Prometheus failed unexpectedly: {self._failure!r}") from self._failure
@@ -104,7 +104,7 @@ class Backlog:
     # The shards' threads.
 
     def count_bytes(self, size: int) -> None:
-        """Count the bytes of requests that have been prepared; on any thread."""
+        """Count the bytes of prepared requests, on any thread."""
         with self.lock:
             self._bytes += size
 
@@ -116,12 +116,12 @@ class Backlog:
             self._settled.notify()
 
     def hold_off(self, until: float) -> None:
-        """Have all shards send nothing before a moment of the monotonic clock."""
+        """Make all shards send nothing before a moment of the monotonic clock."""
         self._not_before = max(self._not_before, until)
 
     def wait_for_turn(self) -> None:
         """
-        Wait until the receiver wants requests again.
+        Wait until the time that the receiver asked for has passed.
 
         :raises Stopped: if the writer is stopped meanwhile.
         """
@@ -139,7 +139,7 @@ class Backlog:
             raise Stopped
 
     def may_warn_of_retry(self) -> bool:
-        """Tell whether it is time for another warning, of all shards together."""
+        """Return whether a warning about a retry is due, counting those of all shards."""
         now = self._clock.monotonic()
         with self.lock:
             if now < self._next_warning_at:
@@ -148,7 +148,7 @@ class Backlog:
             return True
 
     def bound_batches(self, samples: int) -> bool:
-        """Have requests hold no more samples than that; return whether they held more."""
+        """Limit requests to so many samples; return whether they were larger before."""
         with self.lock:
             if samples >= self.pace.batch_size:
                 return False
@@ -158,12 +158,12 @@ class Backlog:
     # Any thread.
 
     def wake(self, sleeper: threading.Condition) -> None:
-        """Notify this condition, too, when the writer stops."""
+        """Register a condition to be notified when the writer stops."""
         with self.lock:
             self._sleepers.append(sleeper)
 
     def stop(self, failure: BaseException | None = None) -> None:
-        """Have every thread notice that it is over, because of a failure or without one; the first failure counts."""
+        """Stop all threads, after a failure or without one; the first failure is kept."""
         with self._settled:
             if self._failure is None:
                 self._failure = failure

@@ -1,9 +1,10 @@
 """
-Decide what to do next with one batch until every sample of it is settled. Pure: it says what, a shard does it.
+The delivery of one batch, step by step, until every sample of it is settled. Pure: a shard carries the steps out.
 
-:func:`deliver` is a generator. It yields steps and is sent the :class:`~pyflink_prometheus.http.outcome.Outcome` of
-each :class:`Post`; the other steps need no response. Nothing of a series is posted before all that came before it is
-settled, so order holds across retries, isolation and the change to another version.
+:func:`~pyflink_prometheus.writer.isolation.deliver` is a generator. It yields steps and is sent the
+:class:`~pyflink_prometheus.http.outcome.Outcome` of each :class:`Post`; for the other steps it is sent ``None``. No
+sample of a series is posted before all earlier ones are settled, so order holds across retries, isolation and a change
+of the version.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from pyflink_prometheus.writer.retry import RetryState
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 
-#: As long as an endpoint has never responded, it may be the URL that is wrong: then so many retries (about fifteen
-#: seconds by default), or so many seconds, are enough before the job fails and says so.
+#: The job fails after so many retries (about fifteen seconds by default), or after so many seconds, if the endpoint has
+#: never responded, because the URL may be wrong.
 FIRST_CONTACT_RETRIES = 10
 FIRST_CONTACT_S = 60.0
 
-#: So often a request is sent again at the same size when no response came in time.
+#: After so many timeouts in a row a request is resent in smaller parts.
 _TIMEOUTS_AT_ONE_SIZE = 2
 
 
 @dataclass(frozen=True)
 class Post:
-    """Send this body once and send its outcome back; ``retries`` says how often it has been sent before."""
+    """A step: send this body once and return the outcome; ``retries`` is how often it has been retried before."""
 
     body: bytes
     version: RemoteWriteVersion
@@ -48,7 +49,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait before the next step; where the receiver asked for it, every shard of the endpoint does."""
+    """A step: wait; if the receiver asked for it, all shards of the endpoint wait."""
 
     seconds: float
     asked_by_receiver: bool
@@ -56,7 +57,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Accepted:
-    """Count these samples as written, with so many of their exemplars."""
+    """A step: count these samples as written, with so many of their exemplars."""
 
     batch: Batch
     exemplars: int
@@ -64,7 +65,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Count these samples as lost for good, and tell why."""
+    """A step: count these samples as rejected and report the reason."""
 
     batch: Batch
     reason: Reason
@@ -73,7 +74,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class PartlyWritten:
-    """Count what the receiver says that it has written, and the rest as lost; nobody knows which ones they are."""
+    """A step: count as written what the receiver says it has written, and the rest as rejected; which is not known."""
 
     batch: Batch
     written: Written
@@ -83,7 +84,7 @@ class PartlyWritten:
 
 @dataclass(frozen=True)
 class Shrink:
-    """Make later batches no larger than this: the receiver does not take larger ones."""
+    """A step: limit later batches to this size, because the receiver does not accept larger ones."""
 
     samples: int
     outcome: Outcome
@@ -94,26 +95,26 @@ Step = Union[Post, Wait, Settled, Shrink]
 
 
 class Finding(Enum):
-    """What the response to a request says of its samples."""
+    """What the response to a request says about its samples."""
 
-    #: What has become of each of them, or of how many.
+    #: Each of them, or a known number, is written or rejected.
     SETTLED = "settled"
-    #: That some are at fault; not which ones, nor what has become of the others.
+    #: Some are at fault. It is not known which ones, nor whether the others are written.
     REFUSED = "refused"
-    #: That they are too many for one request.
+    #: They are too many for one request.
     TOO_LARGE = "too large"
-    #: That they were too many for one request to be answered in time.
+    #: They are too many for one request to be processed before it times out.
     TOO_SLOW = "too slow"
-    #: Nothing, in all retries.
+    #: Nothing: all retries have failed.
     GIVEN_UP = "given up"
 
 
 class Verdict(NamedTuple):
     """
-    What one request has led to, retries and a change of version included.
+    The result of one request, including its retries and a change of version.
 
-    :param settled: what to count, where the samples are settled.
-    :param claims_nothing: whether the receiver says that it has written nothing of it.
+    :param settled: the step that counts the samples; ``None`` unless they are settled.
+    :param claims_nothing: whether the receiver says that it has written nothing of the request.
     """
 
     finding: Finding
@@ -124,27 +125,27 @@ class Verdict(NamedTuple):
 
     @property
     def style(self) -> RefusalStyle:
-        """The kind of refusal that this is, if it is one."""
+        """The style of the refusal, if it is one."""
         return RefusalStyle(self.version, self.version is V2 and self.outcome.written is not None)
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the receiver has taken all of the request."""
+        """Whether the receiver has accepted the whole request."""
         return isinstance(self.settled, Accepted)
 
 
-Asking = Generator[Step, Optional[Outcome], Verdict]
+Sending = Generator[Step, Optional[Outcome], Verdict]
 
 
 class Delivery:
     """
-    The way of one batch to the receiver.
+    The delivery of one batch, in one or more requests.
 
-    :param config: how often to retry, and what becomes of what cannot be written.
-    :param encode: encodes a batch; its samples may be in order of time across their series.
-    :param draw: gives a random number from 0 to 1.
-    :param monotonic: tells seconds that never go back.
-    :param endpoint: what is known of the receiver; it learns from the responses.
+    :param config: the writer's settings, for retries and error handling.
+    :param encode: encodes a batch, whose samples may be sorted by time across series.
+    :param draw: returns a random number from 0 to 1.
+    :param monotonic: returns the time of a monotonic clock in seconds.
+    :param endpoint: what is known about the receiver; updated with each response.
     """
 
     def __init__(
@@ -163,22 +164,22 @@ class Delivery:
         self._monotonic = monotonic
         self._fail = config.error_handling.on_max_retry_exceeded is OnErrorBehavior.FAIL
         self._version = endpoint.next_version(monotonic())
-        self._state = RetryState(config.retry)  # of all requests since the last one that was answered otherwise
-        self._first_try_at: float | None = None
-        self._refused_as_v2: Outcome | None = None  # how samples were refused in 2.0, without a word on what was kept
+        self._state = RetryState(config.retry)  # of all requests since the last response that was not retryable
+        self._first_attempt_at: float | None = None
+        self._refused_as_v2: Outcome | None = None  # the refusal of a 2.0 request without Written headers
 
     def now(self) -> float:
-        """Return seconds that never go back."""
+        """Return the time of the monotonic clock in seconds."""
         return self._monotonic()
 
-    def ask(self, batch: Batch) -> Asking:
+    def send(self, batch: Batch) -> Sending:
         """
-        Post a batch until the receiver says something else than "later".
+        Post a batch, with retries, until the response is final.
 
         :raises RemoteWriteFatalError: if no retry can help.
-        :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
+        :raises RetriesExhaustedError: if the retries are exhausted and the configuration says FAIL.
         """
-        refused: Outcome | None = None  # how it refused this very batch in 2.0, without saying what it kept
+        refused: Outcome | None = None  # the refusal of this batch in 2.0, without Written headers
         untrusted = False
         timeouts = 0
         while True:
@@ -191,26 +192,26 @@ class Delivery:
                 if timeouts >= _TIMEOUTS_AT_ONE_SIZE and len(batch) > 1:
                     return Verdict(Finding.TOO_SLOW, outcome, version)
                 continue
-            self._state, self._first_try_at = RetryState(self.config.retry), None
+            self._state, self._first_attempt_at = RetryState(self.config.retry), None
             if outcome.kind is Kind.FATAL:
                 raise self.error(RemoteWriteFatalError, outcome, batch, "cannot work")
             if outcome.kind is Kind.UNSUPPORTED:
                 self._version = self._other_version(version, outcome, batch, refused)
-                if refused is not None:  # in 2.0, by a receiver that takes nothing else
+                if refused is not None:  # in 2.0, by a receiver that supports only 2.0
                     return self._judged(batch, V2, refused)
                 refused = outcome
                 continue
             if version is V2 and outcome.written is None:
                 if outcome.kind is Kind.ACCEPTED:
-                    # It has stored nothing ("Required Written Response Headers"), if it is a receiver of 1.0. One of
-                    # 2.0 may stand behind something that has responded in its place.
+                    # A 1.0 receiver has stored nothing ("Required Written Response Headers"). In front of a 2.0
+                    # receiver, something else may have responded in its place.
                     if self.endpoint.speaks_v2 and not untrusted:
                         untrusted = True
                         continue
                     self._version = self._without_v2(outcome, batch)
                     continue
                 if outcome.kind is Kind.REJECTED and self.endpoint.is_automatic and refused is None:
-                    # That of a receiver of 1.0 that cannot read it, or of one of 2.0 that has not looked at a sample.
+                    # Either a 1.0 receiver cannot parse it, or a 2.0 receiver has not looked at any sample.
                     refused, self._version = outcome, V1
                     self._refused_as_v2 = outcome
                     continue
@@ -218,14 +219,15 @@ class Delivery:
                 self._learn_from_v1(self._refused_as_v2, is_same_batch=refused is not None)
             return self._judged(batch, version, outcome)
 
-    def ask_with_nothing(self, batch: Batch, refusal: Outcome) -> Generator[Step, Optional[Outcome], None]:
+    def send_empty(self, batch: Batch, refusal: Outcome) -> Generator[Step, Optional[Outcome], None]:
         """
-        Find out by a request without samples whether an endpoint that has never accepted any is a receiver at all.
+        Send a request without samples, to find out whether an endpoint that has accepted nothing so far is a receiver.
 
-        Prometheus, VictoriaMetrics and others accept one, and whatever refuses it cannot refuse it for its samples.
+        Prometheus, VictoriaMetrics and others accept an empty request, and a refusal cannot be due to its samples.
 
-        :param batch: what it has refused.
-        :raises RemoteWriteFatalError: if it refuses that as well.
+        :param batch: the batch that was refused.
+        :param refusal: the response to it.
+        :raises RemoteWriteFatalError: if the empty request is refused as well.
         """
         outcome = yield from self._post(Batch(), self._version)
         if outcome.kind is Kind.ACCEPTED:
@@ -234,7 +236,7 @@ class Delivery:
             raise self.error(RemoteWriteFatalError, refusal, batch, _NO_RECEIVER)
 
     def error(self, kind: type[RemoteWriteError], outcome: Outcome, batch: Batch, what: str) -> RemoteWriteError:
-        """Return what fails the job."""
+        """Return the exception that fails the job."""
         url = self.config.url_without_credentials
         return kind(
             f"Prometheus Remote-Write to {url} {what}: {outcome.message}",
@@ -245,21 +247,21 @@ class Delivery:
         )
 
     def _post(self, batch: Batch, version: RemoteWriteVersion) -> Generator[Step, Optional[Outcome], Outcome]:
-        if self._first_try_at is None:
-            self._first_try_at = self.now()
+        if self._first_attempt_at is None:
+            self._first_attempt_at = self.now()
         outcome = yield Post(self._encode(batch, version), version, self._state.retries)
         if outcome is None:
-            raise TypeError("a Post step must be answered with an Outcome")
+            raise TypeError("expected an Outcome for a Post step, got None")
         self.endpoint.learn(version, outcome)
         return outcome
 
     def _back_off(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
-        """Wait before the next retry; return whether there is one."""
+        """Wait before the next retry; return whether there is one left."""
         state, fail = self._state, self._fail
-        waited_s = 0.0 if self._first_try_at is None else self.now() - self._first_try_at
+        waited_s = 0.0 if self._first_attempt_at is None else self.now() - self._first_attempt_at
         is_enough = state.retries >= FIRST_CONTACT_RETRIES or waited_s >= FIRST_CONTACT_S
         if fail and not self.endpoint.reached and is_enough:
-            what = f"never responded in {state.retries + 1} attempts: check the URL, and whether the receiver runs"
+            what = f"got no response in {state.retries + 1} attempts: check the URL, and that the receiver runs"
             raise self.error(RetriesExhaustedError, outcome, batch, what)
         following, exhausted = state.next(), "max_retry_count"
         delay_s = 0.0 if following is None else following.delay_s(self._draw(), outcome.retry_after_s)
@@ -269,7 +271,7 @@ class Delivery:
             if not fail:
                 return False
             times = f"{state.retries + 1} times in {waited_s:.0f} s"
-            what = f"failed {times}, all that {exhausted} allows; the last time with"
+            what = f"failed {times}, the limit of {exhausted}; the last failure was"
             raise self.error(RetriesExhaustedError, outcome, batch, what)
         self._state = following
         yield Wait(delay_s, outcome.retry_after_s is not None)
@@ -278,7 +280,7 @@ class Delivery:
     def _other_version(
         self, version: RemoteWriteVersion, outcome: Outcome, batch: Batch, refused: Outcome | None
     ) -> RemoteWriteVersion:
-        """Return the version to send a batch in that was answered with 415."""
+        """Return the version in which to resend a batch whose response was 415."""
         if not self.endpoint.is_automatic:
             raise self.error(RemoteWriteFatalError, outcome, batch, _NOT_SPOKEN[version])
         if refused is not None and refused.kind is Kind.UNSUPPORTED:
@@ -288,19 +290,19 @@ class Delivery:
         return other
 
     def _without_v2(self, outcome: Outcome, batch: Batch) -> RemoteWriteVersion:
-        """Return the version to send a batch in that was accepted as 2.0 without any count."""
+        """Return the version in which to resend a batch that was accepted as 2.0 without Written headers."""
         if not self.endpoint.is_automatic:
             raise self.error(RemoteWriteFatalError, outcome, batch, _NOT_SPOKEN[V2])
         self.endpoint.prefer(V1, f"it responded with {outcome.message} and did not say what it wrote", self.now())
         return V1
 
     def _learn_from_v1(self, refused_as_v2: Outcome, *, is_same_batch: bool) -> None:
-        """Remember that 1.0 was accepted after 2.0 was refused: of the same samples, or of a part of them."""
+        """Record that 1.0 was accepted after 2.0 had been refused, for the same samples or for a part of them."""
         if is_same_batch or not self.endpoint.speaks_v2:
             self.endpoint.prefer(V1, f"it refused 2.0 with {refused_as_v2.message}, and accepted 1.0", self.now())
 
     def _judged(self, batch: Batch, version: RemoteWriteVersion, outcome: Outcome) -> Verdict:
-        """Return what a response that is neither "later" nor "not like this" says of a batch."""
+        """Return the verdict of a response that asks neither for a retry nor for another version."""
         if outcome.kind is Kind.TOO_LARGE:
             if len(batch) == 1:
                 return _settled(Rejected(batch, Reason.REFUSED, outcome), outcome, version)
@@ -312,7 +314,7 @@ class Delivery:
         return self._counted(batch, outcome, outcome.written)
 
     def _counted(self, batch: Batch, outcome: Outcome, claimed: Written) -> Verdict:
-        """Return what the counts of a response to a 2.0 request say, as far as they can be believed."""
+        """Return the verdict of a response to a 2.0 request with counts, as far as these are reliable."""
         histograms = batch.histograms
         written = Written(
             min(claimed.samples, len(batch) - histograms),
@@ -324,8 +326,8 @@ class Delivery:
             return _settled(_partly(batch, written, Reason.UNCONFIRMED, outcome), outcome, V2)
         is_exact = self.endpoint.counts_are_exact
         if samples == len(batch) and (written.exemplars == batch.exemplars or not is_exact):
-            # A refusal that claims all contradicts itself: such a receiver counts what it got, not what it wrote. One
-            # that lacks only exemplars does not: Prometheus refuses a request for these as well.
+            # A refusal that claims everything contradicts itself: the receiver counts what it got, not what it wrote.
+            # One that lacks only exemplars does not: Prometheus refuses a request for these as well.
             self.endpoint.note_claim_of_all()
         elif (samples or written.exemplars) and is_exact:
             self.endpoint.note_refusal(COUNTED, Refusal.COUNTS)
@@ -350,15 +352,16 @@ def _partly(batch: Batch, written: Written, reason: Reason, outcome: Outcome) ->
 
 
 _NOT_SPOKEN = {
-    V2: "cannot work, because the receiver does not understand Remote-Write 2.0 and the sink was set to V2: set AUTO "
-    "or V1 with set_remote_write_version; it responded with",
-    V1: "cannot work, because the receiver does not take Remote-Write 1.0 and the sink was set to V1: set AUTO or V2 "
+    V2: "cannot work, because the receiver does not support Remote-Write 2.0 and the sink is set to V2: set AUTO or V1 "
+    "with set_remote_write_version; it responded with",
+    V1: "cannot work, because the receiver does not support Remote-Write 1.0 and the sink is set to V1: set AUTO or V2 "
     "with set_remote_write_version; it responded with",
 }
 _NEITHER_VERSION = (
-    "cannot work, because the endpoint takes neither version of Remote-Write: check the URL's path; it responded with"
+    "cannot work, because the endpoint supports neither version of Remote-Write: check the URL's path; it responded "
+    "with"
 )
 _NO_RECEIVER = (
-    "cannot work, because the endpoint has never taken a sample and refuses even a request without any, so it is not a "
+    "cannot work, because the endpoint has never accepted a sample and refuses even an empty request, so it is not a "
     "Remote-Write receiver: check the URL's path, and whether it must begin with https://; it responded with"
 )

@@ -1,17 +1,16 @@
 """
-Find the samples at fault in a request that the receiver has refused without saying which. Pure, as the delivery is.
+Isolation of the samples at fault in a request that was refused without saying which. Pure, like the delivery.
 
-What was refused is sent again in parts, oldest first: halved when they are refused, until the offenders stand alone,
-and doubled when they are accepted. A few offenders cost some two log2(batch) requests each.
+The samples are resent in parts, oldest first. A part is halved when it is refused, until each offender is alone, and
+doubled when it is accepted. A few offenders cost some two log2(batch) requests each.
 
-That rests on the receiver having kept nothing, as Prometheus does under 1.0. Others keep the good samples and do not
-say so (Mimir, Cortex, Thanos). To send these again does no harm, but the receiver now refuses all samples of a series
-but the newest one: they would all seem to be at fault. So, once :data:`SUSPICIOUS` samples in a row have been refused,
-each alone, while newer ones of their series were in the same request, it is checked with a few samples of each moment
-whether the older ones are taken at all. If one is, all are sent again as before: the receiver keeps nothing, or has
-just that one as the newest of its series. If none is, they count as UNCONFIRMED, and only the newest sample of each
-series is sent again: that one is taken if it is good, whatever the receiver has kept. The next refused request is
-checked at once.
+This assumes that the receiver has kept nothing, as Prometheus does in 1.0. Others keep the good samples without saying
+so (Mimir, Cortex, Thanos). Resending does no harm, but the receiver then refuses all samples of a series except the
+newest, and they would all seem to be at fault. So, once :data:`SUSPICIOUS` samples in a row have been refused, each
+alone, while newer ones of their series were in the same request, a few samples of each moment are sent as a check. If
+one is accepted, everything is resent: the receiver keeps nothing, or has just that sample as the newest of its series.
+If none is, the samples count as UNCONFIRMED, and only the newest sample of each series is resent: if it is good, it is
+accepted, whatever the receiver has kept. The next refused request is checked at once.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ from pyflink_prometheus.writer.delivery import (
 from pyflink_prometheus.writer.endpoint import Refusal
 from pyflink_prometheus.writer.ledger import Reason
 
-#: So many samples in a row that are refused alone raise the suspicion that the receiver has them already; more, where
-#: it has shown before that it keeps nothing of what it refuses.
+#: So many samples in a row, each refused alone, raise the suspicion that the receiver has kept them; the second number
+#: applies if it has shown before that it keeps nothing of a refused request.
 SUSPICIOUS, SUSPICIOUS_ALL_THE_SAME = 32, 256
 
-#: How many samples of each moment are sent again to find out: on suspicion, and where it has been so before.
+#: How many samples of each moment a check resends: on suspicion, and if the receiver is known to keep good samples.
 _CHECKS_ON_SUSPICION, _CHECKS = 4, 2
 
 Steps = Generator[Step, Optional[Outcome], None]
@@ -46,10 +45,10 @@ Steps = Generator[Step, Optional[Outcome], None]
 
 def deliver(batch: Batch, delivery: Delivery) -> Steps:
     """
-    Yield the steps that settle one batch, of which a request may hold all.
+    Yield the steps that settle one batch, which is small enough for one request.
 
     :raises RemoteWriteFatalError: if no retry can help.
-    :raises RetriesExhaustedError: if the retries are used up and the configuration says FAIL.
+    :raises RetriesExhaustedError: if the retries are exhausted and the configuration says FAIL.
     """
     rest = batch
     while len(rest):
@@ -59,7 +58,7 @@ def deliver(batch: Batch, delivery: Delivery) -> Steps:
         else:
             rest = batch.by_time() if rest is batch else rest
             part = rest.take_front(size)
-        verdict = yield from delivery.ask(part)
+        verdict = yield from delivery.send(part)
         if verdict.settled is not None:
             yield verdict.settled
         else:
@@ -71,13 +70,13 @@ class Isolation:
     The settling of samples that one request has not settled.
 
     :param batch: the samples.
-    :param verdict: what the request with all of them has led to.
-    :param delivery: asks the receiver.
+    :param verdict: the result of the request with all of them.
+    :param delivery: sends requests to the receiver.
     """
 
     def __init__(self, batch: Batch, verdict: Verdict, delivery: Delivery) -> None:
         self._batch = batch.by_time()
-        self._open = list(range(len(batch)))  # the places in it of what is not settled yet
+        self._open = list(range(len(batch)))  # the places in the batch that are not settled yet
         self._first = verdict
         self._delivery = delivery
         self._endpoint = delivery.endpoint
@@ -91,7 +90,7 @@ class Isolation:
     def steps(self) -> Steps:
         """Yield the steps that settle the samples."""
         if self._is_refused and not self._endpoint.is_receiver:
-            yield from self._delivery.ask_with_nothing(self._batch, self._first.outcome)
+            yield from self._delivery.send_empty(self._batch, self._first.outcome)
         verdict, places = self._first, list(self._open)
         size = largest = len(places)
         while True:
@@ -121,14 +120,14 @@ class Isolation:
                 break
             places = self._open[:size]
             self._budget.spend()
-            verdict = yield from self._delivery.ask(self._batch.pick(places))
+            verdict = yield from self._delivery.send(self._batch.pick(places))
         if self._too_large is not None and self._largest_accepted:
             yield Shrink(self._largest_accepted, self._too_large)
         elif self._is_refused and self._endpoint.refused_only_whole(not self._refused):
             yield Shrink(self._largest_accepted, self._first.outcome)
 
     def _settle(self, places: Sequence[int], verdict: Verdict) -> Steps:
-        """Settle samples as a response says."""
+        """Settle samples by the verdict of a response."""
         if verdict.settled is None:
             return
         yield verdict.settled
@@ -153,7 +152,7 @@ class Isolation:
         self._taken.update(heads)
 
     def _reject(self, places: Sequence[int], reason: Reason, outcome: Outcome) -> Rejected:
-        """Settle samples as lost."""
+        """Settle samples as rejected."""
         self._refused += len(places)
         self._refused_in_a_row += len(places)
         rejected = Rejected(self._batch.pick(places), reason, outcome)
@@ -168,7 +167,7 @@ class Isolation:
             self._open = [place for place in self._open if place not in closed]
 
     def _should_check(self, verdict: Verdict) -> bool:
-        """Tell whether the receiver may have much of what is left already, and refuse it for that."""
+        """Return whether the receiver may be refusing samples because it has kept them already."""
         if not self._is_refused or not self._budget.is_unlimited or verdict.finding is Finding.GIVEN_UP:
             return False
         if not (verdict.claims_nothing or any(self._has_newer[place] for place in self._open)):
@@ -180,33 +179,33 @@ class Isolation:
 
     def _check(self, verdict: Verdict) -> Generator[Step, Optional[Outcome], bool]:
         """
-        Find out by a few samples of each moment whether the rest is taken at all; settle what is not, unasked.
+        Resend a few samples of each moment; if none is accepted, settle the others without resending them.
 
-        A moment is the oldest sample of each series, then the second one of each: so none is sent after a newer one of
-        its series. Where the receiver says that it has written nothing of it, that is believed; else nobody knows what
-        it has kept, and the newest sample of each series is left to be sent again.
+        A moment is the oldest sample of each series, then the second one of each, and so on, so that no sample is sent
+        after a newer one of its series. If the receiver says that it has written nothing, that is taken as true.
+        Otherwise it is not known what it has kept, and the newest sample of each series remains to be resent.
 
-        :return: whether all has been checked; not so as soon as one is taken, or given up.
+        :return: whether everything has been checked; not so once a sample is accepted, or given up.
         """
         style, believed = self._first.style, verdict.claims_nothing
         known = self._endpoint.refusal(style)
         places = [place for place in self._open if believed or self._has_newer[place]]
         for moment in _moments(self._batch, places):
-            asked = _spread(moment, _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION)
-            for place in asked:
-                answered = yield from self._delivery.ask(self._batch.pick([place]))
-                if answered.is_accepted:
-                    yield from self._settle([place], answered)
+            resent = _spread(moment, _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION)
+            for place in resent:
+                check = yield from self._delivery.send(self._batch.pick([place]))
+                if check.is_accepted:
+                    yield from self._settle([place], check)
                     return False
-                if answered.finding is Finding.GIVEN_UP:
-                    yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, answered.outcome)
+                if check.finding is Finding.GIVEN_UP:
+                    yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, check.outcome)
                     return False
-                yield self._reject([place], Reason.REFUSED, answered.outcome)
-            unasked = sorted(set(moment).difference(asked))
-            if unasked and believed:
-                yield self._reject(unasked, Reason.REFUSED, verdict.outcome)
-            elif unasked:
-                yield self._reject(unasked, Reason.UNCONFIRMED, _unconfirmed(self._first.outcome))
+                yield self._reject([place], Reason.REFUSED, check.outcome)
+            others = sorted(set(moment).difference(resent))
+            if others and believed:
+                yield self._reject(others, Reason.REFUSED, verdict.outcome)
+            elif others:
+                yield self._reject(others, Reason.UNCONFIRMED, _unconfirmed(self._first.outcome))
         self._refused_in_a_row = 0
         if known is Refusal.UNKNOWN:
             self._endpoint.note_refusal(style, Refusal.COUNTS if believed else Refusal.KEEPS_GOOD)
@@ -214,7 +213,7 @@ class Isolation:
 
 
 class _Budget:
-    """Count the extra requests that isolation may still make, so that the last of them have been asked for by then."""
+    """The extra requests that isolation may still make; parts are sized so that every sample gets into one of them."""
 
     def __init__(self, requests: int | None) -> None:
         self._left = requests
@@ -225,14 +224,14 @@ class _Budget:
             self._left -= 1
 
     def least_size(self, samples: int) -> int:
-        """Return how large parts must be at the least for each of so many samples to be sent once more."""
+        """Return the smallest size of parts for which the budget covers so many samples."""
         if self._left is None:
             return 1
         return -(-samples // self._left) if self._left else samples + 1
 
 
 def _has_newer(batch: Batch) -> list[bool]:
-    """Tell for each sample of a batch in order of time whether there is a later one of its series."""
+    """Return for each sample of a batch, sorted by time, whether there is a later one of its series."""
     later: set[bytes] = set()
     result = []
     for series in reversed(batch.series):
@@ -242,7 +241,7 @@ def _has_newer(batch: Batch) -> list[bool]:
 
 
 def _moments(batch: Batch, places: Iterable[int]) -> list[list[int]]:
-    """Return the places as the first one of each series, the second one of each, and so on."""
+    """Group places by moment: the first place of each series, then the second of each, and so on."""
     seen: defaultdict[bytes, int] = defaultdict(int)
     moments: list[list[int]] = []
     for place in places:
@@ -256,7 +255,7 @@ def _moments(batch: Batch, places: Iterable[int]) -> list[list[int]]:
 
 
 def _spread(places: Sequence[int], count: int) -> list[int]:
-    """Return so many of these places, the last among them."""
+    """Return ``count`` of the places, evenly spread, with the last one among them."""
     if len(places) <= count:
         return list(places)
     return [places[len(places) - 1 - number * len(places) // count] for number in range(count)]
@@ -265,6 +264,6 @@ def _spread(places: Sequence[int], count: int) -> list[int]:
 def _unconfirmed(outcome: Outcome) -> Outcome:
     return replace(
         outcome,
-        message="the receiver refused the request that held these samples and did not say which of them it kept; it "
+        message="the receiver refused the request with these samples without saying which of them it kept; it "
         f"responded with {outcome.message}",
     )

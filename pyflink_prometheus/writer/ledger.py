@@ -1,4 +1,4 @@
-"""The account of every sample: in = accepted + rejected by reason + pending, at every moment."""
+"""The account of every sample. At every moment, samples in = accepted + rejected by reason + pending."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from enum import Enum
 
 
 class Reason(Enum):
-    """Say why a sample was not written; the values are what counters and logs call it."""
+    """Why a sample was not written. The values appear in counters and logs."""
 
-    #: A check before sending found a name, label, value or timestamp that cannot be written.
+    #: A name, label, value or timestamp is not valid; found before sending.
     INVALID = "invalid"
-    #: A guard that the user set: older than its window.
+    #: Older than the window of a guard that the user has set.
     TOO_OLD = "too_old"
-    #: A guard that the user set: newer than its window.
+    #: Newer than the window of a guard that the user has set.
     TOO_NEW = "too_new"
-    #: A guard that the user set: older than a sample of the same series that came before it.
+    #: Older than a previous sample of its series, with a guard that the user has set.
     OUT_OF_ORDER = "out_of_order"
-    #: The same request held the same sample twice; Prometheus would drop the second without a word.
+    #: The same request holds the same sample twice; Prometheus would drop the second silently.
     DUPLICATE = "duplicate"
-    #: The same request held another value of the series at the same time: see ``ConflictPolicy``.
+    #: The same request holds another value of the series with the same timestamp: see ``ConflictPolicy``.
     CONFLICTING = "conflicting"
     #: The receiver refused it for good.
     REFUSED = "refused"
-    #: The receiver took the request but said that it wrote less than was in it, or refused a request that held it and
-    #: did not say what it kept: the sample may be stored.
+    #: It may be stored: the receiver accepted the request but wrote less than it holds, or refused the request without
+    #: saying what it kept.
     UNCONFIRMED = "unconfirmed"
-    #: The receiver could not take it for as long as the retry configuration allows.
+    #: The request kept failing for as long as the retry configuration allows.
     RETRIES_EXHAUSTED = "retries_exhausted"
 
 
 class Ledger:
     """
-    Count what happens to samples and requests. A histogram is one sample.
+    Counters of samples and requests. A histogram counts as one sample.
 
-    ``samples_in`` grows on the writer's calling thread only; the other numbers on any, under a lock.
+    Only the caller's thread increases ``samples_in``; any thread increases the other counters, under a lock.
     """
 
     def __init__(self) -> None:
@@ -56,40 +56,40 @@ class Ledger:
 
     @property
     def samples_pending(self) -> int:
-        """How many samples are neither accepted nor rejected yet."""
+        """The number of samples that are neither accepted nor rejected yet."""
         with self._lock:
             return self.samples_in - self.samples_accepted - sum(self.samples_rejected.values())
 
     def accept(self, samples: int, newest_timestamp: int) -> None:
-        """Count samples that the receiver has written, and the time of the newest."""
+        """Count samples that the receiver has written, with the timestamp of the newest."""
         with self._lock:
             self.samples_accepted += samples
             self.newest_timestamp = max(self.newest_timestamp, newest_timestamp)
 
     def reject(self, reason: Reason, samples: int) -> None:
-        """Count samples that will never be written."""
+        """Count rejected samples."""
         with self._lock:
             self.samples_rejected[reason] += samples
 
     def settle_exemplars(self, accepted: int, rejected: int) -> None:
-        """Count exemplars that were written, and others that never will be."""
+        """Count exemplars that were written, and exemplars that were not."""
         with self._lock:
             self.exemplars_accepted += accepted
             self.exemplars_rejected += rejected
 
     def take_request(self, samples: int) -> None:
-        """Count a request of so many samples that the receiver took whole."""
+        """Count a request of so many samples that was accepted in full."""
         with self._lock:
             self.requests_accepted += 1
             self.last_batch_size = samples
 
     def fail_request(self) -> None:
-        """Count a request that was refused for good, in whole or in part, or not delivered in all its retries."""
+        """Count a request that was refused for good, in full or in part, or whose retries are exhausted."""
         with self._lock:
             self.requests_failed += 1
 
     def attempt(self, size_in_bytes: int, time_in_flight_s: float, *, retry: bool) -> None:
-        """Count one POST, whatever came of it, and the time until its answer."""
+        """Count one POST, whatever its outcome, and the time until its response."""
         with self._lock:
             self.requests_attempted += 1
             self.bytes_sent += size_in_bytes

@@ -1,4 +1,4 @@
-"""How many requests at once, and how large, as a value that learns from what the last ones took."""
+"""The adaptive concurrency and request size, as a value that follows from past requests."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Callable, NamedTuple, Optional
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.writer.ledger import Ledger
 
-#: What a request holds at most where nothing else is set or has been learnt, as in Prometheus's own sender.
+#: The initial limit of samples in a request, as in Prometheus's own sender.
 FIRST_BATCH_SIZE = 2000
 
 _LEAST_BATCH_SIZE = 500
-_REQUESTS_A_SHARD = 6  # that a judgement rests on
-_MUCH_WAITING = 0.2  # of the time, from which on more requests at once may help
-_GAIN = 1.2  # that a step up must bring to be kept
-_TROUBLE = 0.05  # of the attempts repeated, from which on the receiver has too much to do
-_FIRST_PATIENCE, _LONGEST_PATIENCE = 4, 64  # in judgements
+_REQUESTS_A_SHARD = 6  # a decision needs at least so many requests per shard
+_MIN_WAITING_SHARE = 0.2  # of the time, from which on a step up may help
+_MIN_GAIN = 1.2  # in throughput, for a step up to be kept
+_MAX_RETRY_SHARE = 0.05  # of the attempts, beyond which the receiver is overloaded
+_FIRST_PAUSE, _LONGEST_PAUSE = 4, 64  # in decisions
 
 
 class Seen(NamedTuple):
     """
-    Hold what happened between two flushes, or several of them together.
+    What happened between two flushes, or over several flushes.
 
-    :param flushes: how many.
-    :param samples: sent.
-    :param attempts: POSTs.
-    :param repeated: of these, how many were repetitions.
-    :param time_in_flight_s: of all POSTs together.
-    :param waited_s: how long the caller could not go on, for answers were missing.
-    :param elapsed_s: in all.
+    :param flushes: the number of flushes.
+    :param samples: the number of samples sent.
+    :param attempts: the number of POSTs.
+    :param repeated: how many of the POSTs were retries.
+    :param time_in_flight_s: the time in flight of all POSTs together.
+    :param waited_s: how long the caller was blocked because responses were missing.
+    :param elapsed_s: the total time.
     """
 
     flushes: int = 0
@@ -43,17 +43,17 @@ class Seen(NamedTuple):
     elapsed_s: float = 0.0
 
     def plus(self, other: Seen) -> Seen:
-        """Return both together."""
+        """Return the sum of both."""
         return Seen(*map(operator.add, self, other))
 
     @property
     def waiting(self) -> float:
-        """The part of the time for which the caller waited."""
+        """The share of the time for which the caller waited."""
         return self.waited_s / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
     def mean_time_in_flight_s(self) -> float:
-        """From a POST to its answer."""
+        """The mean time from a POST to its response."""
         return self.time_in_flight_s / self.attempts if self.attempts else 0.0
 
 
@@ -63,27 +63,27 @@ _NOTHING = Seen()
 @dataclass(frozen=True)
 class Pace:
     """
-    Say how many shards a writer uses, and how many samples a request holds at most.
+    The number of shards of a writer, and the largest number of samples in a request.
 
-    Both begin small. While the caller waits much of its time and one flush brings more than the shards can send at
-    once, a step up is tried: twice the shards, and when there are as many as there may be, twice the batch. It is kept
-    if more gets through, which is so while it is the distance that takes the time and not the receiver; else the step
-    is taken back, and the next try is put off, each time for longer. If the receiver answers 429 or 5xx, or does not
-    answer, to more than one attempt in twenty, the last step is taken back as well, down to a quarter of a batch. Where
-    flushes bring far less than the shards can take, there are too many of them, and requests are needlessly small.
+    Both start small. While the caller waits for much of its time and a flush holds more than the shards can send at
+    once, the pace steps up: it doubles the shards, and at their limit it doubles the batch. The step is kept if
+    throughput grows, which means that latency was the limit and not the receiver. Otherwise it is reverted, and the
+    next step waits, longer each time. If more than one attempt in twenty fails with 429, 5xx or no response, the last
+    step is reverted as well, down to a quarter of a batch. If flushes hold far less than the shards can send, requests
+    are needlessly small, and the number of shards is halved.
 
-    A value: :meth:`next` returns another one. What the user has set has equal bounds and never changes.
+    Immutable: :meth:`next` returns a new value. A setting of the user has equal bounds and never changes.
 
-    :param shards: requests in flight.
-    :param batch_size: samples in a request, at most.
-    :param least_shards: how far ``shards`` may shrink.
-    :param most_shards: how far it may grow.
-    :param least_batch_size: how far ``batch_size`` may shrink.
-    :param most_batch_size: how far it may grow.
-    :param seen: what the next judgement will rest on.
-    :param before: what got through before the last step up, in samples a second; ``None`` if that has been judged.
-    :param rest: how many judgements to let pass before the next try.
-    :param patience: for how many the next failure puts it off.
+    :param shards: the number of requests in flight.
+    :param batch_size: the largest number of samples in a request.
+    :param least_shards: the lower bound of ``shards``.
+    :param most_shards: the upper bound of ``shards``.
+    :param least_batch_size: the lower bound of ``batch_size``.
+    :param most_batch_size: the upper bound of ``batch_size``.
+    :param seen: the statistics since the last decision.
+    :param throughput_before: samples per second before the last step up; ``None`` if that step has been decided on.
+    :param pause: how many decisions to skip before the next step up.
+    :param next_pause: the pause after the next step that fails.
     """
 
     shards: int
@@ -93,13 +93,13 @@ class Pace:
     least_batch_size: int
     most_batch_size: int
     seen: Seen = _NOTHING
-    before: Optional[float] = None
-    rest: int = 0
-    patience: int = _FIRST_PATIENCE
+    throughput_before: Optional[float] = None
+    pause: int = 0
+    next_pause: int = _FIRST_PAUSE
 
     @staticmethod
     def begin(config: SinkConfig) -> Pace:
-        """Return the pace to begin with."""
+        """Return the initial pace."""
         shards, batch_size, bounds = (
             config.max_in_flight_requests,
             config.max_batch_size_in_samples,
@@ -116,24 +116,24 @@ class Pace:
     def next(self, seen: Seen) -> Pace:
         """Return the pace after one more flush."""
         if not seen.attempts:
-            return self  # a flush of nothing says nothing
+            return self  # nothing was sent
         seen = self.seen.plus(seen)
         if seen.attempts < _REQUESTS_A_SHARD * self.shards:
             return replace(self, seen=seen)
-        judged = replace(self, seen=_NOTHING, before=None, rest=max(0, self.rest - 1))
-        through = self._through(seen)
-        if seen.repeated > _TROUBLE * seen.attempts:
-            return judged._down()._put_off()
-        if self.before is not None:
-            if through < _GAIN * self.before:
-                return judged._down()._put_off()
-            judged = replace(judged, patience=_FIRST_PATIENCE)
+        decided = replace(self, seen=_NOTHING, throughput_before=None, pause=max(0, self.pause - 1))
+        throughput = self._throughput(seen)
+        if seen.repeated > _MAX_RETRY_SHARE * seen.attempts:
+            return decided._down()._pause_steps_up()
+        if self.throughput_before is not None:
+            if throughput < _MIN_GAIN * self.throughput_before:
+                return decided._down()._pause_steps_up()
+            decided = replace(decided, next_pause=_FIRST_PAUSE)
         elif seen.samples < seen.flushes * self.shards * self.batch_size / 4:
-            return replace(judged, shards=max(self.least_shards, self.shards // 2))
-        return judged._up_if_needed(seen, through)
+            return replace(decided, shards=max(self.least_shards, self.shards // 2))
+        return decided._up_if_needed(seen, throughput)
 
     def no_batch_above(self, samples: int) -> Pace:
-        """Return the pace for a receiver that takes no larger requests than that."""
+        """Return the pace for a receiver that does not accept larger requests than that."""
         return replace(
             self,
             batch_size=min(self.batch_size, samples),
@@ -141,24 +141,25 @@ class Pace:
             most_batch_size=min(self.most_batch_size, samples),
         )
 
-    def _through(self, seen: Seen) -> float:
-        """Return how many samples a second these requests carried while all shards were busy."""
+    def _throughput(self, seen: Seen) -> float:
+        """Return the samples per second of these requests while all shards were busy."""
         if seen.time_in_flight_s <= 0:
             return 0.0
         return self.shards * seen.samples / seen.time_in_flight_s
 
-    def _up_if_needed(self, seen: Seen, through: float) -> Pace:
+    def _up_if_needed(self, seen: Seen, throughput: float) -> Pace:
         enough = seen.samples > seen.flushes * self.shards * self.batch_size
-        if self.rest or not enough or seen.waiting < _MUCH_WAITING:
+        if self.pause or not enough or seen.waiting < _MIN_WAITING_SHARE:
             return self
         if self.shards < self.most_shards and self.batch_size >= self._usual_batch_size:
-            return replace(self, shards=min(2 * self.shards, self.most_shards), before=through)
+            return replace(self, shards=min(2 * self.shards, self.most_shards), throughput_before=throughput)
         if self.batch_size < self.most_batch_size:
-            return replace(self, batch_size=min(2 * self.batch_size, self.most_batch_size), before=through)
+            larger = min(2 * self.batch_size, self.most_batch_size)
+            return replace(self, batch_size=larger, throughput_before=throughput)
         return self
 
     def _down(self) -> Pace:
-        """Go back by one step; below the usual batch only with one shard left."""
+        """Step down once; go below the usual batch size only at the fewest shards."""
         smaller = max(self.least_batch_size, self.batch_size // 2)
         if self.batch_size > self._usual_batch_size:
             return replace(self, batch_size=max(smaller, self._usual_batch_size))
@@ -170,16 +171,16 @@ class Pace:
     def _usual_batch_size(self) -> int:
         return max(self.least_batch_size, min(FIRST_BATCH_SIZE, self.most_batch_size))
 
-    def _put_off(self) -> Pace:
-        return replace(self, rest=self.patience, patience=min(2 * self.patience, _LONGEST_PATIENCE))
+    def _pause_steps_up(self) -> Pace:
+        return replace(self, pause=self.next_pause, next_pause=min(2 * self.next_pause, _LONGEST_PAUSE))
 
 
 class PaceWatch:
     """
-    Tell what has happened since one flush at the next.
+    The statistics of each flush, as differences of the ledger's counters.
 
-    :param ledger: whose numbers are compared.
-    :param monotonic: tells seconds that never go back.
+    :param ledger: the writer's ledger.
+    :param monotonic: returns the time of a monotonic clock in seconds.
     """
 
     def __init__(self, ledger: Ledger, monotonic: Callable[[], float]) -> None:
@@ -190,11 +191,11 @@ class PaceWatch:
         self._last = self._total()
 
     def waited(self, seconds: float) -> None:
-        """Add to the time for which the caller could not go on."""
+        """Add to the time for which the caller was blocked."""
         self._waited_s += seconds
 
     def seen(self) -> Seen:
-        """Return what has happened since the last call."""
+        """Return the statistics since the last call."""
         self._flushes += 1
         last, self._last = self._last, self._total()
         return Seen(*map(operator.sub, self._last, last))

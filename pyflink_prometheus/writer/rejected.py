@@ -1,4 +1,4 @@
-"""What is told of samples that were not written, and to whom."""
+"""Samples that were not written, the type of their handler, and the default handler, which logs them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class RejectedSamples:
     """
-    Hold samples that were not written, all for the same reason.
+    Samples that were not written, all for the same reason.
 
-    :param record: the series with those samples; what the user gave, where it could not even be read; ``None`` where
-        only their number is known.
-    :param count: how many samples.
-    :param reason: why.
-    :param message: the receiver's words, or what the check expected.
-    :param status: the HTTP status, ``None`` where no receiver was asked.
-    :param candidates: where ``record`` is ``None``: all that the request held, of which ``count`` samples were not
-        written. A receiver of Remote-Write 2.0 keeps the rest and says only how many.
+    :param record: the series with these samples; the user's record if it could not be read as a series; ``None`` if
+        only the number of samples is known.
+    :param count: the number of samples.
+    :param reason: why they were not written.
+    :param message: the receiver's response, or what a check expected.
+    :param status: the HTTP status; ``None`` if they were not sent.
+    :param candidates: if ``record`` is ``None``: all series of the request, ``count`` samples of which were not
+        written. A receiver of Remote-Write 2.0 keeps the others and says only how many.
     """
 
     record: Union[PrometheusTimeSeries, Any]
@@ -40,18 +40,18 @@ class RejectedSamples:
     @property
     def series(self) -> tuple[PrometheusTimeSeries, ...]:
         """
-        The series to send again: with the rejected samples, or with all candidates where nobody knows which they are.
+        The series to replay: with the rejected samples, or with all candidates if it is not known which they are.
 
-        Empty where the record could not be read as a series.
+        Empty if the record could not be read as a series.
         """
         if self.record is None:
             return self.candidates
         return (self.record,) if isinstance(self.record, PrometheusTimeSeries) else ()
 
 
-#: Takes samples that were not written. It is pickled into the job and runs in each writer's process, on its threads,
-#: one call at a time; what it raises fails the job. Where it has a method ``flush``, that is called before each
-#: checkpoint completes, and ``close`` when the writer stops.
+#: A function that gets samples that were not written. It is pickled into the job and runs in each writer's process, on
+#: the writer's threads, one call at a time; an exception fails the job. If it has a method ``flush``, that is called
+#: before each checkpoint completes; if it has ``close``, that is called when the writer stops.
 RejectedSamplesHandler = Callable[[Sequence[RejectedSamples]], None]
 
 
@@ -60,10 +60,10 @@ _LONGEST_RECORD = 500  # in characters, of a record in a log line
 
 class LogRejectedSamples:
     """
-    Log rejected samples, at most once in a while for each reason, with how many there were since the last line.
+    A handler that logs rejected samples, throttled by reason, with their number since the last line.
 
-    :param interval_s: the least time in seconds between two lines of the same reason. Default 10.
-    :param monotonic: tells seconds that never go back.
+    :param interval_s: the shortest time in seconds between two lines with the same reason. Default 10.
+    :param monotonic: returns the time of a monotonic clock in seconds.
     """
 
     def __init__(self, interval_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -73,7 +73,7 @@ class LogRejectedSamples:
         self._unlogged: dict[Reason, tuple[int, RejectedSamples]] = {}
 
     def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
-        """Count them, and log what is due."""
+        """Count rejected samples, and log those that are due."""
         for each in rejected:
             self._unlogged[each.reason] = (self._unlogged.get(each.reason, (0, each))[0] + each.count, each)
         now = self._monotonic()
@@ -90,7 +90,7 @@ class LogRejectedSamples:
         count, latest = self._unlogged.pop(reason)
         if latest.record is None:
             samples = sum(len(series.samples) for series in latest.candidates)
-            what = f"the latest: {latest.count} of the {samples} in one request"
+            what = f"the latest: {latest.count} of {samples} in one request"
         else:
             what = f"the latest: {shown(latest.record, _LONGEST_RECORD)}"
         _log.warning("%d sample(s) not written, reason %s, %s: %s", count, reason.value, what, latest.message)

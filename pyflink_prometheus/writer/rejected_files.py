@@ -1,4 +1,4 @@
-"""Keep rejected samples in files, one JSON object a line, and read them back."""
+"""Rejected samples in files (dead letters), one JSON object per line."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _HISTOGRAM_FIELDS = (
 
 class JsonLinesRejectedSamples:
     """
-    Write rejected samples to files in a directory, one JSON object a line; read back by :func:`read_rejected_samples`.
+    A handler that writes rejected samples to files in a directory, one JSON object per line.
 
-    Each writer has files of its own, begun when the first sample is rejected and rotated by size. What was rejected
-    before a checkpoint is on disk when the checkpoint completes.
+    :func:`read_rejected_samples` reads them. Each writer has its own files, created when the first sample is rejected
+    and rotated by size. Samples that were rejected before a checkpoint are on disk when the checkpoint completes.
 
-    :param directory: where to; it is made if it is missing, on each worker.
-    :param max_file_size_bytes: a new file is begun beyond this. Default 64 MiB.
+    :param directory: the directory on each worker; created if missing.
+    :param max_file_size_bytes: the size after which a new file is started. Default 64 MiB.
     """
 
     def __init__(self, directory: str, max_file_size_bytes: int = 64 * 1024 * 1024) -> None:
@@ -58,7 +58,7 @@ class JsonLinesRejectedSamples:
         self._size = 0
 
     def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
-        """Write a line for each."""
+        """Write a line for each element."""
         for each in rejected:
             if self._file is None:
                 self._file = self._open()
@@ -67,13 +67,13 @@ class JsonLinesRejectedSamples:
                 self.close()
 
     def flush(self) -> None:
-        """Put all of it on disk."""
+        """Write everything to disk."""
         if self._file is not None:
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Put all of it on disk and close the file."""
+        """Write everything to disk and close the file."""
         if self._file is not None:
             self.flush()
             self._file.close()
@@ -93,9 +93,9 @@ class JsonLinesRejectedSamples:
 
 def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
     """
-    Yield what :class:`JsonLinesRejectedSamples` wrote to a directory, oldest file first.
+    Yield the samples that :class:`JsonLinesRejectedSamples` wrote to a directory, oldest file first.
 
-    A last line that a crash cut short is passed over: Flink reads its record again.
+    Skips a last line that was cut short by a crash: Flink replays its record.
     """
     for path in sorted(Path(directory).glob("rejected-*.jsonl")):
         with path.open(encoding="utf-8") as lines:
@@ -103,7 +103,7 @@ def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
                 try:
                     read = json.loads(line)
                 except ValueError:
-                    _log.warning("%s: a line that is no JSON is passed over", path)
+                    _log.warning("%s: skipped a line that is not valid JSON", path)
                     continue
                 yield _from_json(read)
 
@@ -119,7 +119,7 @@ def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
         return {"candidates": [_series_as_json(each) for each in rejected.candidates], **about}
     try:
         return {**_series_as_json(PrometheusTimeSeries(*rejected.record)), **about}
-    except (TypeError, ValueError, OverflowError):  # one that could not even be read
+    except (TypeError, ValueError, OverflowError):  # not a valid series
         return {"record": repr(rejected.record), **about}
 
 
@@ -145,7 +145,7 @@ def _value_as_json(value: Value) -> Any:
     if isinstance(value, NativeHistogram):
         fields = {name: getattr(value, name) for name in _HISTOGRAM_FIELDS}
         return {**fields, "sum": repr(value.sum)}
-    # As text, by which NaN and infinities survive any reader of JSON.
+    # As text, because JSON has no NaN and no infinities.
     return "stale" if is_stale_marker(value) else repr(value)
 
 

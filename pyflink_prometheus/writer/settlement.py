@@ -1,4 +1,4 @@
-"""What becomes of samples: counted in the ledger, and handed to the user's handler where they are not written."""
+"""Settlement of samples: they are counted in the ledger, and passed to the user's handler if not written."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ _log = logging.getLogger(__name__)
 
 class Settlement:
     """
-    Count samples, and hand those that are not written to the handler: one call at a time, from whichever threads.
+    Counts settled samples and passes those that are not written to the handler.
 
-    :param ledger: where they are counted.
-    :param handler: the user's.
+    Methods may be called on any thread. The handler is called by one thread at a time.
+
+    :param ledger: counts the samples.
+    :param handler: the user's handler.
     """
 
     def __init__(self, ledger: Ledger, handler: RejectedSamplesHandler) -> None:
@@ -36,7 +38,7 @@ class Settlement:
 
     def reject_before_sending(self, rejected: list[RejectedSamples]) -> None:
         """
-        Settle samples that never became part of a batch, on the caller's thread.
+        Reject samples before they become part of a batch, on the caller's thread.
 
         :raises PrometheusSinkError: if the handler fails.
         """
@@ -47,7 +49,7 @@ class Settlement:
 
     def reject(self, batch: Batch, reason: Reason, message: str, status: int | None = None) -> None:
         """
-        Settle samples that are not written, and their exemplars.
+        Reject samples and their exemplars.
 
         :raises PrometheusSinkError: if the handler fails.
         """
@@ -57,7 +59,7 @@ class Settlement:
 
     def settle(self, step: Settled) -> None:
         """
-        Settle the samples of one request, or of a part of it, as its outcome says.
+        Settle the samples of one request, or of a part of it, by its outcome.
 
         :raises PrometheusSinkError: if the handler fails.
         """
@@ -72,14 +74,14 @@ class Settlement:
 
     def flush(self) -> None:
         """
-        Let the handler put away what it has, if it can.
+        Flush the handler, if it has a method ``flush``.
 
-        :raises PrometheusSinkError: if it fails.
+        :raises PrometheusSinkError: if the handler fails.
         """
         self._call(getattr(self._handler, "flush", _nothing))
 
     def close(self) -> None:
-        """Let the handler go; a failure is only logged, because nobody could act on it any more."""
+        """Close the handler, if it has a method ``close``; a failure is only logged, because it is too late to act."""
         try:
             self._call(getattr(self._handler, "close", _nothing))
         except PrometheusSinkError as error:
@@ -95,7 +97,7 @@ class Settlement:
         batch, written = step.batch, step.written
         accepted = written.samples + written.histograms
         if accepted:
-            # Were the newest ones those that were refused, this would be the newest that was written.
+            # A lower bound of the newest timestamp written: the refused samples may be the newest ones.
             newest = heapq.nlargest(len(batch) - accepted + 1, batch.timestamps)[-1]
             self.ledger.accept(accepted, newest)
         self.ledger.settle_exemplars(written.exemplars, batch.exemplars - written.exemplars)
@@ -112,7 +114,7 @@ class Settlement:
         self._call(lambda: self._handler(rejected))
 
     def _hand_over_candidates(self, batch: Batch, count: int, step: PartlyWritten) -> None:
-        """Hand over all of a batch, of which so many samples were not written."""
+        """Pass a whole batch to the handler, of which ``count`` samples were not written."""
         self.ledger.reject(step.reason, count)
         message, status = step.outcome.message, step.outcome.status
         rejected = RejectedSamples(None, count, step.reason, message, status, tuple(batch.records()))

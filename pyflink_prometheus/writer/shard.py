@@ -1,7 +1,7 @@
 """
 A shard: a queue of batches, and the thread that sends them, one request in flight.
 
-The caller's thread fills and seals batches; all else here runs on the shard's thread.
+The caller's thread fills and seals batches; everything else here runs on the shard's thread.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _log = logging.getLogger(__name__)
 
 class ShardQueue:
     """
-    The batches of one shard. All access is under the backlog's lock, but for adding samples.
+    The batches of one shard. All access is under the backlog's lock, except for adding samples.
 
-    :param lock: the backlog's.
-    :ivar changed: notified when a batch is begun or sealed: for this shard's thread, and no other.
-    :ivar filling: the batch that samples are added to, by the caller's thread alone.
-    :ivar filling_since: when its first sample came, in seconds of the monotonic clock; ``None`` where it has none.
-    :ivar sealed: batches to be sent, the oldest first; the one in flight has been taken out.
+    :param lock: the backlog's lock.
+    :ivar changed: notified when a batch is started or sealed; only this shard's thread waits on it.
+    :ivar filling: the batch to which samples are added, by the caller's thread only.
+    :ivar filling_since: the time of its first sample, in seconds of the monotonic clock; ``None`` if it is empty.
+    :ivar sealed: the batches to be sent, oldest first, without the one in flight.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
@@ -51,27 +51,27 @@ class ShardQueue:
         self.sealed: deque[SealedBatch] = deque()
 
     def watch_age(self, now: float) -> None:
-        """Let the thread know, after the first sample of a batch, that there is something to become too old."""
-        if len(self.filling):  # else the thread has taken it just now, with others that came before
+        """Start watching the age of the filling batch, after its first sample."""
+        if len(self.filling):  # else the shard's thread has just sealed it
             self.filling_since = now
             self.changed.notify()
 
     def seal(self) -> SealedBatch:
-        """Move the filling batch to the queue and tell the thread; on the caller's thread, which begins a new one."""
+        """Move the filling batch to the queue, on the caller's thread, and start a new one."""
         batch, self.filling = self.filling, Batch()
         self.filling_since = None
         return self._enqueue(batch)
 
     def seal_what_is_there(self) -> SealedBatch:
         """
-        Move what the filling batch holds to the queue, on any thread.
+        Move the current content of the filling batch to the queue, on any thread.
 
-        The caller may be adding to it at the same time: it does without the lock, which it would have to take for each
-        sample. A list's ``append`` is atomic, and so is taking the front of a list away; and where a sample has its
-        value, which comes last, the other columns have theirs.
+        The caller may be adding to it at the same time, without the lock, which would cost too much for each sample.
+        Appending to a list is atomic, and so is removing its front. The value of a sample is appended last, so once it
+        is there, the other columns are complete.
         """
         batch = self.filling.take_front(len(self.filling))
-        if not len(self.filling):  # else what was added meanwhile counts as just as old
+        if not len(self.filling):  # else the samples added meanwhile keep the old batch's age
             self.filling_since = None
         return self._enqueue(batch)
 
@@ -84,17 +84,17 @@ class ShardQueue:
 
 class Shard:
     """
-    The thread that sends a queue's batches, as the steps of their delivery say.
+    The thread that sends the batches of a queue by carrying out the steps of their delivery.
 
-    :param number: of the shard, from 0.
+    :param number: the number of the shard, from 0.
     :param config: the writer's settings.
     :param backlog: shared with the caller's thread and the other shards.
-    :param endpoint: what is known of the receiver; shared, too.
+    :param endpoint: what is known about the receiver; shared as well.
     :param transport: makes one POST; closed when the thread ends.
-    :param prepare: makes requests of a batch.
-    :param settlement: counts what becomes of samples, and hands on those that are not written.
-    :param clock: tells the time.
-    :param draw: gives a random number from 0 to 1, for the jitter of retries.
+    :param prepare: turns a batch into requests.
+    :param settlement: counts settled samples, and passes the rejected ones to the handler.
+    :param clock: the source of time.
+    :param draw: returns a random number from 0 to 1, for the jitter of retries.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Shard:
         self._ledger = settlement.ledger
         self._clock = clock
         self._draw = draw
-        self._trouble = ""  # what the latest response said
+        self._last_message = ""  # of the latest outcome
         backlog.wake(self.queue.changed)
         self._thread = threading.Thread(target=self._run, name=f"prometheus-shard-{number}", daemon=True)
         self._thread.start()
@@ -138,7 +138,7 @@ class Shard:
                 self._backlog.settle(sealed.size, sum(request.encoded.size_in_bytes for request in requests))
         except Stopped:
             pass
-        except BaseException as error:  # kept for the caller's thread, whatever it is
+        except BaseException as error:  # raised again on the caller's thread
             self._backlog.stop(error)
         finally:
             self._transport.close()
@@ -185,7 +185,7 @@ class Shard:
             outcome = self._act(step)
 
     def _act(self, step: Step) -> Outcome | None:
-        """Do what a step says; return the outcome of a POST."""
+        """Carry out a step; return the outcome of a POST."""
         if isinstance(step, Post):
             return self._post(step)
         if isinstance(step, Wait):
@@ -208,7 +208,7 @@ class Shard:
         began = self._clock.monotonic()
         outcome = self._transport.post(step.body, headers)
         self._ledger.attempt(len(step.body), self._clock.monotonic() - began, retry=step.retries > 0)
-        self._trouble = outcome.message
+        self._last_message = outcome.message
         return outcome
 
     def _warn_of_retry(self, wait_s: float) -> None:
@@ -218,14 +218,14 @@ class Shard:
                 self._config.url_without_credentials,
                 wait_s,
                 self._ledger.requests_retried,
-                self._trouble,
+                self._last_message,
             )
 
     def _bound_batches(self, step: Shrink) -> None:
         if self._backlog.bound_batches(step.samples):
             _log.warning(
-                "the receiver refuses requests for their size; from now on they hold at most %d samples (if that is "
-                "too few, raise the receiver's limit): %s",
+                "raise the receiver's request size limit if %d samples per request are too few: it refuses larger "
+                "requests, so from now on none is larger: %s",
                 step.samples,
                 step.outcome.message,
             )

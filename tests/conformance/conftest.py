@@ -13,7 +13,6 @@ from wire_receiver import AUTO, V1, V2, WireReceiver
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.transport import RequestsTransport
 from pyflink_prometheus.testing import FakeClock, Receiver
-from pyflink_prometheus.writer.writer import RemoteWriter
 
 
 @pytest.fixture(params=[V1, V2], ids=["1.0", "2.0"])
@@ -43,26 +42,20 @@ def clock():
 
 
 @pytest.fixture
-def start(receiver, clock):
+def start(receiver, clock, open_writer):
     """Return a function that starts a writer to the receiver; backoff has no jitter unless a test draws it."""
-    writers = []
 
-    def make(version=AUTO, *, draw=lambda: 1.0, url=None, **settings):
-        config = SinkConfig(
-            prometheus_remote_write_url=receiver.url if url is None else url, remote_write_version=version, **settings
-        )
-        writer = RemoteWriter(
-            config,
+    def start_one(version=AUTO, *, draw=lambda: 1.0, url=None, **settings):
+        return open_writer(
+            receiver.url if url is None else url,
             new_transport=lambda config: RequestsTransport(config, clock_time=clock.time),
             clock=clock,
             draw=draw,
+            remote_write_version=version,
+            **settings,
         )
-        writers.append(writer)
-        return writer
 
-    yield make
-    for writer in writers:
-        writer.close()
+    return start_one
 
 
 @pytest.fixture

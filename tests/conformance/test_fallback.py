@@ -129,7 +129,7 @@ def test_who_wants_2_0_alone_is_told_that_the_receiver_does_not_understand_it(st
     receiver_of_1_0(receiver, answer)
     writer = start(V2)
     writer.add(ONE)
-    with pytest.raises(RemoteWriteFatalError, match="does not understand Remote-Write 2.0.*set AUTO or V1") as error:
+    with pytest.raises(RemoteWriteFatalError, match="does not support Remote-Write 2.0.*set AUTO or V1") as error:
         writer.flush()
     assert error.value.status == answer.status
     assert receiver.versions == [V2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from rejections import Rejections
 
 from pyflink_prometheus import (
     STALE_MARKER,
@@ -17,17 +18,10 @@ from pyflink_prometheus import (
     RetriesExhaustedError,
     RetryConfiguration,
 )
-from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.testing import PrometheusServer
-from pyflink_prometheus.writer.writer import RemoteWriter
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
 FEATURES = "native-histograms,exemplar-storage,created-timestamp-zero-ingestion,metadata-wal-records"
-
-
-class Rejections(list):
-    def __call__(self, rejected):
-        self.extend(rejected)
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +32,18 @@ def server(prometheus_kind):
 
 
 @pytest.fixture
-def write():
+def write(open_writer):
     """Return a function that writes records in one request and returns the ledger."""
-    writers = []
 
     def write_all(server, *records, version=AUTO, **settings):
         settings = {"rejected_samples_handler": Rejections(), **settings}
-        url = server.remote_write_url
-        config = SinkConfig(prometheus_remote_write_url=url, remote_write_version=version, **settings)
-        writers.append(RemoteWriter(config))
+        writer = open_writer(server.remote_write_url, remote_write_version=version, **settings)
         for record in records:
-            writers[-1].add(record)
-        writers[-1].flush()
-        return writers[-1].ledger
+            writer.add(record)
+        writer.flush()
+        return writer.ledger
 
-    yield write_all
-    for writer in writers:
-        writer.close()
+    return write_all
 
 
 def now_ms():

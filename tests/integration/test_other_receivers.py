@@ -10,11 +10,9 @@ import pytest
 import snappy
 
 from pyflink_prometheus import RemoteWriteFatalError, RemoteWriteVersion
-from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.transport import RequestsTransport
 from pyflink_prometheus.testing import decode_request
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
-from pyflink_prometheus.writer.writer import RemoteWriter
 
 OLD_RECEIVERS = ["old_prometheus", "victoria_metrics"]
 
@@ -44,17 +42,14 @@ class Tap:
 
 
 @pytest.fixture
-def start():
-    writers = []
+def start(open_writer):
+    """Return a function that starts a writer, and returns it with a tap on its requests."""
 
-    def make(url, **settings):
+    def start_one(url, **settings):
         tap = Tap()
-        writers.append(RemoteWriter(SinkConfig(prometheus_remote_write_url=url, **settings), new_transport=tap))
-        return writers[-1], tap
+        return open_writer(url, new_transport=tap, **settings), tap
 
-    yield make
-    for writer in writers:
-        writer.close()
+    return start_one
 
 
 @pytest.fixture

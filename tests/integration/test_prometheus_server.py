@@ -107,7 +107,7 @@ def test_a_crash_and_a_restart_keep_data_and_address(prometheus_empty: Prometheu
     write(prometheus_empty, {"__name__": "kept"}, [(1.0, now)])
 
     prometheus_empty.kill()
-    with pytest.raises(PrometheusServerError, match="does not answer"):
+    with pytest.raises(PrometheusServerError, match="does not respond"):
         prometheus_empty.query("1")
     prometheus_empty.restart()
     write(prometheus_empty, {"__name__": "kept"}, [(2.0, now + 1)])
@@ -137,7 +137,7 @@ def test_a_query_that_is_refused_says_why(prometheus: PrometheusServer) -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="'docker' or 'native', not 'podman'"):
+    with pytest.raises(ValueError, match="expected 'docker' or 'native', got 'podman'"):
         PrometheusServer.start("podman")
 
 
@@ -154,5 +154,5 @@ def test_a_whole_config_rules(prometheus_kind: str) -> None:
 
 
 def test_a_window_has_to_be_in_the_config_where_there_is_one() -> None:
-    with pytest.raises(ValueError, match="out_of_order_time_window belongs into config"):
+    with pytest.raises(ValueError, match="out_of_order_time_window: set it in config"):
         PrometheusServer.start("native", config="{}", out_of_order_time_window="1h")

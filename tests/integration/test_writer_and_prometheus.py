@@ -9,6 +9,7 @@ from itertools import cycle
 
 import pytest
 from faulty_proxy import FAULTS, FaultyProxy
+from rejections import Rejections
 
 from pyflink_prometheus import (
     PrometheusTimeSeries,
@@ -16,13 +17,6 @@ from pyflink_prometheus import (
     RemoteWriteVersion,
     RetryConfiguration,
 )
-from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.writer.writer import RemoteWriter
-
-
-class Rejections(list):
-    def __call__(self, rejected):
-        self.extend(rejected)
 
 
 @pytest.fixture(params=[RemoteWriteVersion.V1, RemoteWriteVersion.V2], ids=lambda version: version.name)
@@ -31,17 +25,13 @@ def version(request):
 
 
 @pytest.fixture
-def start(version):
-    writers = []
+def start(version, open_writer):
+    """Return a function that starts a writer."""
 
-    def make(url, **settings):
-        settings.setdefault("remote_write_version", version)
-        writers.append(RemoteWriter(SinkConfig(prometheus_remote_write_url=url, **settings)))
-        return writers[-1]
+    def start_one(url, **settings):
+        return open_writer(url, **{"remote_write_version": version, **settings})
 
-    yield make
-    for writer in writers:
-        writer.close()
+    return start_one
 
 
 def now_ms():

@@ -6,6 +6,7 @@ import threading
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rejections import Rejections
 
 from pyflink_prometheus import (
     OnErrorBehavior,
@@ -53,11 +54,6 @@ class OneShard:
 
     def close(self):
         pass
-
-
-class Rejections(list):
-    def __call__(self, rejected):
-        self.extend(rejected)
 
 
 def balance(ledger):

@@ -198,7 +198,7 @@ def test_a_fatal_answer_ends_it_at_once_and_shows_no_secret(status):
 
 @pytest.mark.parametrize(
     ("reached_before", "retries", "message"),
-    [(False, FIRST_CONTACT_RETRIES, "never responded"), (True, 40, "failed 41 times")],
+    [(False, FIRST_CONTACT_RETRIES, "got no response"), (True, 40, "failed 41 times")],
 )
 def test_an_endpoint_that_never_answered_is_given_up_earlier(reached_before, retries, message):
     endpoint = Endpoint(RemoteWriteVersion.V1)

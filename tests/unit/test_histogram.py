@@ -135,9 +135,9 @@ def test_buckets_that_are_far_apart_and_the_zero_bucket_do_not_count_as_many():
         ({"schema": -5}, r"schema: expected -4 to 8 .*got -5"),
         ({"schema": -53}, r"schema: expected -4 to 8 .*got -53"),
         ({"max_buckets": 0}, "max_buckets: expected an integer of at least 1, got 0"),
-        ({"zero_threshold": -1.0}, "zero_threshold: expected a finite number from 0 up, got -1.0"),
-        ({"zero_threshold": NAN}, "zero_threshold: expected a finite number from 0 up, got nan"),
-        ({"zero_threshold": INF}, "zero_threshold: expected a finite number from 0 up, got inf"),
+        ({"zero_threshold": -1.0}, "zero_threshold: expected a finite number of at least 0, got -1.0"),
+        ({"zero_threshold": NAN}, "zero_threshold: expected a finite number of at least 0, got nan"),
+        ({"zero_threshold": INF}, "zero_threshold: expected a finite number of at least 0, got inf"),
     ],
 )
 def test_an_option_out_of_range_is_refused(options, message):
@@ -156,16 +156,16 @@ def test_an_option_out_of_range_is_refused(options, message):
         ({"zero_count": -1}, "zero_count: expected a count of at least 0, got -1"),
         ({"positive": {1: -1}}, "positive: expected a count of at least 0, got -1"),
         ({"negative": {1: -0.5}}, "negative: expected a count of at least 0, got -0.5"),
-        ({"positive": {1: 2}, "count": 1}, "count: expected as many as are in the buckets, 2, .*, got 1"),
-        ({"positive": {1: 2}, "count": 3}, "count: expected as many as are in the buckets, 2, .*, got 3"),
-        ({"positive": {1: 2}, "count": 1, "sum": NAN}, "count: expected as many as are in the buckets, 2, .*, got 1"),
+        ({"positive": {1: 2}, "count": 1}, "count: expected the sum of all buckets, 2, .*, got 1"),
+        ({"positive": {1: 2}, "count": 3}, "count: expected the sum of all buckets, 2, .*, got 3"),
+        ({"positive": {1: 2}, "count": 1, "sum": NAN}, "count: expected the sum of all buckets, 2, .*, got 1"),
         ({"positive": {1: 2**63}}, r"count: expected at most 2\*\*63 - 1 observations, got 9223372036854775808"),
         ({"positive": [(1, 2), (1, 3)]}, "positive: expected each index once"),
         ({"positive": {1026: 1}}, "positive: expected indexes from -1074 to 1025, got 1026 to 1026"),
         ({"negative": {-1075: 1}}, "negative: expected indexes from -1074 to 1025, got -1075 to -1075"),
         ({"schema": -4, "positive": {66: 1}}, "positive: expected indexes from -67 to 65, got 66 to 66"),
-        ({"zero_threshold": -0.1}, "zero_threshold: expected a finite number from 0 up, got -0.1"),
-        ({"zero_threshold": NAN}, "zero_threshold: expected a finite number from 0 up, got nan"),
+        ({"zero_threshold": -0.1}, "zero_threshold: expected a finite number of at least 0, got -0.1"),
+        ({"zero_threshold": NAN}, "zero_threshold: expected a finite number of at least 0, got nan"),
         ({"custom_values": [1.0]}, r"custom_values: expected none with schema 0, got \(1.0,\)"),
         ({"schema": -53, "custom_values": [2.0, 1.0]}, r"custom_values: expected finite bounds, each above"),
         ({"schema": -53, "custom_values": [1.0, 1.0]}, r"custom_values: expected finite bounds, each above"),
@@ -298,11 +298,11 @@ def test_custom_buckets_are_merged_only_with_the_same_bounds():
     assert one + same == NativeHistogram.from_classic_buckets({1.0: 12, 2.0: 15, INF: 39}, sum=220.0)
     assert one.limit_buckets(1) is one
     for stranger in (NativeHistogram.from_classic_buckets({1.0: 2, INF: 9}, sum=20.0), observed(1.0)):
-        with pytest.raises(ValueError, match="other: expected the same kind of buckets.*the same bounds.*make both"):
+        with pytest.raises(ValueError, match="other: expected the same kind of buckets.*the same bounds.*create both"):
             one.merge(stranger)
         with pytest.raises(ValueError, match="other: expected the same kind of buckets"):
             stranger.merge(one)
-    with pytest.raises(ValueError, match="schema: expected one below the histogram's own, -53, got 0"):
+    with pytest.raises(ValueError, match="schema: expected at most the histogram's own, -53, got 0"):
         one.reduce_resolution(0)
     with pytest.raises(ValueError, match="other: expected the same kind of buckets"):
         _ = NativeHistogram(schema=-53, sum=0.0) + observed()
@@ -319,7 +319,7 @@ def test_resolution_is_reduced_but_never_gained():
     fine = made(schema=2, positive={-4: 1, -3: 2, 0: 4, 1: 8, 4: 16, 5: 32})
     assert fine.reduce_resolution(0) == made(schema=0, positive={-1: 1, 0: 6, 1: 24, 2: 32})
     assert fine.reduce_resolution(2) is fine
-    with pytest.raises(ValueError, match="schema: expected one below the histogram's own, 2, got 3"):
+    with pytest.raises(ValueError, match="schema: expected at most the histogram's own, 2, got 3"):
         fine.reduce_resolution(3)
     with pytest.raises(ValueError, match="schema: expected -4 to 8"):
         fine.reduce_resolution(-5)
@@ -364,7 +364,7 @@ def test_classic_buckets_of_floats_make_a_float_histogram():
     [
         ({1.0: 3}, None, r"count: expected the number of all observations, since no bucket's bound is \+Inf"),
         ({}, None, "count: expected the number of all observations"),
-        ({1.0: 3, INF: 5}, 6, r"count: expected that of the bucket \+Inf, 5, got 6"),
+        ({1.0: 3, INF: 5}, 6, r"count: expected the count of the \+Inf bucket, 5, got 6"),
         ({1.0: 3, 2.0: 2, INF: 5}, None, r"buckets: expected cumulative counts, .* got \[3, 2, 5\]"),
         ({1.0: 3}, 2, r"buckets: expected cumulative counts, .* got \[3, 2\]"),
         ({1.0: -1, INF: 5}, None, "buckets: expected a count of at least 0, got -1"),

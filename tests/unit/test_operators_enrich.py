@@ -53,7 +53,7 @@ def test_a_join_of_the_users():
 
 
 def test_what_the_default_join_cannot_join_says_what_to_do():
-    with pytest.raises(TypeError, match=r"give join=\.\.\."):
+    with pytest.raises(TypeError, match=r"set join=\.\.\."):
         Harness(Enrich({"a": 5}, lambda e: e[0])).send(("a", 1))
 
 

@@ -44,9 +44,9 @@ def test_a_threshold_rejects_what_is_out_of_bounds_or_no_number():
     assert [reason for _, reason in harness.side["rejected"]] == [
         "threshold: -1 is below 0",
         "threshold: 11 is above 10",
-        "threshold: nan is no finite number",
-        "threshold: inf is no finite number",
-        "threshold: '7' is no finite number",
+        "threshold: nan is not a finite number",
+        "threshold: inf is not a finite number",
+        "threshold: '7' is not a finite number",
     ]
     assert harness.counts == {"numEventsRejected": 5, "numEventsRejectedByThreshold": 5}
     assert harness.keys_with_state == set()
@@ -193,7 +193,7 @@ def test_what_checks_keep_comes_back_from_a_savepoint_also_for_other_checks():
         (lambda: Filter(GATE, GATE), "checks: expected a different name"),
         (lambda: Filter(GATE, forget_after_ms=0), "forget_after_ms: expected an integer of at least 1"),
         (lambda: Threshold(5), "value: expected a function"),
-        (lambda: Threshold(itself, min=2, max=1), "min: expected at most 1"),
+        (lambda: Threshold(itself, min=2, max=1), "min: expected at most max, 1"),
         (lambda: Hampel(itself, min_deviation=-1), "min_deviation"),
         (lambda: Hampel(itself, min_deviation=1, window=2), "window: expected an integer of at least 3"),
         (lambda: Hampel(itself, min_deviation=1, threshold=0), "threshold"),

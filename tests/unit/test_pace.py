@@ -73,7 +73,9 @@ def test_a_receiver_that_has_enough_to_do_is_not_given_more_at_once():
 
 def test_tries_that_bring_nothing_become_rarer():
     paces = run(begin(), 4000, 100_000, **NEAR)
-    tries = [number for number, pace in enumerate(paces) if pace.before is not None and pace.seen.attempts == 0]
+    tries = [
+        number for number, pace in enumerate(paces) if pace.throughput_before is not None and pace.seen.attempts == 0
+    ]
     gaps = [later - earlier for earlier, later in zip(tries, tries[1:])]
     assert len(gaps) > 4
     assert gaps == sorted(gaps)
@@ -115,7 +117,7 @@ def test_a_few_repetitions_change_nothing():
     for _ in range(50):
         pace = pace.next(Seen(1, 2000, 100, 4, 1.0, 0.01, 1.0))
     assert pace.shards == 1
-    assert pace.rest == 0
+    assert pace.pause == 0
 
 
 @pytest.mark.parametrize("refuses_from", [None, 1])

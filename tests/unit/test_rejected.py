@@ -65,7 +65,7 @@ def test_a_line_that_a_crash_cut_short_is_passed_over(tmp_path, caplog):
     (path,) = tmp_path.iterdir()
     path.write_text(path.read_text()[:-20])
     assert list(read_rejected_samples(tmp_path)) == [REFUSED]
-    assert "no JSON" in caplog.text
+    assert "not valid JSON" in caplog.text
 
 
 def test_the_handler_can_be_shipped_with_the_job(tmp_path):

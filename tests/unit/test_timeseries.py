@@ -48,7 +48,7 @@ def test_builder_without_a_metric_name_says_so():
         (record(labels={7: "v"}), "labels: expected non-empty strings as label names, got 7"),
         (record(labels={"port": 8080}), "labels: expected a string as the value of label 'port', got 8080"),
         (record(labels={"__name__": "n"}), "labels: the metric's name goes in metric_name, not in label '__name__'"),
-        (record(labels=(("a", "1"), ("a", "2"))), "labels: label 'a' is there twice"),
+        (record(labels=(("a", "1"), ("a", "2"))), "labels: duplicate label 'a'"),
         (record(labels={"a": "\udfff"}), "labels: .* cannot be written as UTF-8"),
         (record(labels="ab"), "labels: expected a mapping or .* pairs, got 'ab'"),
         (record(labels=7), "labels: expected a mapping or .* pairs, got 7"),
@@ -115,7 +115,7 @@ def test_a_plain_tuple_of_the_same_shape_is_a_record_too():
 
 @pytest.mark.parametrize("stranger", [{"m": 1}, "m", None, ("m", {}), 7])
 def test_what_is_no_record_is_refused_with_advice(stranger):
-    with pytest.raises(TypeError, match=r"the sink got a .*, and expected a Prom.*set_element_converter"):
+    with pytest.raises(TypeError, match=r"the sink expected a Prom.*, got a .*set_element_converter"):
         as_time_series(stranger)
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from rejections import Rejections
 
 from pyflink_prometheus import (
     ConflictPolicy,
@@ -18,41 +19,24 @@ from pyflink_prometheus import (
     RetryConfiguration,
 )
 from pyflink_prometheus.clock import SystemClock
-from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.testing import Answer, FakeClock, ScriptedTransport
 from pyflink_prometheus.writer.ledger import Reason
-from pyflink_prometheus.writer.writer import RemoteWriter
 
 T = 1_700_000_000_000
 URL = "http://receiver.invalid/api/v1/write"
 
 
-class Rejections(list):
-    def __call__(self, rejected):
-        self.extend(rejected)
-
-
 @pytest.fixture(params=[RemoteWriteVersion.V1, RemoteWriteVersion.V2], ids=lambda version: version.name)
-def start(request):
-    """Return a function that makes a writer on a scripted transport; all of them are closed at the end."""
-    writers = []
+def start(request, open_writer):
+    """Return a function that starts a writer with a scripted transport."""
 
-    def make(transport, *, clock=None, **settings):
-        settings.setdefault("remote_write_version", request.param)
-        writer = RemoteWriter(
-            SinkConfig(prometheus_remote_write_url=URL, **settings),
-            new_transport=lambda config: transport,
-            clock=FakeClock() if clock is None else clock,
-            draw=lambda: 1.0,
-        )
-        writers.append(writer)
-        return writer
+    def start_one(transport, **settings):
+        settings = {"remote_write_version": request.param, "clock": FakeClock(), **settings}
+        return open_writer(URL, new_transport=lambda config: transport, draw=lambda: 1.0, **settings)
 
-    yield make
-    for writer in writers:
-        writer.close()
+    return start_one
 
 
 def add(writer, series, number, value=None):
@@ -466,7 +450,7 @@ def test_closing_wakes_a_shard_that_waits_to_retry_and_leaves_no_thread(start):
     told = []
 
     def flush():
-        with pytest.raises(PrometheusSinkError, match="closed with 1 sample") as caught:
+        with pytest.raises(PrometheusSinkError, match="closed with 1 unsent sample") as caught:
             writer.flush()
         told.append(caught.value)
 
@@ -511,7 +495,7 @@ def test_a_request_that_is_too_large_is_split_and_later_ones_are_smaller(start, 
     assert sorted(value for _, value, _ in transport.stored) == [float(number) for number in range(300)]
     assert [len(request.samples) for request in transport.requests][:6] == [100, 50, 25, 25, 25, 25]
     assert all(len(request.samples) <= 25 for request in transport.requests[6:])
-    assert "from now on they hold at most 25" in caplog.text
+    assert "raise the receiver's request size limit if 25 samples" in caplog.text
     for times in per_series(transport.stored).values():
         assert times == sorted(times)
 

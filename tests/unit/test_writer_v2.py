@@ -6,6 +6,7 @@ import logging
 import struct
 
 import pytest
+from rejections import Rejections
 
 from pyflink_prometheus import (
     STALE_MARKER,
@@ -17,7 +18,6 @@ from pyflink_prometheus import (
     RemoteWriteFatalError,
     RemoteWriteVersion,
 )
-from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.outcome import Kind, Outcome, Written
 from pyflink_prometheus.testing import (
     Answer,
@@ -25,16 +25,10 @@ from pyflink_prometheus.testing import (
     ScriptedTransport,
     decode_request,
 )
-from pyflink_prometheus.writer.writer import RemoteWriter
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
 T = 1_700_000_000_000
 HISTOGRAM = NativeHistogram.from_observations([0.1, 0.2, 0.4])
-
-
-class Rejections(list):
-    def __call__(self, rejected):
-        self.extend(rejected)
 
 
 @pytest.fixture
@@ -43,19 +37,14 @@ def rejections():
 
 
 @pytest.fixture
-def start(rejections):
-    """Return a function that makes a writer on a scripted transport; all of them are closed at the end."""
-    writers = []
+def start(rejections, open_writer):
+    """Return a function that starts a writer with a scripted transport."""
 
-    def make(transport, **settings):
+    def start_one(transport, **settings):
         settings = {"rejected_samples_handler": rejections, **settings}
-        config = SinkConfig(prometheus_remote_write_url="http://receiver.invalid/write", **settings)
-        writers.append(RemoteWriter(config, new_transport=lambda config: transport, clock=FakeClock()))
-        return writers[-1]
+        return open_writer(new_transport=lambda config: transport, clock=FakeClock(), **settings)
 
-    yield make
-    for writer in writers:
-        writer.close()
+    return start_one
 
 
 def add(writer, *numbers):
@@ -109,7 +98,7 @@ def test_the_log_says_how_many_of_a_request_were_refused(start, caplog):
     with caplog.at_level(logging.WARNING):
         add(writer, 1, 2, 3)
     assert (
-        "1 sample(s) not written, reason refused, the latest: 1 of the 3 in one request: the receiver wrote 2 of 3 "
+        "1 sample(s) not written, reason refused, the latest: 1 of 3 in one request: the receiver wrote 2 of 3 "
         "samples (HTTP 400: too old)"
     ) in caplog.text
 
@@ -141,7 +130,7 @@ def test_a_receiver_of_1_0_is_found_out_and_remembered(start, caplog, answer, sh
     assert sorted(value for _, value, _ in transport.stored) == [float(number) for number in range(40)]
     assert versions(transport).count(V2) <= shards
     assert set(versions(transport)[-shards:]) == {V1}
-    assert caplog.text.count("does not understand Remote-Write 2.0") == 1
+    assert caplog.text.count("does not support Remote-Write 2.0") == 1
 
 
 def test_a_refusal_without_counts_of_a_receiver_that_has_spoken_2_0_is_sent_as_1_0(start, rejections):

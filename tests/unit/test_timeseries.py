@@ -47,7 +47,7 @@ def test_builder_without_a_metric_name_says_so():
         (record(labels={"": "v"}), "labels: expected non-empty strings as label names, got ''"),
         (record(labels={7: "v"}), "labels: expected non-empty strings as label names, got 7"),
         (record(labels={"port": 8080}), "labels: expected a string as the value of label 'port', got 8080"),
-        (record(labels={"__name__": "n"}), "labels: the metric's name goes in metric_name, not in label '__name__'"),
+        (record(labels={"__name__": "n"}), "labels: put the metric's name in metric_name, not in label '__name__'"),
         (record(labels=(("a", "1"), ("a", "2"))), "labels: duplicate label 'a'"),
         (record(labels={"a": "\udfff"}), "labels: .* cannot be written as UTF-8"),
         (record(labels="ab"), "labels: expected a mapping or .* pairs, got 'ab'"),

@@ -287,7 +287,7 @@ def test_retry_after_is_waited_for_by_every_shard(start):
 def test_retries_end(start):
     writer = start(ScriptedTransport(decide=lambda request: 503), retry=RetryConfiguration(max_retry_count=2))
     add(writer, 0, 1)
-    with pytest.raises(RetriesExhaustedError, match="failed 3 times in .* all that max_retry_count allows; "):
+    with pytest.raises(RetriesExhaustedError, match="failed 3 times in .* the limit of max_retry_count; "):
         writer.flush()
 
 
@@ -528,7 +528,7 @@ def test_requests_that_are_refused_whole_and_accepted_in_parts_become_smaller(st
     write_at_once(writer, 100)
     write_at_once(writer, 100, 100)
     before = len(transport.requests)
-    assert "from now on they hold at most 25" in caplog.text
+    assert "if 25 samples per request are too few" in caplog.text
     write_at_once(writer, 100, 200)
     assert sizes(transport, before) == [25] * 4
     assert writer.ledger.samples_accepted == 300

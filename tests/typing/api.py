@@ -1,0 +1,168 @@
+"""
+The public API as its users write it, for mypy in strict mode; never run.
+
+What must be an error has a ``type: ignore`` with its code: mypy reports one that is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import requests
+
+import pyflink_prometheus
+from pyflink_prometheus import (
+    AdaptiveSendingConfiguration,
+    Aggregate,
+    BasicAuth,
+    BearerAuth,
+    Check,
+    ConflictPolicy,
+    ElementConverter,
+    Exemplar,
+    Filter,
+    Hampel,
+    JsonLinesRejectedSamples,
+    Metadata,
+    NativeHistogram,
+    OnErrorBehavior,
+    PrometheusSink,
+    PrometheusTimeSeries,
+    Reason,
+    RejectedSamples,
+    RejectedSamplesHandler,
+    RemoteWriteVersion,
+    Reorder,
+    RetryConfiguration,
+    Secret,
+    Silence,
+    SpeedGate,
+    Threshold,
+    TumblingWindows,
+    read_rejected_samples,
+)
+from pyflink_prometheus.testing import PrometheusServer, ReceivedRequest, Receiver
+
+if TYPE_CHECKING:
+    from typing_extensions import assert_type
+
+
+class Reading(NamedTuple):
+    """A user's record."""
+
+    room: str
+    celsius: float
+    time_ms: int
+
+
+def one(reading: Reading) -> PrometheusTimeSeries:
+    """Convert to a series."""
+    return PrometheusTimeSeries("temperature_celsius", {"room": reading.room}, ((reading.celsius, reading.time_ms),))
+
+
+def several(reading: Reading) -> Iterable[PrometheusTimeSeries]:
+    """Convert to several series."""
+    yield one(reading)
+
+
+def optional(reading: Reading) -> PrometheusTimeSeries | None:
+    """Convert, or skip the record."""
+    return one(reading) if reading.celsius > -273.15 else None
+
+
+converters: list[ElementConverter] = [one, several, optional]
+wrong_converter: ElementConverter = lambda reading: 1.0  # type: ignore[assignment,return-value]  # noqa: E731
+
+
+def handle(rejected: Sequence[RejectedSamples]) -> None:
+    """Handle rejected samples."""
+    for each in rejected:
+        assert_type(each.reason, Reason)
+        assert_type(each.series, "tuple[PrometheusTimeSeries, ...]")
+        assert_type(each.status, "int | None")
+
+
+handler: RejectedSamplesHandler = handle
+
+
+def sign(headers: Any, body: bytes) -> dict[str, str]:
+    """Sign a request."""
+    return {"X-Signature": str(len(body))}
+
+
+sink = (
+    PrometheusSink.builder()
+    .set_prometheus_remote_write_url("http://localhost:9090/api/v1/write")
+    .set_remote_write_version(RemoteWriteVersion.AUTO)
+    .set_element_converter(optional)
+    .set_retry_configuration(max_retry_count=10, max_retry_duration_ms=60_000)
+    .set_retry_configuration(RetryConfiguration(max_retry_count=10))
+    .set_error_handling_behavior_configuration(on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE)
+    .set_adaptive_sending_configuration(max_in_flight_requests=4)
+    .set_adaptive_sending_configuration(AdaptiveSendingConfiguration())
+    .set_conflict_policy(ConflictPolicy.KEEP_LAST)
+    .set_max_batch_size_in_bytes(1_000_000)
+    .set_http_headers({"X-Scope-OrgID": "tenant"})
+    .set_request_signer(BearerAuth(Secret.file("/run/secrets/token")))
+    .set_request_signer(BasicAuth("user", "password"))
+    .set_request_signer(sign)
+    .set_rejected_samples_handler(handle)
+    .set_rejected_samples_handler(JsonLinesRejectedSamples("/var/lib/rejected"))
+    .set_name("sink")
+    .set_uid("sink")
+    .set_parallelism(2)
+    .build()
+)
+assert_type(sink, PrometheusSink)
+assert_type(pyflink_prometheus.__version__, str)
+PrometheusSink.builder().set_max_batch_size_in_samples("2000")  # type: ignore[arg-type]
+PrometheusSink.builder().set_retry_configuration(max_retries=3)  # type: ignore[call-arg]
+
+series = PrometheusTimeSeries(
+    "request_seconds",
+    (("path", "/"),),
+    [(NativeHistogram(schema=0, sum=1.0, positive={1: 1}), 1_700_000_000_000), (1.0, 1_700_000_000_001, None)],
+    Metadata("histogram", "Request durations", "seconds"),
+    [Exemplar({"trace_id": "1"}, 0.5, 1_700_000_000_000)],
+)
+assert_type(series.check(), PrometheusTimeSeries)
+assert_type(series.key(), str)
+built = PrometheusTimeSeries.builder().with_metric_name("m").add_label("a", "1").add_sample(1.0, 1).build()
+assert_type(built, PrometheusTimeSeries)
+
+checks: list[Check] = [
+    Threshold(lambda row: row.celsius, max=60),
+    Hampel(lambda row: row.celsius, min_deviation=1.0),
+    SpeedGate(lambda row: (row.latitude, row.longitude), max_speed=350),
+]
+steps = [
+    Reorder(),
+    Filter(*checks),
+    Aggregate("temperature", lambda row: row.celsius, TumblingWindows(60_000), ("mean", "max"), labels="room"),
+    Silence(60_000),
+]
+
+for rejected_before in read_rejected_samples("/var/lib/rejected"):
+    again: list[PrometheusTimeSeries] = list(rejected_before.series)
+
+
+def decide(request: ReceivedRequest) -> int:
+    """Decide on a status."""
+    return 204 if request.samples else 400
+
+
+def stored(prometheus: PrometheusServer, receiver: Receiver) -> bool:
+    """Compare samples, which both give in one shape."""
+    return prometheus.samples("m") == receiver.samples("m")
+
+
+class Signer(requests.auth.AuthBase):
+    """A user's own signer."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign one attempt."""
+        return request
+
+
+PrometheusSink.builder().set_request_signer(Signer())

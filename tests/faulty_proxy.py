@@ -1,4 +1,4 @@
-"""A proxy in front of a receiver that fails in the ways in which networks and receivers do, by a schedule."""
+"""A proxy that injects failures of networks and receivers, by a schedule."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAULTS = {
 
 class FaultyProxy:
     """
-    Forward requests to a receiver, but for those that the schedule lets fail.
+    A proxy that forwards requests to a receiver, except those that the schedule makes fail.
 
     :param upstream: the receiver's URL.
     :param next_fault: gives the next request's fault, ``None`` for none; called under a lock.

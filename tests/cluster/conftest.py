@@ -1,4 +1,4 @@
-"""A standalone Flink cluster, as ``flink run`` needs one."""
+"""A standalone Flink cluster for ``flink run``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def flink_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
-    """Give a cluster of two slots that all tests share; a test that breaks things starts one of its own."""
+    """Yield a cluster of two slots that all tests share; tests that break things start their own."""
     with FlinkCluster(tmp_path_factory.mktemp("flink"), slots=2) as cluster:
         yield cluster

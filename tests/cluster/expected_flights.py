@@ -1,4 +1,4 @@
-"""What the example jobs must write, worked out from the recording with pandas and without any of our operators."""
+"""The expected results of the example jobs, computed from the recording with pandas instead of the operators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINUTE_MS = 60_000
 
 
 def delivered(recording: Path, end_at: int, seed: int = 1, max_delay: int = 120) -> pd.DataFrame:
-    """Return the rows that the network delivers at all, each once, in order of aircraft and time."""
+    """Return the rows that the network delivers, each once, in order of aircraft and time."""
     options = argparse.Namespace(recording=recording, end_at=end_at, seed=seed, max_delay=max_delay, speed=0, repeat=1)
     delivery = Delivery(options)
     delivery.open(None)
@@ -37,7 +37,7 @@ def delivered(recording: Path, end_at: int, seed: int = 1, max_delay: int = 120)
 
 
 def possible(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that the filter lets pass."""
+    """Return the rows that the filter accepts."""
     rows = rows[~((rows.altitude < -1_500) | (rows.altitude > 60_000))]
     known = rows[rows.altitude.notna()].groupby("icao24").altitude
 
@@ -52,7 +52,7 @@ def possible(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reachable(track: pd.DataFrame) -> np.ndarray:
-    """Tell which positions of an aircraft it can have reached from the last one, or from four others in a row."""
+    """Return which positions an aircraft can have reached from the last one, or from four others in a row."""
     places = list(zip(np.radians(track.latitude), np.radians(track.longitude), track.timestamp / 1000))
 
     def reaches(one: int, two: int) -> bool:
@@ -97,7 +97,7 @@ def of_windows(
     size_ms: int = MINUTE_MS,
 ) -> Samples:
     """
-    Return the series of aggregates in windows that begin every minute.
+    Return the series of aggregates in windows that start every minute.
 
     :param of: pandas' names of them, or numbers for quantiles, by what the metric's name gets.
     """
@@ -116,7 +116,7 @@ def of_windows(
 
 
 def of_counters(rows: pd.DataFrame, metric_name: str, by: tuple[str, ...], interval_ms: int) -> Samples:
-    """Return the series of counters, each of which begins at 0."""
+    """Return the series of counters, each of which starts at 0."""
     found: Samples = {}
     ends = rows.timestamp // interval_ms * interval_ms + interval_ms
     for values, counts in rows.assign(end=ends).groupby([*by]):
@@ -127,7 +127,7 @@ def of_counters(rows: pd.DataFrame, metric_name: str, by: tuple[str, ...], inter
 
 
 def differences(stored: Samples, expected: Samples) -> list[str]:
-    """Say in what they differ, up to the twentieth; but not in the last digits, which depend on the order of sums."""
+    """Return up to twenty differences, ignoring the last digits, which depend on the order of sums."""
     found = [f"missing: {labels}" for labels in expected.keys() - stored.keys()]
     found += [f"not expected: {labels}" for labels in stored.keys() - expected.keys()]
     for labels in stored.keys() & expected.keys():

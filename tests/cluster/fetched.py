@@ -1,4 +1,4 @@
-"""Programs that these tests need natively, whatever runs the other tests' Prometheus: fetched, or not to be had."""
+"""Fetched programs that these tests need natively, even if other tests use Docker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PROMTOOL = Path(__file__).resolve().parent.parent.parent / ".cache" / "promethe
 
 
 def prometheus() -> Path:
-    """Return a Prometheus that sees this machine's loopback address, which none in a container does."""
+    """Return a Prometheus that can reach this machine's loopback address, unlike one in a container."""
     try:
         return find_binary()
     except PrometheusServerError:
@@ -22,7 +22,7 @@ def prometheus() -> Path:
 
 
 def promtool() -> Path:
-    """Return promtool."""
+    """Return the promtool executable."""
     found = Path(os.environ.get("PROMTOOL") or _PROMTOOL)
     if not found.exists():
         _missing("promtool; tools/get_prometheus.py --promtool fetches it")
@@ -30,7 +30,7 @@ def promtool() -> Path:
 
 
 def _missing(what: str) -> NoReturn:
-    """Skip the test, unless the environment says that what is fetched has to be there: CI must not skip in silence."""
+    """Skip the test; fail if RECEIVERS=required, because CI must not skip silently."""
     if os.environ.get("RECEIVERS") == "required":
         pytest.fail(f"there is no {what}")
     pytest.skip(f"there is no {what} (RECEIVERS=required makes this a failure)")

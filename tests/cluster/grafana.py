@@ -1,4 +1,4 @@
-"""What Grafana makes of a dashboard's file: its panels, its variables, and the queries that it sends to Prometheus."""
+"""A dashboard's file as Grafana interprets it: panels, variables, and the queries that it sends to Prometheus."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LABEL_VALUES = re.compile(r"label_values\((?P<selector>.+), *(?P<label>\w+)\)")
 
 @dataclass(frozen=True)
 class Target:
-    """Hold one query of a panel, and how Grafana would send it."""
+    """One query of a panel, and how Grafana would send it."""
 
     dashboard: str
     panel: str
@@ -43,7 +43,7 @@ class Target:
         return f"{self.dashboard} / {self.panel} / {self.ref}: {self.expr}"
 
     def promql(self, variables: Mapping[str, str]) -> str:
-        """Return the query with variables put in, those of the dashboard and Grafana's own."""
+        """Return the query with the values of variables, those of the dashboard and Grafana's own."""
         own = {
             "__interval": f"{self.step_s}s",
             "__rate_interval": f"{self.rate_interval_s}s",
@@ -53,13 +53,13 @@ class Target:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return a dashboard."""
+    """Load a dashboard."""
     dashboard: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return dashboard
 
 
 def panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the panels that show something, those in collapsed rows too."""
+    """Return the panels with data, including those in collapsed rows."""
     everything = [each for row in dashboard["panels"] for each in (row, *row.get("panels", ()))]
     return [each for each in everything if each["type"] not in ("row", "text")]
 
@@ -68,7 +68,7 @@ def targets(dashboard: Mapping[str, Any], scrape_interval_s: int) -> Iterator[Ta
     """
     Yield all queries of a dashboard.
 
-    :param scrape_interval_s: what the data source's settings say.
+    :param scrape_interval_s: the interval in the settings of the data source.
     """
     for panel in panels(dashboard):
         least = seconds(panel["interval"]) if "interval" in panel else scrape_interval_s
@@ -91,28 +91,28 @@ def variables(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def values_of(server: PrometheusServer, variable: Mapping[str, Any], chosen: Mapping[str, str]) -> list[str]:
-    """Return what a variable offers, as ``label_values(selector, label)`` asks for it."""
+    """Return the values of a variable with a ``label_values(selector, label)`` query."""
     query = _LABEL_VALUES.fullmatch(substitute(variable["query"]["query"], chosen))
     assert query, f"not understood: {variable['query']['query']}"
     return sorted({series[query["label"]] for series in server.series(query["selector"]) if query["label"] in series})
 
 
 def everything(variable: Mapping[str, Any]) -> str:
-    """Return what stands for a variable of which All is chosen."""
+    """Return the replacement for a variable with All selected."""
     return str(variable["allValue"])
 
 
 def several(values: Sequence[str]) -> str:
-    """Return what stands for a variable of which these values are chosen."""
+    """Return the replacement for a variable with these values selected."""
     escaped = [re.sub(r"[$^*{}\[\]'+?.()|]", r"\\\\\g<0>", each.replace("\\", "\\\\\\\\")) for each in values]
     return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
     """
-    Put variables' values in: $name, ${name} and ${name:regex}, which are all the same to Prometheus's data source.
+    Replace variables: $name, ${name} and ${name:regex}, which are equivalent for Prometheus's data source.
 
-    $1 and the like are no variables, but PromQL's own.
+    $1 and the like are not variables, but part of PromQL.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -125,12 +125,12 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
 
 
 def seconds(duration: str) -> int:
-    """Return how long a duration is that has one unit."""
+    """Return the seconds of a duration with a single unit."""
     return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
 
 
 def run(server: PrometheusServer, target: Target, chosen: Mapping[str, str], now: float) -> list[dict[str, Any]]:
-    """Return what a query finds at a time or in the range before it, without series that show nothing."""
+    """Return the result of a query at a time or in the range before it, without series that show nothing."""
     query = {"query": target.promql(chosen)}
     if target.is_instant:
         found = ask(server, "/api/v1/query", time=repr(now), **query)["result"]
@@ -141,7 +141,7 @@ def run(server: PrometheusServer, target: Target, chosen: Mapping[str, str], now
 
 
 def ask(server: PrometheusServer, path: str, **parameters: str) -> Any:
-    """Return the data of an answer of Prometheus's HTTP API; what is no PromQL raises."""
+    """Return the data of a response of Prometheus's HTTP API; invalid PromQL raises."""
     query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
     with _OPENER.open(f"{server.url}{path}{query}", timeout=30) as answer:
         return json.load(answer)["data"]
@@ -156,7 +156,7 @@ def selectors(server: PrometheusServer, promql: str) -> list[str]:
 
 
 def metric_names(server: PrometheusServer, promql: str) -> set[str]:
-    """Return the metrics that a query asks for."""
+    """Return the metrics in a query."""
     return {node["name"] for node in _selector_nodes(server, promql)}
 
 
@@ -173,7 +173,7 @@ def _selector_nodes(server: PrometheusServer, promql: str) -> Iterator[dict[str,
 
 
 def _shows_something(series: Mapping[str, Any]) -> bool:
-    """Tell whether there is a histogram or a number in it: divisions by zero are none."""
+    """Return whether a series has a histogram or a finite number; divisions by zero have neither."""
     if "histogram" in series or series.get("histograms"):
         return True
     pairs = series["values"] if "values" in series else [series["value"]]

@@ -1,4 +1,4 @@
-"""Run a job file in PyFlink's local cluster, in a process of its own, with real Python workers."""
+"""Run a job file in PyFlink's local cluster, in a separate process, with real Python workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JOBS = Path(__file__).parent / "jobs"
 
 @dataclass(frozen=True)
 class FinishedJob:
-    """Hold what a job file left: its exit status and what it wrote."""
+    """The exit status and the output of a job file."""
 
     status: int
     stdout: str

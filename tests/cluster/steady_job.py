@@ -1,4 +1,4 @@
-"""What a test says of ``jobs/steady.py``: how to start it, and what Prometheus has to hold in the end."""
+"""The job ``jobs/steady.py``: how to start it, and the samples that Prometheus must have at the end."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SteadyJob:
     """
-    Describe one stream of numbered samples.
+    One stream of numbered samples.
 
-    :param url: where the sink writes to.
-    :param metric_name: of all its samples.
-    :param count: how many samples it has.
+    :param url: the URL of the receiver.
+    :param metric_name: the metric of all samples.
+    :param count: the number of samples.
     :param options: more options of ``steady.py``, without their dashes.
     """
 
@@ -47,7 +47,7 @@ class SteadyJob:
         return cluster.run_job(JOBS / "steady.py", *self.arguments(per_second), options=options).job_id
 
     def made(self, count: int | None = None) -> Samples:
-        """Return the samples that the source makes, or the first of them, as ``PrometheusServer.samples`` does."""
+        """Return all samples of the source, or the first of them, in the shape of ``PrometheusServer.samples``."""
         expected: Samples = {}
         for number in range(self.count if count is None else count):
             labels = (("__name__", self.metric_name), ("series", str(number % self.series)))
@@ -55,7 +55,7 @@ class SteadyJob:
         return expected
 
     def missing(self, prometheus: PrometheusServer) -> list[int]:
-        """Return the numbers of the samples that were made and that Prometheus does not have."""
+        """Return the numbers of the samples that Prometheus does not have."""
         stored = {int(value) for samples in prometheus.samples(self.metric_name).values() for value, _ in samples}
         return sorted(set(range(self.count)) - stored)
 

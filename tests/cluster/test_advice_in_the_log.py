@@ -1,4 +1,4 @@
-"""The TaskManager's log says once what a job pays for that it need not."""
+"""The TaskManager's log has advice about unnecessary costs of a job, once."""
 
 from __future__ import annotations
 

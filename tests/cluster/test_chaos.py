@@ -1,8 +1,8 @@
 """
-Whatever breaks while a job runs, Prometheus has in the end all that the job's source made.
+Whatever breaks while a job runs, in the end Prometheus has all samples of the job's source.
 
-A round breaks everything once or twice, at random moments. The environment's CHAOS_ROUNDS says how many there are
-(default 1; each takes about a minute), and CHAOS_SEED which moments (default 1)::
+A round breaks everything once or twice, at random moments. The environment variable CHAOS_ROUNDS sets the number of
+rounds (default 1; each takes about a minute), CHAOS_SEED the seed of the moments (default 1)::
 
     CHAOS_ROUNDS=10 CHAOS_SEED=7 pytest tests/cluster/test_chaos.py
 """
@@ -33,12 +33,12 @@ RECOVERY_S = 120.0
 
 class Chaos:
     """
-    Break things around one running job.
+    Failures around one running job.
 
-    :param cluster: where it runs, with one TaskManager.
-    :param prometheus: where it writes to.
-    :param job: what it is.
-    :param rng: decides when and what.
+    :param cluster: the cluster of the job, with one TaskManager.
+    :param prometheus: the receiver of the job.
+    :param job: the job.
+    :param rng: decides when and in which order things fail.
     """
 
     def __init__(self, cluster: FlinkCluster, prometheus: PrometheusServer, job: SteadyJob, rng: random.Random) -> None:
@@ -51,7 +51,7 @@ class Chaos:
         self._job_id = job.submit(cluster, PER_SECOND)
 
     def round(self, then_per_second: float) -> None:
-        """Do everything, each time to a job that is well; the job comes out of a savepoint, and at another rate."""
+        """Cause each failure once the job is healthy again, then restart the job from a savepoint at another rate."""
         kinds = [self.kill_worker, self.kill_prometheus, self.kill_worker_without_prometheus, self.kill_taskmanager]
         self._rng.shuffle(kinds)
         for kind in kinds:
@@ -74,13 +74,13 @@ class Chaos:
         os.kill(self._rng.choice(self._cluster.python_worker_pids()), signal.SIGKILL)
 
     def kill_prometheus(self) -> None:
-        """Kill Prometheus, and bring it back after a while."""
+        """Kill Prometheus, and restart it after a while."""
         self._prometheus.kill()
         self._pause()
         self._prometheus.restart()
 
     def kill_worker_without_prometheus(self) -> None:
-        """Kill a worker that cannot get rid of its samples."""
+        """Kill a worker that cannot write its samples."""
         self._prometheus.kill()
         self._pause()
         self.kill_worker()
@@ -93,7 +93,7 @@ class Chaos:
         self._cluster.start_taskmanager()
 
     def stop_and_resume(self, per_second: float) -> None:
-        """Stop the job with a savepoint, and start it from there."""
+        """Stop the job with a savepoint, and restart it from there."""
         savepoint = stop_with_savepoint(self._cluster, self._job_id)
         self._tell("stopped")
         self._job_id = self._job.submit(self._cluster, per_second, savepoint)
@@ -110,7 +110,7 @@ class Chaos:
         time.sleep(self._rng.uniform(0, PAUSE_S))
 
     def _tell(self, what: str) -> None:
-        """Count and print what happens; pytest shows it where a test fails."""
+        """Count and print an event; pytest shows it if the test fails."""
         self.done[what] += 1
         print(f"{time.monotonic() - self._began:6.1f} s: {what}")
 

@@ -1,4 +1,4 @@
-"""Flink's REST API shows what became of the samples while a job runs."""
+"""Flink's REST API shows the fates of samples while a job runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FATES = ["good"] * 5 + ["late", "refused", "unavailable", "invalid"]
 
 
 class Fates:
-    """Answer each request, which has one sample, as its metric's name says."""
+    """Respond to each request, which has one sample, as its metric's name says."""
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()

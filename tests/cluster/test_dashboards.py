@@ -1,4 +1,4 @@
-"""Every panel of Grafana's dashboards shows something, on a Prometheus that holds what the example job writes."""
+"""Every panel of Grafana's dashboards has data, with a Prometheus to which the example job writes."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ by_dashboard = pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path
 
 @dataclass(frozen=True)
 class Watched:
-    """Ask the Prometheus that watches a cluster, and is written to by its jobs, what Grafana would ask it."""
+    """Grafana's queries to the Prometheus that monitors a cluster and gets the samples of its jobs."""
 
     prometheus: PrometheusServer
 
     def missing(self, path: Path, *, all_chosen: bool) -> list[Target]:
-        """Return the queries of a dashboard that find nothing now, with All or with each value chosen."""
+        """Return the queries of a dashboard without results, with All or with each value selected."""
         dashboard = grafana.load(path)
         chosen: dict[str, str] = {}
         for variable in grafana.variables(dashboard):
@@ -63,14 +63,14 @@ class Watched:
         return self.without_result(list(grafana.targets(dashboard, SCRAPE_INTERVAL_S)), chosen)
 
     def without_result(self, targets: list[Target], chosen: dict[str, str]) -> list[Target]:
-        """Return those that find nothing now."""
+        """Return the queries without results."""
         now = time.time()
         return [each for each in targets if not grafana.run(self.prometheus, each, chosen, now)]
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Give a cluster that runs the pipeline, live, and a job that runs into everything else, both watched."""
+    """Yield a monitored cluster that runs the pipeline, live, and a job that causes all other events."""
     binary = fetched.prometheus()
     folder = tmp_path_factory.mktemp("watched")
     port = free_port()
@@ -112,7 +112,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def lasting(problems: Callable[[], list[T]], patience_s: float = NEXT_SCRAPES_S) -> list[T]:
-    """Return the problems that a function still finds when the time is over; none as soon as it finds none."""
+    """Return the problems that remain after some time; return none as soon as there are none."""
     deadline = time.monotonic() + patience_s
     while (found := problems()) and time.monotonic() < deadline:
         time.sleep(1)
@@ -120,13 +120,13 @@ def lasting(problems: Callable[[], list[T]], patience_s: float = NEXT_SCRAPES_S)
 
 
 def reporters(cluster: FlinkCluster) -> list[str]:
-    """Return the ports of both processes' reporters, as their logs say them; empty before both are there."""
+    """Return the ports of both processes' reporters, from their logs; empty until both are known."""
     found = re.findall(r"Started PrometheusReporter HTTP server on port (\d+)", cluster.logs())
     return sorted(set(found)) if len(set(found)) == 2 else []
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on now, with room for more behind it."""
+    """Return a free port, with free ports after it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return min(int(probe.getsockname()[1]), 65_535 - PORTS)
@@ -217,7 +217,7 @@ def test_each_misspelt_metric_is_noticed(watched: Watched, path: Path) -> None:
 
 
 def test_a_position_has_both_coordinates(watched: Watched) -> None:
-    """Grafana's map puts a row together of what is found under the same labels."""
+    """Grafana's map joins results with the same labels into one row."""
     (positions,) = [each for each in grafana.panels(grafana.load(DASHBOARDS[0])) if each["type"] == "geomap"]
     names = positions["transformations"][-1]["options"]["renameByName"]
     targets = list(grafana.targets({"title": "", "panels": [positions]}, SCRAPE_INTERVAL_S))

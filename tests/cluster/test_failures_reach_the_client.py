@@ -1,4 +1,4 @@
-"""What cannot work fails the job, and the client's exception says in one line what to change."""
+"""Configurations that cannot work fail the job, and the first line of the client's exception says what to change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyflink_prometheus.testing import ReceivedRequest, Receiver
 
 
 class Failures(NamedTuple):
-    """Hold the client's exception of each job, the URLs, and how many requests came for each metric name."""
+    """The client's exception of each job, the URLs, and the number of requests for each metric name."""
 
     errors: dict[str, str]
     url: str
@@ -23,7 +23,7 @@ class Failures(NamedTuple):
     requests: Counter[str]
 
     def line(self, job: str, beginning: str) -> str:
-        """Return the first line of a job's error that begins so; Python's class comes with its module."""
+        """Return the first line of a job's error with this prefix; Python's class is qualified with its module."""
         lines = [line.strip() for line in self.errors[job].splitlines()]
         return next((line for line in lines if line.startswith(beginning)), self.errors[job])
 

@@ -1,4 +1,4 @@
-"""A job whose requests and answers get lost or spoilt on the way stores what went in."""
+"""A job whose requests and responses are lost or corrupted in transit stores all of its samples."""
 
 from __future__ import annotations
 

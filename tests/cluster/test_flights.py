@@ -1,4 +1,4 @@
-"""The example job, run as users run it, writes the recording: all of it, bit by bit, and nothing else."""
+"""The example job, run as users run it, writes exactly the recording."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def recording() -> Path:
 
 
 def expected_samples(recording: Path, end_at: int) -> Samples:
-    """Work out what Prometheus must hold, from the recording and independently of the job."""
+    """Compute what Prometheus must have, from the recording and independently of the job."""
     rows = [json.loads(line) for line in recording.read_text().splitlines()]
     shift = end_at - max(row["timestamp"] for row in rows)
     found: Samples = {}
@@ -58,7 +58,7 @@ def job_arguments(recording: Path, server: PrometheusServer, end_at: int) -> Seq
 
 @pytest.fixture
 def beginning(recording: Path, tmp_path: Path) -> Path:
-    """Give the recording's first 30,000 rows, for what need not be shown with all of them."""
+    """Return a file with the first 30,000 rows of the recording, for tests that do not need all of them."""
     part = tmp_path / "beginning.jsonl"
     with recording.open() as source, part.open("w") as out:
         out.writelines(line for line, _ in zip(source, range(30_000)))

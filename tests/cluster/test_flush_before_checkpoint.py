@@ -1,4 +1,4 @@
-"""Whatever was read before a checkpoint has been sent when it completes, so no failure loses anything."""
+"""All records read before a checkpoint have been sent when it completes, so that no failure loses any."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KILL_AT = 5_000
 
 
 class UnreliableStore:
-    """Keep what it accepts: it refuses every fourth request, and kills the first worker that sends a certain record."""
+    """A receiver that fails every fourth request, and kills the first worker that sends a certain record."""
 
     def __init__(self) -> None:
         self.samples: list[tuple[str, float, int]] = []
@@ -39,7 +39,7 @@ class UnreliableStore:
 
 
 def run(folder: Path, hook: str) -> tuple[UnreliableStore, int]:
-    """Return what was stored, and at which record the first worker broke down."""
+    """Return the stored samples, and the record at which the first worker crashed."""
     store = UnreliableStore()
     with Receiver(store) as receiver:
         job = run_job_file("breakdowns.py", receiver.url, str(folder), hook)

@@ -1,4 +1,4 @@
-"""The example jobs write what pandas works out from the same deliveries, killed in the middle or not."""
+"""The example jobs write what pandas computes from the same deliveries, with and without a crash."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Submitted:
 
 
 def beginning(folder: Path, lines: int) -> Path:
-    """Write the recording's beginning to a file of its own."""
+    """Write the beginning of the recording to a separate file."""
     if not RECORDING.exists():
         pytest.fail(f"there is no {RECORDING}: run `make recording`")
     part = folder / f"{lines}.jsonl"
@@ -133,7 +133,7 @@ def now_ms() -> int:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> Iterator[dict[str, Submitted]]:
-    """Run all jobs at once on a cluster whose only TaskManager is killed in the middle of them, to their ends."""
+    """Run all jobs at once to their ends, on a cluster whose only TaskManager is killed meanwhile."""
     folder = tmp_path_factory.mktemp("killed")
     part, end_at = beginning(folder, 9_000), now_ms()
     conf = {
@@ -214,7 +214,7 @@ def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
 
 
 def answers_to_writes(server: PrometheusServer) -> dict[str, int]:
-    """Return how often Prometheus has given each status to a remote-write request."""
+    """Return how often Prometheus has responded with each status to a remote-write request."""
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
         text = answer.read().decode()
     found = re.findall(r'prometheus_http_requests_total\{code="(\d+)",handler="/api/v1/write"\} (\d+)', text)

@@ -25,7 +25,7 @@ Results = dict[str, list[Any]]
 
 @pytest.fixture(scope="module", params=["process", pytest.param("thread", marks=pytest.mark.once)])
 def results(request: pytest.FixtureRequest) -> Results:
-    """Give what ``operators.py`` printed: what came out of each operator."""
+    """Return the output of each operator, as printed by ``operators.py``."""
     job = run_job_file("operators.py", request.param)
     assert job.status == 0, job.stderr
     seen: Results = json.loads(job.stdout.splitlines()[-1])
@@ -125,7 +125,7 @@ def test_in_a_chain_each_event_falls_into_the_window_of_its_own_time(results):
 
 
 class Resumed:
-    """Know what ``resumed_operators.py`` must write, worked out from all its readings at once."""
+    """The expected output of ``resumed_operators.py``, computed from all its readings at once."""
 
     START_MS, WINDOW_MS, TIMEOUT_MS = 1_700_000_040_000, 60_000, 300_000
 
@@ -140,7 +140,7 @@ class Resumed:
                 self.windows[f"d{number % 3}"][end].append(float(number % 7))
 
     def samples(self) -> dict[str, list[tuple[Any, int]]]:
-        """Return (value, timestamp) by series, with ``stale`` for the end."""
+        """Return (value, timestamp) by series, with ``stale`` for a stale marker."""
         found: dict[str, list[tuple[Any, int]]] = defaultdict(list)
         for device, windows in self.windows.items():
             labels = f'device="{device}"'
@@ -167,7 +167,7 @@ def received(receiver: Receiver) -> dict[str, list[tuple[Any, int]]]:
 
 
 def rounded(found: dict[str, list[tuple[Any, int]]]) -> dict[str, list[tuple[Any, int]]]:
-    """Return values without the last digits, as sums depend on the order of what is added up."""
+    """Return values without the last digits, because floating-point sums depend on the order."""
     return {
         series: [(value if value == "stale" else round(value, 9), time) for value, time in samples]
         for series, samples in found.items()

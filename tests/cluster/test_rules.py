@@ -1,4 +1,4 @@
-"""Prometheus's rules are well-formed, and each alert fires when it should and only then, as promtool finds."""
+"""Prometheus's rules are valid, and each alert fires only when it should, as checked by promtool."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.once
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run it, and return what came of it."""
+    """Run promtool and return the result."""
     return subprocess.run([str(fetched.promtool()), *arguments], capture_output=True, text=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""The sink does in each kind of job what it says."""
+"""The sink works as documented in each kind of job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HUNDRED = [(float(number), T + number) for number in range(100)]
 
 class Outcome:
     """
-    Hold what came of ``many_sinks.py``.
+    The results of ``many_sinks.py``.
 
     :ivar seen: what each job saw of itself.
     :ivar samples: what the receiver got, (value, timestamp) by series in the order of arrival.

@@ -1,4 +1,4 @@
-"""The speed gate on recorded flights: it catches jumps that are put in, and leaves what was recorded alone."""
+"""The speed gate on recorded flights: it detects injected jumps and accepts the recorded positions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rows() -> list[Row]:
 
 
 def moved(row: Row, kilometers: float, bearing: float) -> Row:
-    """Return a row that says it is so far away."""
+    """Return a row with its position moved by so many kilometers."""
     latitude, longitude, arc = (
         math.radians(row["latitude"]),
         math.radians(row["longitude"]),
@@ -43,7 +43,7 @@ def moved(row: Row, kilometers: float, bearing: float) -> Row:
 
 
 def with_jumps(rows: list[Row], seed: int, longest: int) -> tuple[list[Row], set[int]]:
-    """Let 1 % of the rows begin a jump of 10 to 1000 km, of one row or several of its aircraft; return which jumped."""
+    """Inject jumps of 10 to 1000 km at 1 % of the rows, for one or several rows of an aircraft; return those rows."""
     rng = random.Random(seed)
     by_aircraft = defaultdict(list)
     for number, row in enumerate(rows):
@@ -65,7 +65,7 @@ def with_jumps(rows: list[Row], seed: int, longest: int) -> tuple[list[Row], set
 
 
 def dropped(rows: list[Row]) -> set[int]:
-    """Return the numbers of the rows that the gate rejects, each aircraft on its own as in a job."""
+    """Return the numbers of the rows that the gate rejects, with separate state for each aircraft, as in a job."""
     states: dict[str, Any] = {}
     found = set()
     for number, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""A job that ends or is stopped loses nothing; one that is cancelled is gone at once, whatever its endpoint does."""
+"""A job that ends or is stopped loses nothing; a cancelled one ends at once, whatever its endpoint does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATIENCE_S = 120.0
 
 @pytest.fixture(autouse=True)
 def no_job_is_left(flink_cluster: FlinkCluster) -> Iterator[None]:
-    """Give the cluster's slots back, however a test ends."""
+    """Free the cluster's slots after each test."""
     yield
     for job in flink_cluster.rest("/jobs")["jobs"]:
         if job["status"] not in ("FINISHED", "CANCELED", "FAILED"):
@@ -38,7 +38,7 @@ def samples_read(cluster: FlinkCluster, job_id: str) -> int:
 
 
 def samples_passed_on(cluster: FlinkCluster, job_id: str) -> int:
-    """Return how many samples went to the sink of a job that has been stopped, which may take a moment to end."""
+    """Return how many samples went to the sink of a stopped job, which may take a moment to end."""
     cluster.wait_for_job(job_id)
 
     def final() -> int | None:
@@ -71,7 +71,7 @@ def test_stopping_with_a_savepoint_loses_nothing(
 
 @pytest.fixture
 def break_endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Give the URL of an endpoint, and a function after which it does not work any more, in the parameter's way."""
+    """Yield the URL of an endpoint, and a function that makes it fail in the way of the parameter."""
     with ExitStack() as stack:
         if request.param == "is silent":
             deaf = stack.enter_context(socket.socket())
@@ -93,7 +93,7 @@ def break_endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callab
 
 
 def oldest_checkpoint_s(cluster: FlinkCluster, job_id: str) -> float:
-    """Return for how long the checkpoint in progress has been waiting."""
+    """Return how long the checkpoint has been in progress."""
     history = cluster.rest(f"/jobs/{job_id}/checkpoints")["history"]
     begun = [each["trigger_timestamp"] / 1000 for each in history if each["status"] == "IN_PROGRESS"]
     return time.time() - min(begun, default=time.time())
@@ -119,7 +119,7 @@ def test_cancelling_while_the_endpoint_is_down_leaves_no_worker_behind(
 
 
 def is_running(pid: int) -> bool:
-    """Say whether a process is there."""
+    """Return whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -128,7 +128,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_cancelling_a_local_job_while_the_endpoint_is_down_lets_the_client_end() -> None:
-    """Its flush goes on in a thread of the client, which no job can reach, until the retries are used up."""
+    """Its flush continues in a thread of the client, which a job cannot reach, until the retries are exhausted."""
     client = run_job_file("cancelled.py", workers="loopback")
     assert client.status == 0, client.stderr
     seen = json.loads(client.stdout.splitlines()[-1])

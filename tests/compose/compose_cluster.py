@@ -1,4 +1,4 @@
-"""The cluster of docker-compose.yml, brought up by `make cluster`'s program beside any that is up already."""
+"""The cluster of docker-compose.yml, started by `make cluster`'s program next to any running one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ComposeError(RuntimeError):
-    """Report a cluster that does not do what it should."""
+    """A cluster that does not work as it should."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class ComposeCluster:
         self.prometheus = PrometheusServer(SimpleNamespace(port=prometheus), "docker")
 
     def up(self) -> None:
-        """Do what `make cluster` does."""
+        """Start the cluster as `make cluster` does."""
         self.output = self._run(sys.executable, "tools/cluster.py")
 
     def down(self) -> None:
@@ -68,7 +68,7 @@ class ComposeCluster:
         self.compose("down", "--volumes", "--timeout=2")
 
     def compose(self, *arguments: str) -> str:
-        """Run `docker compose` on this cluster and return what it printed."""
+        """Run `docker compose` on this cluster and return its output."""
         return self._run("docker", "compose", *arguments)
 
     def containers(self, service: str) -> list[str]:
@@ -76,33 +76,33 @@ class ComposeCluster:
         return self.compose("ps", "--quiet", service).split()
 
     def submit(self, job: Path, *arguments: str) -> str:
-        """Submit a job as users do who have nothing but this cluster, and return its id."""
+        """Submit a job with the tools of the cluster only, and return its id."""
         inside = f"/tmp/{job.name}"
         self.compose("cp", str(job), f"jobmanager:{inside}")
         output = self.compose("exec", "-T", "jobmanager", "flink", "run", "-d", "-py", inside, *arguments)
         return output.partition("JobID ")[2][:32]
 
     def rest(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
-        """Return the answer of Flink's REST API."""
+        """Return a response of Flink's REST API."""
         data = None if body is None else json.dumps(body).encode()
         return _answer(urllib.request.Request(f"{self.flink_url}{path}", data, _JSON, method=method))
 
     def rules(self) -> list[dict[str, Any]]:
-        """Return the groups of rules that Prometheus has loaded, with what became of each rule."""
+        """Return the groups of rules that Prometheus has loaded, with the state of each rule."""
         groups: list[dict[str, Any]] = _answer(f"{self.prometheus.url}/api/v1/rules")["data"]["groups"]
         return groups
 
     def grafana(self, path: str) -> Any:
-        """Return the answer of Grafana's API to somebody who has not logged in."""
+        """Return a response of Grafana's API without login."""
         return _answer(f"{self.grafana_url}{path}")
 
     def value(self, promql: str) -> float | None:
-        """Return what Prometheus makes of a query whose result is one number, None if it has none."""
+        """Return the result of a query for one number, None if there is none."""
         result = self.prometheus.query(promql)
         return float(result[0]["value"][1]) if result else None
 
     def wait_for_value(self, promql: str, expected: float) -> None:
-        """Wait until a query's result is one number and that one; raise with what it was last when the time is over."""
+        """Wait until the result of a query is this number; raise with the last result after some time."""
         last: list[float | None] = [None]
 
         def found() -> bool:
@@ -124,9 +124,9 @@ class ComposeCluster:
 
 
 def problem() -> str | None:
-    """Return why no cluster can be brought up here, None if nothing is against it."""
+    """Return why no cluster can be started here, None if it can."""
     for command, what in (
-        (("docker", "version"), "no Docker engine answers"),
+        (("docker", "version"), "no Docker engine responds"),
         (("docker", "compose", "version"), "docker has no compose"),
     ):
         try:
@@ -137,7 +137,7 @@ def problem() -> str | None:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 150) -> Any:
-    """Call a function until it returns something true, and return that; raise when the time is over."""
+    """Call a function until it returns a true value, and return that; raise after some time."""
     deadline = time.monotonic() + seconds
     while True:
         found = condition()

@@ -1,4 +1,4 @@
-"""One cluster for all tests, with the pipeline in it as `make cluster` submits it."""
+"""One cluster for all tests, with the pipeline as submitted by `make cluster`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = 30_000
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeCluster]:
-    """Give the cluster with two TaskManagers; skip where there is no Docker, unless COMPOSE=required."""
+    """Yield the cluster with two TaskManagers; skip without Docker, unless COMPOSE=required."""
     why_not = problem()
     if why_not is not None:
         (pytest.fail if os.environ.get("COMPOSE") == "required" else pytest.skip)(why_not)

@@ -1,4 +1,4 @@
-"""The cluster that `make cluster` brings up does what the documentation promises; the tests follow one another."""
+"""The cluster of `make cluster` works as documented; the tests depend on their order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WRITTEN = "flink_taskmanager_job_task_operator_Prometheus_numSamplesOut"
 
 
 def write_part(folder: Path, name: str, first_ms: int, seconds: int) -> Samples:
-    """Put a file of samples, one a second of each sensor, where the job finds it; return them as Prometheus is to."""
+    """Write a file of samples, one per second and sensor, for the job; return what Prometheus must return."""
     labels = [{"sensor": str(number)} for number in range(SENSORS)]
     stamps = range(first_ms, first_ms + seconds * 1000, 1000)
     hidden = folder / f".{name}"

@@ -1,4 +1,4 @@
-"""What the conformance tests share: the versions, a receiver on a real socket, and writers that wait for no time."""
+"""Shared by the conformance tests: the versions, a receiver on a real socket, and writers whose waits take no time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyflink_prometheus.testing import FakeClock, Receiver
 
 @pytest.fixture(params=[V1, V2], ids=["1.0", "2.0"])
 def version(request):
-    """Give each version: for what both specifications demand."""
+    """Return each version, for what both specifications require."""
     return request.param
 
 
@@ -30,14 +30,14 @@ def _receiver_of_all_tests():
 
 @pytest.fixture
 def receiver(_receiver_of_all_tests):
-    """Give a receiver that has seen nothing yet."""
+    """Return a receiver without requests so far."""
     _receiver_of_all_tests.forget()
     return _receiver_of_all_tests
 
 
 @pytest.fixture
 def clock():
-    """Give the clock of the test's writers: whoever waits on it waits for no time, and each wait is remembered."""
+    """Return the clock of the test's writers: waits on it take no time and are recorded."""
     return FakeClock()
 
 
@@ -74,7 +74,7 @@ def write(start):
 
 @pytest.fixture
 def sent(write, receiver):
-    """Return a function that writes records in one request, and returns that as it came over the wire."""
+    """Return a function that writes records in one request, and returns the request as received."""
 
     def send(version, *records, **settings):
         before = len(receiver.requests)
@@ -123,7 +123,7 @@ def _read_request(connection):
 
 @pytest.fixture
 def serve_once():
-    """Return a function that listens for one connection, sends those bytes, and hangs up (``None``: stays silent)."""
+    """Return a function that listens for one connection, sends bytes and closes it (``None``: never responds)."""
     opened, stop = [], threading.Event()
 
     def listen(answer):

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt. 1.0 and 2.0: "Retries & Backoff"."""
+"""Delays between retries. 1.0 and 2.0: "Retries & Backoff"."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST_S = 150.0
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_senders_must_use_a_backoff_algorithm(version, write, receiver, clock, status):
-    """Each wait is twice the one before, up to a limit; only there does it stop growing."""
+    """Each delay is twice the previous one, up to a limit."""
     receiver.script += [status] * 12
     write(version, ONE)
     assert clock.sleeps == pytest.approx([0.03, 0.06, 0.12, 0.24, 0.48, 0.96, 1.92, 3.84, 5.0, 5.0, 5.0, 5.0])
@@ -106,7 +106,9 @@ def test_retry_after_makes_retries_no_longer_than_was_set(version, start, receiv
     receiver.decide = lambda request: Reply(503, headers={"Retry-After": value})
     writer = start(version)
     writer.add(ONE)
-    with pytest.raises(RetriesExhaustedError, match=f"failed {retries + 1} times in .* the limit of max_retry_duration_ms"):
+    with pytest.raises(
+        RetriesExhaustedError, match=f"failed {retries + 1} times in .* the limit of max_retry_duration_ms"
+    ):
         writer.flush()
     assert len(receiver.requests) == retries + 1
     assert sum(clock.sleeps) <= 480

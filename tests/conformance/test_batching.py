@@ -110,7 +110,7 @@ def test_requests_in_parallel_must_be_of_different_series(version, start, receiv
 
 
 def test_a_series_has_one_request_in_flight_however_its_labels_are_ordered(version, start, receiver):
-    """A receiver that is slow with the first one shows whether the second waits."""
+    """A receiver that is slow with the first request shows whether the second one waits."""
     lock, in_flight, most = threading.Lock(), [0], [0]
 
     def decide(request):

@@ -67,7 +67,7 @@ BAD = [
 
 
 def test_an_exemplar_without_value_or_timestamp_is_never_sent(version, write, receiver):
-    """It costs neither the sample nor the exemplars beside it."""
+    """It affects neither the sample nor the other exemplars."""
     writer = write(version, record(Exemplar({}, 1.0, T), *BAD, Exemplar({}, 2.0, T + 1)))
     [request] = receiver.requests
     assert request.samples == [("m", T)]

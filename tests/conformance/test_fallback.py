@@ -1,5 +1,5 @@
 """
-Which version is spoken, and when it changes.
+The version of requests, and when it changes.
 
 2.0: "Protocol", "Required Written Response Headers", "Unsupported Request Content", "2.x vs 1.x Compatibility".
 """
@@ -42,7 +42,7 @@ def write_one_by_one(writer, *names):
 
 @pytest.mark.parametrize("answer", CERTAIN)
 def test_the_same_samples_are_sent_again_as_1_0_to_a_receiver_of_1_0(write, receiver, answer):
-    """2xx without any Written header SHOULD be taken for 415; on 415 a sender MAY use another content type."""
+    """2xx without any Written header SHOULD be treated as 415; on 415 a sender MAY use another content type."""
     receiver_of_1_0(receiver, answer)
     writer = write(AUTO, *SOME)
     assert receiver.versions == [V2, V1]
@@ -96,7 +96,7 @@ def test_everything_that_1_0_can_hold_is_sent_again(write, receiver):
 )
 @pytest.mark.parametrize("status", [200, 204])
 def test_senders_must_not_fall_back_on_2xx_with_written_headers(start, receiver, headers, status):
-    """However many there are of the three, and whatever they say: what was taken is never sent again."""
+    """With any number of the three headers and any values: accepted samples are never resent."""
     receiver.decide = lambda request: Reply(status, headers=headers)
     write_one_by_one(start(AUTO), "a", "b", "c")
     assert receiver.versions == [V2] * 3
@@ -210,7 +210,7 @@ def test_senders_should_expect_400_of_receivers_of_1_0(start, receiver, status, 
 
 
 def test_400_of_a_receiver_that_refuses_1_0_as_well_is_its_last_word(start, receiver):
-    """It was about the sample then: nothing has been learned of the version, and the next one is tried as 2.0."""
+    """The sample was at fault: this says nothing about the version, and the next request is sent in 2.0."""
     receiver.decide = lambda request: Reply(400, "bad") if ("bad", T) in request.samples else 204
     writer = start(AUTO)
     write_one_by_one(writer, "bad", "good", "better")

@@ -16,7 +16,7 @@ from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Histogram
 
 
 def absolute(spans, deltas, counts):
-    """Return the buckets of one side as {index: count}, read as the specification of native histograms says."""
+    """Return the buckets of one side as {index: count}, decoded as the specification of native histograms says."""
     buckets, index, position, count = {}, 0, 0, 0
     for span in spans:
         index += span.offset

@@ -17,7 +17,7 @@ IN_ORDER = ["0digit", "Z", "_", "__name__", "a", "a.b", "aB", "a_", "ab", "b", "
 
 @pytest.fixture
 def refused(write, receiver):
-    """Return a function that checks that records are never sent, are counted, and harm no other."""
+    """Return a function that checks that records are never sent, are counted, and do not affect others."""
 
     def check(version, *records):
         writer = write(version, *records, GOOD)
@@ -28,7 +28,7 @@ def refused(write, receiver):
 
 
 def test_the_complete_set_of_labels_must_be_sent_with_each_sample(version, start, receiver):
-    """Also in the second request of a series, and in a retry: no request builds on another."""
+    """Also in the second request of a series, and in a retry: no request depends on another."""
     receiver.script += [204, 503]
     labels = {f"label_{number}": f"value {number}" for number in range(100)}
     writer = start(version)
@@ -66,7 +66,7 @@ def test_label_names_must_not_be_empty(version, refused):
 
 
 def test_label_values_must_not_be_empty(version, sent):
-    """A label without a value is the same as no label, so it is left out and the sample is sent."""
+    """A label with an empty value is the same as no label, so it is left out and the sample is sent."""
     request = sent(version, ("m", {"a": "", "b": "1", "c": ""}, ((1.0, T),)), ("n", {"a": ""}, ((1.0, T),)))
     assert [request.labels(series) for series in request.series] == [
         [("__name__", "m"), ("b", "1")],

@@ -1,4 +1,4 @@
-"""Metadata. 2.0: "Metadata", "Protobuf Message", "Symbols"; 1.0 has no place for it."""
+"""Metadata. 2.0: "Metadata", "Protobuf Message", "Symbols"; 1.0 does not support it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_each_series_has_its_metrics_metadata(sent):
 
 
 def test_metadata_is_in_every_request_of_a_series(start, receiver):
-    """The protocol is stateless: what one request said of a metric says nothing in the next."""
+    """The protocol is stateless: a request does not inherit metadata from previous ones."""
     writer = start(V2)
     receiver.script += [204, 503]
     for number in range(3):

@@ -87,7 +87,7 @@ def test_the_user_agent_should_have_the_format_of_rfc_9110(version, sent):
 
 
 def test_each_reserved_header_must_be_there_once(version, sent):
-    """Of two headers of a name the receiver would take either; they would be joined by a comma here."""
+    """With two headers of one name the receiver could use either; here they would be joined by a comma."""
     headers = sent(version, ONE, http_headers={"X-Scope-OrgID": "tenant"}).headers
     reserved = ("content-encoding", "content-type", "x-prometheus-remote-write-version", "user-agent")
     assert all("," not in headers[name] for name in reserved)
@@ -178,7 +178,7 @@ def authority():
 
 @pytest.fixture
 def https_url(authority):
-    """Give the URL of a receiver whose certificate only that authority vouches for; it answers 204 to all."""
+    """Yield the URL of a receiver with a certificate of that authority; it always responds with 204."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):

@@ -1,4 +1,4 @@
-"""The table of demands in README.md names the tests that there are."""
+"""The table of requirements in README.md names the existing tests."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-What is made of an answer, and what must not be.
+The effects that responses have and must not have.
 
 1.0: "Protocol", "Labels". 2.0: "Response", "Required Written Response Headers", "Partial Write".
 """
@@ -87,7 +87,7 @@ def test_a_success_that_is_a_web_page_fails_the_job(version, start, receiver, st
 
 @pytest.mark.parametrize("status", [400, 413, 422, 429, 500, 503])
 def test_senders_must_not_interpret_the_error_message(version, start, receiver, clock, status):
-    """The same answer has the same effect, whatever it says: on requests, on waits, on the account."""
+    """The body of a response has no effect on requests, delays or the ledger."""
     effects = []
     for text in TEXTS:
         receiver.forget()
@@ -178,7 +178,7 @@ def test_senders_must_not_take_missing_written_headers_for_zero_in_1_0(write, re
 @pytest.mark.parametrize("headers", [written(), written(samples=1), written(samples=99)])
 @pytest.mark.parametrize("status", [200, 204])
 def test_written_headers_in_answers_to_1_0_mean_nothing(write, receiver, headers, status):
-    """There are receivers that send zeros there, though they have written everything."""
+    """Some receivers send zeros there, although they have written everything."""
     receiver.decide = lambda request: Reply(status, headers=headers)
     assert account(write(V1, *OF_ALL_KINDS)) == (10, {}, 2, 0, 0, 0)
     assert len(receiver.requests) == 1
@@ -245,7 +245,7 @@ def test_a_refusal_that_says_that_all_was_written_is_not_believed(write, receive
 @pytest.mark.parametrize("status", [200, 204])
 @pytest.mark.parametrize(("headers", "samples"), [(written(7, 2, 2), 9), (written(3, 3, 2), 6), (written(), 0)])
 def test_a_success_that_claims_less_is_counted_as_unconfirmed(write, receiver, status, headers, samples):
-    """Nothing says which ones are missing, or why; they are not sent again, because the answer was a 2xx."""
+    """It is not known which samples are missing, or why; they are not resent, because the response was a 2xx."""
     receiver.decide = lambda request: Reply(status, headers=headers)
     accepted, rejected, *_ = account(write(V2, *OF_ALL_KINDS))
     assert (accepted, rejected) == (samples, {Reason.UNCONFIRMED: 10 - samples})

@@ -1,5 +1,5 @@
 """
-What is sent again, and what is not.
+What is retried, and what is not.
 
 1.0: "Retries & Backoff". 2.0: "Retries & Backoff", "Retries on Partial Writes", "Invalid Samples".
 """
@@ -49,7 +49,7 @@ def test_senders_must_go_on_to_retry_on_5xx(version, write, receiver):
 
 
 def test_what_is_not_taken_in_the_end_must_not_be_lost_without_a_word(version, start, receiver):
-    """Flink then goes back to its last checkpoint and reads the same samples again: that is a retry, too."""
+    """Flink then restarts from its last checkpoint and replays the same samples, which is a retry, too."""
     receiver.decide = lambda request: 500
     writer = start(version, retry=RetryConfiguration(max_retry_count=3))
     writer.add(ONE)
@@ -156,7 +156,7 @@ def test_a_receiver_that_is_known_for_one_is_not_asked(start, receiver, known_by
 
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
 def test_senders_must_not_send_the_same_request_again_after_a_4xx(version, write, receiver, status):
-    """Parts of it are other requests: under 1.0 they find the samples that the receiver does take."""
+    """Parts are other requests: in 1.0 they find the samples that the receiver accepts."""
     receiver.decide = lambda request: status if ("m3", T + 3) in request.samples else 204
     writer = write(version, *SOME)
     assert len(set(bodies(receiver))) == len(receiver.requests)
@@ -164,7 +164,7 @@ def test_senders_must_not_send_the_same_request_again_after_a_4xx(version, write
 
 
 def test_what_2_0_has_written_in_part_is_not_sent_in_parts(write, receiver):
-    """The receiver has kept the good part already ("Partial Write")."""
+    """The receiver has already written the good part ("Partial Write")."""
     receiver.decide = lambda request: Reply(400, "one is bad", written(samples=9))
     writer = write(V2, *SOME)
     assert len(receiver.requests) == 1
@@ -217,7 +217,7 @@ def test_4xx_that_speak_of_the_moment_are_retried(version, write, receiver, stat
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_partial_write_that_may_be_retried_is_retried_whole(write, receiver, status):
-    """Whatever it says that it has written: it has to be idempotent."""
+    """Whatever its counts: the receiver has to be idempotent."""
     receiver.script += [Reply(status, "not now", written(samples=4)), Reply(status, "not now", written(samples=10))]
     writer = write(V2, *SOME)
     assert len(receiver.requests) == 3

@@ -29,7 +29,7 @@ def of_bits(number):
 
 
 def wire_bytes(number):
-    """Return the value field of a sample as it is in the message, tag and all: no class has had a hand in it."""
+    """Return the raw value field of a sample in the message, with its tag, without any decoder."""
     return b"\x09" + number.to_bytes(8, "little")
 
 
@@ -37,7 +37,7 @@ VALUES = [0.0, -0.0, 1.5, -15.5, 0.1 + 0.2, 2**53 - 1.0, 1.7976931348623157e308,
 
 
 def test_values_must_be_float64(version, sent):
-    """Each bit arrives, in a plain sample and in one that has more to it."""
+    """Every bit is preserved, in plain samples and in others."""
     plain = sent(version, *[(f"m{number}", {}, ((value, T),)) for number, value in enumerate(VALUES)])
     with_start = sent(version, *[(f"m{number}", {}, ((value, T, T - 1),)) for number, value in enumerate(VALUES)])
     for request in (plain, with_start):
@@ -56,7 +56,7 @@ def test_stale_markers_must_be_the_special_nan(version, sent):
 
 
 def test_stale_markers_must_be_sent_on_every_way_through_the_encoders(version, sent):
-    """For a series of histograms, with an exemplar, with a start timestamp, and at a time that is not of our days."""
+    """For a series of histograms, with an exemplar, with a start timestamp, and with an unusual timestamp."""
     request = sent(
         version,
         ("h", {}, ((HISTOGRAM, T), (STALE_MARKER, T + 1))),
@@ -124,7 +124,7 @@ def test_a_series_must_have_at_least_one_sample_or_histogram(version, write, rec
 
 
 def test_a_series_must_not_mix_samples_and_histograms(version, write, receiver):
-    """What a series mixes is in several TimeSeries messages of the same labels; nothing of it is lost."""
+    """Mixed samples of a series are in several TimeSeries messages with the same labels; none is lost."""
     samples = [(1.0 if number % 3 else HISTOGRAM, T + number) for number in range(30)]
     write(version, ("m", {"a": "1"}, samples), ("other", {}, ((1.0, T),)))
     contents = [request.content[:2] for request in receiver.requests]

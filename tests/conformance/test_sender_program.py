@@ -1,4 +1,4 @@
-"""The sender program: what it makes of a page, as a receiver sees it, and that nothing but a signal ends it."""
+"""The sender program: what a receiver gets from a page, and that only a signal ends the program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENOUGH_SECONDS = 20.0
 
 
 class Target:
-    """Serve a page on loopback."""
+    """A page that is served on loopback."""
 
     def __init__(self, page, content_type=TEXT):
         self.page, self.content_type, self.status = page, content_type, 200
@@ -51,7 +51,7 @@ class Target:
 
 
 class Program:
-    """Run the sender until it is stopped."""
+    """A process of the sender program."""
 
     def __init__(self, tmp_path, target, remote_write_url, *arguments):
         self.log_file = tmp_path / "log"
@@ -65,7 +65,7 @@ class Program:
         return self.log_file.read_text()
 
     def stop(self, number=signal.SIGINT):
-        """Return its exit status and how many seconds it took to end."""
+        """Stop it; return its exit status and the seconds until it exited."""
         began = time.monotonic()
         self.process.send_signal(number)
         return self.process.wait(ENOUGH_SECONDS), time.monotonic() - began
@@ -117,7 +117,7 @@ def first_write(receiver, program):
 
 
 def values(receiver, metric_name):
-    """Return the values of a metric so far, as hexadecimal numbers: one NaN is not the other."""
+    """Return the values of a metric so far, in hexadecimal, to distinguish NaNs."""
     samples = [
         sample
         for request in list(receiver.requests)

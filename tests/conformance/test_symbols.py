@@ -105,7 +105,7 @@ def test_many_symbols_are_still_the_right_ones(sent):
 
 
 def test_each_request_must_have_a_table_of_its_own(start, receiver):
-    """The protocol is stateless: no request may build on what another one said ("Background")."""
+    """The protocol is stateless: no request may depend on another ("Background")."""
     writer = start(V2)
     for number in range(2):
         writer.add(("m", {"a": "1"}, ((1.0, T + number),), Metadata("gauge", "a help", "seconds")))
@@ -116,5 +116,5 @@ def test_each_request_must_have_a_table_of_its_own(start, receiver):
 
 
 def test_a_receiver_of_1_0_finds_nothing_in_a_request_of_2_0(request_sent):
-    """The numbers of 1.0's fields are reserved in 2.0, so a mistake about the version stores nothing wrong."""
+    """The field numbers of 1.0 are reserved in 2.0, so that a wrong version cannot store wrong data."""
     assert list(WriteRequest.FromString(snappy.uncompress(request_sent.body)).timeseries) == []

@@ -51,7 +51,7 @@ def test_timestamps_must_be_int64_of_milliseconds(version, sent):
     "times", [[each] for each in TIMES] + [[T, 2**35, 2**42 - 1], [T, 2**42], [2**35 - 1, T], TIMES]
 )
 def test_timestamps_of_plain_samples_must_be_int64_of_milliseconds(version, sent, times):
-    """They have a way of their own through the encoders as long as all of a request are of our days."""
+    """Encoders have a fast path for them, if all timestamps of a request are near the present."""
     request = sent(version, *[(f"m{timestamp}", {}, ((1.0, timestamp),)) for timestamp in times])
     assert request.samples == [(f"m{timestamp}", timestamp) for timestamp in times]
 
@@ -101,7 +101,7 @@ def test_a_series_of_several_starts_must_be_in_timestamp_order_within_a_request(
 
 
 def test_floats_never_come_after_histograms_of_their_series_in_a_request(version, write, receiver):
-    """There are receivers that store all floats of a request first, whatever their place."""
+    """Some receivers store all floats of a request first, wherever they are."""
     samples = [(1.0 if number % 3 else HISTOGRAM, T + number) for number in range(30)]
     write(version, *[(f"m{number}", {}, samples[number:]) for number in range(5)])
     for request in receiver.requests:
@@ -117,7 +117,7 @@ def test_floats_never_come_after_histograms_of_their_series_in_a_request(version
 
 
 def test_a_series_must_be_in_timestamp_order_across_requests_and_retries(version, start, receiver):
-    """No request is sent before the one before it is settled, whatever is answered."""
+    """No request is sent before the previous one is settled, whatever the responses."""
     rng = random.Random(7)
     receiver.decide = lambda request: rng.choice([204, 204, 500, 503, 429])
     writer = start(version, max_batch_size_in_samples=25)
@@ -159,7 +159,7 @@ def test_a_series_must_be_in_timestamp_order_across_a_change_of_version(start, r
 
 
 def test_a_series_must_be_in_timestamp_order_when_parts_are_sent_again(version, start, receiver):
-    """After 413, and after 400 under 1.0."""
+    """After 413, and after 400 in 1.0."""
 
     def decide(request):
         if len(request.samples) > 8:
@@ -204,7 +204,7 @@ def test_start_timestamps_should_be_provided(sent, value):
 
 
 def test_samples_of_different_starts_are_in_series_of_their_own(sent):
-    """A receiver that reads the series' start timestamp would take it for that of all samples."""
+    """A receiver that uses the start timestamp of the series would apply it to all samples."""
     request = sent(V2, ("m", {}, ((1.0, T, T - 5), (2.0, T + 1, T - 5), (3.0, T + 2, T + 1), (4.0, T + 3))))
     found = [
         (series.created_timestamp, [(each.value, each.start_timestamp) for each in series.samples])

@@ -1,4 +1,4 @@
-"""A receiver that keeps what comes over the wire as it came, and answers exactly what a test tells it to."""
+"""A receiver that keeps requests as received, and responds exactly as a test specifies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = 1_700_000_000_000
 
 
 class Reply(NamedTuple):
-    """An answer with these headers and no others of the protocol."""
+    """A response with these headers and no others of the protocol."""
 
     status: int = 204
     body: str = ""
@@ -79,13 +79,13 @@ class Seen:
 
     @property
     def content(self):
-        """How many samples, histograms and exemplars are in it."""
+        """The numbers of samples, histograms and exemplars in it."""
         kinds = ("samples", "histograms", "exemplars")
         return [sum(len(getattr(series, kind)) for series in self.series) for kind in kinds]
 
     @property
     def unknown_bytes(self):
-        """How many bytes of it the schema of its version does not know."""
+        """The number of bytes that the schema of its version does not define."""
         known = type(self.message)()
         known.CopyFrom(self.message)
         known.DiscardUnknownFields()
@@ -136,7 +136,7 @@ class WireReceiver:
         self._thread.start()
 
     def forget(self):
-        """Begin again: no requests so far, 204 to all that follow."""
+        """Reset: forget all requests, and respond with 204."""
         self.requests, self.accepted = [], []
         self.script = deque()
         self.decide = lambda request: 204
@@ -156,7 +156,7 @@ class WireReceiver:
 
     @property
     def stored(self):
-        """What was in the requests that were answered with 2xx, as (metric's name, timestamp), in order."""
+        """The samples of requests with a 2xx response, as (metric's name, timestamp), in order."""
         return [sample for request in self.accepted for sample in request.samples]
 
     def close(self):

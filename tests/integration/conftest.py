@@ -1,4 +1,4 @@
-"""Receivers beside the newest Prometheus: in Docker where the image can be had, else native."""
+"""Receivers other than the newest Prometheus: in Docker if the image is available, else native."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OLD_PROMETHEUS_BINARY = CACHE / "old-prometheus" / "prometheus"
 
 
 def missing(receiver: str, binary: Path) -> NoReturn:
-    """Skip the test, unless the environment says that the receivers have to be there: CI must not skip in silence."""
+    """Skip the test; fail if RECEIVERS=required, because CI must not skip silently."""
     reason = f"no {receiver}: neither its image from Docker nor {binary}; tools/get_receivers.py fetches the latter"
     if os.environ.get("RECEIVERS") == "required":
         pytest.fail(reason)
@@ -34,9 +34,9 @@ def missing(receiver: str, binary: Path) -> NoReturn:
 
 def binary_instead_of(image: str, receiver: str, binary: Path) -> Path | None:
     """
-    Return ``None`` if a container of the image is to be started, else the executable to start.
+    Return the executable to start, ``None`` to start a container of the image.
 
-    PROMETHEUS_TESTS=docker asks for Docker if it has the image, no more: of these receivers it often has none.
+    PROMETHEUS_TESTS=docker uses Docker only if it has the image: it often has none of these receivers.
     """
     if os.environ.get("PROMETHEUS_TESTS") != "native" and PrometheusServer.default_kind(image) == "docker":
         return None

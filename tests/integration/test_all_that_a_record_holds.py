@@ -1,4 +1,4 @@
-"""What Remote-Write 2.0 carries beside floats, in a real Prometheus, read back through its API."""
+"""The content of Remote-Write 2.0 besides floats, in a real Prometheus, queried through its API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FEATURES = "native-histograms,exemplar-storage,created-timestamp-zero-ingestion,
 
 @pytest.fixture(scope="module")
 def server(prometheus_kind):
-    """Give a Prometheus with all features on that have to do with what is written."""
+    """Yield a Prometheus with all features that affect what it stores."""
     with PrometheusServer.start(prometheus_kind, extra_args=[f"--enable-feature={FEATURES}"]) as started:
         yield started
 

@@ -1,4 +1,4 @@
-"""Native histograms in a real Prometheus: what it computes from them is what the observations themselves say."""
+"""Native histograms in a real Prometheus: its results agree with the observations themselves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server(prometheus_kind: str) -> Iterator[PrometheusServer]:
 
 @pytest.fixture(scope="module")
 def million() -> list[float]:
-    """Give a million observations with a long tail, as latencies have: one in a hundred over ten medians."""
+    """Return a million observations with a long tail, like latencies: one in a hundred exceeds ten medians."""
     random_numbers = random.Random(20_260_801)
     return [random_numbers.lognormvariate(-2.0, 1.0) for _ in range(1_000_000)]
 
@@ -66,7 +66,7 @@ def stored_buckets(server: PrometheusServer, metric_name: str, timestamp: int) -
 
 
 def quantile(ordered: list[float], q: float) -> float:
-    """Return the observation of a rank: the smallest of which at least q of all are no larger."""
+    """Return the q-quantile: the smallest observation that at least a share q of all do not exceed."""
     return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
 
 

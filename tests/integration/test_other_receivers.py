@@ -1,4 +1,4 @@
-"""Receivers that know Remote-Write 1.0 alone, an old Prometheus and VictoriaMetrics, beside one that knows 2.0."""
+"""Receivers that support only Remote-Write 1.0, an old Prometheus and VictoriaMetrics, and one that supports 2.0."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OLD_RECEIVERS = ["old_prometheus", "victoria_metrics"]
 
 
 class Tap:
-    """Make transports that remember what is posted through them."""
+    """A factory of transports that record the requests that they post."""
 
     def __init__(self):
         self.requests = []
@@ -37,7 +37,7 @@ class Tap:
         return [request for request in self.requests if request.version is version]
 
     def samples_of_version(self, version):
-        """Return each sample that was posted under this version, with how often it was."""
+        """Return how often each sample was posted in this version."""
         return Counter(sample for request in self.of_version(version) for sample in request.samples)
 
 
@@ -54,12 +54,12 @@ def start(open_writer):
 
 @pytest.fixture
 def receiver(request):
-    """Give the receiver that the test's parameter names."""
+    """Return the receiver that the parameter names."""
     return request.getfixturevalue(request.param)
 
 
 def post(url, message):
-    """Send a message of protobuf's own classes, so that our encoder has no part in testing what reads it back."""
+    """Send a message with protobuf's own classes, so that the test does not rely on this package's encoder."""
     headers = {
         "Content-Type": "application/x-protobuf",
         "Content-Encoding": "snappy",
@@ -109,7 +109,7 @@ def test_victoria_metrics_shows_a_sample_that_was_sent_twice(victoria_metrics, m
 
 
 def records_of(metric, count, series):
-    """Return so many samples in turns over the series, with values that VictoriaMetrics keeps to the last bit."""
+    """Return samples that alternate between series, with values that VictoriaMetrics stores exactly."""
     began = int(time.time() * 1000) - 300_000
     return [
         (metric, {"series": str(number % series)}, ((number / 4 - 100, began + number * 10),))
@@ -118,7 +118,7 @@ def records_of(metric, count, series):
 
 
 def collected(records):
-    """Return what a receiver that stores all of these records holds, in the form that it is read back in."""
+    """Return the samples of records, in the shape in which a receiver returns them."""
     stored = {}
     for metric, labels, samples in records:
         stored.setdefault((("__name__", metric), *labels.items()), []).extend(samples)
@@ -150,7 +150,7 @@ def test_the_version_that_the_receiver_understands_is_found(request, start, rece
 
 @pytest.mark.parametrize("receiver", OLD_RECEIVERS, indirect=True)
 def test_2_0_alone_is_an_error_where_it_is_not_understood(start, receiver, metric_name):
-    """Both answer 204 to it and store nothing, which must not pass for success."""
+    """Both respond with 204 and store nothing, which must not count as success."""
     writer, tap = start(receiver.remote_write_url, remote_write_version=RemoteWriteVersion.V2)
     writer.add(records_of(metric_name, 1, series=1)[0])
     with pytest.raises(RemoteWriteFatalError, match=r"2\.0"):

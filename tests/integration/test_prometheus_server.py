@@ -1,4 +1,4 @@
-"""The helper that all other integration tests trust: what it says is stored is what was written, to the last bit."""
+"""The helper that all other integration tests rely on: it returns exactly what was written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write(server: PrometheusServer, labels: Mapping[str, str], samples: Iterable[tuple[float, int]]) -> None:
-    """Send one series with protobuf's own classes, so that our encoder has no part in testing this helper."""
+    """Send one series with protobuf's own classes, so that the test does not rely on this package's encoder."""
     message = WriteRequest()
     series = message.timeseries.add()
     for name in sorted(labels):

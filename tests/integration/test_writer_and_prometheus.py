@@ -1,4 +1,4 @@
-"""The writer against a real Prometheus: what is stored is what was sent, whatever happens on the way."""
+"""The writer with a real Prometheus: it stores exactly what was sent, whatever fails in between."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def labels_of(record):
 
 
 def collected(records):
-    """Return what a Prometheus that stores all of these records holds, in the form that it is read back in."""
+    """Return the samples of records, in the shape in which Prometheus returns them."""
     expected = {}
     for record in records:
         expected.setdefault(labels_of(record), []).extend(record.samples)
@@ -81,7 +81,7 @@ def test_every_kind_of_float_is_stored(start, prometheus, metric_name):
 
 
 def poison(kind, metric, number, now):
-    """Return a record of which Prometheus would refuse, or silently lose, every sample."""
+    """Return a record all of whose samples Prometheus would refuse or silently drop."""
     good = {"series": f"poison {kind} {number}"}
     return {
         "metric name missing": ("", good, ((1.0, now),)),
@@ -119,7 +119,7 @@ BY_PROMETHEUS = ["out of order", "another value at a known time", "too old", "in
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_exactly_the_poison_is_refused(start, version, prometheus_empty, metric_name, shards):
-    """10,000 records of which 1 % are bad in every known way: 9,900 are stored."""
+    """Of 10,000 records, 1 % of them bad in every known way, 9,900 are stored."""
     rng, now, rejections = random.Random(2), now_ms(), Rejections()
     kinds = (BEFORE_SENDING + BY_PROMETHEUS) * 7
     bad = [poison(kind, metric_name, number, now) for number, kind in enumerate(kinds[:100])]

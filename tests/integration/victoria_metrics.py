@@ -1,4 +1,4 @@
-"""A real VictoriaMetrics for tests: started in Docker or natively, and read back sample by sample."""
+"""A real VictoriaMetrics for tests: started in Docker or natively, and read sample by sample."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class VictoriaMetricsError(RuntimeError):
-    """Report a VictoriaMetrics that does not start."""
+    """A VictoriaMetrics that does not start."""
 
 
 class VictoriaMetrics:
@@ -72,16 +72,16 @@ class VictoriaMetrics:
         self.stop()
 
     def stop(self) -> None:
-        """End it, and delete its data."""
+        """Stop it, and delete its data."""
         self._host.stop()
 
     def samples(self, selector: str) -> Samples:
         """
-        Return all stored samples for a selector, in the form of :meth:`PrometheusServer.samples`.
+        Return all stored samples for a selector, in the shape of :meth:`PrometheusServer.samples`.
 
-        Here stale markers are among them, as NaN, and samples that were stored twice, two times.
+        Includes stale markers, as NaN, and duplicates of samples that were stored twice.
         """
-        # What has just been written is not to be seen otherwise for a second or so.
+        # Otherwise new samples are not visible for a second or so.
         self._get("/internal/force_flush", {})
         found: Samples = {}
         for line in self._get("/api/v1/export", {"match[]": selector, **_ALL_OF_TIME}).splitlines():
@@ -108,7 +108,7 @@ class VictoriaMetrics:
             time.sleep(0.1)
 
     def _problem(self) -> str | None:
-        """Say why it is not ready, or return ``None``: it is."""
+        """Return why it is not ready, ``None`` if it is."""
         try:
             self._get("/health", {})
         except OSError as error:  # refused, reset, or a status that says: not yet
@@ -119,7 +119,7 @@ class VictoriaMetrics:
 
 
 class _Host(Protocol):
-    """Where it runs, which it does from the beginning."""
+    """A host of a VictoriaMetrics that is already running."""
 
     port: int
 

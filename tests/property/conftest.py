@@ -1,4 +1,4 @@
-"""No example fails for being slow: machines are."""
+"""No deadline for examples, because machines may be slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However the number of shards changes between flushes, the samples of a series arrive in order, each once."""
+"""The samples of a series arrive in order and once, however the number of shards changes between flushes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 10
 
 
 class EachThreadsClock:
-    """Tell each thread its own time, so that what one waits for takes others no time, as with a far receiver."""
+    """A clock with a separate time for each thread, so that waits of one thread take no time of others."""
 
     def __init__(self):
         self._elapsed = {}
@@ -42,7 +42,7 @@ class EachThreadsClock:
 
 
 class FarTransport(ScriptedTransport):
-    """Answer late by the clock, and by a real one so that threads overtake each other; note who posts."""
+    """A transport that responds late by both clocks, so that threads overtake each other; records the threads."""
 
     def __init__(self, clock, seed, trouble):
         rng = random.Random(seed)
@@ -58,7 +58,7 @@ class FarTransport(ScriptedTransport):
 
 
 def write(bundles, version, seed, trouble=lambda: 0.0):
-    """Write bundles of so many samples with a flush after each; return the transport and the shards used in turn."""
+    """Write bundles of so many samples with a flush after each; return the transport and the numbers of shards."""
     clock = EachThreadsClock()
     transport = FarTransport(clock, seed, trouble)
     writer = RemoteWriter(

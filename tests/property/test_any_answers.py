@@ -1,4 +1,4 @@
-"""Under any sequence of answers: order per series, one request in flight a shard, and a ledger that adds up."""
+"""With any sequence of responses: order per series, one request in flight per shard, and a balanced ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ answers = st.sampled_from(
 
 
 class Shared:
-    """What all shards of one writer have in common: the script, and what the receiver saw."""
+    """The part that all shards of a writer share: the script, and the requests."""
 
     def __init__(self, script):
         self.scripted = ScriptedTransport(script)
@@ -36,7 +36,7 @@ class Shared:
 
 
 class OneShard:
-    """Count how many requests are in flight in this shard."""
+    """A transport that counts the requests in flight of one shard."""
 
     def __init__(self, shared):
         self.shared = shared

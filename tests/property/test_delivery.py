@@ -1,4 +1,4 @@
-"""Whatever a receiver of 1.0 answers, each sample is settled once, in order, and a refused one costs no neighbour."""
+"""Whatever a 1.0 receiver responds, each sample is settled once and in order, and a refused one costs no others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def encode(batch, version):
 
 
 def batch_of(size):
-    """Make a batch of some series whose samples have values 0, 1, 2 …, so that a value names a sample."""
+    """Return a batch of some series whose samples have the values 0, 1, 2 …, so that a value identifies a sample."""
     samples = sorted((number % len(SERIES), number) for number in range(size))
     return Batch([SERIES[s] for s, _ in samples], [n for _, n in samples], [float(n) for _, n in samples])
 
@@ -58,13 +58,13 @@ def config(*, discard=False, retries=100, isolation=None):
 
 
 def steps_of(batch, settings, endpoint, encode=encode, draw=lambda: 1.0):
-    """Begin a delivery in which no time passes."""
+    """Start a delivery in which no time passes."""
     delivery = Delivery(config=settings, encode=encode, draw=draw, monotonic=lambda: 0.0, endpoint=endpoint)
     return deliver(batch, delivery)
 
 
 def run(batch, settings, answer, *, reached_before=True):
-    """Drive a delivery with ``answer(decoded request) -> status``; return what was settled, in order, and the steps."""
+    """Run a delivery with ``answer(decoded request) -> status``; return what was settled, in order, and the steps."""
     endpoint = Endpoint(RemoteWriteVersion.V1)
     endpoint.reached = endpoint.is_receiver = reached_before
     steps = steps_of(batch, settings, endpoint)
@@ -164,7 +164,7 @@ def test_what_isolation_costs(size, poison, most):
 
 
 def test_a_bound_never_throws_the_newest_samples_away_unasked():
-    """After a restart Flink replays much that Prometheus has, and what is new comes last in the same request."""
+    """After a restart Flink replays samples that Prometheus has, with new ones at the end of the same request."""
     batch = batch_of(2000)
     seen = run(
         batch,

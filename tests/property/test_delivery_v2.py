@@ -28,7 +28,7 @@ NO_CONNECTION = Outcome(Kind.RETRYABLE, "no connection")
 
 
 def run(batch, version, answer):
-    """Drive a delivery with ``answer(values, version) -> outcome``; return the steps and what each POST held."""
+    """Run a delivery with ``answer(values, version) -> outcome``; return the steps and the samples of each POST."""
     endpoint = Endpoint(version)
     endpoint.is_receiver = True
     steps = steps_of(batch, config(), endpoint, encode=lambda part, version: part)
@@ -46,7 +46,7 @@ def run(batch, version, answer):
 
 
 class Receiver:
-    """Answer as Prometheus does: with trouble for a while, with 413 to what is too large, else as its version says."""
+    """A receiver like Prometheus: errors for a while, 413 for too large requests, else by its version."""
 
     def __init__(self, data, poison, *, versions=(V1, V2), old_status=415):
         self.troubles = iter(data.draw(st.lists(st.sampled_from([429, 500, 503, None]), max_size=10)))

@@ -1,4 +1,4 @@
-"""The hand-written 1.0 encoder says the same as protobuf's generated classes, for anything that it may be given."""
+"""The hand-written 1.0 encoder agrees with protobuf's generated classes for any input."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bits(value):
 
 
 def generated(message):
-    """Read a message with protobuf's classes into plain values, floats as bits so that NaN and -0.0 count."""
+    """Decode a message with protobuf's classes to plain values, floats as bits so that NaN and -0.0 are compared."""
     return [
         (
             [(label.name, label.value) for label in series.labels],

@@ -1,4 +1,4 @@
-"""The hand-written 2.0 encoder says the same as protobuf's generated classes, and both encoders carry all there is."""
+"""The hand-written 2.0 encoder agrees with protobuf's generated classes, and both encoders encode complete records."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ rich_requests = requests(st.lists(st.tuples(values | points, timestamps), min_si
 
 
 def read(message):
-    """Read a message with protobuf's classes into plain values, floats as bits so that NaN and -0.0 count."""
+    """Decode a message with protobuf's classes to plain values, floats as bits so that NaN and -0.0 are compared."""
     request = Request.FromString(message)
     symbols = request.symbols
     assert symbols[0] == ""
@@ -119,8 +119,8 @@ def comparable(value):
     return value if isinstance(value, NativeHistogram) else bits(value)
 
 
-def told(records, *, start_timestamps):
-    """Return what records say, one entry a sample, with all exemplars of a series behind its samples."""
+def content_of(records, *, start_timestamps):
+    """Return the content of records, one entry per sample, with all exemplars of a series after its samples."""
     samples, others = [], []
     for record in records:
         labels = (("__name__", record.metric_name), *record.labels)
@@ -156,7 +156,7 @@ def without_name(labels):
 def test_histograms_exemplars_and_start_timestamps_are_read_back_from_2_0(request):
     body = compress(encoder_v2.encode_request(*columns(request), plain=False))
     received = decode_request(body, {"Content-Type": encoder_v2.CONTENT_TYPE})
-    assert told(received.series, start_timestamps=True) == expected(request, start_timestamps=True)
+    assert content_of(received.series, start_timestamps=True) == expected(request, start_timestamps=True)
     heads = {known.labels: known.metadata for known, _ in request}
     for record in received.series:
         known = heads[tuple(sorted((*record.labels, ("__name__", record.metric_name))))]
@@ -167,7 +167,7 @@ def test_histograms_exemplars_and_start_timestamps_are_read_back_from_2_0(reques
 @given(rich_requests)
 def test_histograms_and_exemplars_are_read_back_from_1_0_which_has_no_more(request):
     received = decode_request(compress(encoder_v1.encode_request(*columns(request), plain=False)))
-    assert told(received.series, start_timestamps=True) == expected(request, start_timestamps=False)
+    assert content_of(received.series, start_timestamps=True) == expected(request, start_timestamps=False)
     assert all(record.metadata is None for record in received.series)
 
 

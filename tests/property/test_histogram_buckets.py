@@ -1,4 +1,4 @@
-"""Native histograms: every observation is in the bucket that the specification says, and merging loses none."""
+"""Native histograms: every observation is in the bucket that the specification requires, and merging loses none."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_classic_buckets_keep_their_bounds_and_counts(numbers, bounds):
 
 
 def layouts(counts):
-    """Give what makes a valid histogram of exponential or custom buckets, its counts drawn from the given ones."""
+    """Return a strategy for the arguments of valid histograms, with counts drawn from the given strategy."""
     sums = st.floats()
     sides = st.dictionaries(st.integers(-40, 60), counts, max_size=12)
     exponential = st.fixed_dictionaries(
@@ -184,7 +184,7 @@ def layouts(counts):
 
 
 def made(layout):
-    """Make it, with indexes that the coarsest schemas do not have left out."""
+    """Return the histogram, without indexes that the coarsest schemas do not have."""
     if layout["schema"] != -53:
         highest = NativeHistogram.from_observations([math.inf], schema=layout["schema"]).positive[0][0]
         lowest = NativeHistogram.from_observations([SUBNORMAL], schema=layout["schema"], zero_threshold=0)
@@ -229,7 +229,7 @@ def test_merging_adds_counts_up(one, other):
 
 
 def read_side(spans, deltas, counts, is_float):
-    """Return index and count of each bucket that a message has, also of empty ones."""
+    """Return index and count of each bucket of a message, including empty ones."""
     indexes, position = [], 0
     for span in spans:
         position += span.offset

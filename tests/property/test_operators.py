@@ -1,4 +1,4 @@
-"""Operators, whatever comes in whatever order: sorted output, nothing lost, results that disorder leaves alone."""
+"""Operators with any events in any order: sorted output, nothing lost, and results that do not depend on order."""
 
 from __future__ import annotations
 

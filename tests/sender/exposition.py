@@ -50,14 +50,14 @@ def parse(text: str, content_type: str, scraped_at_ms: int) -> list[Line]:
 
 
 def _text(text: str) -> Iterator[Metric]:
-    """Pass counters off as a type that this format does not have: its parser would add ``_total`` to their names."""
+    """Give counters a type that this format does not have, because its parser would add ``_total`` to their names."""
     for family in parse_text(_COUNTER.sub(r"\1stateset", text)):
         family.type = "counter" if family.type == "stateset" else family.type
         yield family
 
 
 def _open_metrics(text: str) -> Iterator[Metric]:
-    """Lend ``_total`` to samples of counters that lack it: its parser would refuse the page."""
+    """Add ``_total`` to samples of counters without it, because the parser would refuse the page."""
     names = set(_NAME.findall(text))
     bare = {name for _, name in _COUNTER.findall(text) if name in names and f"{name}_total" not in names}
     for family in parse_open_metrics(_NAME.sub(lambda name: name[0] + "_total" * (name[0] in bare), text)):
@@ -80,7 +80,7 @@ def _lines(family: Metric, scraped_at_ms: int) -> Iterator[Line]:
 
 
 def _shared(labels: dict[str, str]) -> object:
-    """Return what all series of one histogram or summary have in common."""
+    """Return the identity that all series of one histogram or summary share."""
     return frozenset((name, value) for name, value in labels.items() if name not in ("le", "quantile"))
 
 

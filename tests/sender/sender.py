@@ -1,5 +1,5 @@
 """
-Scrape a page of metrics at intervals and write all of it by Remote-Write, as Prometheus would: a sender to test.
+Scrape a page of metrics at intervals and write it by Remote-Write, as Prometheus would: a sender for tests.
 
     python sender.py --scrape http://localhost:8080/metrics --remote-write http://localhost:9090/api/v1/write
 
@@ -39,7 +39,7 @@ _log = logging.getLogger("sender")
 
 
 def main() -> None:
-    """Send until a signal comes."""
+    """Scrape and write until a signal arrives."""
     args = parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Waited for rather than handled: a handler would run in the middle of whatever lock the thread holds just then.
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
     parser.add_argument("--scrape", required=True, metavar="URL", help="the page")
     parser.add_argument("--remote-write", required=True, metavar="URL", help="where to write")
@@ -65,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def seconds(text: str) -> float:
-    """Read a duration."""
+    """Parse a duration."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"expected a duration such as 50ms, 1s or 2m, got {text!r}")
@@ -73,7 +73,7 @@ def seconds(text: str) -> float:
 
 
 class Sender:
-    """Scrape and write on one thread, until another says stop."""
+    """A loop that scrapes and writes on one thread, until another thread stops it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
@@ -83,7 +83,7 @@ class Sender:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Scrape and write, again and again."""
+        """Scrape and write in a loop."""
         due = time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
             due = max(due + self._args.interval, time.monotonic())
@@ -96,7 +96,7 @@ class Sender:
                 self._close()  # a writer that has failed has failed for good; the next interval gets a new one
 
     def stop(self) -> None:
-        """Give up what is being written, and return when no more than a moment has passed."""
+        """Abandon the current write, and return within a moment."""
         self._stopping.set()
         self._close()
 
@@ -146,7 +146,7 @@ class Sender:
 
 
 def identity(record: PrometheusTimeSeries) -> object:
-    """Return what tells a series from others."""
+    """Return the identity of a series."""
     return record.metric_name, frozenset(dict(record.labels).items())
 
 

@@ -1,4 +1,4 @@
-"""Drive the operators' PyFlink functions without Flink: with state, timers, watermarks and side outputs as there."""
+"""A harness that runs the operators' PyFlink functions without Flink: state, timers, watermarks and side outputs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
 class Harness:
     """
-    Be the operator around a function.
+    The operator around a function.
 
-    ``outputs`` holds (Flink timestamp, result), ``side`` what went to each tag by its id, ``counts`` the counters.
+    ``outputs`` holds (Flink timestamp, result), ``side`` the results of each tag by its id, ``counts`` the counters.
 
-    :param function: goes through cloudpickle, as on its way to a worker.
-    :param state: of an earlier harness, as a savepoint brings it back.
+    :param function: the function; pickled and unpickled, as on its way to a worker.
+    :param state: the state of an earlier harness, as from a savepoint.
     """
 
     def __init__(self, function, state=None):
@@ -30,18 +30,18 @@ class Harness:
         self.function.open(self)
 
     def send(self, event, timestamp=None, key="k"):
-        """Give the function an event of a key."""
+        """Send an event of a key to the function."""
         self._key, self._timestamp = key, LOWEST if timestamp is None else timestamp
         self._take(self.function.process_element(event, self))
         return self
 
     def broadcast(self, update):
-        """Give it an element of the broadcast stream."""
+        """Send an element of the broadcast stream to the function."""
         self._take(self.function.process_broadcast_element(update, self))
         return self
 
     def advance(self, watermark=HIGHEST):
-        """Let the watermark pass, firing timers in order of time, also such as are registered meanwhile."""
+        """Advance the watermark and fire timers in order of time, including those registered meanwhile."""
         self.watermark = watermark
         while self._timers and min(self._timers)[0] <= watermark:
             timer = min(self._timers)
@@ -52,20 +52,20 @@ class Harness:
 
     def savepoint(self, *, timers=True):
         """
-        Return state and timers, as bytes that hold nothing alive.
+        Return a copy of state and timers.
 
-        :param timers: whether those of the last bundle are in it, which PyFlink does not see to.
+        :param timers: whether to include the timers of the last bundle, which PyFlink loses.
         """
         return pickle.loads(pickle.dumps((self._states, self._timers if timers else set())))
 
     @property
     def results(self):
-        """Return what went down the main stream."""
+        """The results in the main stream."""
         return [result for _, result in self.outputs]
 
     @property
     def keys_with_state(self):
-        """Return for which keys anything is kept."""
+        """The keys that have state."""
         return {key for values in self._states.values() for key in values}
 
     def _take(self, results):
@@ -75,7 +75,7 @@ class Harness:
             else:
                 self.outputs.append((self._timestamp, result))
 
-    # What is below is the runtime context, the context, the timer service, the metric group, and state.
+    # Below: the runtime context, the context, the timer service, the metric group, and state.
 
     def get_state(self, descriptor):
         values = self._states.setdefault(descriptor.name, {})
@@ -111,7 +111,7 @@ class Harness:
 
 
 class ValueState:
-    """Pickle on each access, as thread mode does; nothing may depend on an object staying the same."""
+    """A state that pickles on each access, as in thread mode; nothing may depend on the identity of objects."""
 
     def __init__(self, values, key):
         self._values, self._key = values, key

@@ -1,4 +1,4 @@
-"""What the sink says, once, of what makes a job slow: only if that is what makes it slow."""
+"""The sink logs advice about what makes a job slow: once, and only if that is the cause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyflink_prometheus.writer.ledger import Ledger
 
 
 def advice_on(flushes, samples, *, waiting_s, other_s, repeated=0, batch_size=2000):
-    """Have so many flushes of so many samples, each in one request, which takes so long, beside other things."""
+    """Simulate flushes of so many samples, each in one request, with time for the request and for other things."""
     ledger, clock = Ledger(), FakeClock()
     advice = BundleAdvice(ledger, clock.monotonic)
     for _ in range(flushes):
@@ -27,7 +27,7 @@ def advice_on(flushes, samples, *, waiting_s, other_s, repeated=0, batch_size=20
 
 @pytest.fixture
 def said(caplog):
-    """Return what has been logged so far."""
+    """Return a function that returns all messages logged so far."""
     caplog.set_level(logging.INFO)
     return lambda: [record.getMessage() for record in caplog.records]
 

@@ -120,7 +120,7 @@ def test_all_is_the_public_surface():
     "package", ["", ".wire", ".wire._pb", ".http", ".writer", ".transforms", ".model", ".flink", ".flink.operators"]
 )
 def test_a_package_imports_none_of_its_modules(package):
-    """Or threads that import different modules at once, as PyFlink's workers do, would block each other."""
+    """Otherwise threads that import different modules at once, as PyFlink's workers do, would deadlock."""
     name = f"pyflink_prometheus{package}"
     code = f"import sys, {name}; print(*(each for each in sys.modules if each.startswith('pyflink_prometheus.')))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

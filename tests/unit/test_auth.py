@@ -1,4 +1,4 @@
-"""Credentials are read when they are used, and shown nowhere."""
+"""Credentials are read when they are used, and never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request may hold: each series together, in order of time, nothing twice."""
+"""The content of a request: samples grouped by series, in order of time, without duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings are checked when they are made; exceptions cross processes whole."""
+"""Settings are validated when they are created; exceptions survive pickling."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ BLOCKS = [
 
 
 class Stream:
-    """Take the place of a data stream, and remember what went into a sink."""
+    """A replacement for a data stream that records the elements for each sink."""
 
     def __init__(self, elements=()):
         self.elements = elements
@@ -38,7 +38,7 @@ class Stream:
 
 
 class Rows(Stream):
-    """Take the place of a stream that is worked on, and remember by what; every step gives the same stream again."""
+    """A replacement for a stream that records the functions of its steps; every step returns the same stream."""
 
     def __init__(self):
         super().__init__()

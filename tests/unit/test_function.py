@@ -1,4 +1,4 @@
-"""What the sink's function does with records before its writer gets them."""
+"""The sink's function: what it does with records upstream of its writer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GOOD = ("m", {}, ((1.0, 1_700_000_000_000),))
 
 @pytest.fixture(params=[None, Hop(is_needless=True, pickles=True)], ids=["in one process", "over a hop"])
 def function(request):
-    """Give an open function without a converter."""
+    """Yield an open function without a converter."""
     config = SinkConfig(prometheus_remote_write_url="http://receiver.invalid/api/v1/write")
     made = WriterFunction(config, None, request.param)
     made.open(MagicMock())

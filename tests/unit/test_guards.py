@@ -1,4 +1,4 @@
-"""Optional checks of a sample's time, as the intake makes them."""
+"""Guards: optional checks of timestamps in the intake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Native histograms: what each constructor takes and refuses, merging, and the bytes of one that is known."""
+"""Native histograms: what each constructor accepts and refuses, merging, and the bytes of a reference histogram."""
 
 from __future__ import annotations
 

@@ -84,7 +84,10 @@ def test_what_is_no_series_fails_the_job(record):
 
 @pytest.mark.parametrize("record", NO_SERIES.values(), ids=NO_SERIES)
 def test_what_a_converter_returns_instead_of_series_fails_the_job(record):
-    with Sink(lambda _: record) as sink, pytest.raises(TypeError, match=r"^the sink expected a .*set_element_converter"):
+    with (
+        Sink(lambda _: record) as sink,
+        pytest.raises(TypeError, match=r"^the sink expected a .*set_element_converter"),
+    ):
         sink.function.process_element(0, None)
     assert sink.rejected == []
 

@@ -1,4 +1,4 @@
-"""Aggregate writes each window once, with what came in time; CumulativeAggregate counts on over all time."""
+"""Aggregate emits each window once, with all events in time; CumulativeAggregate counts forever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enrich adds what a table or a stream says, and does with events without a reference what it was told."""
+"""Enrich adds references from a table or a stream, and handles events without a reference as configured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filter drops what cannot be, says why, and never blocks a key for good."""
+"""Filter drops impossible events, gives the reason, and never blocks a key forever."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def itself(event):
 
 
 def run(check, events, step_ms=1000):
-    """Return the harness behind a filter of one check, after events of one key."""
+    """Return the harness of a filter with one check, after events of one key."""
     harness = Harness(Filter(check, rejected_output_tag=REJECTED))
     for number, event in enumerate(events):
         harness.send(event, number * step_ms)

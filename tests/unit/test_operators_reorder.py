@@ -1,4 +1,4 @@
-"""Reorder gives events back in order of time, each with its own timestamp, and keeps nothing that it need not."""
+"""Reorder releases events in order of time, each with its own timestamp, and keeps no unnecessary state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint has the state of its last bundle, but not the timers: the next event of a key brings them back."""
+"""A checkpoint has the state of its last bundle, but not its timers: the next event of a key restores them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Silence ends each series that gets nothing for a while, once, behind its last sample, and whatever the watermarks."""
+"""A series without samples for a while is marked stale, once, after its last sample, and whatever the watermarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def series(timestamp, name="m", value=1.0, **labels):
 
 
 def shown(harness):
-    """Return (series, timestamp) of all that came out, with ``ended`` for a marker."""
+    """Return (series, timestamp) of all results, with ``ended`` for a stale marker."""
     found = []
     for result in harness.results:
         for value, timestamp in result.samples:

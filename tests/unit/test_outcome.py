@@ -1,4 +1,4 @@
-"""What an answer means, and how long to wait after it."""
+"""The classification of responses, and Retry-After."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many requests at once, and how large: against receivers that are near, far, slow, and throttle."""
+"""The adaptive concurrency and request size, with receivers that are near, distant, slow, or throttling."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def begin(**settings):
 
 def flush(pace, samples, *, round_trip_s, samples_a_second, making_s=0.0, refuses_from=None):
     """
-    Return what a flush of so many samples shows.
+    Return the statistics of a flush of so many samples.
 
-    :param round_trip_s: of an empty request.
-    :param samples_a_second: that the receiver can take from all requests together.
-    :param making_s: how long it takes to make the samples, while the first of them are sent already.
-    :param refuses_from: from how many requests in flight on half of the attempts are refused.
+    :param round_trip_s: the time of an empty request.
+    :param samples_a_second: the receiver's limit for all requests together.
+    :param making_s: the time to create the samples, during which the first of them are sent.
+    :param refuses_from: the number of requests in flight from which on half of the attempts are refused.
     """
     each = -(-samples // pace.shards)
     requests = pace.shards * math.ceil(each / pace.batch_size)
@@ -71,7 +71,7 @@ def test_a_receiver_that_has_enough_to_do_is_not_given_more_at_once():
     assert max(pace.shards for pace in paces) == 2
 
 
-def test_tries_that_bring_nothing_become_rarer():
+def test_steps_up_that_gain_nothing_become_rarer():
     paces = run(begin(), 4000, 100_000, **NEAR)
     tries = [
         number for number, pace in enumerate(paces) if pace.throughput_before is not None and pace.seen.attempts == 0

@@ -1,4 +1,4 @@
-"""The example jobs' source delivers the recording step by step, once or over and over, and can begin at any step."""
+"""The source of the example jobs delivers the recording step by step, once or in a loop, from any step on."""
 
 from __future__ import annotations
 

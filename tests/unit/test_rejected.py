@@ -1,4 +1,4 @@
-"""Dead letters: logged sparingly, or kept in files that read back as what was rejected."""
+"""Dead letters: logged with throttling, or written to files and read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Known series: found again, encoded once, bounded in memory."""
+"""The cache of series: hits, one encoding for each, and bounded memory."""
 
 from __future__ import annotations
 

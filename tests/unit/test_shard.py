@@ -1,4 +1,4 @@
-"""A shard whose thread takes what is there while the caller adds to it."""
+"""A shard whose thread seals the filling batch while the caller adds to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_sample_that_is_half_added_stays():
 
 
 class AddsOneMore(Batch):
-    """Have the caller add another sample just after what is there was copied."""
+    """A column to which the caller adds another sample just after its front has been copied."""
 
     __slots__ = ()
 

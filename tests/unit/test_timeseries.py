@@ -1,4 +1,4 @@
-"""The record: its checks, their messages, its key and its builder."""
+"""The record: validation with its messages, the key and the builder."""
 
 from __future__ import annotations
 

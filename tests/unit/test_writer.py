@@ -1,4 +1,4 @@
-"""The writer: order, one request in flight a shard, backpressure, age, and a ledger that adds up."""
+"""The writer: order, one request in flight per shard, backpressure, the age of batches, and a balanced ledger."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_batch_that_grows_old_goes_without_a_flush(start):
 
 
 class Interrupted(list):
-    """A column after each of whose samples another thread comes in between."""
+    """A column that lets another thread run after each append."""
 
     def append(self, item):
         super().append(item)
@@ -255,7 +255,7 @@ def test_retries_wait_ever_longer_and_are_counted(start):
 
 
 def test_retry_after_is_waited_for_by_every_shard(start):
-    """One shard is told to wait 30 s; the other, which learns of it before its own request, posts no earlier."""
+    """One shard is asked to wait 30 s; the other, which sees that before its own request, posts no earlier."""
     clock, told, posts = FakeClock(), threading.Event(), []
 
     class SlowClock(FakeClock):

@@ -1,4 +1,4 @@
-"""The writer and what only 2.0 has: counts of what was written, receivers that do not understand it, richer records."""
+"""The writer in 2.0: counts of written samples, receivers that do not support it, richer records."""
 
 from __future__ import annotations
 

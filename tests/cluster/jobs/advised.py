@@ -21,13 +21,13 @@ BUNDLES = 60
 
 @dataclass
 class Reading:
-    """Hold a number."""
+    """A reading with a number."""
 
     number: int
 
 
 def to_series(reading: Reading) -> PrometheusTimeSeries:
-    """Return a reading's series."""
+    """Convert a reading."""
     return PrometheusTimeSeries("advised", {}, ((float(reading.number), 1_700_000_000_000 + reading.number),))
 
 

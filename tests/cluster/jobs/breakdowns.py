@@ -1,5 +1,5 @@
 """
-Write numbered records twice, chained and keyed, while the workers that do it break down.
+Write numbered records twice, chained and keyed, while the workers crash.
 
 usage: breakdowns.py URL FOLDER {with-hook,without-hook}
 """
@@ -29,7 +29,7 @@ FIRST_TIMESTAMP_MS = 1_700_000_000_000
 
 
 class WriterWithoutHook(WriterFunction):
-    """Be the writer as it would be without a place to flush: it sends full batches, and the rest when it is closed."""
+    """The writer without a hook to flush: it sends full batches, and the rest when it is closed."""
 
     def _flush(self) -> int:
         return 0
@@ -43,10 +43,10 @@ class WriterWithoutHook(WriterFunction):
 
 class Breakdown(MapFunction):
     """
-    Kill the worker, once, at the first record after a bundle that reached a certain record.
+    A map that kills the worker, once, at the first record after a bundle that reached a certain record.
 
-    Bundles end only with checkpoints here, and the next one's records come when that checkpoint is complete: so
-    nothing of the bundle will be read again.
+    Bundles end only with checkpoints here, and the next records arrive when the checkpoint is complete, so no record of
+    the bundle will be replayed.
 
     :param folder: where a file keeps it from happening twice.
     """
@@ -57,7 +57,7 @@ class Breakdown(MapFunction):
         self._checkpointed = -1
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Notice the ends of bundles in the way the sink does: a gauge is read at each."""
+        """Detect the ends of bundles as the sink does: a gauge is read at each."""
         runtime_context.get_metrics_group().gauge("checkpointed", self._end_bundle)
 
     def map(self, value: int) -> int:
@@ -74,7 +74,7 @@ class Breakdown(MapFunction):
 
 
 def to_series(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
-    """Return a converter that deals the numbers out to some series of this name."""
+    """Return a converter that distributes the numbers over some series of this name."""
 
     def convert(number: int) -> PrometheusTimeSeries:
         labels = {"series": str(number % SERIES)}
@@ -84,7 +84,7 @@ def to_series(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
 
 
 def tell_worker(headers: object, body: bytes) -> dict[str, str]:
-    """Let each request say which process it comes from, so that the receiver can end it."""
+    """Add the process id to each request, so that the receiver can kill the process."""
     return {"X-Worker": str(os.getpid())}
 
 

@@ -1,7 +1,7 @@
 """
-Cancel a local job, whose Python functions run in threads of this very process, while its endpoint only answers 503.
+Cancel a local job, whose Python functions run in threads of this process, while its endpoint always responds with 503.
 
-Prints as one JSON object how many seconds passed until it was cancelled, and until no thread of the sink was left.
+Prints one JSON object with the seconds until the job was cancelled, and until the sink's threads had ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEADLINE_S = 60
 
 
 def to_series(number: int) -> PrometheusTimeSeries:
-    """Be the sink's converter."""
+    """Convert a number to a series."""
     return PrometheusTimeSeries("never_stored", {}, ((float(number), 1_700_000_000_000 + number),))
 
 
@@ -33,7 +33,7 @@ def shards() -> list[str]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until it is true."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         if time.monotonic() > deadline:

@@ -35,20 +35,20 @@ GROUP = "0.Prometheus_writer.Prometheus."
 
 
 def to_series(metric_name: str) -> PrometheusTimeSeries:
-    """Convert a line; the one that says invalid to something that cannot be written."""
+    """Convert a line; the line ``invalid`` becomes an invalid series."""
     labels = {"__reserved": "x"} if metric_name == "invalid" else {}
     return PrometheusTimeSeries(metric_name, labels, ((1.0, 1_700_000_000_000),))
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def get(url: str) -> Any:
-    """Return what the REST API answers."""
+    """Return a response of the REST API."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         return json.load(answer)
 
@@ -65,7 +65,7 @@ def metrics(job_url: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Run the job until its metrics show that all is in, then cancel it."""
+    """Run the job until its metrics include all samples, then cancel it."""
     port = free_port()
     config = Configuration()
     config.set_string("rest.bind-port", str(port))

@@ -23,17 +23,17 @@ T = 1_700_000_000_000
 
 
 def refused_for(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
-    """Return a converter to series that the receiver answers as their name says."""
+    """Return a converter to series to which the receiver responds as their name says."""
     return lambda number: PrometheusTimeSeries(metric_name, {}, ((float(number), T + number),))
 
 
 def misspelt(record: dict[str, Any]) -> PrometheusTimeSeries:
-    """Be a user's converter that raises."""
+    """Raise, like a faulty converter of a user."""
     return PrometheusTimeSeries("temperature", {}, ((record["temprature"], T),))
 
 
 def job(records: list[Any], converter: Callable[[Any], Any] | None, url: str = URL) -> StreamExecutionEnvironment:
-    """Return an environment with such a job."""
+    """Return the environment of a job."""
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_python_executable(sys.executable)
     env.set_parallelism(1)
@@ -45,7 +45,7 @@ def job(records: list[Any], converter: Callable[[Any], Any] | None, url: str = U
 
 
 def error_of(run: Callable[[], Any]) -> str:
-    """Return what the client gets."""
+    """Return the client's exception as text."""
     try:
         run()
     except Py4JJavaError as error:
@@ -54,7 +54,7 @@ def error_of(run: Callable[[], Any]) -> str:
 
 
 def main() -> None:
-    """Run all; the one that takes ten seconds runs beside the others."""
+    """Run all jobs; the one that takes ten seconds runs in parallel."""
     nowhere = job([1, 2], refused_for("unreachable"), NOWHERE).execute_async()
     records = [{"temperature": 20.5}]
     errors = {

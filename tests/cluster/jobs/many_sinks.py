@@ -1,5 +1,5 @@
 """
-Use the sink in many ways, all of which write to one receiver under metric names of their own.
+Use the sink in many ways, all of which write to one receiver under different metric names.
 
 usage: many_sinks.py URL
 
@@ -35,7 +35,7 @@ T = 1_700_000_000_000
 
 
 def environment(**options: str) -> StreamExecutionEnvironment:
-    """Return an environment with such options, dots written as two underscores, dashes as one."""
+    """Return an environment with such options: two underscores stand for a dot, one for a dash."""
     config = Configuration()
     for name, value in options.items():
         config.set_string(name.replace("__", ".").replace("_", "-"), value)
@@ -46,12 +46,12 @@ def environment(**options: str) -> StreamExecutionEnvironment:
 
 
 def option(env: StreamExecutionEnvironment, name: str) -> str:
-    """Return what an option is set to now."""
+    """Return the current value of an option."""
     return env._j_stream_execution_environment.getConfiguration().getString(name, "not set")
 
 
 def builder() -> PrometheusSinkBuilder:
-    """Return a builder of sinks whose requests say which process they come from."""
+    """Return a builder of sinks whose requests carry the process id."""
     return (
         PrometheusSink.builder()
         .set_prometheus_remote_write_url(URL)
@@ -60,7 +60,7 @@ def builder() -> PrometheusSinkBuilder:
 
 
 def series(metric_name: str, number: int) -> PrometheusTimeSeries:
-    """Return a record of one sample whose time and value tell its number."""
+    """Return a record of one sample whose timestamp and value hold its number."""
     return PrometheusTimeSeries(metric_name, {"place": "here"}, ((float(number), T + number),))
 
 
@@ -70,13 +70,13 @@ def converter(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
 
 
 def one_several_or_none(number: int) -> PrometheusTimeSeries | Iterable[PrometheusTimeSeries] | None:
-    """Convert in turn to one series, to several in a list, from a generator, and to none."""
+    """Convert to one series, to several in a list or from a generator, or to none, in turn."""
     several = [series("several", number), series("several_more", number)]
     return [series("one", number), several, (each for each in several), None][number % 4]
 
 
 def readings() -> list[PrometheusTimeSeries]:
-    """Return 50 samples of each of 20 series, all mixed."""
+    """Return 50 samples of each of 20 series, interleaved."""
     return [
         PrometheusTimeSeries("keyed", (("sensor", str(sensor)), ("kind", "t")), ((float(time), T + time),))
         for time in range(50)
@@ -85,7 +85,7 @@ def readings() -> list[PrometheusTimeSeries]:
 
 
 def poisoned() -> list[Any]:
-    """Return good records numbered from 0 to 5, with such between them as cannot be written."""
+    """Return good records numbered from 0 to 5, with invalid ones between them."""
 
     def record(*samples: Any, **labels: Any) -> tuple[Any, ...]:
         return ("poisoned", {"place": "here", **labels}, samples)
@@ -141,7 +141,7 @@ def streaming() -> dict[str, Any]:
 
 
 def thread_mode_without_metrics() -> dict[str, Any]:
-    """Run a job in thread mode, with Python's metrics off; each value is the process that the map before ran in."""
+    """Run a job in thread mode, without Python's metrics; each value is the process id of the map upstream."""
     warnings = Remember()
     env = environment(python__execution_mode="thread", python__metric__enabled="false")
     here = env.from_collection(list(range(100)), Types.LONG()).map(
@@ -173,7 +173,7 @@ def batch() -> dict[str, Any]:
 
 
 def hops() -> dict[str, Any]:
-    """Return how records come to the writer, as it is told, without running anything."""
+    """Return how records get to the writer, as passed to it, without running the job."""
     seen: list[Hop | None] = []
 
     class Witness(WriterFunction):
@@ -207,7 +207,7 @@ def hops() -> dict[str, Any]:
 
 
 class Remember(logging.Handler):
-    """Remember what the package warns of on the client."""
+    """A log handler that keeps the package's warnings on the client."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -215,11 +215,11 @@ class Remember(logging.Handler):
         logging.getLogger("pyflink_prometheus").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Remember one."""
+        """Keep a message."""
         self._messages.append(record.getMessage())
 
     def take(self) -> list[str]:
-        """Return what there was since the last call."""
+        """Return the messages since the last call."""
         messages, self._messages = self._messages, []
         return messages
 

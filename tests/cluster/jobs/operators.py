@@ -61,10 +61,10 @@ TRACK = [("t", 1_000 * n, (48.0 + 0.001 * n, 2.0 if n != 4 else 9.0)) for n in r
 
 
 class Time(TimestampAssigner):
-    """Read an event's time."""
+    """The time of an event."""
 
     def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
-        """Return milliseconds."""
+        """Return the time in milliseconds."""
         return int(value[1])
 
 
@@ -80,13 +80,13 @@ def environment(mode: str) -> StreamExecutionEnvironment:
 
 
 def events(env: StreamExecutionEnvironment, several: list[Any]) -> DataStream:
-    """Return a stream of events that are nowhere late before the end of input."""
+    """Return a stream of events, none of which is late before the end of input."""
     strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_millis(OUT_OF_ORDERNESS_MS))
     return env.from_collection(several).assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(Time()))
 
 
 def late_events(env: StreamExecutionEnvironment) -> DataStream:
-    """Return three events (number, time), the last one so late that the watermark has passed it before it comes."""
+    """Return three events (number, time), the last one behind the watermark."""
     strategy = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(Time())
     slow = env.from_source(numbers(3, 1.0), WatermarkStrategy.no_watermarks(), "slow", Types.LONG())
     timed = slow.map(lambda n: (n, (T, T + 1_000, T - 10_000)[n]), Types.PICKLED_BYTE_ARRAY())
@@ -105,7 +105,7 @@ def to_series(event: Any) -> PrometheusTimeSeries | None:
 
 
 def shown(result: Any) -> Any:
-    """Turn what came out into JSON."""
+    """Convert a result to JSON."""
     if not isinstance(result, PrometheusTimeSeries):
         return result
     samples = []

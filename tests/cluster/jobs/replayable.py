@@ -1,4 +1,4 @@
-"""A source for the jobs here: numbers at a known rate, read again from the last checkpoint after a failure."""
+"""A source for the jobs here: numbers at a known rate, replayed from the last checkpoint after a failure."""
 
 from __future__ import annotations
 

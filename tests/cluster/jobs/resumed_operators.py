@@ -1,8 +1,8 @@
 """
-Put numbered readings of three devices in order, filter, aggregate and count them, and end devices that fall silent.
+Reorder, filter, aggregate and count numbered readings of three devices, and mark devices stale that stop sending.
 
-Reading n is of device n modulo 3, one second later than the one before but for disorder of a few seconds; every 100th
-is a spike, and device 2 stops half-way. A savepoint of it may be resumed.
+Reading n is of device n modulo 3, one second after the previous one with disorder of a few seconds; every 100th is a
+spike, and device 2 stops half-way. The job may be resumed from a savepoint.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def reading(number: int) -> tuple[str, int, float]:
 
 
 def is_sent(number: int, count: int) -> bool:
-    """Tell whether a reading is there at all."""
+    """Return whether a reading exists."""
     return number % DEVICES != 2 or number < count // 2
 
 
 class Time(TimestampAssigner):
-    """Read an event's time."""
+    """The time of an event."""
 
     def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
-        """Return milliseconds."""
+        """Return the time in milliseconds."""
         return int(value[1])
 
 
@@ -60,7 +60,7 @@ def by_device(stream: DataStream) -> DataStream:
 
 
 def device(series: PrometheusTimeSeries) -> str:
-    """Return the device of a series, whose only label it is."""
+    """Return the device of a series, its only label."""
     return series.labels[0][1]
 
 

@@ -1,5 +1,5 @@
 """
-Write numbered samples at a steady rate, keyed by series; a savepoint of it may be resumed with other options.
+Write numbered samples at a steady rate, keyed by series; may be resumed from a savepoint with other options.
 
 Sample n has the value n, belongs to series n modulo --series, and is n times --step-ms later than --start-ms.
 """
@@ -28,7 +28,7 @@ def to_series(metric_name: str, series: int, start_ms: int, step_ms: int) -> Cal
 
 
 def main() -> None:
-    """Submit the job; one that is not detached, or is local, is waited for."""
+    """Submit the job, and wait for it if it is local or not detached."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--metric-name", required=True)

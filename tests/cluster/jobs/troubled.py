@@ -1,5 +1,5 @@
 """
-Go on and on, and run into all that operators and the sink count: late events, outliers, invalid and refused samples.
+Run forever and cause everything that operators and the sink count: late events, outliers, invalid and refused samples.
 
 usage: troubled.py URL
 """
@@ -33,7 +33,7 @@ HOUR_MS = 3_600_000
 
 
 def event_of(number: int) -> dict[str, Any]:
-    """Return an event; of ten in a row some are wrong, each in its own way."""
+    """Return an event; of ten in a row some are wrong, in different ways."""
     kind = number % 10
     value = {3: 1000.0, 5: 50.0}.get(kind, 1.0)
     return {
@@ -47,7 +47,7 @@ def event_of(number: int) -> dict[str, Any]:
 
 
 def to_series(event: dict[str, Any]) -> PrometheusTimeSeries:
-    """Convert an event; some to what the sink does not take, and some to what the receiver does not."""
+    """Convert an event, some to samples that the sink rejects, and some to samples that the receiver refuses."""
     kind = event["kind"]
     labels = {"device": "old"} if kind in (4, 6) else {"device": event["device"]}
     timestamp = event["time"] - (HOUR_MS if kind == 6 else 0)
@@ -60,7 +60,7 @@ class _Time(TimestampAssigner):
 
 
 def same(event: dict[str, Any]) -> int:
-    """Return the key that all events have, so that each is judged by those before it."""
+    """Return the key that all events share, so that each is compared with the previous ones."""
     return 0
 
 

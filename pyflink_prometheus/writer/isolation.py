@@ -10,8 +10,12 @@ but the newest one: they would all seem to be at fault. So, once :data:`SUSPICIO
 each alone, while newer ones of their series were in the same request, it is checked with a few samples of each moment
 whether the older ones are taken at all. If one is, all are sent again as before: the receiver keeps nothing, or has
 just that one as the newest of its series. If none is, they count as UNCONFIRMED, and only the newest sample of each
-series is sent again: that one is taken if it is good, whatever the receiver has kept. The next refused request is
-checked at once.
+series is sent again: that one is taken if it is good, whatever the receiver has kept. If most of these are taken, the
+receiver keeps the good ones, and the next refused request is checked at once; if not, these were samples that it did
+not want, such as those of a replay.
+
+Where a receiver says that it has written nothing, in counts that have not been borne out yet, the check is the same;
+but what it does not take counts as REFUSED, and nothing is sent again.
 """
 
 from __future__ import annotations
@@ -33,6 +37,12 @@ SUSPICIOUS, SUSPICIOUS_ALL_THE_SAME = 32, 256
 
 #: How many samples of each moment are sent again to find out: on suspicion, and where it has been so before.
 _CHECKS_ON_SUSPICION, _CHECKS = 4, 2
+
+#: The latest so many of each moment are among them on suspicion.
+_LATEST_CHECKED = 3
+
+#: So many samples at least are sent again before what a receiver has written nothing of counts as refused.
+_LEAST_CHECKS_OF_A_CLAIM = 16
 
 Steps = Generator[Step, Optional[Outcome], None]
 
@@ -77,8 +87,9 @@ class Isolation:
         self._budget = _Budget(delivery.config.max_isolation_requests)
         self._is_refused = verdict.finding is Finding.REFUSED
         self._has_newer = _has_newer(self._batch) if self._is_refused else []
-        self._refused = self._refused_in_a_row = self._largest_accepted = 0
+        self._accepted = self._refused = self._refused_in_a_row = self._largest_accepted = 0
         self._too_large: Outcome | None = None
+        self._after_check: tuple[int, int] | None = None  # samples left after a check, and accepted by then
         self._taken: set[bytes] = set()  # the series of which a sample was accepted
 
     def steps(self) -> Steps:
@@ -115,6 +126,7 @@ class Isolation:
             places = self._open[:size]
             self._budget.spend()
             verdict = yield from self._delivery.ask(self._batch.pick(places))
+        self._learn_from_check()
         if self._too_large is not None and self._largest_accepted:
             yield Shrink(self._largest_accepted, self._too_large)
         elif self._is_refused and self._endpoint.refused_only_whole(not self._refused):
@@ -126,6 +138,7 @@ class Isolation:
             return
         yield verdict.settled
         if verdict.is_accepted:
+            self._accepted += len(places)
             self._refused_in_a_row = 0
             self._largest_accepted = max(self._largest_accepted, len(places))
             self._note_accepted(places)
@@ -181,11 +194,17 @@ class Isolation:
 
         :return: whether all has been checked; not so as soon as one is taken, or given up.
         """
-        style, believed = self._first.style, verdict.claims_nothing
-        known = self._endpoint.refusal(style)
+        believed = verdict.claims_nothing
+        known = self._endpoint.refusal(self._first.style)
         places = [place for place in self._open if believed or self._has_newer[place]]
-        for moment in _moments(self._batch, places):
-            asked = _spread(moment, _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION)
+        moments = _moments(self._batch, places)
+        checks = _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION
+        if believed:
+            checks = max(checks, -(-_LEAST_CHECKS_OF_A_CLAIM // max(1, len(moments))))
+        for moment in moments:
+            asked = _spread(moment, checks)
+            if known is not Refusal.KEEPS_GOOD:  # the latest again: what is too old ends somewhere, maybe just here
+                asked = sorted({*asked, *moment[-_LATEST_CHECKED:]})
             for place in asked:
                 answered = yield from self._delivery.ask(self._batch.pick([place]))
                 if answered.is_accepted:
@@ -197,13 +216,20 @@ class Isolation:
                 yield self._reject([place], Reason.REFUSED, answered.outcome)
             unasked = sorted(set(moment).difference(asked))
             if unasked and believed:
-                yield self._reject(unasked, Reason.REFUSED, verdict.outcome)
+                yield self._reject(unasked, Reason.REFUSED, self._first.outcome)
             elif unasked:
                 yield self._reject(unasked, Reason.UNCONFIRMED, _unconfirmed(self._first.outcome))
         self._refused_in_a_row = 0
-        if known is Refusal.UNKNOWN:
-            self._endpoint.note_refusal(style, Refusal.COUNTS if believed else Refusal.KEEPS_GOOD)
+        if known is Refusal.UNKNOWN and not believed:
+            self._after_check = (len(self._open), self._accepted)
         return True
+
+    def _learn_from_check(self) -> None:
+        """Remember that the receiver keeps the good samples, if it has taken most of the newest ones again."""
+        if self._after_check is not None:
+            left, accepted = self._after_check
+            if 2 * (self._accepted - accepted) > left:
+                self._endpoint.note_refusal(self._first.style, Refusal.KEEPS_GOOD)
 
 
 class _Budget:

@@ -333,7 +333,8 @@ class Delivery:
             self.endpoint.note_refusal(COUNTED, Refusal.COUNTS)
             return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
         elif samples == 0 and (len(batch) == 1 or self.endpoint.refusal(COUNTED) is Refusal.COUNTS):
-            return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
+            step = _partly(batch, written, Reason.REFUSED, outcome)
+            return Verdict(Finding.SETTLED, outcome, V2, step, claims_nothing=True)
         return Verdict(Finding.REFUSED, outcome, V2, claims_nothing=samples == 0)
 
 

@@ -10,7 +10,11 @@ newest, and they would all seem to be at fault. So, once :data:`SUSPICIOUS` samp
 alone, while newer ones of their series were in the same request, a few samples of each moment are sent as a check. If
 one is accepted, everything is resent: the receiver keeps nothing, or has just that sample as the newest of its series.
 If none is, the samples count as UNCONFIRMED, and only the newest sample of each series is resent: if it is good, it is
-accepted, whatever the receiver has kept. The next refused request is checked at once.
+accepted, whatever the receiver has kept. If most of them are accepted, the receiver keeps good samples, and the next
+refused request is checked at once. If not, these were samples that it did not want, such as those of a replay.
+
+If a receiver says that it has written nothing, in counts that are not confirmed yet, the check is the same, but samples
+that it does not accept count as REFUSED, and nothing is resent.
 """
 
 from __future__ import annotations
@@ -39,6 +43,12 @@ SUSPICIOUS, SUSPICIOUS_ALL_THE_SAME = 32, 256
 
 #: How many samples of each moment a check resends: on suspicion, and if the receiver is known to keep good samples.
 _CHECKS_ON_SUSPICION, _CHECKS = 4, 2
+
+#: The latest so many of each moment are among them on suspicion.
+_LATEST_CHECKED = 3
+
+#: So many samples at least are sent again before what a receiver has written nothing of counts as refused.
+_LEAST_CHECKS_OF_A_CLAIM = 16
 
 Steps = Generator[Step, Optional[Outcome], None]
 
@@ -83,8 +93,9 @@ class Isolation:
         self._budget = _Budget(delivery.config.max_isolation_requests)
         self._is_refused = verdict.finding is Finding.REFUSED
         self._has_newer = _has_newer(self._batch) if self._is_refused else []
-        self._refused = self._refused_in_a_row = self._largest_accepted = 0
+        self._accepted = self._refused = self._refused_in_a_row = self._largest_accepted = 0
         self._too_large: Outcome | None = None
+        self._after_check: tuple[int, int] | None = None  # samples left after a check, and accepted by then
         self._taken: set[bytes] = set()  # the series of which a sample was accepted
 
     def steps(self) -> Steps:
@@ -121,6 +132,7 @@ class Isolation:
             places = self._open[:size]
             self._budget.spend()
             verdict = yield from self._delivery.send(self._batch.pick(places))
+        self._learn_from_check()
         if self._too_large is not None and self._largest_accepted:
             yield Shrink(self._largest_accepted, self._too_large)
         elif self._is_refused and self._endpoint.refused_only_whole(not self._refused):
@@ -132,6 +144,7 @@ class Isolation:
             return
         yield verdict.settled
         if verdict.is_accepted:
+            self._accepted += len(places)
             self._refused_in_a_row = 0
             self._largest_accepted = max(self._largest_accepted, len(places))
             self._note_accepted(places)
@@ -187,11 +200,17 @@ class Isolation:
 
         :return: whether everything has been checked; not so once a sample is accepted, or given up.
         """
-        style, believed = self._first.style, verdict.claims_nothing
-        known = self._endpoint.refusal(style)
+        believed = verdict.claims_nothing
+        known = self._endpoint.refusal(self._first.style)
         places = [place for place in self._open if believed or self._has_newer[place]]
-        for moment in _moments(self._batch, places):
-            resent = _spread(moment, _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION)
+        moments = _moments(self._batch, places)
+        checks = _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION
+        if believed:
+            checks = max(checks, -(-_LEAST_CHECKS_OF_A_CLAIM // max(1, len(moments))))
+        for moment in moments:
+            resent = _spread(moment, checks)
+            if known is not Refusal.KEEPS_GOOD:  # the samples that are too old may end just here
+                resent = sorted({*resent, *moment[-_LATEST_CHECKED:]})
             for place in resent:
                 check = yield from self._delivery.send(self._batch.pick([place]))
                 if check.is_accepted:
@@ -203,13 +222,20 @@ class Isolation:
                 yield self._reject([place], Reason.REFUSED, check.outcome)
             others = sorted(set(moment).difference(resent))
             if others and believed:
-                yield self._reject(others, Reason.REFUSED, verdict.outcome)
+                yield self._reject(others, Reason.REFUSED, self._first.outcome)
             elif others:
                 yield self._reject(others, Reason.UNCONFIRMED, _unconfirmed(self._first.outcome))
         self._refused_in_a_row = 0
-        if known is Refusal.UNKNOWN:
-            self._endpoint.note_refusal(style, Refusal.COUNTS if believed else Refusal.KEEPS_GOOD)
+        if known is Refusal.UNKNOWN and not believed:
+            self._after_check = (len(self._open), self._accepted)
         return True
+
+    def _learn_from_check(self) -> None:
+        """Remember that the receiver keeps the good samples, if it has taken most of the newest ones again."""
+        if self._after_check is not None:
+            left, accepted = self._after_check
+            if 2 * (self._accepted - accepted) > left:
+                self._endpoint.note_refusal(self._first.style, Refusal.KEEPS_GOOD)
 
 
 class _Budget:

@@ -30,7 +30,7 @@ from pyflink_prometheus.writer.isolation import SUSPICIOUS
 from pyflink_prometheus.writer.ledger import Reason
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
-SERIES = [Series(canonical_labels("m", {"series": str(number)})) for number in range(40)]
+SERIES = [Series(canonical_labels("m", {"series": str(number)})) for number in range(480)]
 
 
 class Store:
@@ -109,6 +109,12 @@ def batch_of(series, samples, first):
     )
 
 
+def too_old(batch, samples):
+    """Return the values of so many of the oldest samples of each series: as those of a backlog or of a replay."""
+    first = min(batch.timestamps)
+    return {value for time, value in zip(batch.timestamps, batch.values) if time < first + samples}
+
+
 def deliver(batch, receiver, endpoint):
     """Drive a delivery to its end; return what was settled, and how many requests it took."""
     steps, seen, posts, reply = steps_of(batch, config(), endpoint, encode=lambda part, version: part), [], 0, None
@@ -142,10 +148,10 @@ def most_requests(batch, samples, poison, versions):
     few of each moment, once for the check, and once for each poisoned sample that is found by it.
     """
     halvings = math.ceil(math.log2(max(2, len(batch)))) + 1
-    return versions * (1 + 2 * halvings * (poison + 1) + SUSPICIOUS + 4 * samples)
+    return versions * (1 + 2 * halvings * (poison + 1) + SUSPICIOUS + 7 * samples)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("version", [V1, AUTO], ids=["1.0", "AUTO"])
 @given(st.integers(1, 40), st.integers(1, 12), st.data())
@@ -154,7 +160,10 @@ def test_every_good_sample_is_stored_and_none_is_accepted_that_is_not(kind, vers
     expected = {}
     for first in (0, 100, 200):
         batch = batch_of(series, samples, first)
-        receiver.poison = data.draw(st.sets(st.sampled_from(batch.values), max_size=5))
+        receiver.poison = data.draw(
+            st.sets(st.sampled_from(batch.values), max_size=5)
+            | st.integers(0, samples).map(lambda old, batch=batch: too_old(batch, old))
+        )
         good = [value for value in batch.values if value not in receiver.poison]
         seen, posts = deliver(batch, receiver, endpoint)
 
@@ -169,7 +178,7 @@ def test_every_good_sample_is_stored_and_none_is_accepted_that_is_not(kind, vers
         if not receiver.poison:
             assert values(seen, Accepted) == batch.values
         if not receiver.keeps_good:  # so that each is known for what it is
-            assert set(values(seen, Rejected, Reason.REFUSED)) == receiver.poison
+            assert set(values(seen, Rejected)) == receiver.poison
         if kind is Counts and version is AUTO:
             assert sum(step.written.samples for step in seen if isinstance(step, PartlyWritten)) + len(
                 values(seen, Accepted)
@@ -187,3 +196,52 @@ def test_what_is_refused_of_a_request_that_was_too_large_is_isolated_as_any_othe
     assert sum(map(len, receiver.kept.values())) == 478
     assert not receiver.poison & set(values(seen, Accepted))
     assert posts < 150
+
+
+def test_what_may_be_stored_is_unconfirmed_and_says_why():
+    receiver, endpoint = KeepsGood(), Endpoint(V1)
+    batch = batch_of(40, 12, 0)
+    receiver.poison = {batch.values[17]}
+    seen, _ = deliver(batch, receiver, endpoint)
+    told = [step for step in seen if isinstance(step, Rejected) and step.reason is Reason.UNCONFIRMED]
+    assert sum(len(step.batch) for step in told) > 300
+    assert {(step.outcome.message, step.outcome.status) for step in told} == {
+        (
+            "the receiver refused the request that held these samples and did not say which of them it kept; it "
+            "responded with HTTP 400",
+            400,
+        )
+    }
+
+
+@pytest.mark.parametrize(("series", "samples"), [(40, 12), (480, 1)])
+def test_a_replay_that_a_receiver_refuses_whole_takes_few_requests(series, samples):
+    """After a restart Flink reads much again that Prometheus has, all of it older than what came since."""
+    receiver = Counts()
+    deliver(batch_of(series, samples, 1000), receiver, Endpoint(AUTO))
+    endpoint = Endpoint(AUTO)
+    for first in (0, 100):
+        seen, posts = deliver(batch_of(series, samples, first), receiver, endpoint)
+        assert len(values(seen, Rejected, Reason.REFUSED)) == 480
+        assert posts < 130
+    batch = batch_of(series, samples, 2000)
+    receiver.poison = {batch.values[7]}
+    assert deliver(batch, receiver, endpoint)[1] == 1  # which shows that its counts are exact
+    seen, posts = deliver(batch_of(series, samples, 200), receiver, endpoint)
+    assert (len(values(seen, Rejected, Reason.REFUSED)), posts) == (480, 1)
+
+
+@pytest.mark.parametrize("kind", [KeepsNothing, KeepsNothingWithoutHeaders], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("version", [V1, AUTO], ids=["1.0", "AUTO"])
+@pytest.mark.parametrize(("series", "samples"), [(40, 12), (480, 1)])
+def test_a_replay_teaches_nothing_wrong_of_a_receiver_that_keeps_nothing(kind, version, series, samples):
+    """All of it is refused, as if the receiver had it from the refused request; later requests lose nothing by that."""
+    receiver, endpoint = kind(), Endpoint(version)
+    deliver(batch_of(series, samples, 1000), receiver, endpoint)
+    deliver(batch_of(series, samples, 0), receiver, endpoint)
+    kept = sum(map(len, receiver.kept.values()))
+    batch = batch_of(series, samples, 2000)
+    receiver.poison = {batch.values[-samples]}  # the oldest of the series that is asked for first
+    seen, _ = deliver(batch, receiver, endpoint)
+    assert sum(map(len, receiver.kept.values())) == kept + 479
+    assert values(seen, Rejected) == list(receiver.poison)

@@ -116,7 +116,8 @@ fetch_receivers = case "$(PROMETHEUS_TESTS)" in \
 
 docs: $(READY) ## build the site of README, guides and API reference, in site/
 	@$(BIN)/python tools/site/diagrams.py --check
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@# Not --quiet: that would let warnings pass, too.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: $(READY) $(READY_PEERS) ## measure the speed, and write it to benchmarks/results/
 	@$(BIN)/python tools/get_prometheus.py >/dev/null

@@ -29,8 +29,11 @@ NEWEST_PYTHON = {"1": (3, 11)}
 
 def run(*command: str | Path, **options: object) -> None:
     """Run a command, and end with a line that names it if it fails."""
-    ran = subprocess.run([str(part) for part in command], check=False, **options)  # type: ignore[call-overload]
-    if ran.returncode != 0:
+    try:
+        status = subprocess.run([str(part) for part in command], check=False, **options).returncode  # type: ignore[call-overload]
+    except subprocess.TimeoutExpired:
+        status = None
+    if status != 0:
         sys.exit(f"release-check: failed: {' '.join(map(str, command))}")
 
 
@@ -95,7 +98,7 @@ def run_job(python: Path) -> None:
     environment["_python_worker_execution_mode"] = "process"  # real workers, as on a cluster
     with tempfile.TemporaryDirectory() as elsewhere:
         job = shutil.copy(JOB, elsewhere)
-        run(python, job, cwd=elsewhere, env=environment, timeout=300)
+        run(python, job, cwd=elsewhere, env=environment, timeout=900)
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
         )
         print(f"  {first}  " + "  ".join(others), flush=True)
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{title.split(':')[0].replace(',', '').replace(' ', '_')}.json"
+    file = RESULTS / f"{title.split(':', maxsplit=1)[0].replace(',', '').replace(' ', '_')}.json"
     result = {"title": title, "python": platform.python_version(), "cores": os.cpu_count(), "rows": list(rows)}
     file.write_text(json.dumps(result, indent=2) + "\n")
 

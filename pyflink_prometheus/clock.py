@@ -27,13 +27,17 @@ class SystemClock:
     """The machine's own clock."""
 
     def time(self) -> float:
+        """Return the seconds since 1970."""
         return time.time()
 
     def monotonic(self) -> float:
+        """Return seconds that never go back."""
         return time.monotonic()
 
     def sleep(self, seconds: float, wake: threading.Event) -> None:
+        """Wait that long, or until the event is set."""
         wake.wait(seconds)
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Wait that long, or until the condition is notified."""
         condition.wait(seconds)

@@ -1,5 +1,7 @@
 """
-Every exception that this package raises::
+Every exception that this package raises.
+
+::
 
     PrometheusSinkError
     ├── InvalidTimeSeriesError      a record or a sample cannot be written: names the field and what was expected

@@ -210,10 +210,9 @@ class PrometheusSinkBuilder:
         max_retry_duration_ms: int | None = None,
     ) -> PrometheusSinkBuilder:
         """
-        Set how often and for how long a failed request is retried. Default: 100 times, after 30 ms doubling to 5 s, for
-        eight minutes at most.
+        Set how often and for how long a failed request is retried.
 
-        Takes a :class:`~pyflink_prometheus.RetryConfiguration`, or its settings as keywords. A flush that waits makes
+        Default: 100 times, after 30 ms doubling to 5 s, for eight minutes at most. Takes a :class:`~pyflink_prometheus.RetryConfiguration`, or its settings as keywords. A flush that waits makes
         the checkpoint wait; keep the total in view of ``execution.checkpointing.timeout``.
         """
         settings = {

@@ -84,6 +84,7 @@ def _pairs(field: str, labels: Any) -> Sequence[tuple[Any, Any]]:
 
 
 def check_utf8(field: str, text: str) -> None:
+    """Raise InvalidTimeSeriesError for a text that cannot be written as UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

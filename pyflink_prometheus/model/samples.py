@@ -96,6 +96,7 @@ def likely_unit(timestamp: int) -> tuple[str, str] | None:
 
 
 def checked_value(field: str, value: Any) -> Value:
+    """Return a value as a float or a histogram, or raise InvalidTimeSeriesError."""
     if isinstance(value, NativeHistogram):
         return value
     if not isinstance(value, (str, bytes, bytearray)):
@@ -107,6 +108,7 @@ def checked_value(field: str, value: Any) -> Value:
 
 
 def checked_timestamp(field: str, what: str, timestamp: Any) -> int:
+    """Return a timestamp in milliseconds as an int, or raise InvalidTimeSeriesError with a hint."""
     try:
         number = operator.index(timestamp)
     except TypeError:

@@ -65,7 +65,9 @@ _END_MS = 150 * 31_557_600_000
 
 class PrometheusServer:
     """
-    A Prometheus that accepts Remote-Write, for the duration of a ``with`` block::
+    A Prometheus that accepts Remote-Write, for the duration of a ``with`` block.
+
+    ::
 
         with PrometheusServer.start() as prometheus:
             run_my_job(prometheus.remote_write_url)

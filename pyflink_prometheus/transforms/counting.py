@@ -40,6 +40,7 @@ class Counting:
         value: ValueOf | None = None,
         of: Sequence[str] = ("count",),
         labels: LabelsOf = (),
+        *,
         interval_ms: int = 60_000,
         schema: int = 3,
     ) -> None:

@@ -172,7 +172,7 @@ class Delivery:
         """Return the time of the monotonic clock in seconds."""
         return self._monotonic()
 
-    def send(self, batch: Batch) -> Sending:
+    def send(self, batch: Batch) -> Sending:  # noqa: C901  (one case for each kind of response)
         """
         Post a batch, with retries, until the response is final.
 

@@ -98,7 +98,7 @@ class Isolation:
         self._after_check: tuple[int, int] | None = None  # samples left after a check, and accepted by then
         self._taken: set[bytes] = set()  # the series of which a sample was accepted
 
-    def steps(self) -> Steps:
+    def steps(self) -> Steps:  # noqa: C901, PLR0912  (one case for each finding)
         """Yield the steps that settle the samples."""
         if self._is_refused and not self._endpoint.is_receiver:
             yield from self._delivery.send_empty(self._batch, self._first.outcome)

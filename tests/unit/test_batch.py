@@ -63,8 +63,9 @@ def test_exact_duplicates_are_taken_out_and_given_back(policy):
 )
 def test_of_different_values_at_one_time_those_are_kept_that_the_policy_says(policy, kept, duplicates, conflicting):
     """
-    In the order in which they came; with SEND_ALL a value may come back, as some receivers keep the last. The other
-    samples of the series, and other series, stay as they are.
+    In the order in which they came; with SEND_ALL a value may come back, as some receivers keep the last.
+
+    The other samples of the series, and other series, stay as they are.
     """
     samples = [("a", 1, value) for value in (2.0, 1.0, 2.0, 0.0, 0.0, -0.0)]
     ordered = batch(("a", 0, 5.0), *samples, ("a", 2, 5.0), ("b", 1, 5.0)).in_order(policy)

@@ -71,7 +71,7 @@ class CumulativeAggregate(KeyedProcessFunction):
         late_output_tag: OutputTag | None = None,
     ) -> None:
         check_timestamp_function(timestamp)
-        self._counting = Counting(metric_name, value, of, labels, interval_ms, schema)
+        self._counting = Counting(metric_name, value, of, labels, interval_ms=interval_ms, schema=schema)
         self._forget_after_ms = checked_forget_after(forget_after_ms)
         self._timestamp = timestamp
         self._late_output_tag = checked_output_tag("late_output_tag", late_output_tag)

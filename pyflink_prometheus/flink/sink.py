@@ -212,8 +212,9 @@ class PrometheusSinkBuilder:
         """
         Set how often and for how long a failed request is retried.
 
-        Default: 100 times, after 30 ms doubling to 5 s, for eight minutes at most. Takes a :class:`~pyflink_prometheus.RetryConfiguration`, or its settings as keywords. A flush that waits makes
-        the checkpoint wait; keep the total in view of ``execution.checkpointing.timeout``.
+        Default: 100 times, after 30 ms doubling to 5 s, for eight minutes at most. Takes a
+        :class:`~pyflink_prometheus.RetryConfiguration`, or its settings as keywords. A flush that waits makes the
+        checkpoint wait; keep the total in view of ``execution.checkpointing.timeout``.
         """
         settings = {
             "initial_retry_delay_ms": initial_retry_delay_ms,

@@ -219,7 +219,10 @@ class Isolation:
                 if check.finding is Finding.GIVEN_UP:
                     yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, check.outcome)
                     return False
-                yield self._reject([place], Reason.REFUSED, check.outcome)
+                if known is Refusal.KEEPS_GOOD and not believed:
+                    yield self._reject([place], Reason.UNCONFIRMED, _unconfirmed(check.outcome))
+                else:
+                    yield self._reject([place], Reason.REFUSED, check.outcome)
             others = sorted(set(moment).difference(resent))
             if others and believed:
                 yield self._reject(others, Reason.REFUSED, self._first.outcome)

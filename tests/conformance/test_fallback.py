@@ -166,7 +166,7 @@ def test_what_takes_neither_version_fails_the_job(start, receiver):
     receiver.decide = lambda request: Reply(415, "no")
     writer = start(AUTO)
     writer.add(ONE)
-    with pytest.raises(RemoteWriteFatalError, match="takes neither version of Remote-Write: check the URL's path"):
+    with pytest.raises(RemoteWriteFatalError, match="supports neither version of Remote-Write: check the URL's path"):
         writer.flush()
     assert receiver.versions == [V2, V1]
 

@@ -207,7 +207,7 @@ def test_what_may_be_stored_is_unconfirmed_and_says_why():
     assert sum(len(step.batch) for step in told) > 300
     assert {(step.outcome.message, step.outcome.status) for step in told} == {
         (
-            "the receiver refused the request that held these samples and did not say which of them it kept; it "
+            "the receiver refused the request with these samples without saying which of them it kept; it "
             "responded with HTTP 400",
             400,
         )

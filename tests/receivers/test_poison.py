@@ -59,9 +59,9 @@ def most_misnamed(samples_a_series):
     Return how many samples may be named as refused that are stored.
 
     A receiver that keeps the good part of what it refuses, and does not say so, refuses the older samples of a series
-    when they come again. It takes a run of refusals to notice that, and a few checks for each sample of a series.
+    when they come again. It takes a run of refusals to notice that, and up to seven checks of each moment, once.
     """
-    return 40 + 6 * samples_a_series
+    return 40 + 7 * samples_a_series
 
 
 def most_requests(offenders_by_batch, batch=BATCH):

@@ -9,7 +9,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from pyflink_prometheus.histogram import NativeHistogram
@@ -214,6 +214,7 @@ def test_pickling_keeps_all(histogram):
     assert copy.is_float is histogram.is_float
 
 
+@settings(max_examples=50)
 @given(histograms, histograms)
 def test_merging_adds_counts_up(one, other):
     assume(one.schema != -53 and other.schema != -53 and one.count + other.count <= INT64_MAX)

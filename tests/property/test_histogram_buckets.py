@@ -204,6 +204,7 @@ big = st.builds(
     st.integers(-1000, 1000),
 )
 histograms = integers | floats | big
+addable = (integers | floats).filter(lambda histogram: histogram.schema != -53)
 
 
 @given(histograms)
@@ -215,9 +216,9 @@ def test_pickling_keeps_all(histogram):
 
 
 @settings(max_examples=50)
-@given(histograms, histograms)
+@given(addable, addable)
 def test_merging_adds_counts_up(one, other):
-    assume(one.schema != -53 and other.schema != -53 and one.count + other.count <= INT64_MAX)
+    assume(one.count + other.count <= INT64_MAX)
     merged = one + other
     inside = [sum(count for *_, count in each.buckets()) for each in (merged, one, other)]
     if merged.is_float:

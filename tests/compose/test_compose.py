@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.testing.prometheus import Samples
 
 # The image may have to be built first.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 JOB = Path(__file__).parent / "following_job.py"
 RULES = ROOT / "cluster" / "rules"

@@ -71,6 +71,13 @@ def test_prometheus_scrapes_the_jobmanager_and_each_taskmanager(cluster: Compose
     assert len(ids) == 2
 
 
+def test_pyflink_is_in_the_class_path_of_each_taskmanager(cluster: ComposeCluster) -> None:
+    """So that it is loaded once and not anew for each job, which is what a session cluster dies of."""
+    said = [line for line in cluster.compose("logs", "taskmanager").splitlines() if " Classpath: " in line]
+    assert len(said) == 2
+    assert all("/flink-python-" in line for line in said)
+
+
 def test_all_rules_are_loaded_and_work(cluster: ComposeCluster) -> None:
     def loaded() -> bool:
         groups = cluster.rules()

@@ -115,7 +115,7 @@ class FaultyProxy:
 def _forward(upstream: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, bytes]:
     request = urllib.request.Request(upstream, data=body, headers=headers, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             status, content, answered = response.status, response.read(), response.headers
     except urllib.error.HTTPError as error:
         status, content, answered = error.code, error.read(), error.headers

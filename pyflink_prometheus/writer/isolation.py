@@ -205,8 +205,10 @@ class Isolation:
         places = [place for place in self._open if believed or self._has_newer[place]]
         moments = _moments(self._batch, places)
         checks = _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION
+        reason, outcome = Reason.UNCONFIRMED, _unconfirmed(self._first.outcome)
         if believed:
             checks = max(checks, -(-_LEAST_CHECKS_OF_A_CLAIM // max(1, len(moments))))
+            reason, outcome = Reason.REFUSED, self._first.outcome
         for moment in moments:
             resent = _spread(moment, checks)
             if known is not Refusal.KEEPS_GOOD:  # the samples that are too old may end just here
@@ -219,15 +221,12 @@ class Isolation:
                 if check.finding is Finding.GIVEN_UP:
                     yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, check.outcome)
                     return False
-                if known is Refusal.KEEPS_GOOD and not believed:
-                    yield self._reject([place], Reason.UNCONFIRMED, _unconfirmed(check.outcome))
+                if known is Refusal.KEEPS_GOOD:  # which refuses what it has already
+                    yield self._reject([place], reason, outcome)
                 else:
                     yield self._reject([place], Reason.REFUSED, check.outcome)
-            others = sorted(set(moment).difference(resent))
-            if others and believed:
-                yield self._reject(others, Reason.REFUSED, self._first.outcome)
-            elif others:
-                yield self._reject(others, Reason.UNCONFIRMED, _unconfirmed(self._first.outcome))
+            if others := sorted(set(moment).difference(resent)):
+                yield self._reject(others, reason, outcome)
         self._refused_in_a_row = 0
         if known is Refusal.UNKNOWN and not believed:
             self._after_check = (len(self._open), self._accepted)

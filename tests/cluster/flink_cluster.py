@@ -16,7 +16,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyflink
 from ruamel.yaml import YAML
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 FLINK_HOME = Path(pyflink.__file__).parent
-READY_SECONDS = 90.0
+# No test depends on how fast its machine is: what goes wrong is noticed as such, and only what hangs is given up, after
+# much more than it takes. pytest's own limit is beyond that.
+PATIENCE_SECONDS = 300.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.1
+TAIL_LINES = 40
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -69,12 +72,15 @@ class FlinkCluster:
     :param slots: of each TaskManager.
     :param conf: more settings for config.yaml, by their full names.
     :param environment: more environment variables of Flink's processes.
+    :param loads_python_once: have PyFlink's jar in Flink's own class path, as docs/operations.md advises. Otherwise a
+        TaskManager loads it anew for each job, which brings it along.
     """
 
     folder: Path
     slots: int = 2
     conf: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    loads_python_once: bool = True
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -83,10 +89,12 @@ class FlinkCluster:
         rpc_port, rest_port = _free_ports(2)
         self.rest_url = f"http://127.0.0.1:{rest_port}"
         self._conf_dir = self.folder / "conf"
-        self._jobmanager: subprocess.Popen[bytes] | None = None
-        self._taskmanagers: list[subprocess.Popen[bytes]] = []
+        self._lib_dir = self.folder / "lib"
+        self._jobmanager: _FlinkProcess | None = None
+        self._taskmanagers: list[_FlinkProcess] = []
         self._workers_seen: set[_Process] = set()
         self._write_configuration(rpc_port, rest_port)
+        self._link_jars()
 
     def __enter__(self) -> FlinkCluster:
         self.start()
@@ -110,10 +118,10 @@ class FlinkCluster:
         """End all of the cluster's processes, Python workers included; the logs stay."""
         self.python_worker_pids()
         processes = [each for each in [*self._taskmanagers, self._jobmanager] if each is not None]
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            _wait_or_kill(process)
+        for each in processes:
+            each.process.terminate()
+        for each in processes:
+            _wait_or_kill(each.process)
         self._taskmanagers, self._jobmanager = [], None
         # A worker outlives a TaskManager that was killed if it is busy with something that does not end.
         for worker in self._workers_seen & _processes():
@@ -123,7 +131,7 @@ class FlinkCluster:
     def kill_taskmanager(self, index: int = -1) -> None:
         """Kill a TaskManager as a crash does; its Python workers are left to notice."""
         self.python_worker_pids()
-        process = self._taskmanagers.pop(index)
+        process = self._taskmanagers.pop(index).process
         process.kill()
         process.wait()
 
@@ -134,7 +142,7 @@ class FlinkCluster:
     def python_worker_pids(self) -> list[int]:
         """Return the processes that run Python functions for the TaskManagers now."""
         everything = _processes()
-        ours = {each.pid for each in self._taskmanagers}
+        ours = {each.process.pid for each in self._taskmanagers}
         # Parents come before their children only by chance, so look again until nothing is found any more.
         while True:
             found = {each.pid for each in everything if each.parent in ours} - ours
@@ -146,7 +154,12 @@ class FlinkCluster:
         return sorted(each.pid for each in workers)
 
     def run_job(
-        self, job: Path, *arguments: str, options: Sequence[str] = (), timeout: float = 240.0, check: bool = True
+        self,
+        job: Path,
+        *arguments: str,
+        options: Sequence[str] = (),
+        timeout: float = PATIENCE_SECONDS,
+        check: bool = True,
     ) -> Run:
         """
         Submit a Python job with ``flink run``.
@@ -160,22 +173,41 @@ class FlinkCluster:
         python = ["-pyexec", sys.executable, "-pyclientexec", sys.executable]
         return self.flink("run", *options, *python, "-py", str(job), *arguments, timeout=timeout, check=check)
 
-    def flink(self, *arguments: str, timeout: float = 120.0, check: bool = True) -> Run:
+    def flink(self, *arguments: str, timeout: float = PATIENCE_SECONDS, check: bool = True) -> Run:
         """Run the ``flink`` command against this cluster, such as ``flink("stop", "-p", folder, job_id)``."""
         command = [str(FLINK_HOME / "bin" / "flink"), *arguments]
-        done = subprocess.run(
-            command, env=self._environment(), capture_output=True, text=True, timeout=timeout, check=False
-        )
-        run = Run(done.returncode, done.stdout, done.stderr)
+        with subprocess.Popen(
+            command, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                stdout, stderr = self._communicate(process, timeout)
+            except BaseException:
+                process.kill()
+                raise
+        run = Run(process.returncode, stdout, stderr)
         if check and run.exit_status != 0:
             raise FlinkClusterError(f"{' '.join(command)} ended with {run.exit_status}:\n{run.output}")
         return run
 
     def rest(self, path: str, **parameters: str) -> Any:
-        """Return the answer of Flink's REST API, such as of ``/jobs/overview``."""
+        """
+        Return the answer of Flink's REST API, such as of ``/jobs/overview``.
+
+        Whoever waits for something asks again and again, and so is told at once if it will never come.
+
+        :raises FlinkClusterError: if one of the cluster's processes has died.
+        """
+        self.raise_if_dead()
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
         with _OPENER.open(f"{self.rest_url}{path}{query}", timeout=30) as answer:
             return json.load(answer)
+
+    def raise_if_dead(self) -> None:
+        """Raise, with the ends of its logs, if a process has died that nobody has ended on purpose."""
+        for each in [self._jobmanager, *self._taskmanagers]:
+            if each is not None and each.process.poll() is not None:
+                status, last_lines = each.process.returncode, self._last_lines(each.name)
+                raise FlinkClusterError(f"{each.name} has died, with exit status {status}:\n{last_lines}")
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job, without waiting for its end."""
@@ -187,7 +219,7 @@ class FlinkCluster:
         """Return a job's state, such as RUNNING or FINISHED."""
         return str(self.rest(f"/jobs/{job_id}")["state"])
 
-    def wait_for_job(self, job_id: str, *states: str, timeout: float = 120.0) -> str:
+    def wait_for_job(self, job_id: str, *states: str, timeout: float = PATIENCE_SECONDS) -> str:
         """Wait until a job is in one of these states (default: FINISHED); one that ended otherwise raises."""
         wanted = states or ("FINISHED",)
 
@@ -201,7 +233,7 @@ class FlinkCluster:
 
         return wait_for(state_if_final, f"job {job_id} in {wanted}", timeout)
 
-    def wait_for_running_tasks(self, job_id: str, timeout: float = 120.0) -> None:
+    def wait_for_running_tasks(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until every subtask of a job runs."""
 
         def all_run() -> bool:
@@ -219,7 +251,7 @@ class FlinkCluster:
         entries = self.rest(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
         return str(entries[0]["stacktrace"]) if entries else ""
 
-    def metrics(self, job_id: str, name: str, timeout: float = 30.0) -> dict[str, str]:
+    def metrics(self, job_id: str, name: str, timeout: float = PATIENCE_SECONDS) -> dict[str, str]:
         """
         Return the metrics of all subtasks of a job whose id contains ``name``, by ``<vertex>/<id>``.
 
@@ -238,19 +270,16 @@ class FlinkCluster:
 
         return wait_for(found, f"metrics with {name} in their names", timeout)
 
-    def wait_for_slots(self, slots: int, timeout: float = READY_SECONDS) -> None:
+    def wait_for_slots(self, slots: int, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until the cluster has this many slots."""
 
         def there() -> bool:
-            for each in [self._jobmanager, *self._taskmanagers]:
-                if each is not None and each.poll() is not None:
-                    raise FlinkClusterError(f"a Flink process ended with {each.returncode}:\n{self.logs()}")
             try:
                 return bool(self.rest("/overview")["slots-total"] >= slots)
             except (OSError, ValueError):  # not up yet
                 return False
 
-        wait_for(there, f"{slots} slots; logs:\n{self.logs()}", timeout)
+        wait_for(there, f"{slots} slots", timeout)
 
     def logs(self) -> str:
         """Return what all of the cluster's processes have logged."""
@@ -260,29 +289,61 @@ class FlinkCluster:
         """Return the files of all logs, and of what the processes printed."""
         return sorted(each for each in self.log_dir.glob("*") if each.is_file())
 
-    def _spawn(self, script: str) -> subprocess.Popen[bytes]:
+    def _last_lines(self, name: str) -> str:
+        """Return what a process logged and printed last."""
+        tails = []
+        for file in self.log_files():
+            if name in file.name:
+                lines = file.read_text(errors="replace").splitlines()
+                tails.append("\n".join([f"--- the end of {file.name}", *lines[-TAIL_LINES:]]))
+        return "\n".join(tails)
+
+    def _communicate(self, process: subprocess.Popen[str], timeout: float) -> tuple[str, str]:
+        """Return what a process prints until it ends, unless the cluster dies before that."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return process.communicate(timeout=POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.raise_if_dead()
+                if time.monotonic() > deadline:
+                    raise
+
+    def _spawn(self, script: str) -> _FlinkProcess:
         # In the foreground each script becomes its Java by exec, so that the process we have is the one we want.
-        number = len(list(self.log_dir.glob(f"{script}-*.out")))
-        with (self.log_dir / f"{script}-{number}.out").open("wb") as out:
-            return subprocess.Popen(
+        name = f"{script}-{len(list(self.log_dir.glob(f'{script}-*.out')))}"
+        with (self.log_dir / f"{name}.out").open("wb") as out:
+            process = subprocess.Popen(
                 [str(FLINK_HOME / "bin" / f"{script}.sh"), "start-foreground"],
-                env={**self._environment(), "FLINK_IDENT_STRING": f"{script}-{number}"},
+                env={**self._environment(), "FLINK_IDENT_STRING": name},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
             )
+        return _FlinkProcess(name, process)
 
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
+            # PyFlink starts plain `python` here and there.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "FLINK_CONF_DIR": str(self._conf_dir),
             "FLINK_LOG_DIR": str(self.log_dir),
+            "FLINK_LIB_DIR": str(self._lib_dir),
             "FLINK_PID_DIR": str(self.folder),
-            # Processes of a minute or two are gone before the second compiler has paid off.
-            "JAVA_TOOL_OPTIONS": f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "JAVA_TOOL_OPTIONS": " ".join([os.environ.get("JAVA_TOOL_OPTIONS", ""), *_JAVA_OPTIONS]).strip(),
             **self.environment,
         }
+
+    def _link_jars(self) -> None:
+        """Make a folder of the jars that Flink has in its class path."""
+        self._lib_dir.mkdir(exist_ok=True)
+        jars = [*(FLINK_HOME / "lib").glob("*.jar")]
+        if self.loads_python_once:
+            jars += (FLINK_HOME / "opt").glob("flink-python-*.jar")
+        for jar in jars:
+            (self._lib_dir / jar.name).symlink_to(jar)
 
     def _write_configuration(self, rpc_port: int, rest_port: int) -> None:
         """Copy the wheel's configuration, which holds the options that its Java needs, and put ours into it."""
@@ -303,8 +364,9 @@ class FlinkCluster:
             "io.tmp.dirs": str(self.folder / "tmp"),
             "execution.checkpointing.dir": self.checkpoint_dir.as_uri(),
             # So that a lost TaskManager is noticed within a test's patience, and metrics come while somebody waits.
+            # One that only has no time to answer is given some.
             "heartbeat.interval": "500 ms",
-            "heartbeat.timeout": "5 s",
+            "heartbeat.timeout": "30 s",
             "metrics.fetcher.update-interval": "200 ms",
             **self.conf,
         }
@@ -327,6 +389,22 @@ def wait_for(condition: Callable[[], Any], what: str, timeout: float) -> Any:
         if time.monotonic() > deadline:
             raise FlinkClusterError(f"waited {timeout:.0f} s for {what}")
         time.sleep(POLL_SECONDS)
+
+
+_JAVA_OPTIONS = (
+    # Processes of a minute or two are gone before the second compiler has paid off.
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    # One that has run out of memory may live on without doing anything.
+    "-XX:+ExitOnOutOfMemoryError",
+)
+
+
+class _FlinkProcess(NamedTuple):
+    """One of Flink's processes; its logs have its name in theirs."""
+
+    name: str
+    process: subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class FinishedJob:
     stderr: str
 
 
-def run_job_file(name: str, *arguments: str, timeout_s: float = 240, workers: str = "process") -> FinishedJob:
+def run_job_file(name: str, *arguments: str, timeout_s: float = 600, workers: str = "process") -> FinishedJob:
     """
     Run one of ``jobs/`` to its end.
 

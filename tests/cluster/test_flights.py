@@ -100,7 +100,6 @@ def test_the_same_job_runs_without_a_cluster(prometheus_empty: PrometheusServer,
         env=environment,
         cwd=beginning.parent,
         check=True,
-        timeout=240,
     )
 
     assert prometheus_empty.samples('{__name__=~".+"}') == expected_samples(beginning, end_at)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import expected_flights as expected
 import pytest
-from flink_cluster import FlinkCluster, wait_for
+from flink_cluster import PATIENCE_SECONDS, FlinkCluster, wait_for
 
 from pyflink_prometheus.testing import PrometheusServer
 
@@ -105,7 +105,6 @@ class Submitted:
             JOBS / f"{self.name}.py",
             *(*arguments, f"--end-at={self.end_at}", f"--max-delay={self.max_delay_s}", "--parallelism=2", *options),
             options=("-pyfs", str(JOBS), *(("-d",) if detached else ())),
-            timeout=600,
         )
         self.job_id, self.printed = run.job_id, run.stdout
         return self
@@ -155,13 +154,13 @@ def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> It
                 cluster.completed_checkpoints(job.job_id) and job.server.count('{__name__=~".+"}') for job in jobs
             )
 
-        wait_for(all_are_under_way, "samples and a checkpoint of each job", 120)
+        wait_for(all_are_under_way, "samples and a checkpoint of each job", PATIENCE_SECONDS)
         time.sleep(2)  # more than a checkpoint's interval, so that there is something to be restored
         assert {cluster.job_state(job.job_id) for job in jobs} == {"RUNNING"}
         cluster.kill_taskmanager()
         cluster.start_taskmanager()
         for job in jobs:
-            cluster.wait_for_job(job.job_id, "FINISHED", timeout=240)
+            cluster.wait_for_job(job.job_id, "FINISHED")
             restored = cluster.rest(f"/jobs/{job.job_id}/checkpoints")["counts"]["restored"]
             assert restored >= 1, f"{job.name} began anew"
         yield {job.name: job for job in jobs}

@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flink_cluster import wait_for
+from flink_cluster import PATIENCE_SECONDS, wait_for
 from local_job import JOBS, run_job_file
 from steady_job import stop_with_savepoint
 
@@ -194,7 +194,7 @@ def test_all_goes_on_from_a_savepoint_as_if_nothing_had_been(flink_cluster: Flin
             return max(float(count) for count in counts.values()) > 600
 
         first = submit(60, bundle_ms)  # slow, so that it cannot come to its end before it is stopped
-        wait_for(is_under_way, "some windows", 120)
+        wait_for(is_under_way, "some windows", PATIENCE_SECONDS)
         savepoint = stop_with_savepoint(flink_cluster, first)
         before = received(receiver)
         assert sum(map(len, before.values())) < sum(map(len, expected.samples().values())) / 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -11,14 +10,13 @@ from contextlib import ExitStack
 from typing import Callable
 
 import pytest
-from flink_cluster import FlinkCluster, wait_for
+from flink_cluster import PATIENCE_SECONDS, FlinkCluster, wait_for
 from local_job import run_job_file
 from steady_job import SteadyJob, stop_with_savepoint
 
 from pyflink_prometheus.testing import PrometheusServer, Receiver
 
-NEVER_MS = 3_600_000  # no checkpoint comes to the help of these jobs
-PATIENCE_S = 120.0
+NEVER_MS = 3_600_000  # no checkpoint comes to the help of these jobs, and no timeout ends a request
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +43,7 @@ def samples_passed_on(cluster: FlinkCluster, job_id: str) -> int:
         source = next(each for each in cluster.rest(f"/jobs/{job_id}")["vertices"] if "numbers" in each["name"])
         return int(source["metrics"]["write-records"]) if source["metrics"]["write-records-complete"] else None
 
-    return wait_for(final, "the final number of records", PATIENCE_S)
+    return wait_for(final, "the final number of records", PATIENCE_SECONDS)
 
 
 def test_the_end_of_input_loses_nothing(
@@ -61,11 +59,12 @@ def test_stopping_with_a_savepoint_loses_nothing(
     options: tuple[str, ...], flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
 ) -> None:
     job = SteadyJob(prometheus.remote_write_url, metric_name, 100_000, {"checkpoint_ms": NEVER_MS})
-    job_id = job.submit(flink_cluster, per_second=2_000)
-    wait_for(lambda: samples_read(flink_cluster, job_id) > 3_000, "3,000 samples", PATIENCE_S)
+    # So slow that it cannot come to its end before it is stopped.
+    job_id = job.submit(flink_cluster, per_second=500)
+    wait_for(lambda: samples_read(flink_cluster, job_id) > 1_000, "1,000 samples", PATIENCE_SECONDS)
     stop_with_savepoint(flink_cluster, job_id, *options)
     passed_on = samples_passed_on(flink_cluster, job_id)
-    assert 3_000 < passed_on < job.count
+    assert 1_000 < passed_on < job.count
     assert prometheus.samples(metric_name) == job.made(passed_on)
 
 
@@ -84,7 +83,7 @@ def break_endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callab
 
         def fail() -> None:
             nonlocal status
-            wait_for(lambda: len(receiver.requests) >= 4, "requests of both subtasks", PATIENCE_S)
+            wait_for(lambda: len(receiver.requests) >= 4, "requests of both subtasks", PATIENCE_SECONDS)
             status = 503
             if request.param == "is gone":
                 receiver.close()
@@ -105,17 +104,16 @@ def test_cancelling_while_the_endpoint_is_down_leaves_no_worker_behind(
     flink_cluster: FlinkCluster, break_endpoint: tuple[str, Callable[[], None]]
 ) -> None:
     url, fail = break_endpoint
-    options = {"checkpoint_ms": 300, "max_retry_delay_ms": 5_000, "socket_timeout_ms": 60_000}
+    # What waited for the flush would wait for an hour, or for a hundred retries, and so for longer than this test does.
+    options = {"checkpoint_ms": 300, "max_retry_delay_ms": 30_000, "socket_timeout_ms": NEVER_MS}
     job_id = SteadyJob(url, "cancelled", 300_000, options).submit(flink_cluster, per_second=1_000)
     fail()
-    wait_for(lambda: len(flink_cluster.python_worker_pids()) == 2, "two workers", PATIENCE_S)
-    wait_for(lambda: oldest_checkpoint_s(flink_cluster, job_id) > 2, "a flush that cannot end", PATIENCE_S)
+    wait_for(lambda: len(flink_cluster.python_worker_pids()) == 2, "two workers", PATIENCE_SECONDS)
+    wait_for(lambda: oldest_checkpoint_s(flink_cluster, job_id) > 2, "a flush that cannot end", PATIENCE_SECONDS)
     workers = flink_cluster.python_worker_pids()
-    began = time.monotonic()
     flink_cluster.cancel(job_id)
     flink_cluster.wait_for_job(job_id, "CANCELED")
-    wait_for(lambda: not any(is_running(pid) for pid in workers), "the workers' end", PATIENCE_S)
-    assert time.monotonic() - began < 10
+    wait_for(lambda: not any(is_running(pid) for pid in workers), "the workers' end", PATIENCE_SECONDS)
 
 
 def is_running(pid: int) -> bool:
@@ -131,6 +129,8 @@ def test_cancelling_a_local_job_while_the_endpoint_is_down_lets_the_client_end()
     """Its flush continues in a thread of the client, which a job cannot reach, until the retries are exhausted."""
     client = run_job_file("cancelled.py", workers="loopback")
     assert client.status == 0, client.stderr
-    seen = json.loads(client.stdout.splitlines()[-1])
-    assert seen["cancelled_s"] < 5
-    assert seen["no_thread_left_s"] < 30
+    assert client.stdout.splitlines()[-3:] == [
+        "cancelled, and the endpoint has not answered yet",
+        "the sink goes on retrying",
+        "no thread of the sink is left",
+    ]

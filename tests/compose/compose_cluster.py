@@ -116,7 +116,7 @@ class ComposeCluster:
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(
-            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=500, check=False
+            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=1200, check=False
         )
         if done.returncode != 0:
             raise ComposeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -136,8 +136,8 @@ def problem() -> str | None:
     return None
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 150) -> Any:
-    """Call a function until it returns a true value, and return that; raise after some time."""
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 300) -> Any:
+    """Call a function until it returns something true, and return that; raise when the time is over."""
     deadline = time.monotonic() + seconds
     while True:
         found = condition()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.testing.prometheus_server import Samples
 
 # The image may have to be built first.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 JOB = Path(__file__).parent / "following_job.py"
 RULES = ROOT / "cluster" / "rules"
@@ -69,6 +69,13 @@ def test_prometheus_scrapes_the_jobmanager_and_each_taskmanager(cluster: Compose
     assert cluster.value("flink_jobmanager_numRegisteredTaskManagers") == 2
     ids = cluster.prometheus.query("count by (tm_id) (flink_taskmanager_Status_JVM_Threads_Count)")
     assert len(ids) == 2
+
+
+def test_pyflink_is_in_the_class_path_of_each_taskmanager(cluster: ComposeCluster) -> None:
+    """So that it is loaded once and not anew for each job, which is what a session cluster dies of."""
+    said = [line for line in cluster.compose("logs", "taskmanager").splitlines() if " Classpath: " in line]
+    assert len(said) == 2
+    assert all("/flink-python-" in line for line in said)
 
 
 def test_all_rules_are_loaded_and_work(cluster: ComposeCluster) -> None:

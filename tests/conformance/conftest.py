@@ -146,5 +146,5 @@ def serve_once():
     yield listen
     stop.set()
     for listener, thread in opened:
-        thread.join(10)
+        thread.join(120)
         listener.close()

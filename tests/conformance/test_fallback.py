@@ -272,14 +272,14 @@ def test_2_0_is_tried_again_from_time_to_time_at_a_receiver_of_1_0(start, receiv
     receiver_of_1_0(receiver, answer)
     writer = start(AUTO)
     tries = []
-    for number in range(60 * 8):
+    for number in range(16):
         before = len(receiver.requests)
         write_one_by_one(writer, f"m{number}")
         tries += [number] if receiver.versions[before] is V2 else []
         assert len(receiver.requests) - before == 1 + (receiver.versions[before] is V2)
         clock.advance(60)
-    assert tries == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363, 423]
-    assert writer.ledger.samples_accepted == 60 * 8
+    assert tries == [0, 1, 3, 7, 15]
+    assert writer.ledger.samples_accepted == 16
     receiver.decide = lambda request: 204
     clock.advance(3600)
     write_one_by_one(writer, "last", "but one")

@@ -6,7 +6,7 @@ import struct
 from itertools import chain
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from snappy import compress
 from test_encoder_v1 import all_labels, bits, columns, our_days, texts, timestamps, values
@@ -78,6 +78,7 @@ few_labels = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["", "x"]) 
 given_labels = st.tuples(few_labels.flatmap(lambda labels: st.permutations(sorted(labels.items()))), st.booleans())
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(["m", "n"]) | st.just("m"), given_labels, our_days), min_size=1, max_size=80))
 def test_series_with_much_in_common_keep_what_is_their_own(records):
     cache = SeriesCache(1000)
@@ -104,6 +105,7 @@ def test_so_many_labels_that_a_reference_is_a_percent_sign(metric_names):
     ]
 
 
+@settings(max_examples=50)
 @given(plain_requests | rich_requests)
 def test_every_symbol_is_there_because_something_refers_to_it(request):
     message = Request.FromString(encoder_v2.encode_request(*columns(request), plain=False))
@@ -152,6 +154,7 @@ def without_name(labels):
     return tuple(pair for pair in labels if pair[0] != "__name__")
 
 
+@settings(max_examples=50)
 @given(rich_requests)
 def test_histograms_exemplars_and_start_timestamps_are_read_back_from_2_0(request):
     body = compress(encoder_v2.encode_request(*columns(request), plain=False))
@@ -164,6 +167,7 @@ def test_histograms_exemplars_and_start_timestamps_are_read_back_from_2_0(reques
         assert all(isinstance(exemplar, Exemplar) for exemplar in record.exemplars)
 
 
+@settings(max_examples=50)
 @given(rich_requests)
 def test_histograms_and_exemplars_are_read_back_from_1_0_which_has_no_more(request):
     received = decode_request(compress(encoder_v1.encode_request(*columns(request), plain=False)))
@@ -171,6 +175,7 @@ def test_histograms_and_exemplars_are_read_back_from_1_0_which_has_no_more(reque
     assert all(record.metadata is None for record in received.series)
 
 
+@settings(max_examples=50)
 @given(rich_requests)
 def test_a_time_series_holds_floats_or_histograms_of_one_beginning_said_in_both_dialects(request):
     message = Request.FromString(encoder_v2.encode_request(*columns(request), plain=False))

@@ -1,5 +1,5 @@
 """
-Scrape a page of metrics at intervals and write it by Remote-Write, as Prometheus would: a sender for tests.
+Scrape a page of metrics at intervals and write all of it by Remote-Write, as Prometheus would: a sender to test.
 
     python sender.py --scrape http://localhost:8080/metrics --remote-write http://localhost:9090/api/v1/write
 
@@ -10,144 +10,37 @@ scraped. It ends on SIGINT or SIGTERM, and marks no series as stale then: when i
 
 from __future__ import annotations
 
-import argparse
-import logging
-import re
 import signal
-import threading
-import time
-from collections.abc import Iterable
-from urllib.parse import urlsplit
 
-import requests
-from exposition import OPEN_METRICS, Line, parse
-
-from pyflink_prometheus import (
-    STALE_MARKER,
-    Metadata,
-    PrometheusTimeSeries,
-    RemoteWriteVersion,
-)
-from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.writer.writer import RemoteWriter
-
-ACCEPT = f"{OPEN_METRICS};version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
-SCRAPE_TIMEOUT_S = 10.0
-VERSIONS = {"auto": RemoteWriteVersion.AUTO, "1": RemoteWriteVersion.V1, "2": RemoteWriteVersion.V2}
-UP = Metadata("gauge", "Whether the last scrape was successful.")
-_log = logging.getLogger("sender")
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def main() -> None:
-    """Scrape and write until a signal arrives."""
-    args = parse_arguments()
+    """Send until a signal comes."""
+    hold_signals()
+    # These take their time, and a signal that comes meanwhile is held already.
+    import logging
+    import threading
+
+    from scraping import ScrapingSender, parse_arguments
+
+    sender = ScrapingSender(parse_arguments((__doc__ or "").strip().partition("\n")[0]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Waited for rather than handled: a handler would run in the middle of whatever lock the thread holds just then.
-    signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    sender = Sender(args)
     threading.Thread(target=sender.run, daemon=True).start()
-    signal.sigwait(signals)
+    signal.sigwait(SIGNALS)
     sender.stop()
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
-    parser.add_argument("--scrape", required=True, metavar="URL", help="the page")
-    parser.add_argument("--remote-write", required=True, metavar="URL", help="where to write")
-    parser.add_argument("--interval", type=seconds, default="1s", help="such as 50ms, 1s or 2m (default: %(default)s)")
-    parser.add_argument(
-        "--remote-write-version", choices=VERSIONS, default="auto", help="of the protocol (default: %(default)s)"
-    )
-    parser.add_argument("--job", default="test", help="the value of the label `job` (default: %(default)s)")
-    return parser.parse_args()
+def hold_signals() -> None:
+    """
+    Keep the signals that end the program until they are waited for.
 
-
-def seconds(text: str) -> float:
-    """Parse a duration."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"expected a duration such as 50ms, 1s or 2m, got {text!r}")
-    return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[match[2]]
-
-
-class Sender:
-    """A loop that scrapes and writes on one thread, until another thread stops it."""
-
-    def __init__(self, args: argparse.Namespace) -> None:
-        self._args = args
-        self._labels = {"job": args.job, "instance": urlsplit(args.scrape).netloc}
-        self._fresh: dict[object, PrometheusTimeSeries] = {}  # the series of the last scrape that can become stale
-        self._writer: RemoteWriter | None = None
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        """Scrape and write in a loop."""
-        due = time.monotonic()
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due = max(due + self._args.interval, time.monotonic())
-            try:
-                self._write(self._scrape())
-            except Exception as error:  # whatever it is, a sender goes on; the receiver's words are part of the message
-                if self._stopping.is_set():
-                    return
-                _log.error("%s", error)
-                self._close()  # a writer that has failed has failed for good; the next interval gets a new one
-
-    def stop(self) -> None:
-        """Abandon the current write, and return within a moment."""
-        self._stopping.set()
-        self._close()
-
-    def _scrape(self) -> list[PrometheusTimeSeries]:
-        """Return the records of one scrape: what is on the page, what is no longer there, and whether there was one."""
-        now_ms = time.time_ns() // 1_000_000
-        lines: list[Line] = []
-        up = 0.0
-        try:
-            answer = requests.get(self._args.scrape, headers={"Accept": ACCEPT}, timeout=SCRAPE_TIMEOUT_S)
-            answer.raise_for_status()
-            lines = parse(answer.content.decode("utf-8"), answer.headers.get("Content-Type", ""), now_ms)
-            up = 1.0
-        except (requests.RequestException, ValueError) as error:
-            _log.error("scraping %s failed: %s", self._args.scrape, error)
-        records = [record._replace(labels=self._with_target(dict(record.labels))) for record, _ in lines]
-        before = self._fresh
-        # A series with timestamps of its own is never marked as stale: nobody knows when it ended.
-        self._fresh = {identity(each): each for each, line in zip(records, lines) if not line.timed}
-        gone = [before[key] for key in before.keys() - self._fresh.keys()]
-        records += [each._replace(samples=((STALE_MARKER, now_ms),), exemplars=()) for each in gone]
-        return [*records, PrometheusTimeSeries("up", self._labels, ((up, now_ms),), UP)]
-
-    def _with_target(self, labels: dict[str, str]) -> dict[str, str]:
-        """Add the target's labels; the page's own of the same names are kept under others."""
-        for name in self._labels.keys() & labels.keys():
-            exported = f"exported_{name}"
-            while exported in labels:
-                exported = f"exported_{exported}"
-            labels[exported] = labels.pop(name)
-        return {**labels, **self._labels}
-
-    def _write(self, records: Iterable[PrometheusTimeSeries]) -> None:
-        writer = self._writer
-        if writer is None:
-            version = VERSIONS[self._args.remote_write_version]
-            config = SinkConfig(prometheus_remote_write_url=self._args.remote_write, remote_write_version=version)
-            writer = self._writer = RemoteWriter(config)
-        for record in records:
-            writer.add(record)
-        writer.flush()
-
-    def _close(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-
-
-def identity(record: PrometheusTimeSeries) -> object:
-    """Return the identity of a series."""
-    return record.metric_name, frozenset(dict(record.labels).items())
+    A handler would run in the middle of whatever lock the thread holds just then. SIGINT may be ignored, as it is where
+    a shell starts a program in the background, and a signal that is ignored need not be kept.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,9 @@ def per_series(samples):
 
 
 def eventually(condition):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() < deadline, "did not happen within 10 s"
+        assert time.monotonic() < deadline, "did not happen within two minutes"
         time.sleep(0.001)
 
 
@@ -183,7 +183,7 @@ def test_a_full_buffer_makes_the_caller_wait(start):
     let_go, added = threading.Event(), []
 
     def decide(request):
-        let_go.wait(10)
+        let_go.wait(120)
         return 204
 
     writer = start(ScriptedTransport(decide=decide), max_batch_size_in_samples=10, max_buffered_samples=30)
@@ -200,7 +200,7 @@ def test_a_full_buffer_makes_the_caller_wait(start):
     assert len(added) == 39  # the fortieth seals a batch beyond the limit and waits
     assert writer.ledger.samples_pending == 40
     let_go.set()
-    producer.join(10)
+    producer.join(120)
     assert len(added) == 100
     writer.flush()
     assert writer.ledger.samples_accepted == 100
@@ -209,7 +209,7 @@ def test_a_full_buffer_makes_the_caller_wait(start):
 def test_encoding_goes_on_while_a_request_is_in_flight(start):
     let_go = threading.Event()
     writer = start(
-        ScriptedTransport(decide=lambda request: 204 if let_go.wait(10) else 500), max_batch_size_in_samples=5
+        ScriptedTransport(decide=lambda request: 204 if let_go.wait(120) else 500), max_batch_size_in_samples=5
     )
     for number in range(20):
         add(writer, number, number)  # would block here if taking samples waited for the answer
@@ -261,7 +261,7 @@ def test_retry_after_is_waited_for_by_every_shard(start):
     class SlowClock(FakeClock):
         def sleep(self, seconds, wake):
             told.set()
-            let_go.wait(10)
+            let_go.wait(120)
             super().sleep(seconds, wake)
 
     class Throttling(ScriptedTransport):
@@ -275,7 +275,7 @@ def test_retry_after_is_waited_for_by_every_shard(start):
         Throttling(), clock=clock, max_in_flight_requests=2, max_batch_size_in_samples=1, max_buffered_samples=100
     )
     add(writer, 0, 1)
-    assert told.wait(10)
+    assert told.wait(120)
     for number in range(20):  # among these are some of the other shard
         add(writer, number, number + 2)
     let_go.set()
@@ -442,7 +442,7 @@ def test_closing_wakes_a_shard_that_waits_to_retry_and_leaves_no_thread(start):
     class PatientClock(FakeClock):
         def sleep(self, seconds, wake):
             waiting.set()
-            wake.wait(30)
+            wake.wait(120)
 
     transport = ScriptedTransport(decide=lambda request: 503)
     writer = start(transport, clock=PatientClock())
@@ -456,9 +456,9 @@ def test_closing_wakes_a_shard_that_waits_to_retry_and_leaves_no_thread(start):
 
     flusher = threading.Thread(target=flush, daemon=True)
     flusher.start()
-    assert waiting.wait(10)
+    assert waiting.wait(120)
     writer.close()
-    flusher.join(10)
+    flusher.join(120)
     assert told
     assert transport.closed
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prometheus-shard")]

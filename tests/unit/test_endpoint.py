@@ -1,0 +1,58 @@
+"""What an endpoint's responses teach, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyflink_prometheus.config import RemoteWriteVersion
+from pyflink_prometheus.http.outcome import Written, classify_status
+from pyflink_prometheus.writer.endpoint import LARGER_AFTER_S, Endpoint, Refusal
+
+V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
+WITH_COUNTS = replace(classify_status(204), written=Written(samples=1))
+MINUTE_S = 60
+
+
+def minutes_of_tries(endpoint, minutes):
+    return [minute for minute in minutes if endpoint.next_version(minute * MINUTE_S) is V2]
+
+
+def test_2_0_is_tried_again_after_a_minute_and_then_ever_later_up_to_an_hour():
+    endpoint = Endpoint(AUTO)
+    endpoint.prefer(V1, "it does not understand it", 0.0)
+    assert minutes_of_tries(endpoint, range(300)) == [1, 3, 7, 15, 31, 63, 123, 183, 243]
+
+
+def test_the_waits_begin_anew_once_it_has_understood_2_0():
+    endpoint = Endpoint(AUTO)
+    endpoint.prefer(V1, "it does not understand it", 0.0)
+    minutes_of_tries(endpoint, range(20))
+    endpoint.learn(V2, WITH_COUNTS)
+    assert endpoint.next_version(20 * MINUTE_S) is V2
+    endpoint.prefer(V1, "it is of 1.0 again", 20 * MINUTE_S)
+    assert minutes_of_tries(endpoint, range(20, 30)) == [21, 23, 27]
+
+
+def test_a_version_that_was_chosen_is_never_left():
+    for version in (V1, V2):
+        endpoint = Endpoint(version)
+        endpoint.prefer(V2 if version is V1 else V1, "of what it answered", 0.0)
+        assert {endpoint.next_version(hours * 3600.0) for hours in range(10)} == {version}
+
+
+def test_counts_that_contradicted_themselves_are_not_taken_for_exact_again():
+    endpoint = Endpoint(AUTO)
+    endpoint.note_refusal(V2, Refusal.COUNTS)
+    endpoint.note_claim_of_all()
+    assert not endpoint.counts_are_exact
+    endpoint.note_refusal(V2, Refusal.COUNTS)
+    assert endpoint.refusal(V2) is Refusal.KEEPS_GOOD
+    assert endpoint.refusal(V1) is Refusal.UNKNOWN  # it may do otherwise there
+
+
+def test_a_size_that_was_in_time_is_doubled_once_in_a_while():
+    endpoint = Endpoint(AUTO)
+    assert endpoint.size_in_time(0.0) is None
+    endpoint.note_size_in_time(250, 0.0)
+    assert [endpoint.size_in_time(now) for now in (0.0, LARGER_AFTER_S - 1, LARGER_AFTER_S)] == [250, 250, 500]
+    assert [endpoint.size_in_time(LARGER_AFTER_S + 1), endpoint.size_in_time(2 * LARGER_AFTER_S)] == [500, 1000]

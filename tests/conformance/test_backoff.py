@@ -8,7 +8,7 @@ import time
 from email.utils import formatdate
 
 import pytest
-from wire_receiver import Reply, T
+from wire_receiver import V1, Reply, T
 
 from pyflink_prometheus import RetriesExhaustedError, RetryConfiguration
 from pyflink_prometheus.http.outcome import Kind
@@ -133,6 +133,24 @@ def test_the_time_for_retries_begins_anew_with_the_next_request(version, start, 
         writer.add(("m", {}, ((1.0, T + number),)))
         writer.flush()
     assert writer.ledger.samples_accepted == 3
+
+
+def test_the_time_for_retries_begins_anew_with_each_part_of_what_was_refused(write, receiver, clock):
+    """As do their number and the waits between them."""
+    busy = set()
+
+    def decide(request):
+        if request.body not in busy:
+            busy.add(request.body)
+            return Reply(503, headers={"Retry-After": "15"})
+        return 400 if ("m3", T) in request.samples else 204
+
+    receiver.decide = decide
+    retry = RetryConfiguration(max_retry_duration_ms=20_000, max_retry_count=1)
+    writer = write(V1, *[(f"m{number}", {}, ((1.0, T),)) for number in range(10)], retry=retry)
+    assert writer.ledger.samples_accepted == 9
+    assert sum(clock.sleeps) > 60
+    assert {request.headers.get("retry-attempt") for request in receiver.requests} == {None, "1"}
 
 
 def test_each_retry_says_which_one_it_is(version, start, receiver):

@@ -191,6 +191,7 @@ def test_a_receiver_of_2_0_alone_that_refuses_a_sample_gives_the_others_a_hearin
     receiver.decide = decide
     writer = write(AUTO, *SOME)
     assert (len(receiver.stored), writer.ledger.samples_rejected[Reason.REFUSED]) == (9, 1)
+    assert len({request.body for request in receiver.requests}) == len(receiver.requests)
 
 
 @pytest.mark.parametrize("headers", [{}, written()], ids=["no counts", "zeros"])

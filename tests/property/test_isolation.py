@@ -245,3 +245,11 @@ def test_a_replay_teaches_nothing_wrong_of_a_receiver_that_keeps_nothing(kind, v
     seen, _ = deliver(batch, receiver, endpoint)
     assert sum(map(len, receiver.kept.values())) == kept + 479
     assert values(seen, Rejected) == list(receiver.poison)
+
+
+@pytest.mark.parametrize("kind", [KeepsNothing, KeepsNothingWithoutHeaders], ids=lambda kind: kind.__name__)
+def test_a_backlog_that_ends_beside_a_bad_sample_takes_no_good_one_along(kind):
+    receiver, batch = kind(), batch_of(15, 5, 0)
+    receiver.poison = {*too_old(batch, 3), batch.values[8]}
+    deliver(batch, receiver, Endpoint(AUTO))
+    assert sum(map(len, receiver.kept.values())) == len(batch) - len(receiver.poison)

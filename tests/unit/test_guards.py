@@ -59,7 +59,7 @@ def test_out_of_order_is_told_by_series():
     # Another object of the same series, as the cache makes one where it has forgotten the first.
     assert refused(intake, series(), NOW + 4) == (
         Reason.OUT_OF_ORDER,
-        f"samples: {NOW + 4} came after {NOW + 5} of the same series",
+        f"samples: {NOW + 4} came after the newer {NOW + 5} of the same series",
     )
     assert refused(intake, series("other"), NOW) is None
 

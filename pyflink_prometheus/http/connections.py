@@ -23,7 +23,7 @@ class Stage(Enum):
 
     CONNECT = "connect"
     SEND = "send"
-    ANSWER = "answer"
+    RESPONSE = "response"
 
 
 class Attempt:
@@ -33,21 +33,21 @@ class Attempt:
     :ivar deadline: in seconds of the monotonic clock; no wait for the network, on any connection, goes beyond it.
     :ivar query: with its question mark, "" for none. It may hold a secret, and urllib3 logs the URLs that it gets.
     :ivar stage: the stage that the attempt has reached.
-    :ivar answer: the response, once its status and headers have been received.
+    :ivar response: the response, once its status and headers have been received.
     """
 
     def __init__(self) -> None:
         self.deadline = 0.0
         self.query = ""
         self.stage = Stage.CONNECT
-        self.answer: http.client.HTTPResponse | None = None
+        self.response: http.client.HTTPResponse | None = None
 
     def begin(self, query: str, timeout_s: float) -> None:
         """Begin an attempt with this timeout."""
         self.deadline = time.monotonic() + timeout_s
         self.query = query
         self.stage = Stage.CONNECT
-        self.answer = None
+        self.response = None
 
     def left_s(self) -> float:
         """
@@ -79,9 +79,9 @@ class BoundedAdapter(requests.adapters.HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Prepare connections through a proxy."""
-        known = proxy in self.proxy_manager
+        exists = proxy in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not known:
+        if not exists:
             _bound(manager, self._attempt)
         return manager
 
@@ -125,12 +125,12 @@ def _bounded_pool(pool_class: Any, attempt: Attempt) -> Any:
                 super().send(data[start : start + size])
 
         def getresponse(self) -> Any:
-            attempt.stage = Stage.ANSWER
+            attempt.stage = Stage.RESPONSE
             return super().getresponse()
 
         def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-            attempt.answer = http.client.HTTPResponse(_BoundedSocket(sock, attempt), *args, **kwargs)  # type: ignore[arg-type]
-            return attempt.answer
+            attempt.response = http.client.HTTPResponse(_BoundedSocket(sock, attempt), *args, **kwargs)  # type: ignore[arg-type]
+            return attempt.response
 
     Connection.__name__ = Connection.__qualname__ = pool_class.ConnectionCls.__name__  # messages begin with it
     return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Connection})

@@ -35,7 +35,7 @@ class Surroundings(NamedTuple):
     :param verify: the path of the trusted certificates, or whether to use those of requests.
     :param connect_timeout_s: how long connecting may take.
     :param timeout_s: how long the whole attempt may take.
-    :param answered: whether the endpoint has ever sent an HTTP response.
+    :param has_responded: whether the endpoint has ever sent an HTTP response.
     """
 
     url: str
@@ -43,7 +43,7 @@ class Surroundings(NamedTuple):
     verify: bool | str | None
     connect_timeout_s: float
     timeout_s: float
-    answered: bool = False
+    has_responded: bool = False
 
 
 def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundings) -> Outcome:
@@ -67,15 +67,15 @@ def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundi
         if stage is Stage.CONNECT:
             target = f" to the proxy {surroundings.proxy}" if _is_proxy_error(error) else ""
             return Outcome(Kind.RETRYABLE, f"no connection{target} within {surroundings.connect_timeout_s:g} s")
-        what = "no response" if stage is Stage.ANSWER else "the request could not be sent"
+        what = "no response" if stage is Stage.RESPONSE else "the request could not be sent"
         return Outcome(Kind.RETRYABLE, f"{what} within {surroundings.timeout_s:g} s", timed_out=True)
     if _is_network_error(cause):
         if _is_proxy_error(error):
             return Outcome(Kind.RETRYABLE, f"no connection to the proxy {surroundings.proxy}: {_shown(cause)}")
-        if stage is Stage.ANSWER and not isinstance(cause, OSError):
+        if stage is Stage.RESPONSE and not isinstance(cause, OSError):
             return Outcome(Kind.RETRYABLE, f"the response is not valid HTTP: {_shown(cause)}")
         hint = ""
-        if isinstance(cause, ConnectionResetError) and not surroundings.answered and _is_plain(surroundings):
+        if isinstance(cause, ConnectionResetError) and not surroundings.has_responded and _is_plain_http(surroundings):
             hint = "use https:// in the URL if this port speaks TLS; "
         return Outcome(Kind.RETRYABLE, f"{hint}the connection failed: {_shown(cause)}")
     what = f"{type(cause).__name__} {place_of(cause.__traceback__)}"
@@ -140,7 +140,7 @@ def _wrong_proxy(error: BaseException, cause: BaseException, stage: Stage, surro
 def _wrong_authorities(cause: BaseException, surroundings: Surroundings) -> str:
     """Return advice if the certificate file or folder cannot be used."""
     path = surroundings.verify
-    if not isinstance(path, str) or _is_plain(surroundings) or not isinstance(cause, OSError):
+    if not isinstance(path, str) or _is_plain_http(surroundings) or not isinstance(cause, OSError):
         return ""
     try:
         if os.path.isdir(path):
@@ -161,7 +161,7 @@ def _is_network_error(cause: BaseException) -> bool:
     )
 
 
-def _is_plain(surroundings: Surroundings) -> bool:
+def _is_plain_http(surroundings: Surroundings) -> bool:
     return surroundings.url.startswith("http:")
 
 

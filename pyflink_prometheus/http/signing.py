@@ -54,7 +54,7 @@ def _problem(signed: Any, name: str) -> str:
         return f"keep the request's URL a string in the request signer {name}: it is {_kind(signed.url)}"
     for header, value in signed.headers.items():
         if not is_header_name(header):
-            return f"use only letters, digits and hyphens in header names in the request signer {name}: one has others"
+            return f"use only letters, digits and hyphens in header names in the request signer {name}: one is invalid"
         if not isinstance(value, (str, bytes)):
             return f"set the header {header} to a string in the request signer {name}: it is {_kind(value)}"
         problem = header_problem(value.decode("latin-1") if isinstance(value, bytes) else value)

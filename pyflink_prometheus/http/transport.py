@@ -142,11 +142,11 @@ class RequestsTransport:
 
     def _read(self, response: requests.Response, secrets: Iterable[str]) -> Outcome:
         """Return the outcome of a response, and keep the connection if its body was read to the end."""
-        if not self._surroundings.answered:
-            self._surroundings = self._surroundings._replace(answered=True)
+        if not self._surroundings.has_responded:
+            self._surroundings = self._surroundings._replace(has_responded=True)
         success = 200 <= response.status_code < 300
         self._attempt.deadline = time.monotonic() + (SUCCESS_BODY_SECONDS if success else BODY_SECONDS)
-        content, complete = _read_body(self._attempt.answer)
+        content, complete = _read_body(self._attempt.response)
         excerpt = _decoded(content, response.headers.get("Content-Encoding", ""))
         headers = response.headers
         if "Location" in headers:
@@ -154,24 +154,24 @@ class RequestsTransport:
         outcome = classify(response.status_code, redacted(excerpt, secrets), headers, self._time())
         # A load balancer that fails over from a dead backend keeps using it on existing connections, so drop this one.
         if complete and (outcome.kind is not Kind.RETRYABLE or response.status_code == 429):
-            if self._attempt.answer is not None:
-                self._attempt.answer.close()  # the response, not the connection
+            if self._attempt.response is not None:
+                self._attempt.response.close()  # the response, not the connection
         else:
             response.raw.close()
         response.raw.release_conn()
         return outcome
 
 
-def _read_body(answer: http.client.HTTPResponse | None) -> tuple[bytes, bool]:
+def _read_body(response: http.client.HTTPResponse | None) -> tuple[bytes, bool]:
     """Return a response's body, up to a limit of bytes and of time, and whether that is all of it."""
     content = bytearray()
-    if answer is None:
+    if response is None:
         return b"", False
     try:
         while len(content) < BODY_LIMIT:
-            part = answer.read1(BODY_LIMIT - len(content))
+            part = response.read1(BODY_LIMIT - len(content))
             if not part:
-                return bytes(content), not answer.length
+                return bytes(content), not response.length
             content += part
     except (http.client.HTTPException, OSError, ValueError) as error:
         _log.debug("the response body was cut off: %s", type(error).__name__)

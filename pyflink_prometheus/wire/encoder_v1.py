@@ -47,7 +47,7 @@ def encode_request(
         return _WITHOUT_SAMPLES
     if not plain or not all_ordinary(timestamps):
         return b"".join([_encode_run(run) for run in runs(series, timestamps, values)])
-    heads = [known.head for known in series]
+    heads = [each.head for each in series]
     tails = encode_tails(timestamps, cast("Sequence[float]", values))
     if len(set(heads)) == len(heads):
         # The common case: every series once, with only 15 new bytes each.

@@ -97,16 +97,16 @@ class _Symbols:
         Series of one family are processed by column: a shared value is looked up once, and the loops run in C.
         """
         reference, templates = self.references.__getitem__, self.templates
-        families = [known.family for known in series]
+        families = [each.family for each in series]
         if families.count(families[0]) < len(families):
             return [
-                templates[family] % tuple(map(reference, family.values(known.texts)))
-                for family, known in zip(families, series)
+                templates[family] % tuple(map(reference, family.values(each.texts)))
+                for family, each in zip(families, series)
             ]
         varying: list[Iterator[bytes]] = []
 
         def values() -> Iterator[bytes]:
-            for column in families[0].columns([known.texts for known in series]):
+            for column in families[0].columns([each.texts for each in series]):
                 if column.count(column[0]) == len(column):
                     yield _escaped(reference(column[0]))
                 else:
@@ -179,7 +179,7 @@ _ORDINARY_HEADS = [b""] * len(SAMPLE_HEAD) + [
 
 def _encode_floats(series: Sequence[Series], tails: Sequence[bytes], symbols: _Symbols) -> Iterable[bytes]:
     """Encode the common case, written so that the loops over the columns run in C."""
-    heads = [known.head for known in series]
+    heads = [each.head for each in series]
     one_each = len(set(heads)) == len(heads)
     if not one_each:
         series, tails = _join_samples(series, heads, tails)
@@ -188,7 +188,7 @@ def _encode_floats(series: Sequence[Series], tails: Sequence[bytes], symbols: _S
     if one_each and max(after.values()) == len(SAMPLE_HEAD) and max(sizes) < len(_ORDINARY_HEADS):
         encoded: Iterable[bytes] = map(_ORDINARY_HEADS.__getitem__, sizes)
     else:
-        afters = [after[known.family] for known in series]
+        afters = [after[each.family] for each in series]
         encoded = [_head(size - each, each + len(tail)) for size, each, tail in zip(sizes, afters, tails)]
     return chain.from_iterable(zip(encoded, begins, tails))
 

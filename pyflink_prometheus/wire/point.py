@@ -58,21 +58,21 @@ def runs(series: Sequence[Series], timestamps: Sequence[int], values: Sequence[P
     one start timestamp.
     """
     current: Run | None = None
-    for known, timestamp, each in zip(series, timestamps, values):
-        point = each if isinstance(each, Point) else Point(each)
+    for each, timestamp, value in zip(series, timestamps, values):
+        point = value if isinstance(value, Point) else Point(value)
         if current is not None and (
-            current.series.head != known.head
+            current.series.head != each.head
             or current.start_timestamp != point.start_timestamp
             or current.of_histograms != isinstance(point.value, NativeHistogram)
         ):
             yield _finished(current)
             current = None
         if current is None:
-            current = Run(known, point.start_timestamp, [], [])
+            current = Run(each, point.start_timestamp, [], [])
         current.samples.append((point.value, timestamp))
         current.exemplars.extend(point.exemplars)
-        if current.series is not known:
-            current = current._replace(series=known)
+        if current.series is not each:
+            current = current._replace(series=each)
     if current is not None:
         yield _finished(current)
 

@@ -1,4 +1,4 @@
-"""A known series, encoded once."""
+"""A series, encoded once."""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ class Batch:
         if self._is_in_order():
             return Ordered(self, Batch(), Batch())
         positions: dict[bytes, list[int]] = {}
-        for position, known in enumerate(self.series):
-            positions.setdefault(known.head, []).append(position)
+        for position, each in enumerate(self.series):
+            positions.setdefault(each.head, []).append(position)
         ordered: list[int] = []
         duplicates: list[int] = []
         conflicting: list[int] = []
@@ -136,9 +136,9 @@ class Batch:
             return [self]
         places: list[list[int]] = [[]]
         series, request, after_histogram, newest = None, 0, False, -1
-        for position, (known, timestamp, value) in enumerate(zip(self.series, self.timestamps, self.values)):
-            if series is None or series.head != known.head:
-                series, request, after_histogram = known, 0, False
+        for position, (each, timestamp, value) in enumerate(zip(self.series, self.timestamps, self.values)):
+            if series is None or series.head != each.head:
+                series, request, after_histogram = each, 0, False
             elif timestamp == newest:
                 request += 1
                 if request == len(places):
@@ -181,22 +181,22 @@ class Batch:
         rows = zip(self.series, self.values, self.timestamps)
         for _, group in groupby(rows, key=lambda row: row[0].head):
             run = list(group)
-            known = run[-1][0]
-            labels = dict(known.labels)
+            series = run[-1][0]
+            labels = dict(series.labels)
             name = labels.pop(METRIC_NAME_LABEL)
             points = [each for _, each, _ in run if isinstance(each, Point)]
             yield PrometheusTimeSeries(
                 name,
                 labels,
                 tuple([_sample(each, timestamp) for _, each, timestamp in run]),
-                None if known.metadata is None else Metadata(*known.metadata),
+                None if series.metadata is None else Metadata(*series.metadata),
                 tuple(Exemplar(dict(pairs), value, at) for point in points for pairs, value, at in point.exemplars),
             )
 
     def _is_in_order(self) -> bool:
         """Return whether there is one sample per series, or one ordered run per series; all loops run in C."""
         series, timestamps = self.series, self.timestamps
-        count = len({known.head for known in series})
+        count = len({each.head for each in series})
         if count == len(series):
             return True
         begins = list(map(operator.is_not, series, islice(series, 1, None)))

@@ -19,7 +19,7 @@ from pyflink_prometheus.writer.rejected import RejectedSamples
 _log = logging.getLogger(__name__)
 
 
-class SampleRefused(Exception):  # noqa: N818  (it is caught at once and reports no error)
+class SampleRejected(Exception):  # noqa: N818  (it is caught at once and reports no error)
     """A sample that must not be sent."""
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -69,7 +69,7 @@ class Intake:
         """
         Return a sample's value and timestamp as a batch holds them.
 
-        :raises SampleRefused: if it must not be sent.
+        :raises SampleRejected: if it must not be sent.
         """
         exemplars: tuple[Any, ...] = ()
         if isinstance(sample, _WithExemplars):
@@ -80,8 +80,8 @@ class Intake:
                 self._guard.check(series, timestamp)
         except InvalidTimeSeriesError as error:
             self._ledger.settle_exemplars(0, len(exemplars))
-            raise SampleRefused(Reason.INVALID, str(error)) from None
-        except SampleRefused:
+            raise SampleRejected(Reason.INVALID, str(error)) from None
+        except SampleRejected:
             self._ledger.settle_exemplars(0, len(exemplars))
             raise
         if unit := likely_unit(timestamp):
@@ -144,22 +144,22 @@ class _TimestampGuard:
         """
         Check a sample's timestamp, and remember it as the newest of its series.
 
-        :raises SampleRefused: if it must not be sent.
+        :raises SampleRejected: if it must not be sent.
         """
         now_ms = int(self._time() * 1000)
         if self._max_age_ms is not None and timestamp < now_ms - self._max_age_ms:
             problem = f"is {now_ms - timestamp} ms old, over max_sample_age_ms={self._max_age_ms}"
-            raise SampleRefused(Reason.TOO_OLD, f"samples: {timestamp} {problem}")
+            raise SampleRejected(Reason.TOO_OLD, f"samples: {timestamp} {problem}")
         if self._max_lead_ms is not None and timestamp > now_ms + self._max_lead_ms:
             problem = f"is {timestamp - now_ms} ms ahead, over max_sample_lead_ms={self._max_lead_ms}"
-            raise SampleRefused(Reason.TOO_NEW, f"samples: {timestamp} {problem}")
+            raise SampleRejected(Reason.TOO_NEW, f"samples: {timestamp} {problem}")
         if self._in_order:
             newest = self._young.get(series.head)
             if newest is None:
                 newest = self._old.get(series.head)
             if newest is not None and timestamp < newest:
                 problem = f"came after the newer {newest} of the same series"
-                raise SampleRefused(Reason.OUT_OF_ORDER, f"samples: {timestamp} {problem}")
+                raise SampleRejected(Reason.OUT_OF_ORDER, f"samples: {timestamp} {problem}")
             if len(self._young) >= self._generation_size:
                 self._old, self._young = self._young, {}
             self._young[series.head] = timestamp

@@ -24,7 +24,7 @@ class SeriesCache:
 
     :param limit: the largest number of series to keep; at least half as many, the most recently used, are kept. A
         series with long labels counts once more for each :data:`USUAL_SIZE` bytes, so that memory is bounded, too.
-    :ivar beyond_classic: the first series, if any, whose names are not legacy names, which Remote-Write 1.0 demands.
+    :ivar without_legacy_names: the first series, if any, without the legacy names that Remote-Write 1.0 demands.
     """
 
     def __init__(self, limit: int) -> None:
@@ -34,7 +34,7 @@ class SeriesCache:
         self._old: dict[Any, Series] = {}
         self._families: dict[Any, Family] = {}
         self._texts: dict[Any, Any] = {}
-        self.beyond_classic: Series | None = None
+        self.without_legacy_names: Series | None = None
 
     def get(self, metric_name: Any, labels: Any, metadata: Any = None) -> Series:
         """
@@ -65,8 +65,8 @@ class SeriesCache:
         if series is None:
             key = self._shared(key)
             series = self._make(key, metric_name, labels, metadata)
-            if self.beyond_classic is None and not has_classic_names(series.labels):
-                self.beyond_classic = series
+            if self.without_legacy_names is None and not has_classic_names(series.labels):
+                self.without_legacy_names = series
         size = 1 + len(series.head) // USUAL_SIZE
         if self._young and self._young_size + size > self._generation_size:
             self._old, self._young, self._young_size = self._young, {}, 0

@@ -22,7 +22,7 @@ from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.intake import (
     Intake,
-    SampleRefused,
+    SampleRejected,
     count_of,
     invalid,
 )
@@ -114,7 +114,7 @@ class RemoteWriter:
         shards = self._shards
         shard = shards[0] if len(shards) == 1 else shards[series.hash % len(shards)]
         queue = shard.queue
-        refused: list[RejectedSamples] = []
+        rejected_samples: list[RejectedSamples] = []
         sample: Any
         for sample in samples:
             try:
@@ -126,8 +126,8 @@ class RemoteWriter:
             if not ordinary or self._check_all:
                 try:
                     value, timestamp = self._intake.checked(series, sample)
-                except SampleRefused as error:
-                    refused.append(error.of(record, sample))
+                except SampleRejected as error:
+                    rejected_samples.append(error.of(record, sample))
                     continue
                 if isinstance(value, Point):
                     batch.plain = False
@@ -141,9 +141,9 @@ class RemoteWriter:
             elif filled == 1:
                 with self._backlog.lock:
                     queue.watch_age(self._clock.monotonic())
-        if refused:
+        if rejected_samples:
             check_is_series(record)
-            self._settlement.reject_before_sending(refused)
+            self._settlement.reject_before_sending(rejected_samples)
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
         """Count and report a record that could not be converted to a series."""
@@ -212,12 +212,12 @@ class RemoteWriter:
     def _prepare(self, batch: Batch) -> list[PreparedRequest]:
         """Make requests of a batch; on the caller's or the shard's thread, whichever comes first."""
         version = self._endpoint.version
-        if version is RemoteWriteVersion.V1 and self._known_series.beyond_classic is not None:
+        if version is RemoteWriteVersion.V1 and self._known_series.without_legacy_names is not None:
             self._intake.warn_once(
                 "names",
                 "%r: Remote-Write 1.0 receivers may silently drop series without legacy names "
                 "([a-zA-Z_:][a-zA-Z0-9_:]* and, for labels, [a-zA-Z_][a-zA-Z0-9_]*)",
-                self._known_series.beyond_classic,
+                self._known_series.without_legacy_names,
             )
         requests = self._preparation.prepare(batch, version)
         self._backlog.count_bytes(sum(request.encoded.size_in_bytes for request in requests))

@@ -8,7 +8,7 @@ from pyflink_prometheus import Reason
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.intake import Intake, SampleRefused
+from pyflink_prometheus.writer.intake import Intake, SampleRejected
 from pyflink_prometheus.writer.ledger import Ledger
 
 NOW_S = 1_700_000_000
@@ -28,7 +28,7 @@ def refused(intake, known, timestamp):
     """Return the reason and the message of a refused sample, ``None`` for one that is accepted."""
     try:
         intake.checked(known, (1.0, timestamp))
-    except SampleRefused as error:
+    except SampleRejected as error:
         return error.reason, str(error)
     return None
 

@@ -1,4 +1,4 @@
-"""Every setting of the sink as frozen values, checked when they are made, with units in their names."""
+"""All settings of the sink: frozen values, checked when created, with units in their names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pyflink_prometheus import _validation
 from pyflink_prometheus._version import __version__
 
-# Headers that the protocol or the connection owns; Prometheus refuses the same ones among its `headers` setting.
+# Headers that the protocol or the connection sets; Prometheus refuses the same ones in its `headers` setting.
 RESERVED_HEADERS = frozenset(
     {
         "accept-encoding",
@@ -42,46 +42,46 @@ RESERVED_HEADERS = frozenset(
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-# Paths, by how they end, at which no receiver known takes Remote-Write, and what is there instead. Whatever else a path
-# is, it may be a receiver's: many let their users choose it.
+# Ends of paths at which no known receiver accepts Remote-Write, and what each path does instead. Any other path may be
+# a receiver's: many let their users choose it.
 _NOT_RECEIVERS = (
     (re.compile(r"/api/v1/import(/prometheus|/csv|/native)?"), "imports data in other formats"),
-    (re.compile(r"/api/v1/(query|query_range|query_exemplars|series|labels|label/[^/]+/values)"), "answers queries"),
+    (re.compile(r"/api/v1/(query|query_range|query_exemplars|series|labels|label/[^/]+/values)"), "serves queries"),
     (re.compile(r"/api/v1/read"), "is for remote read"),
-    (re.compile(r"/api/v1/(metadata|targets|rules|alerts|alertmanagers|status/[^/]+)"), "tells of a server"),
-    (re.compile(r"/(metrics|federate)"), "is scraped"),
-    (re.compile(r"/(graph|targets|alerts|rules|service-discovery)"), "is a page for people"),
-    (re.compile(r"/-/(healthy|ready|reload|quit)"), "watches and steers a server"),
+    (re.compile(r"/api/v1/(metadata|targets|rules|alerts|alertmanagers|status/[^/]+)"), "describes a server"),
+    (re.compile(r"/(metrics|federate)"), "is for scraping"),
+    (re.compile(r"/(graph|targets|alerts|rules|service-discovery)"), "is a web page"),
+    (re.compile(r"/-/(healthy|ready|reload|quit)"), "is for managing a server"),
 )
 
 DEFAULT_USER_AGENT = f"pyflink-prometheus/{__version__}"
 
 
 class OnErrorBehavior(Enum):
-    """Say what happens to a request that cannot be written; names as in the Java connector."""
+    """What happens to a request that cannot be written; names as in the Java connector."""
 
     #: Fail the job; Flink restarts it from its last checkpoint.
     FAIL = "FAIL"
-    #: Drop the request's samples, count and log them, go on.
+    #: Drop the request's samples, count and log them, and continue.
     DISCARD_AND_CONTINUE = "DISCARD_AND_CONTINUE"
 
 
 class RemoteWriteVersion(Enum):
-    """Say which version of the protocol is spoken."""
+    """The version of the protocol that the sink uses."""
 
-    #: 2.0, and 1.0 from then on with a receiver that shows that it does not understand 2.0.
+    #: 2.0 first; 1.0 once the receiver has shown that it does not support 2.0.
     AUTO = "AUTO"
-    #: 1.0 alone. It says least of what was written, but a refused sample can be named: see ``RejectedSamples``.
+    #: 1.0 only. It reports least about what was written, but a refused sample can be named: see ``RejectedSamples``.
     V1 = "V1"
-    #: 2.0 alone. A receiver that does not understand it fails the job.
+    #: 2.0 only. A receiver that does not support it fails the job.
     V2 = "V2"
 
 
 class ConflictPolicy(Enum):
     """
-    Which of several samples of a series are sent that have the same timestamp and different values, in one request.
+    Which samples to send if a series has several with the same timestamp and different values in one request.
 
-    Prometheus keeps the first one that it gets and drops the others of the same request without a word.
+    Prometheus keeps the first one that it receives and silently drops the others of the same request.
     """
 
     #: The first; the others are rejected as CONFLICTING.
@@ -90,25 +90,25 @@ class ConflictPolicy(Enum):
     KEEP_LAST = "KEEP_LAST"
     #: None: all of them are rejected as CONFLICTING.
     REJECT_ALL = "REJECT_ALL"
-    #: All, one after the other in requests of their own, for the receiver to decide on each.
+    #: All, one after the other in separate requests, so that the receiver decides on each.
     SEND_ALL = "SEND_ALL"
 
 
 @dataclass(frozen=True)
 class RetryConfiguration:
     """
-    Say how often and after how long a request is sent again.
+    How often and for how long a request is retried.
 
-    The delay's bound doubles with each attempt, and each is drawn at random from the last fifth of that ("jitter"), so
-    that the subtasks of a job do not come back all at once.
+    The upper bound of the delay doubles with each attempt, and each delay is drawn at random from the top fifth below
+    it ("jitter"), so that the subtasks of a job do not retry all at once.
 
-    :param initial_retry_delay_ms: the first delay's bound in milliseconds. Default 30, as Prometheus's own sender.
-    :param max_retry_delay_ms: no delay is drawn from beyond this. Default 5000, likewise.
-    :param max_retry_count: how often a request is sent again before it counts as failed. Default 100, as in the Java
+    :param initial_retry_delay_ms: the bound of the first delay in milliseconds. Default 30, as in Prometheus's sender.
+    :param max_retry_delay_ms: the longest delay in milliseconds. Default 5000, likewise.
+    :param max_retry_count: how often a request is retried before it counts as failed. Default 100, as in the Java
         connector: about seven minutes with the other defaults.
-    :param max_retry_duration_ms: for how long a request is sent again before it counts as failed, whatever the number
-        of retries: a receiver may ask for long waits (Retry-After), and be slow to answer. Default 480,000, eight
-        minutes: less than the ten after which Flink gives up a checkpoint.
+    :param max_retry_duration_ms: for how long a request is retried before it counts as failed, whatever the number of
+        retries: a receiver may ask for long waits (Retry-After) and respond slowly. Default 480,000, eight minutes:
+        less than the ten after which a Flink checkpoint times out.
     :raises ValueError: if a number is out of range.
     """
 
@@ -127,12 +127,12 @@ class RetryConfiguration:
 @dataclass(frozen=True)
 class SinkWriterErrorHandlingBehaviorConfiguration:
     """
-    Say what becomes of requests that cannot be written; names and defaults as in the Java connector.
+    What happens to requests that cannot be written; names and defaults as in the Java connector.
 
-    :param on_max_retry_exceeded: when the retry configuration is exhausted. Default FAIL: the job restarts from its
-        last checkpoint and tries again.
+    :param on_max_retry_exceeded: when the retries are exhausted. Default FAIL: the job restarts from its last
+        checkpoint and replays the samples.
     :param on_prometheus_non_retryable_error: when the receiver refuses for good. Only DISCARD_AND_CONTINUE: a job that
-        failed would replay the same samples, be refused again, and restart for ever.
+        failed would replay the same samples, be refused again, and restart in a loop.
     :raises ValueError: if the second is FAIL.
     """
 
@@ -146,18 +146,18 @@ class SinkWriterErrorHandlingBehaviorConfiguration:
         )
         if self.on_prometheus_non_retryable_error is not OnErrorBehavior.DISCARD_AND_CONTINUE:
             raise ValueError(
-                "on_prometheus_non_retryable_error can only be DISCARD_AND_CONTINUE: with FAIL the job would restart, "
-                "replay the samples that the receiver has refused for good, and restart for ever"
+                "on_prometheus_non_retryable_error can only be DISCARD_AND_CONTINUE: with FAIL the job would restart "
+                "in a loop, replaying the samples that the receiver has refused for good"
             )
 
 
 @dataclass(frozen=True)
 class AdaptiveSendingConfiguration:
     """
-    Bound what the sink finds out by itself: how many requests it has in flight, and how large they are.
+    Limits for what the sink adapts by itself: the number of requests in flight, and their size.
 
-    :param max_in_flight_requests: of each subtask, where ``set_max_in_flight_requests`` is not used. Default 16.
-    :param max_batch_size_in_samples: where ``set_max_batch_size_in_samples`` is not used. Default 10,000, some 200 kB.
+    :param max_in_flight_requests: per subtask, unless ``set_max_in_flight_requests`` is used. Default 16.
+    :param max_batch_size_in_samples: unless ``set_max_batch_size_in_samples`` is used. Default 10,000, some 200 kB.
     :raises ValueError: if a number is out of range.
     """
 
@@ -172,10 +172,10 @@ class AdaptiveSendingConfiguration:
 @dataclass(frozen=True)
 class SinkConfig:
     """
-    Hold all settings of one sink; :class:`~pyflink_prometheus.PrometheusSinkBuilder` documents each where it sets it.
+    All settings of one sink; the setters of :class:`~pyflink_prometheus.PrometheusSinkBuilder` document them.
 
-    :raises ValueError: if a value is out of range, naming it.
-    :raises TypeError: if a value is of the wrong type, naming it.
+    :raises ValueError: if a setting is out of range; the message names it.
+    :raises TypeError: if a setting has the wrong type; the message names it.
     """
 
     prometheus_remote_write_url: str = field(repr=False)
@@ -237,7 +237,7 @@ class SinkConfig:
 
     @property
     def url_without_credentials(self) -> str:
-        """The endpoint as it may stand in logs and messages: without user, password, query and fragment."""
+        """The endpoint's URL for logs and messages: without user, password, query and fragment."""
         return without_credentials(self.prometheus_remote_write_url)
 
 
@@ -245,8 +245,8 @@ def checked_url(url: object) -> str:
     """
     Return the URL of an endpoint without white space around it.
 
-    :raises ValueError: if it cannot be one, saying what was expected. It shows nothing of the URL that may be a secret,
-        and of one that has no clear structure nothing at all.
+    :raises ValueError: if it is not a valid one. The message says what was expected and shows no part of the URL that
+        may be a secret; of a URL that cannot be parsed it shows nothing.
     """
     expected = "prometheus_remote_write_url: expected a URL such as http://localhost:9090/api/v1/write"
     if not isinstance(url, str) or not url.strip():
@@ -260,59 +260,59 @@ def checked_url(url: object) -> str:
         found = re.search(f"({pattern.pattern})/*$", path)
         if found is not None:
             raise ValueError(
-                "prometheus_remote_write_url: use the path at which the receiver takes Remote-Write, which is "
-                f"/api/v1/write on Prometheus and VictoriaMetrics: {found[1]} {purpose}"
+                "prometheus_remote_write_url: use the receiver's path for Remote-Write, which is /api/v1/write on "
+                f"Prometheus and VictoriaMetrics: {found[1]} {purpose}"
             )
     return url
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL without user, password, query and fragment: any of these may carry a secret."""
+    """Return a URL without user, password, query and fragment, any of which may hold a secret."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def header_problem(value: str) -> str | None:
-    """Say why no header can have this value, as the end of a sentence that does not show it; ``None`` if one can."""
+    """Return why a header cannot have this value, as the end of a sentence that does not show it, else ``None``."""
     if "\n" in value or "\r" in value:
-        return "has a line break inside"
+        return "contains a line break"
     if any(character < " " or character == "\x7f" for character in value):
-        return "has a control character inside"
+        return "contains a control character"
     try:
         value.encode("latin-1")
     except UnicodeEncodeError:
-        return "has a character that no header can carry (beyond Latin-1)"
+        return "contains a character that headers cannot carry (outside Latin-1)"
     if value != value.strip():
-        return "begins or ends with white space"
-    return None if value.isprintable() else "has an invisible character inside"
+        return "starts or ends with white space"
+    return None if value.isprintable() else "contains an invisible character"
 
 
 def is_header_name(name: object) -> bool:
-    """Tell whether a header can have this name (RFC 9110, 5.6.2)."""
+    """Return whether a header can have this name (RFC 9110, 5.6.2)."""
     return isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
 
 
 def _url_problem(url: str) -> str | None:
-    """Say what is wrong with a URL's structure."""
+    """Return what is wrong with a URL's structure."""
     if any(character.isspace() or not character.isprintable() for character in url):
-        return "got one with white space or a control character inside"
-    encode = "in user name and password, write / as %2F, ? as %3F, # as %23, @ as %40, : as %3A and % as %25"
+        return "got one that contains white space or a control character"
+    encode = "in the user name and password, write / as %2F, ? as %3F, # as %23, @ as %40, : as %3A and % as %25"
     try:
         parts = urlsplit(url)
         hostname, _ = parts.hostname, parts.port
     except ValueError:
-        # Its text quotes the URL.
+        # The error's message quotes the URL.
         return f"got one whose host or port cannot be read; {encode}"
     if parts.scheme not in ("http", "https"):
         return "got one that does not begin with http:// or https://"
-    # As it looks where a password is not encoded; its beginning would then pass for a host and a port.
+    # A sign of a password that is not encoded; its beginning would then be taken for a host and a port.
     if parts.fragment or "@" in parts.path or ("@" in parts.query and not parts.path):
-        return f"got one with # or @ behind the host; {encode}"
+        return f"got one with # or @ after the host; {encode}"
     return None if hostname else "got one without a host"
 
 
 def _check_header(name: Any, value: Any) -> None:
-    # A name that cannot be one is not shown: it may be the value, where the two were mixed up.
+    # An invalid name is not shown: it may be the value, if the two were swapped.
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError(
             "http_headers: expected strings as names and values, got a "
@@ -332,14 +332,14 @@ def _check_header(name: Any, value: Any) -> None:
 def _check_signer(signer: Any) -> None:
     expected = "request_signer: expected a requests AuthBase or a function (headers, body) -> headers"
     if isinstance(signer, type):
-        raise TypeError(f"{expected}, got the class {signer.__name__}: give an instance of it")
+        raise TypeError(f"{expected}, got the class {signer.__name__}: pass an instance of it")
     if not callable(signer):
         raise TypeError(f"{expected}, got a {type(signer).__name__}")
     if any(each.__name__ == "AuthBase" for each in type(signer).__mro__):
         return
     try:
         parameters = inspect.signature(signer)
-    except (TypeError, ValueError):  # not every callable can tell
+    except (TypeError, ValueError):  # not every callable has a signature
         return
     try:
         parameters.bind({}, b"")
@@ -348,4 +348,5 @@ def _check_signer(signer: Any) -> None:
     else:
         fits = True
     if not fits:
-        raise TypeError(f"{expected}, got {getattr(signer, '__name__', type(signer).__name__)} with other parameters")
+        name = getattr(signer, "__name__", type(signer).__name__)
+        raise TypeError(f"{expected}, got {name}, which takes other parameters")

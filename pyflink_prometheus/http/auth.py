@@ -1,4 +1,4 @@
-"""Credentials that are read where they are used, and shown nowhere."""
+"""Credentials that are read where they are used and never shown."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pyflink_prometheus.errors import SecretError
 
 class Secret:
     """
-    The name of a secret, which is read on the worker each time it is used, so that a rotated one is picked up.
+    The source of a secret, which is read on the worker at each use, so that a rotated secret is picked up.
 
-    White space around it is left out, whatever it is read from. Prefer :meth:`file`: a value given by :meth:`value`
-    travels inside the job, and Beam logs the environment of a worker when a job ends.
+    White space around the secret is stripped. Prefer :meth:`file`: a value given by :meth:`value` travels inside the
+    job, and Beam logs the environment of a worker when a job ends.
     """
 
     def __init__(self, kind: str, content: str) -> None:
@@ -27,45 +27,45 @@ class Secret:
 
     @staticmethod
     def value(value: str) -> Secret:
-        """Give the secret itself."""
+        """Use this value itself as the secret."""
         if not isinstance(value, str) or not value.strip():
             raise TypeError(f"expected a Secret or a non-empty string as the secret, got {_kind_of(value)}")
         return Secret("value", value)
 
     @staticmethod
     def environment(name: str) -> Secret:
-        """Name an environment variable of the worker (the TaskManager's, which its Python workers inherit)."""
+        """Use an environment variable of the worker (the TaskManager's, which its Python workers inherit)."""
         return Secret("environment", name)
 
     @staticmethod
     def file(path: str) -> Secret:
-        """Name a file on the worker."""
+        """Use a file on the worker."""
         return Secret("file", os.fspath(path))
 
     @property
     def source(self) -> str:
-        """Where it comes from, for messages."""
+        """The source of the secret, for messages."""
         if self._kind == "value":
-            return "the secret that was given as a value"
+            return "the secret given as a value"
         return f"the secret in {self._kind} {self._content!r}"
 
     def read(self) -> str:
         """
         Return the secret.
 
-        :raises SecretError: if it is not there, is empty or is not text, saying where it was looked for.
+        :raises SecretError: if the secret cannot be read, is empty or is not text; the message names the source.
         """
-        secret, problem = self._look()
+        secret, problem = self._read_source()
         if not problem:
             secret = secret.strip()
             problem = "it is empty" if not secret else "" if _is_text(secret) else "it is not UTF-8 text"
         if problem:
-            # Not where something is being handled: that would be the new error's context, and may quote the secret.
+            # Not inside an except block: the handled error would become this one's context, and may quote the secret.
             raise SecretError(f"check {self.source}: {problem}")
         return secret
 
-    def _look(self) -> tuple[str, str]:
-        """Return what is there, and why nothing is."""
+    def _read_source(self) -> tuple[str, str]:
+        """Return the content of the source, or an empty string and the reason why it cannot be read."""
         try:
             if self._kind == "environment":
                 return os.environ[self._content], ""
@@ -83,17 +83,17 @@ class Secret:
 
 class BasicAuth(requests.auth.AuthBase):
     """
-    Authentication with user name and password.
+    Basic authentication with user name and password.
 
     :param username: the user's name.
     :param password: a :class:`Secret`, or the password itself.
-    :raises ValueError: if the name cannot be sent.
+    :raises ValueError: if the user name cannot be sent.
     """
 
     def __init__(self, username: str, password: Secret | str) -> None:
         if not isinstance(username, str):
             raise TypeError(f"expected a string as the user name, got a {type(username).__name__}")
-        problem = "has a colon inside" if ":" in username else _text_problem(username)
+        problem = "contains a colon" if ":" in username else _text_problem(username)
         if problem is not None:
             raise ValueError(f"the user name {problem}, which basic authentication cannot carry")
         self._username = username
@@ -101,7 +101,7 @@ class BasicAuth(requests.auth.AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """
-        Sign one attempt.
+        Add the credentials to one attempt.
 
         :raises SecretError: if the password cannot be read or sent.
         """
@@ -112,12 +112,12 @@ class BasicAuth(requests.auth.AuthBase):
         return request
 
     def __repr__(self) -> str:
-        return f"BasicAuth({self._password!r})"  # without the name: some services have a key in its place
+        return f"BasicAuth({self._password!r})"  # without the user name: for some services it is a key
 
 
 class BearerAuth(requests.auth.AuthBase):
     """
-    Authentication with a token.
+    Bearer authentication with a token.
 
     :param token: a :class:`Secret`, or the token itself.
     """
@@ -127,7 +127,7 @@ class BearerAuth(requests.auth.AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """
-        Sign one attempt.
+        Add the credentials to one attempt.
 
         :raises SecretError: if the token cannot be read or sent.
         """
@@ -148,9 +148,9 @@ def basic_credentials(username: bytes, password: bytes) -> str:
 
 def split_userinfo(url: str) -> tuple[str, bytes | None, bytes]:
     """
-    Return a URL without user and password, the user (``None`` where it names none), and the password.
+    Return a URL without user and password, the user (``None`` if the URL has none), and the password.
 
-    Both may be percent-encoded there; what is beyond ASCII becomes UTF-8, as in browsers.
+    Both may be percent-encoded in the URL; non-ASCII characters become UTF-8, as in browsers.
     """
     parts = urlsplit(url)
     userinfo, at, host = parts.netloc.rpartition("@")
@@ -164,12 +164,12 @@ def _as_secret(secret: Secret | str) -> Secret:
 
 
 def _text_problem(text: str) -> str | None:
-    """Say why basic authentication cannot carry a text (RFC 7617, 2), as the end of a sentence."""
+    """Return why basic authentication cannot carry a text (RFC 7617, 2), as the end of a sentence."""
     if "\n" in text or "\r" in text:
-        return "has a line break inside"
+        return "contains a line break"
     if any(character < " " or character == "\x7f" for character in text):
-        return "has a control character inside"
-    return None if _is_text(text) else "has a character that is not Unicode (a surrogate)"
+        return "contains a control character"
+    return None if _is_text(text) else "contains a character that is not Unicode (a surrogate)"
 
 
 def _is_text(text: str) -> bool:
@@ -181,4 +181,4 @@ def _is_text(text: str) -> bool:
 
 
 def _kind_of(value: object) -> str:
-    return "an empty one" if isinstance(value, str) else f"a {type(value).__name__}"
+    return "an empty string" if isinstance(value, str) else f"a {type(value).__name__}"

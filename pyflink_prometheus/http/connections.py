@@ -1,4 +1,4 @@
-"""Connections of requests and urllib3 that keep to a deadline, and on which neither library sees the query."""
+"""Connections of requests and urllib3 that keep to a deadline and hide the query from both libraries."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ import requests.adapters
 
 from pyflink_prometheus.http.auth import basic_credentials, split_userinfo
 
-# A socket's timeout bounds all of a sendall, an SSLSocket's each record of it: so that one is given one at a time.
+# A socket's timeout bounds a whole sendall, but an SSLSocket's only each record of it: so send record by record.
 _TLS_RECORD = 16 * 1024
 
 
 class Stage(Enum):
-    """How far an attempt has come."""
+    """The stage that an attempt has reached."""
 
     CONNECT = "connect"
     SEND = "send"
-    ANSWER = "answer"
+    RESPONSE = "response"
 
 
 class Attempt:
     """
-    What a transport and its connections tell each other about the attempt under way.
+    The state of the current attempt, shared by a transport and its connections.
 
-    :ivar deadline: in seconds of the monotonic clock; no wait for the network, on whichever connection, goes beyond it.
+    :ivar deadline: in seconds of the monotonic clock; no wait for the network, on any connection, goes beyond it.
     :ivar query: with its question mark, "" for none. It may hold a secret, and urllib3 logs the URLs that it gets.
-    :ivar stage: how far the attempt has come.
-    :ivar answer: the answer whose status and headers have come.
+    :ivar stage: the stage that the attempt has reached.
+    :ivar response: the response, once its status and headers have been received.
     """
 
     def __init__(self) -> None:
         self.deadline = 0.0
         self.query = ""
         self.stage = Stage.CONNECT
-        self.answer: http.client.HTTPResponse | None = None
+        self.response: http.client.HTTPResponse | None = None
 
     def begin(self, query: str, timeout_s: float) -> None:
-        """Begin an attempt that may take so long."""
+        """Begin an attempt with this timeout."""
         self.deadline = time.monotonic() + timeout_s
         self.query = query
         self.stage = Stage.CONNECT
-        self.answer = None
+        self.response = None
 
     def left_s(self) -> float:
         """
-        Return the seconds that are left, as a socket's timeout.
+        Return the seconds left until the deadline, as a socket's timeout.
 
         :raises TimeoutError: if none are left.
         """
@@ -63,9 +63,9 @@ class Attempt:
 
 class BoundedAdapter(requests.adapters.HTTPAdapter):
     """
-    The adapter of requests with such connections, directly or through any proxy.
+    A requests adapter whose connections, direct or through a proxy, keep to the attempt's deadline.
 
-    :param attempt: the one under way; a transport has one attempt at a time.
+    :param attempt: the current attempt; a transport has one at a time.
     """
 
     def __init__(self, attempt: Attempt) -> None:
@@ -73,20 +73,20 @@ class BoundedAdapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Prepare connections without a proxy."""
+        """Prepare direct connections."""
         super().init_poolmanager(*args, **kwargs)
         _bound(self.poolmanager, self._attempt)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Prepare connections through a proxy."""
-        known = proxy in self.proxy_manager
+        exists = proxy in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not known:
+        if not exists:
             _bound(manager, self._attempt)
         return manager
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Return the proxy's credentials as UTF-8; requests takes them for Latin-1, and quotes what is not."""
+        """Return the proxy's credentials as UTF-8; requests assumes Latin-1, and quotes in its error what is not."""
         return proxy_authorization(proxy)
 
 
@@ -97,7 +97,7 @@ def proxy_authorization(proxy: str) -> dict[str, str]:
 
 
 def _bound(manager: Any, attempt: Attempt) -> None:
-    """Have a pool manager of urllib3 make connections that keep to the attempt's deadline."""
+    """Make a urllib3 pool manager create connections that keep to the attempt's deadline."""
     manager.pool_classes_by_scheme = {
         scheme: _bounded_pool(pool_class, attempt) for scheme, pool_class in manager.pool_classes_by_scheme.items()
     }
@@ -112,7 +112,7 @@ def _bounded_pool(pool_class: Any, attempt: Attempt) -> Any:
 
         def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
             if self.sock is not None:
-                attempt.stage = Stage.SEND  # on a connection that was kept
+                attempt.stage = Stage.SEND  # on a kept-alive connection
             super().putrequest(method, url + attempt.query, *args, **kwargs)
 
         def send(self, data: bytes) -> None:
@@ -125,19 +125,19 @@ def _bounded_pool(pool_class: Any, attempt: Attempt) -> Any:
                 super().send(data[start : start + size])
 
         def getresponse(self) -> Any:
-            attempt.stage = Stage.ANSWER
+            attempt.stage = Stage.RESPONSE
             return super().getresponse()
 
         def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-            attempt.answer = http.client.HTTPResponse(_BoundedSocket(sock, attempt), *args, **kwargs)  # type: ignore[arg-type]
-            return attempt.answer
+            attempt.response = http.client.HTTPResponse(_BoundedSocket(sock, attempt), *args, **kwargs)  # type: ignore[arg-type]
+            return attempt.response
 
-    Connection.__name__ = Connection.__qualname__ = pool_class.ConnectionCls.__name__  # which messages begin with
+    Connection.__name__ = Connection.__qualname__ = pool_class.ConnectionCls.__name__  # messages begin with it
     return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Connection})
 
 
 class _BoundedSocket:
-    """What an answer is read from."""
+    """The socket that a response is read from."""
 
     def __init__(self, sock: Any, attempt: Attempt) -> None:
         self._sock = sock
@@ -149,7 +149,7 @@ class _BoundedSocket:
 
 
 class _BoundedReader(io.RawIOBase):
-    """The bytes of an answer, each of which is waited for no longer than until the deadline."""
+    """The bytes of a response; no read waits beyond the deadline."""
 
     def __init__(self, sock: Any, attempt: Attempt) -> None:
         self._sock = sock

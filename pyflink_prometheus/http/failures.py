@@ -1,4 +1,4 @@
-"""What an attempt comes to that ends without an answer, decided in one place from what requests raised."""
+"""The outcome of an attempt that got no response, classified in one place by what requests raised."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pyflink_prometheus.http.connections import Stage
 from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.http.signing import place_of
 
-# OpenSSL's name for what a port sends that does not speak TLS.
+# OpenSSL's names for a response that is not TLS.
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"}
-# How an alert begins, with which a port that speaks TLS answers what is not TLS (RFC 8446, 5.1 and 6).
+# The beginning of the alert with which a TLS port responds to a request without TLS (RFC 8446, 5.1 and 6).
 _TLS_ALERT = "\x15\x03"
-# Of the libraries' words.
+# The limit for quoted messages of the libraries.
 _LONGEST_SHOWN = 300
 _TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
 _WRONG_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
@@ -28,14 +28,14 @@ _WRONG_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS
 
 class Surroundings(NamedTuple):
     """
-    What an attempt was made with, as far as messages may tell.
+    The settings of an attempt, without secrets, for messages.
 
-    :param url: the endpoint's, as it may be shown.
-    :param proxy: the proxy's, likewise, "" for none.
-    :param verify: the certificates that count: a path, or whether requests' own do.
-    :param connect_timeout_s: how long a connection may take.
-    :param timeout_s: how long the whole of it may take.
-    :param answered: whether the endpoint has ever answered in HTTP.
+    :param url: the endpoint's URL.
+    :param proxy: the proxy's URL, "" for none.
+    :param verify: the path of the trusted certificates, or whether to use those of requests.
+    :param connect_timeout_s: how long connecting may take.
+    :param timeout_s: how long the whole attempt may take.
+    :param has_responded: whether the endpoint has ever sent an HTTP response.
     """
 
     url: str
@@ -43,21 +43,21 @@ class Surroundings(NamedTuple):
     verify: bool | str | None
     connect_timeout_s: float
     timeout_s: float
-    answered: bool = False
+    has_responded: bool = False
 
 
 def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundings) -> Outcome:
     """
-    Return the outcome that an exception of requests, or of what is under it, means.
+    Return the outcome for an exception of requests or of the libraries under it.
 
-    Fatal is what the user has to change, with the advice first. What else a network can do is retryable. Of texts that
-    may quote a URL or a header nothing is shown.
+    What the user has to change is fatal, with the advice first. Other network failures are retryable. Texts that may
+    quote a URL or a header are not shown.
 
-    :param stage: how far the attempt had come.
+    :param stage: the stage that the attempt had reached.
     """
     cause = _innermost(error)
     # Most specific first: a certificate's error is an SSL error is an OSError, and so on.
-    fatal = _wrong_certificate(error, cause, surroundings) or _no_http(error, cause, surroundings)
+    fatal = _wrong_certificate(error, cause, surroundings) or _wrong_scheme(error, cause, surroundings)
     fatal = fatal or _wrong_proxy(error, cause, stage, surroundings) or _wrong_authorities(cause, surroundings)
     if fatal:
         return Outcome(Kind.FATAL, fatal)
@@ -65,23 +65,23 @@ def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundi
         cause, urllib3.exceptions.NewConnectionError
     ):
         if stage is Stage.CONNECT:
-            whose = f" to the proxy {surroundings.proxy}" if _is_proxys(error) else ""
-            return Outcome(Kind.RETRYABLE, f"no connection{whose} within {surroundings.connect_timeout_s:g} s")
-        what = "no answer" if stage is Stage.ANSWER else "the request could not be sent"
+            target = f" to the proxy {surroundings.proxy}" if _is_proxy_error(error) else ""
+            return Outcome(Kind.RETRYABLE, f"no connection{target} within {surroundings.connect_timeout_s:g} s")
+        what = "no response" if stage is Stage.RESPONSE else "the request could not be sent"
         return Outcome(Kind.RETRYABLE, f"{what} within {surroundings.timeout_s:g} s", timed_out=True)
-    if _is_networks(cause):
-        if _is_proxys(error):
+    if _is_network_error(cause):
+        if _is_proxy_error(error):
             return Outcome(Kind.RETRYABLE, f"no connection to the proxy {surroundings.proxy}: {_shown(cause)}")
-        if stage is Stage.ANSWER and not isinstance(cause, OSError):
-            return Outcome(Kind.RETRYABLE, f"the answer cannot be read as HTTP: {_shown(cause)}")
+        if stage is Stage.RESPONSE and not isinstance(cause, OSError):
+            return Outcome(Kind.RETRYABLE, f"the response is not valid HTTP: {_shown(cause)}")
         hint = ""
-        if isinstance(cause, ConnectionResetError) and not surroundings.answered and _is_plain(surroundings):
+        if isinstance(cause, ConnectionResetError) and not surroundings.has_responded and _is_plain_http(surroundings):
             hint = "use https:// in the URL if this port speaks TLS; "
         return Outcome(Kind.RETRYABLE, f"{hint}the connection failed: {_shown(cause)}")
     what = f"{type(cause).__name__} {place_of(cause.__traceback__)}"
     if stage is Stage.CONNECT and isinstance(error, ValueError):
         return Outcome(Kind.FATAL, f"check the URL {surroundings.url}: no request can be made to it ({what})")
-    return Outcome(Kind.RETRYABLE, f"the attempt broke off: {what}")
+    return Outcome(Kind.RETRYABLE, f"the attempt failed: {what}")
 
 
 def _wrong_certificate(error: BaseException, cause: BaseException, surroundings: Surroundings) -> str:
@@ -91,56 +91,56 @@ def _wrong_certificate(error: BaseException, cause: BaseException, surroundings:
         message, is_wrong_name = cause.verify_message, cause.verify_code in _WRONG_NAME
     else:
         return ""
-    whose = f"the proxy {surroundings.proxy}" if _is_proxys(error) else surroundings.url
-    said = f"the certificate of {whose} was not accepted ({_one_line(message)})"
+    owner = f"the proxy {surroundings.proxy}" if _is_proxy_error(error) else surroundings.url
+    reason = f"the certificate of {owner} was not accepted ({_one_line(message)})"
     if is_wrong_name:
-        return f"use a host name in the URL that the certificate is for: {said}"
+        return f"use a host name in the URL that the certificate covers: {reason}"
     return (
-        "if the certificate is from an authority of your own, name that authority's certificate file in "
-        f"REQUESTS_CA_BUNDLE on the workers: {said}"
+        "if the certificate is from a private authority, set REQUESTS_CA_BUNDLE on the workers to that authority's "
+        f"certificate file: {reason}"
     )
 
 
-def _no_http(error: BaseException, cause: BaseException, surroundings: Surroundings) -> str:
+def _wrong_scheme(error: BaseException, cause: BaseException, surroundings: Surroundings) -> str:
     if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
-        if _is_proxys(error):
+        if _is_proxy_error(error):
             return (
-                "begin the proxy's URL with http:// in HTTPS_PROXY on the workers: the proxy "
+                "use http:// in the proxy's URL in HTTPS_PROXY on the workers: the proxy "
                 f"{surroundings.proxy} does not speak TLS ({_shown(cause)})"
             )
         return f"use http:// in the URL: {surroundings.url} does not speak TLS ({_shown(cause)})"
     if isinstance(cause, http.client.BadStatusLine) and str(cause).startswith(_TLS_ALERT):
-        return f"use https:// in the URL: {surroundings.url} answered with a TLS alert"
+        return f"use https:// in the URL: {surroundings.url} responded with a TLS alert"
     return ""
 
 
 def _wrong_proxy(error: BaseException, cause: BaseException, stage: Stage, surroundings: Surroundings) -> str:
-    """Say what is wrong with the proxy's settings; what the libraries say of them quotes the proxy's password."""
+    """Return what is wrong with the proxy's settings; the libraries' own messages quote the proxy's password."""
     refused = _TUNNEL_STATUS.search(str(cause)) if isinstance(cause, OSError) else None
     if refused and refused[1] == "407":
         return (
-            "give the proxy's user name and password in HTTPS_PROXY on the workers "
+            "set the proxy's user name and password in HTTPS_PROXY on the workers "
             f"(http://user:password@host:port): {_shown(cause)}"
         )
     if refused and refused[1].startswith("4"):
         return (
-            f"let the proxy {surroundings.proxy} connect to {surroundings.url}, or name the host in NO_PROXY on the "
-            f"workers: {_shown(cause)}"
+            f"allow the proxy {surroundings.proxy} to connect to {surroundings.url}, or add the host to NO_PROXY on "
+            f"the workers: {_shown(cause)}"
         )
-    if not surroundings.proxy or stage is not Stage.CONNECT or _is_networks(cause):
+    if not surroundings.proxy or stage is not Stage.CONNECT or _is_network_error(cause):
         return ""
     if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
         return "install PySocks on the workers (pip install 'requests[socks]'): the proxy is a SOCKS proxy"
     return (
-        "correct the proxy's URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY on the workers, such as "
-        "http://user:password@host:port: it cannot be used as it is"
+        "correct the proxy's URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY on the workers: it cannot be used as it is; "
+        "expected a URL such as http://user:password@host:port"
     )
 
 
 def _wrong_authorities(cause: BaseException, surroundings: Surroundings) -> str:
-    """Say so if the file or folder of certificates cannot be used."""
+    """Return advice if the certificate file or folder cannot be used."""
     path = surroundings.verify
-    if not isinstance(path, str) or _is_plain(surroundings) or not isinstance(cause, OSError):
+    if not isinstance(path, str) or _is_plain_http(surroundings) or not isinstance(cause, OSError):
         return ""
     try:
         if os.path.isdir(path):
@@ -148,29 +148,29 @@ def _wrong_authorities(cause: BaseException, surroundings: Surroundings) -> str:
         ssl.create_default_context(cafile=path)
     except OSError as error:
         return (
-            "name a file of certificates that this worker can read in REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE): "
+            "set REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE) to a certificate file that this worker can read: "
             f"{path} cannot be used ({type(error).__name__})"
         )
     return ""
 
 
-def _is_networks(cause: BaseException) -> bool:
-    """Tell what a network or a receiver can cause from what the settings can."""
+def _is_network_error(cause: BaseException) -> bool:
+    """Return whether a network or a receiver can cause this, rather than the settings."""
     return isinstance(cause, (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)) and not isinstance(
         cause, (ValueError, requests.RequestException)
     )
 
 
-def _is_plain(surroundings: Surroundings) -> bool:
+def _is_plain_http(surroundings: Surroundings) -> bool:
     return surroundings.url.startswith("http:")
 
 
-def _is_proxys(error: BaseException) -> bool:
+def _is_proxy_error(error: BaseException) -> bool:
     return isinstance(error, requests.exceptions.ProxyError)
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Unwrap what requests and urllib3 put around the reason; they quote the whole URL, secrets and all."""
+    """Unwrap the cause from the errors of requests and urllib3, which quote the whole URL with its secrets."""
     while True:
         inner = next(
             (each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)), None
@@ -181,7 +181,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _shown(cause: BaseException) -> str:
-    # urllib3 begins its texts with a connection, of which the log has the host already.
+    # urllib3 begins its messages with a connection; the host is in the log already.
     text = re.sub(r"^(<.*? at 0x[0-9a-f]+>|\w+\([^)]*\)): ", "", str(cause))
     return _one_line(re.sub(r"<.*? at 0x[0-9a-f]+>", "", text)) or type(cause).__name__
 

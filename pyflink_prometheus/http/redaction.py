@@ -1,4 +1,4 @@
-"""Texts from elsewhere without the secrets that they may echo."""
+"""Removal of secrets from texts that may echo them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from urllib.parse import quote
 
-#: What is shorter is part of too many words to be taken out of a text.
+#: A shorter secret occurs in too many words to be replaced.
 SHORTEST_HIDDEN = 6
 
 _HIDDEN = "***"
@@ -15,9 +15,9 @@ _HIDDEN = "***"
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """
-    Return a text with each secret in it replaced, as it is and as HTML, JSON and URLs write it.
+    Return a text with each secret replaced, also where it is escaped for HTML, JSON or URLs.
 
-    Receivers, and what stands before them, quote requests in their answers: a query, an Authorization header.
+    Receivers and proxies quote requests in their responses: a query, an Authorization header.
     """
     for secret in sorted({each for each in secrets if len(each) >= SHORTEST_HIDDEN}, key=len, reverse=True):
         quoted = (quote(secret, safe=safe, errors="replace") for safe in ("/", ""))

@@ -1,4 +1,4 @@
-"""One POST on a kept-alive connection, and its outcome; never a second attempt."""
+"""One POST on a kept-alive connection, and its outcome; never a retry."""
 
 from __future__ import annotations
 
@@ -26,41 +26,40 @@ from pyflink_prometheus.http.outcome import Kind, Outcome, classify
 from pyflink_prometheus.http.redaction import redacted
 from pyflink_prometheus.http.signing import CannotSignError, secrets_of, sign
 
-#: A connection is there within that, or it is not going to be.
+#: A connection that takes longer is not going to succeed.
 CONNECT_TIMEOUT_S = 5.0
-#: Of an answer's body: enough for any receiver's words, whatever it sends and however slowly.
+#: Limits for reading a response's body, however large or slow: enough for any receiver's message.
 BODY_LIMIT = 8 * 1024
 BODY_SECONDS = 1.0
-#: Of a success nobody needs the words; what is waited for is the end, so that the connection can be kept.
+#: The body of a success is not needed; it is read to its end only so that the connection can be kept.
 SUCCESS_BODY_SECONDS = 0.5
 
-# Headers that choose whose data it is: they are no secrets, and receivers name their values in what they refuse.
+# Headers that select a tenant: they are not secrets, and receivers quote their values in refusals.
 _TENANT_HEADERS = frozenset({"x-scope-orgid", "thanos-tenant", "accountid", "projectid"})
 
 _log = logging.getLogger(__name__)
 
 
 class Transport(Protocol):
-    """Make exactly one attempt to deliver a request body; one instance is used by one thread at a time."""
+    """A way to make exactly one attempt to deliver a request body; used by one thread at a time."""
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send the body and return what came of it; raises nothing that a network or a receiver can cause."""
+        """Send the body and return the outcome; never raise what a network or a receiver can cause."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 class RequestsTransport:
     """
-    Deliver through an adapter of requests of its own.
+    A transport with its own requests adapter.
 
-    Redirects are not followed, cookies not kept, answers are read up to a limit, proxies and certificates come from the
-    environment as in any program that uses requests, and credentials only from the URL or the signer (never from a
-    .netrc). Of none of these, nor of the query and the headers that the user set, does anything get into an outcome or
-    a log.
+    It follows no redirects, keeps no cookies and reads responses up to a limit. Proxies and certificates come from the
+    environment, as in any program that uses requests; credentials come only from the URL or the signer, never from a
+    .netrc. No outcome or log shows any of these, the query or the headers that the user set.
 
-    :param config: url, timeouts, headers and signer are read from it.
-    :param clock_time: gives seconds since 1970.
+    :param config: the settings: URL, timeouts, headers and signer.
+    :param clock_time: returns seconds since 1970.
     """
 
     def __init__(self, config: SinkConfig, clock_time: Callable[[], float] = time.time) -> None:
@@ -73,7 +72,7 @@ class RequestsTransport:
         self._headers = {**config.http_headers}
         if username is not None:
             self._headers["Authorization"] = basic_credentials(username, password)
-        # Asked once: on every request it would cost more than the rest of it.
+        # Read once: for every request it would cost more than all else.
         environment: Any = requests.Session().merge_environment_settings(self._url, {}, True, None, None)
         self._environment = {**environment, "timeout": (self._connect_timeout_s, self._timeout_s)}
         proxy = requests.utils.select_proxy(self._url, self._environment["proxies"]) or ""
@@ -96,16 +95,16 @@ class RequestsTransport:
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """
-        Send the body; the timeout bounds the whole attempt, up to the last header of the answer.
+        Send the body; the timeout bounds the whole attempt, up to the last header of the response.
 
-        Only the resolution of names, which the operating system does, and the signer take what they take.
+        It does not bound name resolution, which the operating system does, nor the signer.
         """
         try:
             request = self._prepare(body, headers)
             unsigned = dict(request.headers)
             if self._signer is not None:
                 request = sign(request, self._signer)
-                request.headers.update({**headers, **self._user_agent})  # which no signer may have replaced
+                request.headers.update({**headers, **self._user_agent})  # which the signer must not replace
                 request.prepare_content_length(request.body)
         except CannotSignError as error:
             return Outcome(Kind.FATAL, str(error))
@@ -116,7 +115,7 @@ class RequestsTransport:
         self._attempt.begin(query, self._timeout_s)
         try:
             response = self._adapter.send(request, **self._environment)
-            # An AuthBase may want to see the answer; the one of digest authentication makes the attempt once more.
+            # An AuthBase may inspect the response; digest authentication then sends the request again.
             for hook in request.hooks["response"]:
                 response = hook(response, **self._environment) or response
         except Exception as error:
@@ -125,11 +124,11 @@ class RequestsTransport:
         return self._read(response, secrets)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._adapter.close()
 
     def _prepare(self, body: bytes, headers: Mapping[str, str]) -> requests.PreparedRequest:
-        """Return the request, not signed yet."""
+        """Return the unsigned request."""
         request = requests.PreparedRequest()
         request.prepare_method("POST")
         if not self._prepared_url:
@@ -142,48 +141,48 @@ class RequestsTransport:
         return request
 
     def _read(self, response: requests.Response, secrets: Iterable[str]) -> Outcome:
-        """Read what an answer says, and keep the connection where that is over."""
-        if not self._surroundings.answered:
-            self._surroundings = self._surroundings._replace(answered=True)
+        """Return the outcome of a response, and keep the connection if its body was read to the end."""
+        if not self._surroundings.has_responded:
+            self._surroundings = self._surroundings._replace(has_responded=True)
         success = 200 <= response.status_code < 300
         self._attempt.deadline = time.monotonic() + (SUCCESS_BODY_SECONDS if success else BODY_SECONDS)
-        content, complete = _read_body(self._attempt.answer)
+        content, complete = _read_body(self._attempt.response)
         excerpt = _decoded(content, response.headers.get("Content-Encoding", ""))
-        answered = response.headers
-        if "Location" in answered:
-            answered["Location"] = _shown_location(answered["Location"])
-        outcome = classify(response.status_code, redacted(excerpt, secrets), answered, self._time())
-        # A balancer that has moved away from a dead backend goes on to ask it on the connections that it has.
+        headers = response.headers
+        if "Location" in headers:
+            headers["Location"] = _shown_location(headers["Location"])
+        outcome = classify(response.status_code, redacted(excerpt, secrets), headers, self._time())
+        # A load balancer that fails over from a dead backend keeps using it on existing connections, so drop this one.
         if complete and (outcome.kind is not Kind.RETRYABLE or response.status_code == 429):
-            if self._attempt.answer is not None:
-                self._attempt.answer.close()  # not the connection
+            if self._attempt.response is not None:
+                self._attempt.response.close()  # the response, not the connection
         else:
             response.raw.close()
         response.raw.release_conn()
         return outcome
 
 
-def _read_body(answer: http.client.HTTPResponse | None) -> tuple[bytes, bool]:
-    """Return what an answer's body holds, up to a limit of bytes and of time, and whether that was all of it."""
+def _read_body(response: http.client.HTTPResponse | None) -> tuple[bytes, bool]:
+    """Return a response's body, up to a limit of bytes and of time, and whether that is all of it."""
     content = bytearray()
-    if answer is None:
+    if response is None:
         return b"", False
     try:
         while len(content) < BODY_LIMIT:
-            part = answer.read1(BODY_LIMIT - len(content))
+            part = response.read1(BODY_LIMIT - len(content))
             if not part:
-                return bytes(content), not answer.length
+                return bytes(content), not response.length
             content += part
     except (http.client.HTTPException, OSError, ValueError) as error:
-        _log.debug("the answer's body broke off: %s", type(error).__name__)
+        _log.debug("the response body was cut off: %s", type(error).__name__)
     return bytes(content), False
 
 
 def _decoded(content: bytes, encoding: str) -> str:
-    """Return a body's text; a compressed one is read as far as the limit goes, although none was asked for."""
+    """Return a body's text; a compressed one, although not requested, is decompressed up to the limit."""
     encoding = encoding.strip().lower()
     if encoding in ("gzip", "x-gzip", "deflate") and content:
-        # Both wrappers, or for deflate the bare data, which some senders mean by it.
+        # First with a gzip or zlib header, then without any, as some senders understand deflate.
         for window_bits in (47, -15):
             try:
                 content = zlib.decompressobj(window_bits).decompress(content, BODY_LIMIT)
@@ -191,36 +190,36 @@ def _decoded(content: bytes, encoding: str) -> str:
             except zlib.error:
                 continue
     elif encoding not in ("", "identity") and content:
-        return f"(a body in {encoding!r})"
+        return f"(a body encoded as {encoding!r})"
     return content.decode("utf-8", errors="replace")
 
 
 def _without_query(url: str | None) -> tuple[str, str]:
-    """Return a URL's query with its question mark, and the URL without it."""
+    """Return a URL's query with its question mark, and the URL without the query."""
     scheme, netloc, path, query, _ = urlsplit(url or "")
     return f"?{query}" if query else "", urlunsplit((scheme, netloc, path, "", ""))
 
 
 def _shown_proxy(proxy: str) -> str:
-    """Return a proxy's URL as it may be shown; nothing of one that has no clear structure."""
+    """Return a proxy's URL without secrets; nothing of one that cannot be parsed."""
     try:
         return without_credentials(proxy if "://" in proxy else f"http://{proxy}") if proxy else ""
     except ValueError:
-        return "of the environment"
+        return "from the environment"
 
 
 def _proxy_secrets(proxy: str) -> list[str]:
-    """Return a proxy's credentials, as they were given, decoded, and as they are sent."""
+    """Return a proxy's credentials: as given, decoded, and as sent."""
     password = proxy.rpartition("@")[0].partition("://")[2].partition(":")[2]
     try:
         sent = proxy_authorization(proxy)
-    except ValueError:  # then there is no request either
+    except ValueError:  # then no request is sent either
         sent = {}
     return [password, unquote(password), *secrets_of(sent, {})]
 
 
 def _shown_location(location: str) -> str:
-    """Return where a redirect points, without the query: often it is that of the request."""
+    """Return a redirect's target without the query, which often is that of the request."""
     try:
         return without_credentials(location)
     except ValueError:

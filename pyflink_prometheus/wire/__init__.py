@@ -1,1 +1,1 @@
-"""Samples to bytes: pure, without Flink, threads or sockets."""
+"""Encoding of samples as bytes: pure, without Flink, threads or sockets."""

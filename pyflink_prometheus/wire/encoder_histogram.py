@@ -1,4 +1,4 @@
-"""Encode a native histogram as the protobuf message of that name, which Remote-Write 1.0 and 2.0 have in common."""
+"""The encoder of native histograms as the protobuf message that Remote-Write 1.0 and 2.0 share."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.numbers import Count
 from pyflink_prometheus.wire.varint import encode_varint, encode_zigzag
 
-# A span takes about as much room as two empty buckets.
+# A span takes about as many bytes as two empty buckets.
 _MAX_FILLED_GAP = 2
-# The one reset hint worth writing: Prometheus finds out the others by itself, and does not trust a sender's.
+# The only reset hint worth writing: Prometheus detects the others itself and does not trust a sender's.
 _GAUGE = b"\x70\x03"
 
 
 def encode_histogram(histogram: NativeHistogram, timestamp: int, start_timestamp: int = 0) -> bytes:
     """
-    Return the body of a ``Histogram`` message (``proto/remote_write_v2.proto``), without a tag and a length.
+    Return the body of a ``Histogram`` message (``proto/remote_write_v2.proto``), without tag and length.
 
-    Pure, and called on any thread. The message of 1.0 is the same but for the start timestamp.
+    Pure; called on any thread. The 1.0 message has no start timestamp, and is the same otherwise.
 
     :param timestamp: milliseconds since 1970.
-    :param start_timestamp: when the histogram began to count, likewise; 0 for unknown, which leaves it out.
+    :param start_timestamp: when the histogram began to count, likewise; 0 for unknown: the field is omitted.
     """
     positive_spans, positive = _spans_and_counts(histogram.positive)
     negative_spans, negative = _spans_and_counts(histogram.negative)
@@ -48,7 +48,7 @@ def encode_histogram(histogram: NativeHistogram, timestamp: int, start_timestamp
 
 
 def _spans_and_counts(side: Sequence[tuple[int, Count]]) -> tuple[list[bytes], list[Count]]:
-    """Return encoded ``BucketSpan`` messages, and the count of every bucket in them, also of empty ones in between."""
+    """Return encoded ``BucketSpan`` messages, and the counts of all their buckets, including empty ones."""
     spans: list[tuple[int, int]] = []
     counts: list[Count] = []
     following = 0

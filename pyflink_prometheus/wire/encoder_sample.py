@@ -1,4 +1,4 @@
-"""Encode samples of floats; a Sample in its series is the same bytes in Remote-Write 1.0 and 2.0."""
+"""The encoder of float samples; a Sample has the same bytes in Remote-Write 1.0 and 2.0."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from pyflink_prometheus.wire.varint import encode_varint
 
-#: What a request without samples holds instead, for whoever finds it in a log.
+#: The text in a request without samples, for whoever finds it in a log.
 NO_SAMPLES_TEXT = b"pyflink-prometheus asks whether this is a Remote-Write receiver"
 
-# A Sample in its TimeSeries: tag and length, then the tag of its value. A timestamp of our days takes six bytes.
+# A Sample in its TimeSeries: tag and length, then the tag of its value. A present-day timestamp takes six bytes.
 SAMPLE_HEAD = b"\x12\x10\x09"
 TAIL_SIZE = 8 + 1 + 6
 ORDINARY_SAMPLE_SIZE = len(SAMPLE_HEAD) + TAIL_SIZE
@@ -22,14 +22,14 @@ _TIMESTAMP_TAG = 0x10
 _LOW_MASK, _LOW_BITS = 0x3FFF, 14
 _LOW = [number & 0x7F | 0x80 | (number >> 7 | 0x80) << 8 for number in range(1 << _LOW_BITS)]
 
-_ORDINARY_FROM, _ORDINARY_UNTIL = 1 << 35, 1 << 42  # the timestamps whose varint is six bytes long: 1971 to 2109
+_ORDINARY_FROM, _ORDINARY_UNTIL = 1 << 35, 1 << 42  # timestamps with a varint of six bytes: 1971 to 2109
 
 
 class _HighBytes(dict[int, int]):
-    """Keep the upper four varint bytes of timestamps, as the little-endian number that ``_ORDINARY`` writes."""
+    """A cache of timestamps' upper four varint bytes, as the little-endian number that ``_ORDINARY`` writes."""
 
     def __missing__(self, high: int) -> int:
-        if len(self) > 4096:  # replays of long histories pass through many
+        if len(self) > 4096:  # replays of long histories have many
             self.clear()
         number = int.from_bytes(encode_varint(high), "little")
         self[high] = number
@@ -40,12 +40,12 @@ _HIGH = _HighBytes()
 
 
 def all_ordinary(timestamps: Sequence[int]) -> bool:
-    """Tell whether :func:`encode_tails` may be used: all timestamps take six bytes."""
+    """Return whether all timestamps take six bytes, as :func:`encode_tails` requires."""
     return min(timestamps) >= _ORDINARY_FROM and max(timestamps) < _ORDINARY_UNTIL
 
 
 def encode_tails(timestamps: Sequence[int], values: Sequence[float]) -> list[bytes]:
-    """Return what comes after SAMPLE_HEAD of each sample; all timestamps are ordinary."""
+    """Return the bytes after SAMPLE_HEAD of each sample; all timestamps must be ordinary."""
     pack, low, high = _ORDINARY.pack, _LOW, _HIGH
     return [
         pack(value, _TIMESTAMP_TAG, low[timestamp & _LOW_MASK], high[timestamp >> _LOW_BITS])
@@ -54,7 +54,7 @@ def encode_tails(timestamps: Sequence[int], values: Sequence[float]) -> list[byt
 
 
 def encode_sample(value: float, timestamp: int, start_timestamp: int = 0) -> bytes:
-    """Return any sample, with tag and length; a start timestamp that is not 0 belongs into 2.0 only."""
+    """Return any sample, with tag and length; a start timestamp other than 0 is for 2.0 only."""
     inside = b"\x09" + struct.pack("<d", value) + b"\x10" + encode_varint(timestamp)
     if start_timestamp:
         inside += b"\x18" + encode_varint(start_timestamp)

@@ -1,4 +1,4 @@
-"""Encode samples as a Remote-Write 1.0 request (``proto/remote_write_v1.proto``), from what each series keeps."""
+"""The encoder of Remote-Write 1.0 requests (``proto/remote_write_v1.proto``), from what each series caches."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from pyflink_prometheus.wire.varint import encode_varint
 CONTENT_TYPE = "application/x-protobuf"
 VERSION_HEADER = "0.1.0"
 
-# A message without samples, with a field that no receiver knows (15, of bytes) and so skips. It is not empty, because
-# endpoints of line protocols accept an empty body.
+# A message without samples, with an unknown field (15, of bytes) that receivers skip. It is not empty, because line
+# protocol endpoints accept an empty body.
 _WITHOUT_SAMPLES = b"\x7a" + encode_varint(len(NO_SAMPLES_TEXT)) + NO_SAMPLES_TEXT
 
 
@@ -34,12 +34,12 @@ def encode_request(
     """
     Return a ``WriteRequest`` message.
 
-    Pure, and called on any thread. The three columns are of the same length; what they hold has been checked. Metadata
-    and start timestamps have no place in 1.0 and are left out. Without samples it is a message that every receiver
-    accepts and stores nothing of, and that nothing else does.
+    Pure; called on any thread. The three columns have the same length and checked contents. Metadata and start
+    timestamps do not exist in 1.0 and are omitted. A message without samples is accepted by every receiver, which
+    stores nothing, and by nothing else.
 
-    :param series: each sample's series; samples of one series stand together, in order of time.
-    :param timestamps: milliseconds since 1970, of any size that an int64 has.
+    :param series: each sample's series; samples of one series are adjacent, in order of time.
+    :param timestamps: milliseconds since 1970, any int64.
     :param values: floats or points.
     :param plain: whether all values are floats.
     """
@@ -47,10 +47,10 @@ def encode_request(
         return _WITHOUT_SAMPLES
     if not plain or not all_ordinary(timestamps):
         return b"".join([_encode_run(run) for run in runs(series, timestamps, values)])
-    heads = [known.head for known in series]
+    heads = [each.head for each in series]
     tails = encode_tails(timestamps, cast("Sequence[float]", values))
     if len(set(heads)) == len(heads):
-        # The common case: every series once, so all that is new about each is 15 bytes.
+        # The common case: every series once, with only 15 new bytes each.
         return b"".join(chain.from_iterable(zip(heads, tails)))
     return _encode_several_samples(series, heads, tails)
 

@@ -1,4 +1,4 @@
-"""Encode samples as a Remote-Write 2.0 request (``proto/remote_write_v2.proto``), with its table of symbols."""
+"""The encoder of Remote-Write 2.0 requests (``proto/remote_write_v2.proto``), with their table of symbols."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from pyflink_prometheus.wire.varint import encode_varint
 CONTENT_TYPE = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 VERSION_HEADER = "2.0.0"
 
-# References to the symbols of all but the largest requests.
+# Encoded references, enough for the symbols of all but the largest requests.
 _REFERENCES = [encode_varint(number) for number in range(1 << 14)]
-# Tag and length of a symbol that is shorter than that, as text.
+# Tag and length of each short symbol, as text.
 _SHORT_HEADS = ["\x22" + chr(length) for length in range(1 << 7)]
 
 
@@ -40,17 +40,17 @@ def encode_request(
     """
     Return a ``Request`` message.
 
-    Pure, and called on any thread. The three columns are of the same length; what they hold has been checked. Without
-    samples it is a message that every receiver accepts and stores nothing of, and that nothing else does.
+    Pure; called on any thread. The three columns have the same length and checked contents. A message without samples
+    is accepted by every receiver, which stores nothing, and by nothing else.
 
-    :param series: each sample's series; samples of one series stand together, in order of time.
-    :param timestamps: milliseconds since 1970, of any size that an int64 has.
+    :param series: each sample's series; samples of one series are adjacent, in order of time.
+    :param timestamps: milliseconds since 1970, any int64.
     :param values: floats or points.
     :param plain: whether all values are floats.
     """
     symbols = _Symbols()
     if not timestamps:
-        symbols.references[NO_SAMPLES_TEXT.decode("ascii")]  # to which nothing refers
+        symbols.references[NO_SAMPLES_TEXT.decode("ascii")]  # nothing refers to it
         return symbols.encoded()
     if plain and all_ordinary(timestamps):
         tails = encode_tails(timestamps, cast("Sequence[float]", values))
@@ -62,14 +62,14 @@ def encode_request(
 
 class _Symbols:
     """
-    Number the strings of one request in the order in which they are first asked for.
+    The strings of one request, numbered in order of first use.
 
-    In that order what all series share comes first, so that most references are one byte, and a series' own strings
-    stand together; sorting them would take 3 to 5 % off the compressed request (``benchmarks/encode.py``'s data) and
-    cost more time than the rest of it.
+    In that order strings that all series share come first, so most references are one byte, and those of one series are
+    adjacent. Sorting would save 3 to 5 % of the compressed request (``benchmarks/encode.py``'s data) but take more time
+    than all the rest of the encoding.
 
-    :ivar references: from a string to its number as a varint; one that is new gets the next.
-    :ivar templates: from a family to what its series' floats begin with.
+    :ivar references: from a string to its number as a varint; a new string gets the next number.
+    :ivar templates: from a family to the beginning of its series' floats.
     """
 
     def __init__(self) -> None:
@@ -86,27 +86,27 @@ class _Symbols:
         if max(lengths) < len(_SHORT_HEADS):
             heads = map(_SHORT_HEADS.__getitem__, lengths)
             field = "".join(chain.from_iterable(zip(heads, texts)))
-            if field.isascii():  # so that lengths in characters are those in bytes
+            if field.isascii():  # so lengths in characters and in bytes are equal
                 return field.encode("ascii")
         return b"".join([b"\x22" + encode_varint(len(text)) + text for text in map(str.encode, texts)])
 
     def begin(self, series: Sequence[Series]) -> list[bytes]:
         """
-        Return what the floats of each series begin with: see :class:`_Templates`.
+        Return the beginning of each series' floats: see :class:`_Templates`.
 
-        Of one family it is made by columns: a value that all have is looked up once, and the loops are not Python's.
+        Series of one family are processed by column: a shared value is looked up once, and the loops run in C.
         """
         reference, templates = self.references.__getitem__, self.templates
-        families = [known.family for known in series]
+        families = [each.family for each in series]
         if families.count(families[0]) < len(families):
             return [
-                templates[family] % tuple(map(reference, family.values(known.texts)))
-                for family, known in zip(families, series)
+                templates[family] % tuple(map(reference, family.values(each.texts)))
+                for family, each in zip(families, series)
             ]
         varying: list[Iterator[bytes]] = []
 
         def values() -> Iterator[bytes]:
-            for column in families[0].columns([known.texts for known in series]):
+            for column in families[0].columns([each.texts for each in series]):
                 if column.count(column[0]) == len(column):
                     yield _escaped(reference(column[0]))
                 else:
@@ -117,7 +117,7 @@ class _Symbols:
         return list(map(template.__mod__, zip(*varying))) if varying else [template % ()] * len(series)
 
     def labels(self, symbols: Sequence[str]) -> bytes:
-        """Return names and values in turn as a ``labels_refs`` field."""
+        """Return alternating names and values as a ``labels_refs`` field."""
         references = b"".join(map(self.references.__getitem__, symbols))
         return b"\x0a" + encode_varint(len(references)) + references
 
@@ -134,11 +134,11 @@ class _Symbols:
 
 class _Templates(dict[Family, bytes]):
     """
-    Keep, for one request, what all floats of a family begin with: references, metadata, and the first sample's head.
+    The beginnings of each family's floats in one request: references, metadata, and the first sample's head.
 
-    Only the references of the labels' values differ from series to series, and are left to be filled in with ``%``.
+    Only the references of the labels' values differ between series; they are filled in with ``%``.
 
-    :ivar tails: how many bytes of each come after the references.
+    :ivar tails: how many bytes of each template come after the references.
     """
 
     def __init__(self, symbols: _Symbols) -> None:
@@ -150,7 +150,7 @@ class _Templates(dict[Family, bytes]):
         return template
 
     def make(self, family: Family, values: Iterator[bytes]) -> bytes:
-        """Return a template with these values' references, or what is to be replaced with them."""
+        """Return a template with these values: references, or placeholders for them."""
         reference, parts = self._symbols.references.__getitem__, []
         for name in family.names:
             parts.append(_escaped(reference(name)))
@@ -166,20 +166,20 @@ def _escaped(constant: bytes) -> bytes:
 
 @lru_cache(maxsize=1 << 12)
 def _head(references: int, rest: int) -> bytes:
-    """Return what comes before the references of a TimeSeries of which so many bytes come after them."""
+    """Return the bytes before a TimeSeries' references, given how many bytes these and the rest take."""
     labels = b"\x0a" + encode_varint(references)
     return b"\x2a" + encode_varint(len(labels) + references + rest) + labels
 
 
-# The same for one ordinary sample without metadata, by the bytes that come before the sample's value.
+# The same for one ordinary sample without metadata, by the number of bytes before the sample's value.
 _ORDINARY_HEADS = [b""] * len(SAMPLE_HEAD) + [
     _head(references, len(SAMPLE_HEAD) + TAIL_SIZE) for references in range(1 << 9)
 ]
 
 
 def _encode_floats(series: Sequence[Series], tails: Sequence[bytes], symbols: _Symbols) -> Iterable[bytes]:
-    """Encode the common case, written so that the loops over the columns are not Python's own."""
-    heads = [known.head for known in series]
+    """Encode the common case, written so that the loops over the columns run in C."""
+    heads = [each.head for each in series]
     one_each = len(set(heads)) == len(heads)
     if not one_each:
         series, tails = _join_samples(series, heads, tails)
@@ -188,7 +188,7 @@ def _encode_floats(series: Sequence[Series], tails: Sequence[bytes], symbols: _S
     if one_each and max(after.values()) == len(SAMPLE_HEAD) and max(sizes) < len(_ORDINARY_HEADS):
         encoded: Iterable[bytes] = map(_ORDINARY_HEADS.__getitem__, sizes)
     else:
-        afters = [after[known.family] for known in series]
+        afters = [after[each.family] for each in series]
         encoded = [_head(size - each, each + len(tail)) for size, each, tail in zip(sizes, afters, tails)]
     return chain.from_iterable(zip(encoded, begins, tails))
 
@@ -196,7 +196,7 @@ def _encode_floats(series: Sequence[Series], tails: Sequence[bytes], symbols: _S
 def _join_samples(
     series: Sequence[Series], heads: list[bytes], tails: Sequence[bytes]
 ) -> tuple[list[Series], list[bytes]]:
-    """Return each series once, and all bytes of its samples that come after the first one's head."""
+    """Return each series once, with all bytes of its samples after the first one's head."""
     once: list[Series] = []
     joined: list[bytes] = []
     start, end = 0, len(heads)
@@ -223,7 +223,7 @@ def _encode_run(run: Run, symbols: _Symbols) -> bytes:
         inside += b"\x11" + struct.pack("<d", value) + b"\x18" + encode_varint(timestamp)
         parts += (b"\x22", encode_varint(len(inside)), inside)
     if run.start_timestamp:
-        # What rc.4 has in each sample, earlier ones have in the series; a receiver skips the one that it does not know.
+        # rc.4 has it in each sample, earlier drafts in the series; a receiver skips the field that it does not know.
         parts.append(b"\x30" + encode_varint(run.start_timestamp))
     message = b"".join(parts)
     return b"\x2a" + encode_varint(len(message)) + message

@@ -1,4 +1,4 @@
-"""What a request says of one moment of a series where that is more than a float."""
+"""Samples that are more than a float and a timestamp, and runs of samples for one TimeSeries message."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pyflink_prometheus.wire.series import Series
 
 class Point(NamedTuple):
     """
-    Hold the value of a sample that is a histogram, knows when its counter began, or comes with exemplars.
+    The value of a sample that is a histogram, has a start timestamp, or comes with exemplars.
 
-    It stands where otherwise a plain float is, so that what most samples are costs nothing more.
+    It takes the place of a plain float, so that ordinary samples cost nothing more.
 
     :param value: a float or a histogram.
     :param start_timestamp: milliseconds since 1970, 0 for unknown.
@@ -31,9 +31,9 @@ PointOrFloat = Union[float, Point]
 
 class Run(NamedTuple):
     """
-    Hold what goes into one TimeSeries message: points of one series, all floats or all histograms, of one beginning.
+    The contents of one TimeSeries message: one series, all floats or all histograms, one start timestamp.
 
-    :param series: as the last of the points has it.
+    :param series: that of the last point.
     :param start_timestamp: milliseconds since 1970, 0 for unknown.
     :param samples: (value, timestamp), in order of time.
     :param exemplars: in order of time.
@@ -52,27 +52,27 @@ class Run(NamedTuple):
 
 def runs(series: Sequence[Series], timestamps: Sequence[int], values: Sequence[PointOrFloat]) -> Iterator[Run]:
     """
-    Yield the runs of three columns in which points of a series stand together in order of time.
+    Yield the runs of three columns in which points of one series are adjacent, in order of time.
 
-    Neither specification lets a TimeSeries hold both floats and histograms, and before 2.0-rc.4 it has one start
-    timestamp for all of its samples.
+    In both specifications a TimeSeries cannot hold both floats and histograms, and before 2.0-rc.4 all its samples have
+    one start timestamp.
     """
     current: Run | None = None
-    for known, timestamp, each in zip(series, timestamps, values):
-        point = each if isinstance(each, Point) else Point(each)
+    for each, timestamp, value in zip(series, timestamps, values):
+        point = value if isinstance(value, Point) else Point(value)
         if current is not None and (
-            current.series.head != known.head
+            current.series.head != each.head
             or current.start_timestamp != point.start_timestamp
             or current.of_histograms != isinstance(point.value, NativeHistogram)
         ):
             yield _finished(current)
             current = None
         if current is None:
-            current = Run(known, point.start_timestamp, [], [])
+            current = Run(each, point.start_timestamp, [], [])
         current.samples.append((point.value, timestamp))
         current.exemplars.extend(point.exemplars)
-        if current.series is not known:
-            current = current._replace(series=known)
+        if current.series is not each:
+            current = current._replace(series=each)
     if current is not None:
         yield _finished(current)
 

@@ -1,4 +1,4 @@
-"""The one door of this package: columns in, a request's body and headers out."""
+"""The entry point of this package: columns in, a request's body and headers out."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _HEADERS: dict[RemoteWriteVersion, Mapping[str, str]] = {
 
 class Columns(Protocol):
     """
-    Samples as columns of the same length; those of a series stand together, in order of time.
+    Samples as columns of the same length; those of one series are adjacent, in order of time.
 
-    What they hold has been checked.
+    Their contents have been checked.
     """
 
     @property
@@ -51,8 +51,8 @@ class EncodedRequest(NamedTuple):
     """
     A request, ready to be sent.
 
-    :param body: as it goes over the wire.
-    :param version: of the message in it.
+    :param body: compressed, as sent.
+    :param version: the protocol version of the message.
     :param size_in_bytes: before compression.
     """
 
@@ -62,15 +62,15 @@ class EncodedRequest(NamedTuple):
 
 
 def headers_of(version: RemoteWriteVersion) -> Mapping[str, str]:
-    """Return the headers that the protocol demands of a request."""
+    """Return the headers that the protocol requires."""
     return _HEADERS[version]
 
 
 def encode(columns: Columns, version: RemoteWriteVersion) -> EncodedRequest:
     """
-    Return samples as a request. Pure, and called on any thread.
+    Encode samples as a request. Pure; called on any thread.
 
-    Without samples it is a request that every receiver accepts, storing nothing, and that nothing else accepts.
+    A request without samples is accepted by every receiver, which stores nothing, and by nothing else.
     """
     message = _ENCODERS[version].encode_request(columns.series, columns.timestamps, columns.values, plain=columns.plain)
     # In Snappy's block format, never the framed one ("Protocol" in both specifications).

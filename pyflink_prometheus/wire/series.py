@@ -1,4 +1,4 @@
-"""A known series: what never changes about it, ready for the wire."""
+"""A series, encoded once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pyflink_prometheus.wire.varint import decode_varint, encode_varint
 
 class Family:
     """
-    Keep what all series of a metric with the same names of labels have in common, once for all of them.
+    What all series of a metric with the same label names share, stored once.
 
     :param metric_name: the value of ``__name__``.
     :param names: the names of all labels, ``__name__`` among them, sorted.
     :param metadata: the metric's type, help and unit.
     :param places: where in a series' ``texts`` the values of its labels are, in the order of their names.
-    :ivar values: returns them from there, as a tuple.
+    :ivar values: returns these values from the texts, as a tuple.
     """
 
     __slots__ = ("metadata", "metric_name", "names", "places", "values")
@@ -40,27 +40,26 @@ class Family:
         self.values: Callable[[tuple[str, ...]], tuple[str, ...]]
         if len(places) > 1:
             self.values = itemgetter(*places)
-        else:  # with which an itemgetter does not return a tuple
+        else:  # an itemgetter would not return a tuple
             self.values = lambda texts: tuple([texts[place] for place in places])
 
     def columns(self, texts: Sequence[tuple[str, ...]]) -> list[list[str]]:
-        """Return for each label the values that it has in some of the family's series, from their texts."""
+        """Return the values of each label in some of the family's series, from their texts."""
         return [[each[place] for each in texts] for place in self.places]
 
 
 class Series:
     """
-    Keep what never changes about a series, ready for the wire.
+    The constant parts of a series, encoded once.
 
-    There may be several of the same series (its labels came in another order, or it had been forgotten meanwhile);
-    ``head`` is what tells series apart. There may be a million of them, so that each byte counts: the texts are those
-    that the cache has as its key anyway.
+    Several objects may stand for one series (its labels came in another order, or the cache had dropped it);
+    ``head`` identifies it. There may be a million of them, so each byte counts: the texts are those of the cache's key.
 
     :param labels: all labels, ``__name__`` among them, sorted by name.
-    :param family: what it has in common with others. Default: it is a family of its own.
+    :param family: what the series shares with others. Default: a family of its own.
     :param texts: where the family finds the labels' values.
     :ivar head: all bytes of a 1.0 TimeSeries message with one ordinary sample that come before the sample's value.
-    :ivar hash: the same number for the same labels in every process, whatever their order was.
+    :ivar hash: the same number for the same labels in every process, whatever their order.
     """
 
     __slots__ = ("family", "hash", "head", "texts")
@@ -103,7 +102,7 @@ class Series:
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """Names and values of all labels in turn."""
+        """Alternating names and values of all labels."""
         return tuple(chain.from_iterable(self.labels))
 
     @property

@@ -24,12 +24,12 @@ class Stopped(Exception):  # noqa: N818  (it ends a thread and is not an error)
 
 class Backlog:
     """
-    The samples that are handed over to the shards and not settled yet, and whether the shards keep sending.
+    The samples handed over to the shards but not settled yet, and whether sending has stopped.
 
     :param config: the writer's settings, for the limits of the buffer.
     :param clock: the source of time.
     :param ledger: the writer's ledger.
-    :ivar lock: guards all of this, and the shards' queues.
+    :ivar lock: guards this state and the shards' queues.
     :ivar pace: the current number of requests in flight and their size.
     :ivar is_stopped: whether sending has stopped; read without the lock.
     """
@@ -54,7 +54,7 @@ class Backlog:
     # The caller's thread.
 
     def hand_over(self, samples: int) -> None:
-        """Count samples that are handed over to a shard; the caller holds the lock."""
+        """Count samples handed over to a shard; the caller must hold the lock."""
         self._samples += samples
 
     def wait_for_room(self) -> None:
@@ -116,7 +116,7 @@ class Backlog:
             self._settled.notify()
 
     def hold_off(self, until: float) -> None:
-        """Make all shards send nothing before a moment of the monotonic clock."""
+        """Make all shards send nothing until a time of the monotonic clock."""
         self._not_before = max(self._not_before, until)
 
     def wait_for_turn(self) -> None:
@@ -129,7 +129,7 @@ class Backlog:
 
     def wait_until(self, moment: float) -> None:
         """
-        Wait until a moment of the monotonic clock.
+        Wait until a time of the monotonic clock.
 
         :raises Stopped: if the writer is stopped meanwhile.
         """
@@ -139,7 +139,7 @@ class Backlog:
             raise Stopped
 
     def may_warn_of_retry(self) -> bool:
-        """Return whether a warning about a retry is due, counting those of all shards."""
+        """Return whether a warning about a retry is due; all shards share one interval."""
         now = self._clock.monotonic()
         with self.lock:
             if now < self._next_warning_at:
@@ -148,7 +148,7 @@ class Backlog:
             return True
 
     def bound_batches(self, samples: int) -> bool:
-        """Limit requests to so many samples; return whether they were larger before."""
+        """Limit requests to this many samples; return whether they were larger before."""
         with self.lock:
             if samples >= self.pace.batch_size:
                 return False

@@ -1,4 +1,4 @@
-"""Samples on their way into one request, as columns."""
+"""Samples for one request, as columns."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pyflink_prometheus.wire.series import Series
 
 class Ordered(NamedTuple):
     """
-    A batch as requests may hold it, and what was taken out of it.
+    A batch as requests may hold it, and the samples taken out of it.
 
-    :param duplicates: samples that were there twice, with the same value.
-    :param conflicting: samples of which there was another one with the same timestamp and a different value.
+    :param duplicates: samples that repeat another one, with the same value.
+    :param conflicting: samples whose series has another one with the same timestamp and a different value.
     """
 
     batch: Batch
@@ -34,13 +34,13 @@ class Ordered(NamedTuple):
 
 class Batch:
     """
-    Hold samples as three columns of the same length, in the order in which the writer got them.
+    Samples as three columns of the same length, in order of arrival.
 
     :ivar series: each sample's series.
     :ivar timestamps: milliseconds since 1970.
     :ivar values: floats or points.
     :ivar plain: whether all values are floats.
-    :ivar may_conflict: whether a series may have several samples with one timestamp.
+    :ivar may_conflict: whether a series may have several samples with the same timestamp.
     """
 
     __slots__ = ("may_conflict", "plain", "series", "timestamps", "values")
@@ -64,29 +64,29 @@ class Batch:
 
     @property
     def histograms(self) -> int:
-        """How many of the samples are histograms."""
+        """The number of samples that are histograms."""
         return 0 if self.plain else sum(map(_is_histogram, self.values))
 
     @property
     def exemplars(self) -> int:
-        """How many exemplars come with the samples."""
+        """The number of exemplars."""
         return 0 if self.plain else sum(len(each.exemplars) for each in self.values if isinstance(each, Point))
 
     def in_order(self, policy: ConflictPolicy = ConflictPolicy.SEND_ALL) -> Ordered:
         """
-        Return this batch as a request may hold it, and what was taken out.
+        Return this batch as a request may hold it, and the samples taken out of it.
 
-        Samples of a series stand together in order of time ("Senders MUST" in both specifications). Prometheus
-        silently loses a sample that comes after a newer one in the same request, and a second one at the same time.
+        Samples of one series become adjacent, in order of time ("Senders MUST" in both specifications). Prometheus
+        silently drops a sample that follows a newer one in the same request, and a second one at the same time.
 
-        :param policy: which of several samples of a series at the same time and with different values to keep. With
+        :param policy: which samples to keep if a series has several at the same time with different values. With
             SEND_ALL the batch may need several :meth:`requests`.
         """
         if self._is_in_order():
             return Ordered(self, Batch(), Batch())
         positions: dict[bytes, list[int]] = {}
-        for position, known in enumerate(self.series):
-            positions.setdefault(known.head, []).append(position)
+        for position, each in enumerate(self.series):
+            positions.setdefault(each.head, []).append(position)
         ordered: list[int] = []
         duplicates: list[int] = []
         conflicting: list[int] = []
@@ -109,7 +109,7 @@ class Batch:
         duplicates: list[int],
         conflicting: list[int],
     ) -> None:
-        """Divide samples of a series with one timestamp, in the order of their arrival."""
+        """Sort samples of one series and timestamp, in order of arrival, into kept, duplicate and conflicting ones."""
         values = [_comparable(self.values[place]) for place in places]
         if policy is ConflictPolicy.SEND_ALL:
             for number, place in enumerate(places):
@@ -126,25 +126,25 @@ class Batch:
 
     def requests(self) -> list[Batch]:
         """
-        Return this batch, which is in order, as the requests that it takes, to be sent one after the other.
+        Return this batch, which must be in order, as the requests that it needs, to be sent one after the other.
 
-        It is one, unless floats of a series come after its histograms, or several samples of it have one timestamp:
-        Prometheus 3.5 stores all floats of a request before its histograms, and loses what then is out of order, or at
-        the same time, without a word.
+        It needs one, unless floats of a series follow its histograms, or several of its samples have the same
+        timestamp: Prometheus 3.5 stores all floats of a request before its histograms, and silently drops samples that
+        are then out of order or at the same time.
         """
         if self.plain and not self.may_conflict:
             return [self]
         places: list[list[int]] = [[]]
         series, request, after_histogram, newest = None, 0, False, -1
-        for position, (known, timestamp, value) in enumerate(zip(self.series, self.timestamps, self.values)):
-            if series is None or series.head != known.head:
-                series, request, after_histogram = known, 0, False
+        for position, (each, timestamp, value) in enumerate(zip(self.series, self.timestamps, self.values)):
+            if series is None or series.head != each.head:
+                series, request, after_histogram = each, 0, False
             elif timestamp == newest:
                 request += 1
                 if request == len(places):
                     places.append([])
             newest = timestamp
-            # A stale marker is neither: Prometheus turns it into what the series holds.
+            # A stale marker is neither: Prometheus converts it to the type of the series.
             if not is_stale_marker(value):
                 of_histograms = _is_histogram(value)
                 if after_histogram and not of_histograms:
@@ -160,11 +160,11 @@ class Batch:
         return self.pick(sorted(range(len(self)), key=self.timestamps.__getitem__))
 
     def part(self, start: int, stop: int) -> Batch:
-        """Return the samples from one position to before another."""
+        """Return the samples from one position up to, not including, another."""
         return Batch(self.series[start:stop], self.timestamps[start:stop], self.values[start:stop], plain=self.plain)
 
     def take_front(self, count: int) -> Batch:
-        """Return the first samples, and keep the others."""
+        """Remove and return the first samples."""
         front = self.part(0, count)
         for column in (self.series, self.timestamps, self.values):
             del column[:count]
@@ -177,26 +177,26 @@ class Batch:
         return self.pick([place for place, each in enumerate(self.values) if _is_histogram(each) is histograms])
 
     def records(self) -> Iterator[PrometheusTimeSeries]:
-        """Yield the samples as records again, one for each run of the same series."""
+        """Yield the samples as records, one for each run of the same series."""
         rows = zip(self.series, self.values, self.timestamps)
         for _, group in groupby(rows, key=lambda row: row[0].head):
             run = list(group)
-            known = run[-1][0]
-            labels = dict(known.labels)
+            series = run[-1][0]
+            labels = dict(series.labels)
             name = labels.pop(METRIC_NAME_LABEL)
             points = [each for _, each, _ in run if isinstance(each, Point)]
             yield PrometheusTimeSeries(
                 name,
                 labels,
                 tuple([_sample(each, timestamp) for _, each, timestamp in run]),
-                None if known.metadata is None else Metadata(*known.metadata),
+                None if series.metadata is None else Metadata(*series.metadata),
                 tuple(Exemplar(dict(pairs), value, at) for point in points for pairs, value, at in point.exemplars),
             )
 
     def _is_in_order(self) -> bool:
-        """Tell the two usual cases from others at the speed of C: one sample a series, and one run of each series."""
+        """Return whether there is one sample per series, or one ordered run per series; all loops run in C."""
         series, timestamps = self.series, self.timestamps
-        count = len({known.head for known in series})
+        count = len({each.head for each in series})
         if count == len(series):
             return True
         begins = list(map(operator.is_not, series, islice(series, 1, None)))
@@ -214,7 +214,7 @@ class Batch:
 
 
 def _comparable(value: PointOrFloat) -> Point | bytes:
-    """Return floats as bytes, by which NaN equals itself and 0.0 is not -0.0."""
+    """Return floats as bytes, so that NaN equals itself and 0.0 differs from -0.0."""
     return value if isinstance(value, Point) else struct.pack("<d", value)
 
 

@@ -1,4 +1,4 @@
-"""A closer look at what a record holds where it is not what most records hold; on the caller's thread."""
+"""Checks of unusual samples and exemplars of a record; on the caller's thread."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from pyflink_prometheus.writer.rejected import RejectedSamples
 _log = logging.getLogger(__name__)
 
 
-class SampleRefused(Exception):  # noqa: N818  (it ends at the next except, it reports nothing)
-    """A sample that is not sent."""
+class SampleRejected(Exception):  # noqa: N818  (it is caught at once and reports no error)
+    """A sample that must not be sent."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
     def of(self, record: tuple[Any, ...], sample: Any) -> RejectedSamples:
-        """Return it for the handler: the record with that sample alone."""
+        """Return the sample for the handler: the record with only this sample."""
         metric_name, labels, _, metadata, _ = record
         given = sample.sample if isinstance(sample, _WithExemplars) else sample
-        alone = PrometheusTimeSeries(metric_name, labels, (given,), metadata)
-        return RejectedSamples(alone, 1, self.reason, str(self))
+        single = PrometheusTimeSeries(metric_name, labels, (given,), metadata)
+        return RejectedSamples(single, 1, self.reason, str(self))
 
 
 class Intake:
     """
-    Check samples and exemplars one by one, and warn once of what looks wrong but is sent.
+    Checks of single samples and exemplars, with one warning per topic about samples that look wrong but are sent.
 
-    :param config: which guards are on.
-    :param time: tells seconds since 1970.
-    :param ledger: where exemplars that are left out are counted.
+    :param config: the settings that enable guards.
+    :param time: returns seconds since 1970.
+    :param ledger: counts dropped exemplars.
     """
 
     def __init__(self, config: SinkConfig, time: Callable[[], float], ledger: Ledger) -> None:
@@ -51,25 +51,25 @@ class Intake:
 
     @property
     def looks_at_every_sample(self) -> bool:
-        """Whether a guard is on, so that an ordinary sample must be looked at as well."""
+        """Whether a guard is on, so that ordinary samples must be checked as well."""
         return self._guard is not None
 
     def with_exemplars(self, samples: Sequence[Any], exemplars: Any) -> Sequence[Any]:
-        """Return a record's samples, the last of them with those exemplars that can be written."""
+        """Return a record's samples, the last one with the valid exemplars."""
         checked = []
         for exemplar in exemplars if isinstance(exemplars, (tuple, list)) else (exemplars,):
             try:
                 checked.append(checked_exemplar(exemplar))
             except InvalidTimeSeriesError as error:
                 self._ledger.settle_exemplars(0, 1)
-                self.warn_once("exemplars", "%s; such exemplars are left out and counted", error)
+                self.warn_once("exemplars", "%s; such exemplars are dropped and counted", error)
         return (*samples[:-1], _WithExemplars(samples[-1], tuple(checked)))
 
     def checked(self, series: Series, sample: Any) -> tuple[PointOrFloat, int]:
         """
         Return a sample's value and timestamp as a batch holds them.
 
-        :raises SampleRefused: if it is not to be sent.
+        :raises SampleRejected: if it must not be sent.
         """
         exemplars: tuple[Any, ...] = ()
         if isinstance(sample, _WithExemplars):
@@ -80,8 +80,8 @@ class Intake:
                 self._guard.check(series, timestamp)
         except InvalidTimeSeriesError as error:
             self._ledger.settle_exemplars(0, len(exemplars))
-            raise SampleRefused(Reason.INVALID, str(error)) from None
-        except SampleRefused:
+            raise SampleRejected(Reason.INVALID, str(error)) from None
+        except SampleRejected:
             self._ledger.settle_exemplars(0, len(exemplars))
             raise
         if unit := likely_unit(timestamp):
@@ -91,7 +91,7 @@ class Intake:
         return value, timestamp
 
     def warn_once(self, topic: str, message: str, *arguments: object) -> None:
-        """Log a warning, and none of the same topic again."""
+        """Log a warning, but only the first one of each topic."""
         if topic not in self._warned_of:
             self._warned_of.add(topic)
             _log.warning(f"{message} (logged once)", *arguments)
@@ -99,7 +99,7 @@ class Intake:
     def _warn_of_unit(self, series: Series, timestamp: int, unit: str, advice: str) -> None:
         self.warn_once(
             unit,
-            "samples: the timestamp %d of %r lies in the year %d, because timestamps are milliseconds; if it is in "
+            "samples: the timestamp %d of %r is in the year %d, because timestamps are milliseconds; if it is in "
             "%s, %s",
             timestamp,
             series,
@@ -110,7 +110,7 @@ class Intake:
 
 
 class _WithExemplars(NamedTuple):
-    """The last sample of a record that has exemplars, and those of them that can be written."""
+    """The last sample of a record with exemplars, and its valid exemplars."""
 
     sample: Any
     exemplars: tuple[Any, ...]
@@ -118,10 +118,10 @@ class _WithExemplars(NamedTuple):
 
 class _TimestampGuard:
     """
-    Optional checks of a sample's time, for those who would rather not ask the receiver.
+    Optional checks of a sample's timestamp before it is sent.
 
-    :param config: ``max_sample_age_ms``, ``max_sample_lead_ms`` and ``drop_out_of_order_samples`` are read from it.
-    :param time: tells seconds since 1970.
+    :param config: the settings ``max_sample_age_ms``, ``max_sample_lead_ms`` and ``drop_out_of_order_samples``.
+    :param time: returns seconds since 1970.
     """
 
     def __init__(self, config: SinkConfig, time: Callable[[], float]) -> None:
@@ -129,48 +129,49 @@ class _TimestampGuard:
         self._max_lead_ms = config.max_sample_lead_ms
         self._in_order = config.drop_out_of_order_samples
         self._time = time
-        # The newest timestamp of each series, by the bytes that tell series apart. In two generations, as the cache of
-        # series is, so that those that have ended are forgotten.
+        # The newest timestamp of each series, by the bytes that identify it. In two generations, like the cache of
+        # series, so that ended series are dropped.
         self._generation_size = max(1, config.max_cached_series // 2)
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
     @property
     def is_needed(self) -> bool:
-        """Whether any check is switched on."""
+        """Whether any check is on."""
         return self._max_age_ms is not None or self._max_lead_ms is not None or self._in_order
 
     def check(self, series: Series, timestamp: int) -> None:
         """
-        Refuse a sample by its time, or remember it as its series' newest.
+        Check a sample's timestamp, and remember it as the newest of its series.
 
-        :raises SampleRefused: if it may not be sent.
+        :raises SampleRejected: if it must not be sent.
         """
         now_ms = int(self._time() * 1000)
         if self._max_age_ms is not None and timestamp < now_ms - self._max_age_ms:
-            age_ms = now_ms - timestamp
-            raise SampleRefused(Reason.TOO_OLD, f"samples: {timestamp} is {age_ms} ms ago, over {self._max_age_ms}")
+            problem = f"is {now_ms - timestamp} ms old, over max_sample_age_ms={self._max_age_ms}"
+            raise SampleRejected(Reason.TOO_OLD, f"samples: {timestamp} {problem}")
         if self._max_lead_ms is not None and timestamp > now_ms + self._max_lead_ms:
-            lead_ms = timestamp - now_ms
-            raise SampleRefused(Reason.TOO_NEW, f"samples: {timestamp} is {lead_ms} ms ahead, over {self._max_lead_ms}")
+            problem = f"is {timestamp - now_ms} ms ahead, over max_sample_lead_ms={self._max_lead_ms}"
+            raise SampleRejected(Reason.TOO_NEW, f"samples: {timestamp} {problem}")
         if self._in_order:
             newest = self._young.get(series.head)
             if newest is None:
                 newest = self._old.get(series.head)
             if newest is not None and timestamp < newest:
-                raise SampleRefused(Reason.OUT_OF_ORDER, f"samples: {timestamp} came after {newest} of the same series")
+                problem = f"came after the newer {newest} of the same series"
+                raise SampleRejected(Reason.OUT_OF_ORDER, f"samples: {timestamp} {problem}")
             if len(self._young) >= self._generation_size:
                 self._old, self._young = self._young, {}
             self._young[series.head] = timestamp
 
 
 def invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
-    """Return a record, or what a user gave for one, as rejected whole."""
+    """Return a record, or whatever the user passed as one, as rejected completely."""
     return RejectedSamples(record, count, Reason.INVALID, str(error))
 
 
 def count_of(samples: Any) -> int:
-    """Count the samples of a record that is rejected whole; one that has none is still something refused."""
+    """Return the number of samples of a record that is rejected completely, at least 1."""
     try:
         return max(1, len(samples))
     except TypeError:

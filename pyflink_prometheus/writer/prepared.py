@@ -1,4 +1,4 @@
-"""From a batch to the requests that it takes; on whichever thread comes first, the caller's or the shard's."""
+"""From a batch to its requests; on the caller's or the shard's thread, whichever comes first."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.ledger import Reason
 from pyflink_prometheus.writer.settlement import Settlement
 
-_DUPLICATE = "the same sample was in one request twice"
+_DUPLICATE = "the request held the same sample twice"
 _CONFLICT = (
-    "the same request held another value of this series at the same time, and Prometheus keeps one of them: give them "
-    "timestamps or labels that differ, or choose with set_conflict_policy"
+    "give the samples different timestamps or labels, or choose with set_conflict_policy: the request held another "
+    "value of this series at the same time, and Prometheus keeps one of them"
 )
 
 
 class PreparedRequest(NamedTuple):
     """
-    A batch as one request may hold it, and that request.
+    A batch that one request may hold, and that request.
 
     :param batch: in order, without duplicates.
     """
@@ -32,10 +32,10 @@ class PreparedRequest(NamedTuple):
 
 class Preparation:
     """
-    Make requests of batches.
+    The preparation of requests from batches.
 
-    :param config: how large a request may be, and which of conflicting samples to keep.
-    :param settlement: gets the samples that no request may hold.
+    :param config: the settings: the largest request, and which of conflicting samples to keep.
+    :param settlement: receives the samples that no request may hold.
     """
 
     def __init__(self, config: SinkConfig, settlement: Settlement) -> None:
@@ -44,7 +44,7 @@ class Preparation:
         self._settlement = settlement
 
     def prepare(self, batch: Batch, version: RemoteWriteVersion) -> list[PreparedRequest]:
-        """Return the requests that a batch takes, to be sent one after the other."""
+        """Return the requests that a batch needs, to be sent one after the other."""
         ordered, duplicates, conflicting = batch.in_order(self._policy)
         self._settlement.reject(duplicates, Reason.DUPLICATE, _DUPLICATE)
         self._settlement.reject(conflicting, Reason.CONFLICTING, _CONFLICT)
@@ -54,7 +54,7 @@ class Preparation:
         return prepared
 
     def _encode_within_bounds(self, batch: Batch, version: RemoteWriteVersion, prepared: list[PreparedRequest]) -> None:
-        """Encode a batch as one request, or as several where it has too many bytes for one."""
+        """Encode a batch as one request, or as several if it is too large for one."""
         if not len(batch):
             return
         encoded = encode(batch, version)
@@ -69,7 +69,7 @@ class Preparation:
 
 class SealedBatch:
     """
-    A batch that takes no more samples, and its requests as soon as a thread has prepared them.
+    A batch that is complete, and its requests once a thread has prepared them.
 
     :ivar size: in samples.
     """
@@ -81,9 +81,9 @@ class SealedBatch:
         self._lock = threading.Lock()
 
     def requests(self, prepare: Callable[[Batch], list[PreparedRequest]]) -> list[PreparedRequest]:
-        """Return the requests that it takes; the first thread that asks prepares them, a second one waits for that."""
+        """Return the batch's requests; the first thread to call this prepares them, a second one waits for it."""
         with self._lock:
             if self._requests is None:
                 self._requests = prepare(self._batch)
-                self._batch = Batch()  # not needed any more
+                self._batch = Batch()  # no longer needed
             return self._requests

@@ -1,4 +1,4 @@
-"""The known series of a writer, found again by what the user's record says; on the caller's thread."""
+"""The cache of a writer's series, looked up by the contents of a user's record; on the caller's thread."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pyflink_prometheus.wire.series import Family, Series
 
 _MOST_SHARED_TEXTS = 1 << 14
 
-#: As many bytes of labels as few series have.
+#: Few series have more bytes of labels.
 USUAL_SIZE = 1024
 
 
 class SeriesCache:
     """
-    Find the :class:`Series` of a record, or make it; forget the ones that fell silent.
+    A cache of the :class:`Series` of records, which drops those no longer in use.
 
-    Two generations bound the memory: when the young one is full it becomes the old one, and what the old one still
-    held is forgotten. A series in use is never lost by that, only looked up or made once more.
+    Two generations bound the memory: when the young one is full it becomes the old one, and the previous old one is
+    dropped. A series in use costs at most another lookup or is made again.
 
-    :param limit: how many series to remember at most; at least half as many of the latest used are. One whose labels
-        are long counts as one for each :data:`USUAL_SIZE` of their bytes, so that memory is bounded, too.
-    :ivar beyond_classic: a series, if there was any, with names that Remote-Write 1.0 does not allow.
+    :param limit: the largest number of series to keep; at least half as many, the most recently used, are kept. A
+        series with long labels counts once more for each :data:`USUAL_SIZE` bytes, so that memory is bounded, too.
+    :ivar without_legacy_names: the first series, if any, without the legacy names that Remote-Write 1.0 demands.
     """
 
     def __init__(self, limit: int) -> None:
@@ -34,7 +34,7 @@ class SeriesCache:
         self._old: dict[Any, Series] = {}
         self._families: dict[Any, Family] = {}
         self._texts: dict[Any, Any] = {}
-        self.beyond_classic: Series | None = None
+        self.without_legacy_names: Series | None = None
 
     def get(self, metric_name: Any, labels: Any, metadata: Any = None) -> Series:
         """
@@ -55,7 +55,7 @@ class SeriesCache:
             return self._young[key]
         except KeyError:
             return self._find_or_make(key, metric_name, labels, metadata)
-        except TypeError:  # not iterable, or holds what cannot be hashed: the checks will say what is wrong
+        except TypeError:  # not iterable, or not hashable inside: the checks raise an error that says what is wrong
             return Series(
                 canonical_labels(metric_name, labels), None if metadata is None else checked_metadata(metadata)
             )
@@ -65,23 +65,23 @@ class SeriesCache:
         if series is None:
             key = self._shared(key)
             series = self._make(key, metric_name, labels, metadata)
-            if self.beyond_classic is None and not has_classic_names(series.labels):
-                self.beyond_classic = series
+            if self.without_legacy_names is None and not has_classic_names(series.labels):
+                self.without_legacy_names = series
         size = 1 + len(series.head) // USUAL_SIZE
         if self._young and self._young_size + size > self._generation_size:
             self._old, self._young, self._young_size = self._young, {}, 0
-            self._families = {}  # those in use are known to their series
+            self._families = {}  # series keep a reference to theirs
         self._young[key] = series
         self._young_size += size
         return series
 
     def _shared(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """
-        Return an equal key of texts that other keys have already.
+        Return an equal key that shares its strings with other keys.
 
-        Records that come over a hop bring all names and values anew, and most of these are in many series.
+        After an exchange each record has its own copies of all names and values, most of which are in many series.
         """
-        if len(self._texts) > _MOST_SHARED_TEXTS:  # values that are a series' own soon fill it
+        if len(self._texts) > _MOST_SHARED_TEXTS:  # values that only one series has soon fill it
             self._texts.clear()
         return tuple([text if _is_long(text) else self._texts.setdefault(text, text) for text in key])
 

@@ -1,7 +1,7 @@
 """
-The writer: takes records and lets nothing go unaccounted. All here runs on the caller's thread.
+The writer, which takes records and accounts for every sample; on the caller's thread.
 
-What it hands over is sent by the shards, each on a thread of its own: see :mod:`~pyflink_prometheus.writer.shard`.
+The shards, each on its own thread, send the batches: see :mod:`~pyflink_prometheus.writer.shard`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.intake import (
     Intake,
-    SampleRefused,
+    SampleRejected,
     count_of,
     invalid,
 )
@@ -34,23 +34,23 @@ from pyflink_prometheus.writer.series_cache import SeriesCache
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
 
-# Timestamps below may be seconds, those beyond other units.
+# Timestamps below these bounds may be in seconds, those above in other units.
 _LATER, _BEYOND = LIKELY_SECONDS.stop, LIKELY_MICROSECONDS.start
 
 
 class RemoteWriter:
     """
-    Write records to a Remote-Write endpoint.
+    A writer of records to a Remote-Write endpoint.
 
-    One thread at a time calls :meth:`add`, :meth:`flush` and :meth:`close`. Each shard delivers on a daemon thread of
-    its own, one request in flight, and a series stays on its shard while anything of it is on its way, so the receiver
-    gets the samples of a series in the order of the calls. How many shards there are may change in a flush, when
-    nothing is on its way. What fails on those threads is raised by the next call.
+    One thread at a time calls :meth:`add`, :meth:`flush` and :meth:`close`. Each shard delivers on its own daemon
+    thread, with one request in flight. A series stays on its shard while any of its samples are pending, so the
+    receiver gets them in the order of the calls. The number of shards may change only in a flush, when nothing is
+    pending. A failure on those threads is raised by the next call.
 
     :param config: all settings.
-    :param new_transport: makes the transport of one shard. Default: on requests.
-    :param clock: tells the time. Default: the machine's.
-    :param draw: gives a random number from 0 to 1, for the jitter of retries.
+    :param new_transport: creates the transport of one shard. Default: one based on requests.
+    :param clock: the source of time. Default: the system's.
+    :param draw: returns a random number from 0 to 1, for the jitter of retries.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RemoteWriter:
             handler = LogRejectedSamples(monotonic=self._clock.monotonic)
         self._settlement = Settlement(self.ledger, handler)
         self._intake = Intake(config, self._clock.time, self.ledger)
-        self._look_at_all = self._intake.looks_at_every_sample
+        self._check_all = self._intake.looks_at_every_sample
         self._known_series = SeriesCache(config.max_cached_series)
         self._preparation = Preparation(config, self._settlement)
         self._endpoint = Endpoint(config.remote_write_version)
@@ -82,17 +82,17 @@ class RemoteWriter:
 
     @property
     def pace(self) -> Pace:
-        """How many requests are in flight at once, and how large they are, at present."""
+        """The current number of requests in flight and their size."""
         return self._backlog.pace
 
     # Per sample, so that calls are left out where they cost more than they tell.
     def add(self, record: PrometheusTimeSeries | tuple[Any, ...]) -> None:  # noqa: C901, PLR0912
         """
-        Take one record; wait while too many samples are on their way already.
+        Take one record; wait while too many samples are pending (backpressure).
 
-        A record or a sample that cannot be written is rejected alone.
+        Only the record or the sample that cannot be written is rejected.
 
-        :raises PrometheusSinkError: if delivery has failed for good meanwhile.
+        :raises PrometheusSinkError: if delivery has failed for good.
         :raises TypeError: if the record is not a series at all.
         """
         if self._backlog.is_stopped:
@@ -115,7 +115,7 @@ class RemoteWriter:
         shards = self._shards
         shard = shards[0] if len(shards) == 1 else shards[series.hash % len(shards)]
         queue = shard.queue
-        refused: list[RejectedSamples] = []
+        rejected_samples: list[RejectedSamples] = []
         sample: Any
         for sample in samples:
             try:
@@ -124,35 +124,35 @@ class RemoteWriter:
             except (TypeError, ValueError):
                 ordinary = False
             batch = queue.filling
-            if not ordinary or self._look_at_all:
+            if not ordinary or self._check_all:
                 try:
                     value, timestamp = self._intake.checked(series, sample)
-                except SampleRefused as error:
-                    refused.append(error.of(record, sample))
+                except SampleRejected as error:
+                    rejected_samples.append(error.of(record, sample))
                     continue
                 if isinstance(value, Point):
                     batch.plain = False
             self.ledger.samples_in += 1
             batch.series.append(series)
             batch.timestamps.append(timestamp)
-            batch.values.append(value)  # the last: see ShardQueue.seal_what_is_there
+            batch.values.append(value)  # last: see ShardQueue.seal_what_is_there
             filled = len(batch.values)
             if filled >= self._backlog.pace.batch_size:
                 self._send(shard)
             elif filled == 1:
                 with self._backlog.lock:
                     queue.watch_age(self._clock.monotonic())
-        if refused:
+        if rejected_samples:
             check_is_series(record)
-            self._settlement.reject_before_sending(refused)
+            self._settlement.reject_before_sending(rejected_samples)
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
-        """Count a record that could not even be made into a series, and tell why."""
+        """Count and report a record that could not be converted to a series."""
         self._settlement.reject_before_sending([invalid(record, 1, error)])
 
     def flush(self) -> None:
         """
-        Return when every sample that was added is settled, and the handler of rejected ones has put them away.
+        Wait until every added sample is settled and the handler has stored the rejected ones.
 
         :raises PrometheusSinkError: if delivery has failed for good.
         """
@@ -165,15 +165,15 @@ class RemoteWriter:
         for batch in sealed:
             self._prepare_ahead(batch)
         self._backlog.wait_until_settled()
-        # Nothing is on its way, so a series may change its shard now.
+        # Nothing is pending, so a series may change its shard now.
         self._use_shards(self.pace.shards)
         self._settlement.flush()
 
     def close(self) -> None:
         """
-        Stop the threads without sending what is still there; wait for them only as long as they need to notice.
+        Stop the threads without sending pending samples; wait only as long as the threads need to notice.
 
-        Raises nothing: what has not been flushed is not acknowledged either, and Flink reads it again.
+        Raises nothing: samples that are not flushed are not acknowledged either, and Flink replays them.
         """
         self._backlog.stop()
         for shard in self._all_shards:
@@ -181,7 +181,7 @@ class RemoteWriter:
         self._settlement.close()
 
     def _use_shards(self, count: int) -> None:
-        """Route to so many shards from now on, of which those that are new begin their threads."""
+        """Route to this many shards from now on; start the threads of new ones."""
         for number in range(len(self._all_shards), count):
             self._all_shards.append(
                 Shard(
@@ -199,7 +199,7 @@ class RemoteWriter:
         self._shards = self._all_shards[:count]
 
     def _send(self, shard: Shard) -> None:
-        """Hand over what a request may hold, and wait for room for more."""
+        """Hand a full batch over to a shard, and wait for room for more."""
         with self._backlog.lock:
             sealed = shard.queue.seal()
             self._backlog.hand_over(sealed.size)
@@ -207,18 +207,18 @@ class RemoteWriter:
         self._backlog.wait_for_room()
 
     def _prepare_ahead(self, sealed: SealedBatch) -> None:
-        """Encode here, while the shards' threads have other requests in flight."""
+        """Encode on this thread, while the shards have other requests in flight."""
         sealed.requests(self._prepare)
 
     def _prepare(self, batch: Batch) -> list[PreparedRequest]:
-        """Make requests of a batch; on whichever thread comes first."""
+        """Make requests of a batch; on the caller's or the shard's thread, whichever comes first."""
         version = self._endpoint.version
-        if version is RemoteWriteVersion.V1 and self._known_series.beyond_classic is not None:
+        if version is RemoteWriteVersion.V1 and self._known_series.without_legacy_names is not None:
             self._intake.warn_once(
                 "names",
-                "%r: receivers of Remote-Write 1.0 may silently drop series whose names are beyond its patterns "
+                "%r: Remote-Write 1.0 receivers may silently drop series without legacy names "
                 "([a-zA-Z_:][a-zA-Z0-9_:]* and, for labels, [a-zA-Z_][a-zA-Z0-9_]*)",
-                self._known_series.beyond_classic,
+                self._known_series.without_legacy_names,
             )
         requests = self._preparation.prepare(batch, version)
         self._backlog.count_bytes(sum(request.encoded.size_in_bytes for request in requests))

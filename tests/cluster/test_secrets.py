@@ -19,8 +19,8 @@ FATAL = "RemoteWriteFatalError: "
 def test_a_secret_that_fails_a_job_is_shown_nowhere(flink_cluster: FlinkCluster, tmp_path: Path) -> None:
     secrets = {"bearer": f"{CANARY}\n{CANARY}", "signer": CANARY}
     advice = {
-        "bearer": f"check the secret in file '{tmp_path}/bearer': it has a line break inside",
-        "signer": "call the request signer sign by itself to see what is wrong: it raised ValueError in leaking.py, ",
+        "bearer": f"check the secret in file '{tmp_path}/bearer': it contains a line break",
+        "signer": "call the request signer sign on its own to see the error: it raised ValueError in leaking.py, ",
     }
     for name, secret in secrets.items():
         (tmp_path / name).write_text(secret)

@@ -113,7 +113,7 @@ def closed_port():
 def test_an_answer_whose_head_drips_is_given_up_after_the_timeout(serve, post, first):
     server = serve(drip(lambda: server, first))
     outcome = post(server.url(), socket_timeout_ms=1_000)
-    assert (outcome.kind, outcome.message, outcome.timed_out) == (Kind.RETRYABLE, "no answer within 1 s", True)
+    assert (outcome.kind, outcome.message, outcome.timed_out) == (Kind.RETRYABLE, "no response within 1 s", True)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -218,7 +218,7 @@ def test_a_compressed_answer_is_unpacked_up_to_a_limit(serve, post):
 
 def test_an_answer_in_an_encoding_that_was_not_asked_for_is_said_to_be_one(serve, post):
     server = serve(response(400, "Content-Encoding: br", body=b"\x8b\x02\x80"))
-    assert post(server.url()).body_excerpt == "(a body in 'br')"
+    assert post(server.url()).body_excerpt == "(a body encoded as 'br')"
     assert "accept-encoding: identity" in server.requests[0].lower()
 
 
@@ -265,7 +265,7 @@ def test_digest_authentication_of_requests_makes_its_second_attempt(serve, post)
 def test_what_is_no_answer_of_http_is_retryable_and_said_to_be_none(serve, post, answer, shown):
     outcome = post(serve(answer).url())
     assert (outcome.kind, outcome.status) == (Kind.RETRYABLE, None)
-    assert outcome.message.startswith("the answer cannot be read as HTTP: ")
+    assert outcome.message.startswith("the response is not valid HTTP: ")
     assert shown in outcome.message
 
 
@@ -298,7 +298,7 @@ def test_a_certificate_for_another_name_is_fatal_with_advice(serve, post, tls, t
     server = serve(response(204), tls=tls)
     outcome = post(server.url(scheme="https").replace("127.0.0.1", "localhost"))
     assert outcome.kind is Kind.FATAL
-    assert outcome.message.startswith("use a host name in the URL that the certificate is for: ")
+    assert outcome.message.startswith("use a host name in the URL that the certificate covers: ")
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"], ids=["missing", "empty", "junk"])
@@ -309,7 +309,9 @@ def test_certificates_that_cannot_be_read_are_fatal_with_advice(serve, post, tls
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
     outcome = post(serve(response(204), tls=tls).url(scheme="https"))
     assert outcome.kind is Kind.FATAL
-    assert outcome.message.startswith("name a file of certificates that this worker can read in REQUESTS_CA_BUNDLE")
+    assert outcome.message.startswith(
+        "set REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE) to a certificate file that this worker can read"
+    )
     assert str(file) in outcome.message
 
 
@@ -353,8 +355,8 @@ def test_a_socks_proxy_without_its_library_is_fatal_with_advice(post, monkeypatc
 @pytest.mark.parametrize(
     ("status", "kind", "advice"),
     [
-        (407, Kind.FATAL, "give the proxy's user name and password in HTTPS_PROXY on the workers"),
-        (403, Kind.FATAL, "let the proxy http://127.0.0.1:"),
+        (407, Kind.FATAL, "set the proxy's user name and password in HTTPS_PROXY on the workers"),
+        (403, Kind.FATAL, "allow the proxy http://127.0.0.1:"),
         (502, Kind.RETRYABLE, "no connection to the proxy http://127.0.0.1:"),
     ],
 )
@@ -372,7 +374,7 @@ def test_https_in_the_url_of_a_proxy_without_tls_is_fatal_with_advice(serve, pos
     monkeypatch.setenv("HTTPS_PROXY", serve(response(400), reads=False).url("", scheme="https"))
     outcome = post("https://receiver.invalid/api/v1/write")
     assert outcome.kind is Kind.FATAL
-    assert outcome.message.startswith("begin the proxy's URL with http:// in HTTPS_PROXY on the workers: ")
+    assert outcome.message.startswith("use http:// in the proxy's URL in HTTPS_PROXY on the workers: ")
 
 
 def test_a_proxy_gets_its_credentials_as_utf_8_and_the_receivers_query(serve, post, monkeypatch):

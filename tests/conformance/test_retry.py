@@ -274,4 +274,4 @@ def test_an_answer_that_breaks_off_before_its_status_is_retryable(serve_once, at
 
 def test_a_receiver_that_stays_silent_is_given_up_after_the_timeout(serve_once, attempt):
     outcome = attempt(serve_once(None), socket_timeout_ms=50)
-    assert (outcome.kind, outcome.message) == (Kind.RETRYABLE, "no answer within 0.05 s")
+    assert (outcome.kind, outcome.message) == (Kind.RETRYABLE, "no response within 0.05 s")

@@ -284,9 +284,9 @@ def test_the_secret_is_not_shown_where_there_is_no_connection(assert_hidden, pla
 
 
 CANNOT_BE_SENT = {
-    "line break inside": "has a line break inside",
-    "NUL": "has a control character inside",
-    "not Latin-1": "has a character that no header can carry",
+    "line break inside": "contains a line break",
+    "NUL": "contains a control character",
+    "not Latin-1": "contains a character that headers cannot carry",
     "surrogate": "is not UTF-8 text",
 }
 
@@ -316,7 +316,7 @@ def test_a_secret_that_cannot_be_sent_fails_the_job_and_is_named_by_its_source(
             writer.flush()
         assert server.connections == 0
     source = {
-        "value": "the secret that was given as a value",
+        "value": "the secret given as a value",
         "file": f"the secret in file '{tmp_path / 'secret'}'",
         "environment": "the secret in environment 'SECRET_OF_THIS_TEST'",
     }[where]
@@ -367,16 +367,25 @@ def test_a_signer_sees_the_query_which_it_may_have_to_sign(sent, receiver):
     [
         (lambda headers, body: None, "return the headers from the request signer .*: it returned None"),
         (lambda headers, body: [("A", "b")], "return the headers from .* as a mapping of strings: it returned a list"),
-        (lambda headers, body: {1: "b"}, "return the headers from .*: it returned one with names that are not strings"),
-        (lambda headers, body: {"X-A": 7}, "give the header X-A a string in the request signer .*: it is a int"),
-        (lambda headers, body: {"X-A": None}, "give the header X-A a string in the request signer .*: it is None"),
-        (lambda headers, body: {"X A": "b"}, "give every header a name of letters, digits and hyphens"),
-        (lambda headers, body: {"X-A": "b\nc"}, "check what .* gives the header X-A: it has a line break inside"),
-        (lambda headers, body: {"X-A": " b"}, "check what .* the header X-A: it begins or ends with white space"),
-        (raising(CANARY), r"call the request signer raising.<locals>.sign by itself .*: it raised ValueError in test_"),
+        (
+            lambda headers, body: {1: "b"},
+            "return the headers from .*: it returned a mapping with names that are not strings",
+        ),
+        (lambda headers, body: {"X-A": 7}, "set the header X-A to a string in the request signer .*: it is a int"),
+        (lambda headers, body: {"X-A": None}, "set the header X-A to a string in the request signer .*: it is None"),
+        (lambda headers, body: {"X A": "b"}, "use only letters, digits and hyphens in header names"),
+        (
+            lambda headers, body: {"X-A": "b\nc"},
+            "check the value that .* gives the header X-A: it contains a line break",
+        ),
+        (lambda headers, body: {"X-A": " b"}, "check the value .* the header X-A: it starts or ends with white space"),
+        (
+            raising(CANARY),
+            r"call the request signer raising.<locals>.sign on its own .*: it raised ValueError in test_",
+        ),
         (
             Failing(CANARY),
-            r"call the request signer Failing by itself .*: it raised OSError in test_secrets.py, line \d",
+            r"call the request signer Failing on its own .*: it raised OSError in test_secrets.py, line \d",
         ),
     ],
 )

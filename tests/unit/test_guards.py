@@ -8,7 +8,7 @@ from pyflink_prometheus import Reason
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.intake import Intake, SampleRefused
+from pyflink_prometheus.writer.intake import Intake, SampleRejected
 from pyflink_prometheus.writer.ledger import Ledger
 
 NOW_S = 1_700_000_000
@@ -28,7 +28,7 @@ def refused(intake, known, timestamp):
     """Return the reason and the message of a refused sample, ``None`` for one that is accepted."""
     try:
         intake.checked(known, (1.0, timestamp))
-    except SampleRefused as error:
+    except SampleRejected as error:
         return error.reason, str(error)
     return None
 
@@ -59,7 +59,7 @@ def test_out_of_order_is_told_by_series():
     # Another object of the same series, as the cache makes one where it has forgotten the first.
     assert refused(intake, series(), NOW + 4) == (
         Reason.OUT_OF_ORDER,
-        f"samples: {NOW + 4} came after {NOW + 5} of the same series",
+        f"samples: {NOW + 4} came after the newer {NOW + 5} of the same series",
     )
     assert refused(intake, series("other"), NOW) is None
 

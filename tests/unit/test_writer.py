@@ -347,7 +347,7 @@ def test_timestamps_in_other_units_are_pointed_out_once_for_each(start, caplog):
     advice = ["multiply it by 1000", "divide it by 1000 (//)", "divide it by 1,000,000 (//)"]
     lines = [record.getMessage() for record in caplog.records]
     assert [advice[number] in line for number, line in enumerate(lines)] == [True] * 3
-    assert "lies in the year 1970, because" in lines[0]
+    assert "is in the year 1970, because" in lines[0]
     assert "seconds" in lines[0]
     assert "microseconds" in lines[1]
     assert "nanoseconds" in lines[2]

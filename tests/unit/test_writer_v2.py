@@ -245,7 +245,7 @@ def test_an_exemplar_that_cannot_be_written_costs_no_sample(start, rejections, c
     assert [len(series.exemplars) for series in transport.requests[0].series] == [2]
     assert (writer.ledger.samples_accepted, len(rejections)) == (2, 0)
     assert (writer.ledger.exemplars_accepted, writer.ledger.exemplars_rejected) == (2, 2)
-    assert caplog.text.count("such exemplars are left out and counted (logged once)") == 1
+    assert caplog.text.count("such exemplars are dropped and counted (logged once)") == 1
 
 
 def test_exemplars_are_counted_by_what_the_receiver_says(start):

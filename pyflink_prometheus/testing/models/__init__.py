@@ -1,1 +1,1 @@
-"""Receivers in memory that answer as real ones do, and store what those store: one file each."""
+"""In-memory models of receivers, which respond and store as the real ones do; one file each."""

@@ -20,17 +20,17 @@ _MAX_LEAD_MS = 600_000
 
 class CortexModel(ReceiverModel):
     """
-    One tenant of Cortex with the default limits and Remote-Write 2.0 switched on.
+    One tenant of Cortex with the default limits and Remote-Write 2.0 enabled.
 
     Modelled after Cortex's issues (cortexproject/cortex#6953, #7761), not measured:
 
-    - One invalid series makes it answer a 2.0 request 400 without counts, before it has stored anything. Of a 1.0
-      request it stores the rest and answers 400.
-    - Of samples that are too far ahead, out of order or out of bounds it stores the others and answers 400. The counts
-      say how much was *validated*, which is more than was stored.
+    - One invalid series: a 2.0 request gets 400 without counts, and nothing is stored; of a 1.0 request the rest is
+      stored, and the response is 400.
+    - Samples that are too far ahead, out of order or out of bounds: the others are stored, and the response is 400. The
+      counts say how many were *validated*, which is more than were stored.
 
-    :param now_ms: what the receiver takes for the present; it may be set later.
-    :param limits: of the labels of a series.
+    :param now_ms: the receiver's current time; may be changed later.
+    :param limits: limits of a series' labels.
     """
 
     def __init__(self, now_ms: int, limits: SeriesLimits = MIMIR_LIMITS) -> None:
@@ -40,11 +40,11 @@ class CortexModel(ReceiverModel):
 
     @property
     def stored(self) -> list[StoredSample]:
-        """What its storage holds."""
+        """The samples in its storage."""
         return self._head.stored
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Store the good part, or nothing, and answer."""
+        """Store the valid part, or nothing, and respond."""
         appender = Appender(self._head)
         problems = []
         for series in request.series:

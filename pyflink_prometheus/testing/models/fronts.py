@@ -1,4 +1,4 @@
-"""What stands in front of a receiver, or happens to it: each wraps another model."""
+"""Proxies, limits and outages in front of a receiver: each wraps another model."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pyflink_prometheus.testing.receiver import Answer
 
 
 class _Front(ReceiverModel):
-    """A model that hands on to another one."""
+    """A model that forwards to another one."""
 
     def __init__(self, model: ReceiverModel) -> None:
         self._model = model
 
     @property
     def stored(self) -> list[StoredSample]:
-        """What the other one holds."""
+        """The samples that the other model has stored."""
         return self._model.stored
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Hand the request on."""
+        """Forward the request."""
         return self._model(request)
 
 
 class HaReplicaModel(_Front):
     """
-    Mimir or Cortex with HA deduplication, which takes the samples of one replica of each cluster.
+    Mimir or Cortex with HA deduplication, which accepts the samples of one replica per cluster.
 
-    Modelled after Mimir's sources (``pkg/distributor/errors.go``), not measured: the samples of a replica that is not
-    elected are answered 202 and not stored. The counts of a 2.0 request say what was received.
+    Modelled after Mimir's sources (``pkg/distributor/errors.go``), not measured: a request of a replica that is not
+    elected gets 202, and nothing is stored. The counts of a 2.0 request say what was received.
 
-    :param model: the receiver of what the elected replica sends.
-    :param elected: whether the sender's replica is; it may be set later.
+    :param model: the receiver of the elected replica's requests.
+    :param elected: whether the sender's replica is elected; may be changed later.
     """
 
     def __init__(self, model: ReceiverModel, *, elected: bool) -> None:
@@ -41,7 +41,7 @@ class HaReplicaModel(_Front):
         self.elected = elected
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Hand on the requests of the elected replica alone."""
+        """Forward the requests of the elected replica only."""
         if self.elected:
             return super().__call__(request)
         return Answer(202, "the samples of this replica were deduplicated")
@@ -49,14 +49,14 @@ class HaReplicaModel(_Front):
 
 class ByteLimitModel(_Front):
     """
-    A receiver, or a gateway, that takes no more than so many bytes in a request.
+    A receiver, or a gateway, that limits the bytes of a request.
 
-    Modelled after Mimir and Prometheus, which answer 400, and Thanos and most gateways, which answer 413. None of them
-    sends counts with it.
+    Modelled after Mimir and Prometheus, which respond with 400, and Thanos and most gateways, which respond with 413.
+    None of them sends counts with it.
 
-    :param model: the receiver of what is smaller.
-    :param max_bytes: of the decoded message.
-    :param status: of the refusal.
+    :param model: the receiver of smaller requests.
+    :param max_bytes: the limit, for the decoded message.
+    :param status: the status of the refusal.
     """
 
     def __init__(self, model: ReceiverModel, max_bytes: int, status: int = 413) -> None:
@@ -65,7 +65,7 @@ class ByteLimitModel(_Front):
         self._status = status
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Hand on what is small enough."""
+        """Forward requests within the limit."""
         if request.decoded_bytes > self._max_bytes:
             return Answer(self._status, f"more than {self._max_bytes} bytes", says_written=False)
         return super().__call__(request)
@@ -75,11 +75,11 @@ class OverloadedModel(_Front):
     """
     A receiver that refuses requests for a while because it is overloaded.
 
-    Modelled after GreptimeDB, which answers 408 under load.
+    Modelled after GreptimeDB, which responds with 408 under load.
 
-    :param model: the receiver of what comes later.
-    :param requests: how many are refused before it; none of them is stored.
-    :param status: of the refusals.
+    :param model: the receiver of later requests.
+    :param requests: how many requests are refused first; nothing of them is stored.
+    :param status: the status of the refusals.
     """
 
     def __init__(self, model: ReceiverModel, requests: int, status: int = 408) -> None:
@@ -88,7 +88,7 @@ class OverloadedModel(_Front):
         self._status = status
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Refuse, or hand on."""
+        """Refuse or forward the request."""
         if self._left:
             self._left -= 1
             return Answer(self._status, "overloaded", says_written=False)
@@ -97,11 +97,11 @@ class OverloadedModel(_Front):
 
 class WithoutCountsModel(_Front):
     """
-    A gateway that takes the Written headers out of the answers of its receiver.
+    A gateway that removes the Written headers from its receiver's responses.
 
-    Modelled after proxies that pass on the headers of a list only. Its receiver stores what it stores.
+    Modelled after proxies that forward only listed headers. What the receiver stores does not change.
     """
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Hand the request on, and the answer back without counts."""
+        """Forward the request, and return the response without counts."""
         return replace(super().__call__(request), written=None, says_written=False)

@@ -18,13 +18,14 @@ class InfluxDbModel(ReceiverModel):
     """
     A database of InfluxDB 1.
 
-    Modelled after what 1.6.7 does (``tests/integration/test_receiver_models.py`` holds it to it): any order is taken,
-    and a second value at one time replaces the first. NaN, stale markers too, is dropped with 204. An infinity, or a
-    series key over 65,535 bytes, makes the answer 400, and nothing of the request is stored. Times are kept in
-    nanoseconds, so those of a sender that means microseconds wrap around. A 2.0 request is answered 204 without counts;
+    Modelled after 1.6.7 (``tests/integration/test_receiver_models.py`` compares them). It accepts any order; a second
+    value at one time replaces the first. NaN, including stale markers, is dropped with 204. An infinity, or a series
+    key over 65,535 bytes, makes the response 400, and nothing of the request is stored. Times are stored in
+    nanoseconds, so those of a sender that uses microseconds overflow. A 2.0 request gets 204 without counts, and
     nothing of it is stored.
 
-    :param drops_infinities: whether infinities go the way of NaN, as InfluxDB's documentation says of 1.8.6 and later.
+    :param drops_infinities: whether infinities are dropped like NaN, as InfluxDB's documentation says of 1.8.6 and
+        later.
     """
 
     def __init__(self, *, drops_infinities: bool = False) -> None:
@@ -33,11 +34,11 @@ class InfluxDbModel(ReceiverModel):
 
     @property
     def stored(self) -> list[StoredSample]:
-        """The latest value of each series at each time."""
+        """The last value written for each series and time."""
         return [(key, value, timestamp) for (key, timestamp), value in self._values.items()]
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Store what can be stored, or nothing, and answer."""
+        """Store what can be stored, or nothing, and respond."""
         if request.version is RemoteWriteVersion.V2:
             return Answer(204, says_written=False)
         for key, value, _ in samples_of(request):

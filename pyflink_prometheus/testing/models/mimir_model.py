@@ -1,4 +1,4 @@
-"""Mimir, and with it Grafana Cloud."""
+"""Mimir, and thus Grafana Cloud."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class MimirModel(ReceiverModel):
 
     Modelled after the sources and issues of Mimir 2.17 and 3 (``pkg/distributor``, grafana/mimir#12682), not measured:
 
-    - Invalid series and samples more than 10 minutes ahead are left out, of two samples of a series at one time the
-      second one; the rest goes to the TSDB, which refuses sample by sample. All that is good is stored, in both
-      versions. One bad sample makes the answer 400.
+    - Invalid series, samples more than 10 minutes ahead, and the second of two samples of a series at one time are
+      dropped; the rest goes to the TSDB, which refuses sample by sample. All valid samples are stored, in both
+      versions. One bad sample makes the response 400.
     - The Written headers of a 2.0 request say what was *received*, with 200 and with 400 alike.
 
-    :param now_ms: what the receiver takes for the present; it may be set later.
-    :param limits: of the labels of a series.
+    :param now_ms: the receiver's current time; may be changed later.
+    :param limits: limits of a series' labels.
     """
 
     def __init__(self, now_ms: int, limits: SeriesLimits = MIMIR_LIMITS) -> None:
@@ -40,11 +40,11 @@ class MimirModel(ReceiverModel):
 
     @property
     def stored(self) -> list[StoredSample]:
-        """What its storage holds."""
+        """The samples in its storage."""
         return self._head.stored
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Store the good part and answer."""
+        """Store the valid part and respond."""
         appender = Appender(self._head)
         problems = []
         for series in request.series:

@@ -1,4 +1,4 @@
-"""What all model receivers have in common: a request goes in, what it stores and its answer come out."""
+"""The interface of all receiver models: a request goes in, stored samples and a response come out."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.testing.decoding import ReceivedRequest
 from pyflink_prometheus.testing.receiver import Answer
 
-#: A sample as it is stored: the series' key, the value, and the timestamp in milliseconds.
+#: A stored sample: the series' key, the value, and the timestamp in milliseconds.
 StoredSample = tuple[str, Any, int]
 
 
 class ReceiverModel(ABC):
     """
-    A receiver in memory, to be used as the ``decide`` of a :class:`Receiver` or a :class:`ScriptedTransport`.
+    An in-memory receiver, used as the ``decide`` of a :class:`Receiver` or a :class:`ScriptedTransport`.
 
     ::
 
@@ -28,21 +28,21 @@ class ReceiverModel(ABC):
             ...  # write to receiver.url
             assert model.stored == [...]
 
-    One thread at a time calls it, as both of these see to. A copy (``copy.deepcopy``) goes its own way from then on.
+    One thread at a time calls it, as both of these guarantee. A copy (``copy.deepcopy``) is independent.
     """
 
     @property
     @abstractmethod
     def stored(self) -> list[StoredSample]:
-        """All that is stored, in the order in which it was taken."""
+        """All stored samples, in the order in which they were stored."""
 
     @abstractmethod
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Store what the real one would store of a request, and return its answer."""
+        """Store what the real receiver would store of a request, and return its response."""
 
 
 def samples_of(request: ReceivedRequest) -> Iterator[StoredSample]:
-    """Yield the samples of a request, as :attr:`ReceivedRequest.samples` has them; keys of known series cost little."""
+    """Yield the samples of a request, as in :attr:`ReceivedRequest.samples`; keys of series are cached."""
     for series in request.series:
         key = key_of(series)
         for value, timestamp, *_ in series.samples:
@@ -67,8 +67,8 @@ def refusal(
     status: int = 400,
     says_written: bool = True,
 ) -> Answer:
-    """Return the refusal of a request with the first few of its problems, and what is said of a 2.0 one."""
-    words = "\n".join(problems[:5]) + (f"\nand {len(problems) - 5} more" if len(problems) > 5 else "")
+    """Return the refusal of a request with its first few problems and, for 2.0, the counts."""
+    message = "\n".join(problems[:5]) + (f"\nand {len(problems) - 5} more" if len(problems) > 5 else "")
     if request.version is RemoteWriteVersion.V1:
-        return Answer(status, words)
-    return Answer(status, words, written=written, says_written=says_written)
+        return Answer(status, message)
+    return Answer(status, message, written=written, says_written=says_written)

@@ -1,4 +1,4 @@
-"""Prometheus, and a receiver of 2.0 that keeps nothing of a request that it refuses."""
+"""Prometheus, and a 2.0 receiver that stores nothing of a request that it refuses."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
 from pyflink_prometheus.testing.receiver import ALL_VERSIONS, Answer
 
 _MAX_BYTES = 32 * 1024 * 1024
-_NOTHING_IS_SAID = Answer(204, says_written=False)
+_WITHOUT_COUNTS = Answer(204, says_written=False)
 
 
 class PrometheusModel(ReceiverModel):
     """
     Prometheus with an empty storage and no out-of-order window.
 
-    Modelled after what Prometheus 3.5.3 and 2.42 do (``tests/integration/test_receiver_models.py`` holds them to it):
+    Modelled after Prometheus 3.5.3 and 2.42 (``tests/integration/test_receiver_models.py`` compares them):
 
-    - A 1.0 request with one bad sample is answered 400 and rolled back whole. A series with invalid labels is skipped
-      and not even said.
-    - Of a 2.0 request the good part is stored and counted exactly, whether the answer is 204 or 400. What comes out of
-      order or twice within the request is counted as written and dropped.
-    - An empty storage, and a 2.0 request that begins with a series too far ahead: all of the request is refused.
+    - A 1.0 request with one bad sample gets 400 and is rolled back completely. A series with invalid labels is silently
+      skipped.
+    - Of a 2.0 request the valid part is stored and counted exactly, whether the response is 204 or 400. Samples that
+      are out of order or duplicate within the request are counted as written and dropped.
+    - An empty storage, and a 2.0 request that begins with a series too far ahead: the whole request is refused.
     - Over 32 MiB decoded: 400 without counts.
 
-    :param now_ms: what the receiver takes for the present; it may be set later.
-    :param versions: what it understands. Without 2.0 it answers 204 to that, without counts, and stores nothing.
-    :param max_lead_ms: how far ahead of the present a sample may be. Prometheus 2 knows no such bound: ``None``.
+    :param now_ms: the receiver's current time; may be changed later.
+    :param versions: the supported versions. Without 2.0, a 2.0 request gets 204 without counts; nothing is stored.
+    :param max_lead_ms: how far ahead of the present a sample may be. Prometheus 2 has no such bound: ``None``.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class PrometheusModel(ReceiverModel):
 
     @property
     def stored(self) -> list[StoredSample]:
-        """What its storage holds."""
+        """The samples in its storage."""
         return self._head.stored
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Store and answer."""
+        """Store and respond."""
         if request.version not in self._versions:
-            return _NOTHING_IS_SAID
-        if request.decoded_bytes > _MAX_BYTES and self._max_lead_ms is not None:  # which 2.42 does not bound, either
-            words = f"snappy: decoded length {request.decoded_bytes} exceeds limit {_MAX_BYTES}"
-            return Answer(400, words, says_written=False)
+            return _WITHOUT_COUNTS
+        if request.decoded_bytes > _MAX_BYTES and self._max_lead_ms is not None:  # 2.42 does not limit this either
+            message = f"snappy: decoded length {request.decoded_bytes} exceeds limit {_MAX_BYTES}"
+            return Answer(400, message, says_written=False)
         appender = Appender(self._head)
         if request.version is RemoteWriteVersion.V1:
             return self._all_or_nothing(request, appender)
@@ -108,13 +108,13 @@ class PrometheusModel(ReceiverModel):
 
 class AllOrNothingModel(ReceiverModel):
     """
-    A receiver that keeps nothing of a request with one bad sample, in both versions, and says so.
+    A receiver that stores nothing of a request with one bad sample, in both versions, and says so.
 
-    Modelled after what the 2.0 specification allows: receivers MAY keep the good part. This one answers 400 with counts
-    of 0. What it takes is what Prometheus takes, with limits of its own.
+    Modelled after the 2.0 specification: receivers MAY store the valid part. This one responds with 400 and counts of
+    0. It accepts what Prometheus accepts, within its own limits.
 
-    :param now_ms: what the receiver takes for the present.
-    :param limits: of the labels of a series. Default: 30 of them.
+    :param now_ms: the receiver's current time.
+    :param limits: limits of a series' labels. Default: 30 labels.
     """
 
     def __init__(self, now_ms: int, limits: SeriesLimits | None = None) -> None:
@@ -124,11 +124,11 @@ class AllOrNothingModel(ReceiverModel):
 
     @property
     def stored(self) -> list[StoredSample]:
-        """What its storage holds."""
+        """The samples in its storage."""
         return self._head.stored
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Store all or nothing, and answer."""
+        """Store all or nothing, and respond."""
         appender = Appender(self._head)
         problems = [problem for series in request.series if (problem := self._limits.problem(series)) is not None]
         for key, value, timestamp in samples_of(request):

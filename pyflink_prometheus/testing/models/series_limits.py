@@ -1,4 +1,4 @@
-"""What receivers demand of the labels of a series."""
+"""Receivers' limits of a series' labels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class SeriesLimits:
     """
     Limits of the labels of one series; ``None`` is no limit.
 
-    :param labels: how many, with the metric's name among them.
-    :param name_bytes: how long a label's name may be, and
-    :param value_bytes: its value, of which the metric's name is one.
-    :param classic_names: whether names must fit Prometheus's classic patterns.
+    :param labels: the number of labels, including the metric's name.
+    :param name_bytes: the length of a label's name.
+    :param value_bytes: the length of a label's value, and of the metric's name.
+    :param classic_names: whether names must be legacy names.
     """
 
     labels: int | None = None
@@ -30,7 +30,7 @@ class SeriesLimits:
     classic_names: bool = False
 
     def problem(self, series: PrometheusTimeSeries) -> str | None:
-        """Say what is wrong with a series, or return ``None``."""
+        """Return what is wrong with a series, or ``None``."""
         return _problem(self, series.metric_name, tuple(series.labels))
 
 

@@ -17,9 +17,9 @@ class ThanosModel(ReceiverModel):
     """
     One tenant of Thanos Receive without limits.
 
-    Modelled after the sources of Thanos (``pkg/receive/handler.go``, ``writer.go``), not measured: it takes both
-    versions; stores what is good of a request; answers 409 without counts where anything was out of order, out of
-    bounds or a duplicate, and otherwise claims to have written all. It has no bound for what is ahead of the present.
+    Modelled after the sources of Thanos (``pkg/receive/handler.go``, ``writer.go``), not measured. It
+    accepts both versions and stores the valid part of a request. It responds with 409 without counts if any sample was
+    out of order, out of bounds or a duplicate, and otherwise claims to have written all. Samples may be any time ahead.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class ThanosModel(ReceiverModel):
 
     @property
     def stored(self) -> list[StoredSample]:
-        """What its storage holds."""
+        """The samples in its storage."""
         return self._head.stored
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Store the good part and answer."""
+        """Store the valid part and respond."""
         appender = Appender(self._head)
         problems = [
             f"{problem} for {key}"

@@ -1,4 +1,4 @@
-"""The head of Prometheus's storage, which Mimir, Cortex and Thanos embed: its bounds, and order within a series."""
+"""The head of Prometheus's storage, also in Mimir, Cortex and Thanos: its bounds, and order within a series."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class TsdbHead:
     The head of a TSDB without an out-of-order window.
 
     Modelled after Prometheus 3.5.3 and 2.42, as measured: a sample is out of bounds if it is more than an hour, half of
-    a block, older than the newest one of all series when its request came. The first timestamp ever sets these bounds,
-    whether or not its request is rolled back. Arithmetic on them wraps as the int64 that it is: a first timestamp
-    within an hour of -2**63 puts everything out of bounds until a restart.
+    a block, older than the newest one of all series when its request arrived. The very first timestamp sets these
+    bounds, even if its request is rolled back. The bounds are int64 and overflow: a first timestamp within an hour of
+    -2**63 puts everything out of bounds until a restart.
     """
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class TsdbHead:
         return (self.newest_ms - _WINDOW_MS + 2**63) % 2**64 - 2**63
 
     def begin(self, timestamp: int) -> None:
-        """Set the bounds by a first timestamp."""
+        """Set the bounds from a first timestamp."""
         self.is_empty = False
         self.newest_ms = timestamp
 
     def problem(self, key: str, value: Any, timestamp: int) -> str | None:
-        """Say what is wrong with the place of a sample in its series, or return ``None``."""
+        """Return what is wrong with a sample's place in its series, or ``None``."""
         latest = self._latest.get(key)
         if latest is None or timestamp > latest[0]:
             return None
@@ -49,7 +49,7 @@ class TsdbHead:
         return f"duplicate sample for timestamp {timestamp}; overrides not allowed"
 
     def store(self, sample: StoredSample) -> None:
-        """Store a sample unless its series has one as new, which is how those of one request are lost unseen."""
+        """Store a sample unless its series has one as new: so samples within one request are silently dropped."""
         key, value, timestamp = sample
         latest = self._latest.get(key)
         if latest is not None and timestamp <= latest[0]:
@@ -61,9 +61,9 @@ class TsdbHead:
 
 class Appender:
     """
-    The samples of one request on their way into a head, stored by :meth:`commit` or, without it, not at all.
+    The samples of one request for a head; only :meth:`commit` stores them.
 
-    Each is checked against what the head holds, not against the others of its request.
+    Each is checked against those in the head, not against the others of its request.
     """
 
     def __init__(self, head: TsdbHead) -> None:
@@ -72,12 +72,12 @@ class Appender:
         self._least_ms = None if head.is_empty else head.least_ms
 
     def open(self) -> None:
-        """Fix the bounds of this request; on an empty head, without a sample to begin with, nothing is within them."""
+        """Fix the bounds of this request; on an empty head without a first sample, nothing is within them."""
         if self._least_ms is None:
             self._least_ms = self._head.least_ms
 
     def append(self, key: str, value: Any, timestamp: int) -> str | None:
-        """Take a sample, or say why it is refused."""
+        """Take a sample, or return why it is refused."""
         if self._least_ms is None:
             if self._head.is_empty:
                 self._head.begin(timestamp)
@@ -90,12 +90,12 @@ class Appender:
         return problem
 
     def commit(self) -> None:
-        """Store what was taken."""
+        """Store the samples taken."""
         for sample in self._samples:
             self._head.store(sample)
 
 
 def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
-        return struct.pack("<d", one) == struct.pack("<d", other)  # by which NaN equals itself
+        return struct.pack("<d", one) == struct.pack("<d", other)  # so that NaN equals itself
     return bool(one == other)

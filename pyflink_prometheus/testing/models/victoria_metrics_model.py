@@ -23,13 +23,13 @@ class VictoriaMetricsModel(ReceiverModel):
     """
     A single-node VictoriaMetrics with its defaults.
 
-    Modelled after what VictoriaMetrics 1.145 does (``tests/integration/test_receiver_models.py`` holds it to it): any
-    order is taken, and what comes twice is stored twice. Dropped with 204, like everything else: series over its limits
-    (40 labels with the metric's name among them, 256 bytes of a name, 4096 of a value), samples more than two days
-    ahead or older than its retention, and NaN that is no stale marker. A request over 32 MiB is refused with 400. A 2.0
-    request is answered 204 without counts, and nothing of it is stored.
+    Modelled after VictoriaMetrics 1.145 (``tests/integration/test_receiver_models.py`` compares them). It accepts any
+    order, and stores duplicates twice. It drops, with 204 as for all requests: series over its limits (40 labels
+    including the metric's name, 256 bytes of a name, 4096 of a value), samples more than two days ahead or older than
+    its retention, and NaN that is not a stale marker. A request over 32 MiB is refused with 400. A 2.0 request gets 204
+    without counts, and nothing of it is stored.
 
-    :param now_ms: what the receiver takes for the present; it may be set later.
+    :param now_ms: the receiver's current time; may be changed later.
     """
 
     def __init__(self, now_ms: int) -> None:
@@ -38,11 +38,11 @@ class VictoriaMetricsModel(ReceiverModel):
 
     @property
     def stored(self) -> list[StoredSample]:
-        """What it holds, before it deduplicates anything."""
+        """The samples in its storage, before deduplication."""
         return self._stored
 
     def __call__(self, request: ReceivedRequest) -> Answer:
-        """Store what is within the limits, and answer 204."""
+        """Store what is within the limits, and respond with 204."""
         if request.decoded_bytes > _MAX_BYTES:
             return Answer(400, "too big data size", says_written=False)
         if request.version is RemoteWriteVersion.V2:

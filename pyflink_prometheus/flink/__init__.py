@@ -1,1 +1,1 @@
-"""All that knows Flink: the sink and its builder, the function that runs the writer, keys and counters."""
+"""All code that imports PyFlink: the sink and its builder, the function that runs the writer, keys and counters."""

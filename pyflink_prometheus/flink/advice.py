@@ -1,4 +1,4 @@
-"""What a job shows, by its numbers or its graph, that its user could make faster."""
+"""Advice, logged once, for jobs that their user could make faster."""
 
 from __future__ import annotations
 
@@ -12,68 +12,67 @@ from pyflink_prometheus.writer.pace import PaceWatch, Seen
 
 _log = logging.getLogger(__name__)
 
-_FLUSHES = 50  # that advice rests on, and
-_SECONDS = 10.0
-_MOST_OF_THE_TIME = 0.5
-_TROUBLE = 0.05  # of the attempts repeated: then it is not the bundles that make the job wait
+_MIN_FLUSHES = 50
+_MIN_SECONDS = 10.0
+_MIN_SHARE_OF_WAITING = 0.5
+_MAX_SHARE_OF_RETRIES = 0.05  # with more it is not the bundles that make the job wait
 
 
 class BundleAdvice:
     """
-    Say once if the job mostly waits for answers to requests that are small because PyFlink's bundles are.
+    One warning if the job mostly waits for responses to requests that are small because PyFlink's bundles are small.
 
-    A flush ends each bundle, so that a request holds no more than one bundle brought, and takes at least as long as the
-    way to the receiver and back. A job that gets few records waits for those, not for answers, and is left in peace.
+    A flush ends each bundle, so a request holds at most the samples of one bundle, and a flush takes at least one round
+    trip to the receiver. A job that gets few records waits for those, not for responses, and gets no warning.
 
-    :param ledger: tells what was sent.
-    :param monotonic: tells seconds that never go back.
+    :param ledger: counts what was sent.
+    :param monotonic: the source of monotonic time, in seconds.
     """
 
     def __init__(self, ledger: Ledger, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._watch = PaceWatch(ledger, monotonic)
         self._seen = Seen()
-        self._said = False
+        self._is_given = False
 
     def flushed(self, took_s: float, batch_size: int) -> None:
         """
-        Look at one more flush.
+        Take one more flush into account.
 
-        :param took_s: how long it took.
+        :param took_s: the duration of the flush, in seconds.
         :param batch_size: how many samples a request may hold.
         """
-        if self._said:
+        if self._is_given:
             return
         self._watch.waited(took_s)
         self._seen = seen = self._seen.plus(self._watch.seen())
-        if seen.flushes < _FLUSHES or seen.elapsed_s < _SECONDS:
+        if seen.flushes < _MIN_FLUSHES or seen.elapsed_s < _MIN_SECONDS:
             return
         self._seen = Seen()
-        a_flush = seen.samples / seen.flushes
+        samples_per_flush = seen.samples / seen.flushes
         if (
-            seen.waiting < _MOST_OF_THE_TIME
-            or not 0 < a_flush <= batch_size / 2
-            or seen.repeated > _TROUBLE * seen.attempts
+            seen.waiting < _MIN_SHARE_OF_WAITING
+            or not 0 < samples_per_flush <= batch_size / 2
+            or seen.repeated > _MAX_SHARE_OF_RETRIES * seen.attempts
         ):
             return
-        self._said = True
+        self._is_given = True
         _log.warning(
-            "the job spends %.0f %% of its time waiting for the receiver's answers (%.0f ms each), and each time with "
-            "%.0f samples on their way, where one request could hold %d: PyFlink's bundles bring no more. Raise "
-            "python.fn-execution.bundle.size (1000 unless set), and python.fn-execution.bundle.time where that ends "
-            "them first",
+            "raise python.fn-execution.bundle.size (default 1000), and python.fn-execution.bundle.time if that ends "
+            "bundles first: the job spends %.0f %% of its time waiting for responses (%.0f ms each), with only %.0f "
+            "samples in flight each time because PyFlink's bundles hold no more; one request could hold %d",
             100 * seen.waiting,
             1000 * seen.mean_time_in_flight_s,
-            a_flush,
+            samples_per_flush,
             batch_size,
         )
 
 
 class Hop(NamedTuple):
     """
-    Say how records reach a writer that is not in one Python process with what makes them.
+    The way of records from one Python process to a writer in another.
 
-    :param is_needless: whether they are keyed for a writer with one subtask.
-    :param pickles: whether each of them is pickled on its way.
+    :param is_needless: whether the stream is keyed for a writer with one subtask.
+    :param pickles: whether each record is pickled on its way.
     """
 
     is_needless: bool
@@ -82,22 +81,22 @@ class Hop(NamedTuple):
 
 def tell_of_hop(hop: Hop, record: Any) -> None:
     """
-    Say what the records' way to the writer costs, where it could cost less.
+    Log what it costs to pass records to the writer, if it could cost less.
 
-    :param record: the first one that came.
+    :param record: the first record.
     """
     if hop.is_needless:
         _log.info(
-            "the stream is keyed, and the Prometheus writer has one subtask, which gets all records in order anyway: "
-            "without key_by a record costs a fraction"
+            "remove key_by before the Prometheus writer: it has one subtask, which gets all records in order anyway, "
+            "and without key_by a record costs a fraction"
         )
     kind = type(record)
     if hop.pickles and kind.__module__ != "builtins":
         _log.info(
-            "each record that comes to the Prometheus writer is an instance of %s and is pickled on its way%s of that. "
-            "Let what comes before return tuples: those of (metric_name, labels, samples) are series as they are",
+            "pass plain tuples (metric_name, labels, samples) to the Prometheus writer: each record is an instance of "
+            "%s and is pickled on its way%s of that",
             kind.__qualname__,
-            ", with its class's definition, because that is in the job's own file: a plain tuple costs a small part"
+            " together with its class, which is defined in the job's own file: a plain tuple costs a small part"
             if kind.__module__ == "__main__"
             else ": a plain tuple costs less than half",
         )

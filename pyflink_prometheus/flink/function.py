@@ -22,17 +22,17 @@ ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable
 
 class WriterFunction(ProcessFunction):
     """
-    Give each record to a writer, and emit nothing.
+    The function that passes each record to a writer, and emits nothing.
 
-    Flink ends the current bundle before it lets a checkpoint barrier, a savepoint or the end of input pass, waits for
-    Python to answer, and throws what Python raised. The one place on PyFlink's public API where a function runs then
-    is a gauge, which is read at every bundle's end: so the flush is a gauge, whose value is the time it took. It is
-    for this that the writer needs metrics, and a Python process of its own (thread mode reads no gauges).
+    Before a checkpoint barrier, a savepoint or the end of input passes, Flink ends the current bundle, waits for Python
+    to respond, and throws what Python raised. The only code of a function that PyFlink's public API runs then is a
+    gauge, which is read at the end of every bundle. So the flush is a gauge, whose value is its duration. That is why
+    the writer needs metrics, and a Python process of its own (thread mode reads no gauges).
 
     :param config: the writer's settings.
-    :param converter: turns a record into series; ``None`` where records are series.
-    :param hop: how records come to it; ``None`` where they stay in its process.
-    :ivar log_file: where Flink logs to if the job runs in the process that builds it.
+    :param converter: turns a record into series; ``None`` if records are series.
+    :param hop: how records reach the writer; ``None`` if they stay in its process.
+    :ivar log_file: Flink's log file if the job runs in the process that builds it.
     """
 
     def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Hop | None = None) -> None:
@@ -48,8 +48,8 @@ class WriterFunction(ProcessFunction):
         group = runtime_context.get_metrics_group()
         if group is None:
             raise PrometheusSinkError(
-                "python.metric.enabled is false on this cluster, and without metrics PyFlink has no place where a sink "
-                "can flush before a checkpoint: remove that option, or set it to true in the job's configuration"
+                "remove python.metric.enabled: false from the cluster's configuration, or set it to true in the job's: "
+                "without metrics PyFlink gives a sink no way to flush before a checkpoint"
             )
         self._convert = self._converter if self._hop is None else partial(self._convert_first, self._hop)
         self._writer = RemoteWriter(self._config)
@@ -64,13 +64,13 @@ class WriterFunction(ProcessFunction):
         )
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
-        """Convert a record and take what comes out; blocks while too many samples are on their way."""
+        """Convert a record and add its series to the writer; blocks while too many are pending (backpressure)."""
         writer = self._writer
         if writer is None:
-            raise PrometheusSinkError("the writer takes no records before open() or after close()")
+            raise PrometheusSinkError("the writer accepts records only between open() and close()")
         convert = self._convert
         if convert is None:
-            # A tuple of this length is taken as it is: a named tuple of it would cost a quarter of a microsecond.
+            # A tuple of this length stays as it is: to make a named tuple of it would cost a quarter of a microsecond.
             writer.add(value if type(value) is tuple and len(value) == 5 else as_time_series(value))
             return
         try:
@@ -78,13 +78,13 @@ class WriterFunction(ProcessFunction):
             if type(converted) is PrometheusTimeSeries:
                 writer.add(converted)
             elif converted is not None:
-                for series in several(converted):
+                for series in as_records(converted):
                     writer.add(as_time_series(series))
-        except InvalidTimeSeriesError as error:  # the builder's, within the converter
+        except InvalidTimeSeriesError as error:  # raised by the record's builder in the converter
             writer.reject(value, error)
 
     def close(self) -> None:
-        """Release threads and connections; Flink calls this at the end and after failures, no time to send."""
+        """Release threads and connections without sending; Flink calls this at the end and after failures."""
         if self._writer is None:
             return
         self._writer.close()
@@ -92,7 +92,7 @@ class WriterFunction(ProcessFunction):
         self._writer = None
 
     def _convert_first(self, hop: Hop, value: Any) -> Any:
-        """Convert the first record, and say what the way to here costs; later ones are spared the question."""
+        """Convert the first record, and log the cost of passing records; later records skip this check."""
         tell_of_hop(hop, value)
         self._convert = self._converter
         return as_time_series(value) if self._converter is None else self._converter(value)
@@ -113,9 +113,9 @@ class WriterFunction(ProcessFunction):
 
 class KeyedRecords(ProcessFunction):
     """
-    Give a function the records of a keyed stream, each of which PyFlink wraps as ``Row(key, record)``.
+    An adapter that unwraps the records of a keyed stream, which PyFlink passes as ``Row(key, record)``.
 
-    :param function: gets them as those of a stream without a key.
+    :param function: gets the records as if the stream had no key.
     """
 
     def __init__(self, function: ProcessFunction) -> None:
@@ -127,7 +127,7 @@ class KeyedRecords(ProcessFunction):
         self._process = self._function.process_element
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
-        """Hand over a record without its key."""
+        """Pass a record on without its key."""
         self._process(value[1], ctx)
 
     def close(self) -> None:
@@ -135,10 +135,10 @@ class KeyedRecords(ProcessFunction):
         self._function.close()
 
 
-def several(converted: Any) -> Iterable[Any]:
-    """Tell several series, as a converter may return them, from a single one that is a plain tuple."""
+def as_records(converted: Any) -> Iterable[Any]:
+    """Return what a converter returned as an iterable of records; a single one may be a plain tuple."""
     if isinstance(converted, tuple) and converted and isinstance(converted[0], str):
         return (converted,)
     if isinstance(converted, Iterable) and not isinstance(converted, (str, bytes, dict)):
         return converted
-    return (converted,)  # refused as no series, with a message that says what was expected
+    return (converted,)  # not a series: rejected later, with a message that says what was expected

@@ -1,4 +1,4 @@
-"""Key a stream by series, so that all samples of one come to the same subtask."""
+"""A key selector for series, so that all samples of a series go to the same subtask."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pyflink_prometheus.model.timeseries import as_time_series
 
 class PrometheusTimeSeriesKeySelector(KeySelector):
     """
-    Give each :class:`~pyflink_prometheus.PrometheusTimeSeries` its canonical key: ``name{a="b",c="d"}``.
+    The canonical key of each :class:`~pyflink_prometheus.PrometheusTimeSeries`: ``name{a="b",c="d"}``.
 
-    Use it as ``stream.key_by(PrometheusTimeSeriesKeySelector(), key_type=Types.STRING())`` where the sink runs in
-    several subtasks and the records are series already. A stream that is keyed upstream by what its series are made
-    of (a device, an aircraft) needs no second key_by, which costs some 45 µs a record.
+    Use it as ``stream.key_by(PrometheusTimeSeriesKeySelector(), key_type=Types.STRING())`` if the sink runs in several
+    subtasks and the records are already series. A stream that is keyed upstream by the source of its series (a device,
+    an aircraft) needs no second key_by, which costs about 45 µs per record.
     """
 
     def get_key(self, value: Any) -> str:
-        """Return the key; a record that cannot be written gets an empty one and is rejected by the sink, alone."""
+        """Return the key, which is empty for an invalid record: the sink rejects it."""
         try:
             return as_time_series(value).key()
         except InvalidTimeSeriesError:

@@ -43,29 +43,29 @@ _GAUGES: dict[str, Callable[[Ledger], int]] = {
 
 class LedgerMetrics:
     """
-    Publish a ledger's numbers as Flink counters and gauges.
+    The numbers of a writer's ledger as Flink counters and gauges.
 
-    Flink collects a Python metric only at the end of a bundle and only from the bundle's own thread, and an increment
-    costs half a microsecond; so the writer counts plain numbers and this adds the differences there.
+    Flink collects Python metrics only at the end of a bundle and only from the bundle's own thread, and an increment
+    costs half a microsecond. So the writer counts in plain numbers, and the differences are added at the bundle's end.
 
-    :param group: the metric group to register them in.
-    :param writer: whose numbers.
-    :param flush: what to do at the end of each bundle; returns the milliseconds that it took.
+    :param group: the metric group in which to register them.
+    :param writer: the writer.
+    :param flush: called at the end of each bundle; returns its duration in milliseconds.
     """
 
     def __init__(self, group: Any, writer: RemoteWriter, flush: Callable[[], int]) -> None:
         self._ledger = ledger = writer.ledger
         self._counters = {name: group.counter(name) for name in _COUNTERS}
-        # Nothing yet, not even 0: Flink does not know of a counter before its first increment, by whatever amount.
+        # None rather than 0: Flink shows a counter only after its first increment, which may be by 0.
         self._published: dict[str, int | None] = dict.fromkeys(_COUNTERS)
-        group.gauge("lastFlushDurationMs", flush)  # the first, so that the others are read after it
+        group.gauge("lastFlushDurationMs", flush)  # first, so that the others are read after the flush
         for name, read in _GAUGES.items():
             group.gauge(name, partial(read, ledger))
         group.gauge("maxInFlightRequests", lambda: writer.pace.shards)
         group.gauge("maxBatchSizeInSamples", lambda: writer.pace.batch_size)
 
     def publish(self) -> None:
-        """Add to the counters what has happened since the last call."""
+        """Add the changes since the last call to the counters."""
         for name, read in _COUNTERS.items():
             now, before = read(self._ledger), self._published[name]
             if now != before:

@@ -1,4 +1,4 @@
-"""The sink that a job's stream goes into, and its builder."""
+"""The sink and its builder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _METRICS_ENABLED = "python.metric.enabled"
 
 @dataclass(frozen=True)
 class _Operator:
-    """How the writer's operator appears in the job graph; ``None`` leaves it to Flink."""
+    """The writer's operator in the job graph; ``None`` leaves an attribute to Flink."""
 
     name: str = "Prometheus writer"
     uid: str | None = None
@@ -52,18 +52,18 @@ class _Operator:
 
 class PrometheusSink(Sink, SupportsPreprocessing):
     """
-    Write a stream of :class:`~pyflink_prometheus.PrometheusTimeSeries` to a Prometheus Remote-Write endpoint.
+    A sink from a stream of :class:`~pyflink_prometheus.PrometheusTimeSeries` to a Prometheus Remote-Write endpoint.
 
     ::
 
         sink = PrometheusSink.builder().set_prometheus_remote_write_url("http://localhost:9090/api/v1/write").build()
         readings.sink_to(sink)
 
-    Every sample that was read before a checkpoint has been sent, and answered, when the checkpoint completes. Samples
-    of a series arrive in the order in which a subtask of the sink gets them: with several subtasks, key the stream.
+    When a checkpoint completes, every sample read before it has been sent, and the receiver has responded. Samples of a
+    series arrive in the order in which a subtask of the sink gets them: with several subtasks, key the stream.
 
-    Name, uid and parallelism are set on the builder. Called on what ``sink_to`` returns they would reach only Flink's
-    discarding sink, which stands behind the writer because a Flink graph must end in a sink of its own.
+    Set name, uid and parallelism on the builder. On what ``sink_to`` returns they would affect only Flink's discarding
+    sink, which is downstream of the writer because a Flink graph must end in a sink of its own.
     """
 
     def __init__(self, config: SinkConfig, converter: ElementConverter | None, operator: _Operator) -> None:
@@ -76,7 +76,7 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         return PrometheusSinkBuilder()
 
     def get_transformer(self) -> StreamTransformer:
-        """Return what puts the writer in front of the discarding sink; PyFlink calls this in ``sink_to``."""
+        """Return what adds the writer upstream of the discarding sink; PyFlink calls this in ``sink_to``."""
         return self._transformer
 
     def get_java_function(self) -> Any:
@@ -85,7 +85,7 @@ class PrometheusSink(Sink, SupportsPreprocessing):
 
 
 class PrometheusSinkBuilder:
-    """Collect the settings of a :class:`PrometheusSink`; names follow PyFlink and the Java connector."""
+    """A builder of :class:`PrometheusSink`; names follow PyFlink and the Java connector."""
 
     def __init__(self) -> None:
         self._settings: dict[str, Any] = {}
@@ -96,29 +96,29 @@ class PrometheusSinkBuilder:
         """
         Set the endpoint, such as ``http://localhost:9090/api/v1/write``. Required.
 
-        Prometheus takes writes only if it runs with ``--web.enable-remote-write-receiver``. White space around it is
-        left out, and paths that are known to be no receiver's, such as ``/api/v1/query``, are refused.
+        Prometheus accepts writes only with ``--web.enable-remote-write-receiver``. White space around the URL is
+        removed, and paths that are known not to be a receiver's, such as ``/api/v1/query``, are refused.
         """
         return self._set(prometheus_remote_write_url=checked_url(prometheus_remote_write_url))
 
     def set_remote_write_version(self, remote_write_version: RemoteWriteVersion) -> PrometheusSinkBuilder:
         """
-        Set which version of the protocol is spoken. Default ``RemoteWriteVersion.AUTO``.
+        Set the version of the protocol. Default ``RemoteWriteVersion.AUTO``.
 
-        AUTO begins with 2.0, and where an answer shows that the receiver does not understand it, sends the same samples
-        as 1.0 and stays with that until the job is started again. Under 2.0 a receiver keeps the good part of a request
-        that it refuses and says how many samples that was; under 1.0 the sink finds the offenders itself, which takes
-        more requests but tells which ones they are. Metadata and start timestamps need 2.0.
+        AUTO starts with 2.0. If a response shows that the receiver does not support it, the same samples are sent in
+        1.0, and so are later ones, with a probe of 2.0 from time to time. In 2.0 a receiver keeps the good part of a
+        request that it refuses, and returns the number of its samples. In 1.0 the sink isolates the offenders itself,
+        which takes more requests but identifies them. Metadata and start timestamps need 2.0.
         """
         return self._set(remote_write_version=remote_write_version)
 
     def set_element_converter(self, element_converter: ElementConverter) -> PrometheusSinkBuilder:
         """
-        Set a function from your record to a PrometheusTimeSeries, an iterable of several, or None to skip the record.
+        Set a function from a record to a PrometheusTimeSeries, an iterable of them, or None to skip the record.
 
-        It runs inside the sink, which saves a Flink operator. Default: records are series already. What it raises
-        fails the job, but for :class:`~pyflink_prometheus.InvalidTimeSeriesError` (the record's builder raises it),
-        which rejects that record alone.
+        It runs inside the sink, which saves a Flink operator. Default: records are already series. An exception fails
+        the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError` (which the record's builder raises): it
+        rejects only that record.
         """
         _validation.function("element_converter", element_converter)
         self._converter = element_converter
@@ -126,38 +126,38 @@ class PrometheusSinkBuilder:
 
     def set_max_batch_size_in_samples(self, max_batch_size_in_samples: int) -> PrometheusSinkBuilder:
         """
-        Set how many samples a request holds at most.
+        Set the maximum number of samples in a request.
 
-        Default: 2000, as Prometheus's own sender, and by steps up to 10,000 where larger ones are found to be faster;
-        see :meth:`set_adaptive_sending_configuration`. What is set here stays as it is set.
+        Default: 2000, as Prometheus's own sender, and in steps up to 10,000 if larger requests turn out to be faster;
+        see :meth:`set_adaptive_sending_configuration`. A value set here is fixed.
         """
         return self._set(max_batch_size_in_samples=max_batch_size_in_samples)
 
     def set_max_batch_size_in_bytes(self, max_batch_size_in_bytes: int) -> PrometheusSinkBuilder:
         """
-        Set how many bytes a request holds at most before compression. Default 2 MiB (2,097,152).
+        Set the maximum size of a request in bytes, before compression. Default 2 MiB (2,097,152).
 
-        Receivers bound requests: Prometheus at 32 MiB, Coralogix at 2.4 MB. Usual samples reach the bound in samples
-        first. A single sample is sent whatever its size is.
+        Receivers limit requests: Prometheus to 32 MiB, Coralogix to 2.4 MB. Usual samples reach the limit in samples
+        first. A single sample is sent whatever its size.
         """
         return self._set(max_batch_size_in_bytes=max_batch_size_in_bytes)
 
     def set_max_time_in_buffer_ms(self, max_time_in_buffer_ms: int) -> PrometheusSinkBuilder:
         """
-        Set how old, in milliseconds, a sample may become before its batch is sent, full or not. Default 5000.
+        Set how long, in milliseconds, a sample may wait before its batch is sent, full or not. Default 5000.
 
-        PyFlink hands records over in bundles (``python.fn-execution.bundle.time``, 1000 ms by default) and the sink
-        flushes at the end of each, so this matters only for bundles that last longer.
+        PyFlink passes records in bundles (``python.fn-execution.bundle.time``, default 1000 ms), and the sink flushes
+        at the end of each, so this matters only if bundles last longer.
         """
         return self._set(max_time_in_buffer_ms=max_time_in_buffer_ms)
 
     def set_max_in_flight_requests(self, max_in_flight_requests: int) -> PrometheusSinkBuilder:
         """
-        Set how many requests each subtask has in flight at once.
+        Set the number of requests that each subtask has in flight.
 
-        Each is a shard of its own, as in Prometheus's sender, and a series stays on its shard, so order holds. More
-        pay off where the endpoint is far. Default: 1, and by steps up to 16 where more are found to be faster; see
-        :meth:`set_adaptive_sending_configuration`. What is set here stays as it is set.
+        Each has a shard of its own, as in Prometheus's sender, and a series stays on its shard, so order holds. More
+        pay off if the endpoint is far away. Default: 1, and in steps up to 16 if more turn out to be faster; see
+        :meth:`set_adaptive_sending_configuration`. A value set here is fixed.
         """
         return self._set(max_in_flight_requests=max_in_flight_requests)
 
@@ -169,12 +169,12 @@ class PrometheusSinkBuilder:
         max_batch_size_in_samples: int | None = None,
     ) -> PrometheusSinkBuilder:
         """
-        Set how far the sink may go in what it finds out by itself: requests in flight, and samples in each.
+        Set the limits of what the sink adapts by itself: requests in flight, and samples in each.
 
         Takes an :class:`~pyflink_prometheus.AdaptiveSendingConfiguration`, or its settings as keywords.
 
-        Default: 16 of 10,000. It begins with one of 2000 and goes on while the job waits for answers and each step lets
-        more through, and back where it doesn't, or where the receiver answers 429 or 5xx or not at all.
+        Default: 16 requests of 10,000 samples. It starts with one of 2000, goes up while the job waits for responses
+        and each step improves throughput, and back if it doesn't, or on 429, 5xx or no response.
         """
         settings = {
             "max_in_flight_requests": max_in_flight_requests,
@@ -186,17 +186,17 @@ class PrometheusSinkBuilder:
 
     def set_max_buffered_samples(self, max_buffered_samples: int) -> PrometheusSinkBuilder:
         """
-        Set how many samples of a subtask may wait to be sent before it takes no more, which becomes backpressure.
+        Set how many samples of a subtask may be pending before it stops taking more (backpressure).
 
-        Default: ten batches for each request in flight.
+        Default: ten batches per request in flight.
         """
         return self._set(max_buffered_samples=max_buffered_samples)
 
     def set_max_cached_series(self, max_cached_series: int) -> PrometheusSinkBuilder:
         """
-        Set how many series each subtask keeps encoded. Default 200,000.
+        Set how many encoded series each subtask caches. Default 200,000.
 
-        More series than that work as well, only slower: the labels of a forgotten one are checked and encoded again.
+        More series work as well, but slower: the labels of an evicted one are checked and encoded again.
         """
         return self._set(max_cached_series=max_cached_series)
 
@@ -213,8 +213,8 @@ class PrometheusSinkBuilder:
         Set how often and for how long a failed request is retried.
 
         Default: 100 times, after 30 ms doubling to 5 s, for eight minutes at most. Takes a
-        :class:`~pyflink_prometheus.RetryConfiguration`, or its settings as keywords. A flush that waits makes the
-        checkpoint wait; keep the total in view of ``execution.checkpointing.timeout``.
+        :class:`~pyflink_prometheus.RetryConfiguration`, or its settings as keywords. A waiting flush delays the
+        checkpoint, so keep the total below ``execution.checkpointing.timeout``.
         """
         settings = {
             "initial_retry_delay_ms": initial_retry_delay_ms,
@@ -232,7 +232,7 @@ class PrometheusSinkBuilder:
         on_prometheus_non_retryable_error: OnErrorBehavior | None = None,
     ) -> PrometheusSinkBuilder:
         """
-        Set what becomes of requests that cannot be written. Default: fail after the last retry, drop the refused.
+        Set what happens to requests that cannot be written. Default: fail after the last retry, drop refused samples.
 
         Takes a :class:`~pyflink_prometheus.SinkWriterErrorHandlingBehaviorConfiguration`, as the Java connector does,
         or its settings as keywords: ``on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE``.
@@ -246,79 +246,79 @@ class PrometheusSinkBuilder:
 
     def set_socket_timeout_ms(self, socket_timeout_ms: int) -> PrometheusSinkBuilder:
         """
-        Set how long one attempt may take, from the connection to the last header of the answer. Default 30,000 ms.
+        Set how long one attempt may take, from connecting to the last header of the response. Default 30,000 ms.
 
-        That is what Prometheus's own sender waits. A connection alone gets 5 seconds of it at most.
+        Prometheus's own sender waits as long. Connecting may take at most 5 seconds of it.
         """
         return self._set(socket_timeout_ms=socket_timeout_ms)
 
     def set_http_user_agent(self, http_user_agent: str) -> PrometheusSinkBuilder:
-        """Set the User-Agent header. Default ``pyflink-prometheus/`` with the version."""
+        """Set the User-Agent header. Default ``pyflink-prometheus/`` and the version."""
         return self._set(http_user_agent=http_user_agent)
 
     def set_http_headers(self, http_headers: Mapping[str, str]) -> PrometheusSinkBuilder:
-        """Set headers to send with each request, such as ``X-Scope-OrgID``; the protocol's own are refused."""
+        """Set headers to send with each request, such as ``X-Scope-OrgID``; those of the protocol are refused."""
         return self._set(http_headers=dict(http_headers))
 
     def set_request_signer(self, request_signer: Any) -> PrometheusSinkBuilder:
         """
         Set what authenticates each request: any requests ``AuthBase``, or a function (headers, body) -> headers.
 
-        It is called afresh for each attempt, on the worker. Let it read its secret there, from a file for preference:
-        what it holds when the graph is built travels inside the job. Let it open sessions on its first call,
-        too. What it raises fails the job, and is shown by its type and place alone: its text may hold the secret.
+        It is called for each attempt, on the worker. Have it read its secret there, preferably from a file: what it
+        holds when the graph is built travels inside the job. Have it open sessions on its first call, too. An exception
+        fails the job; only its type and place are shown, because its text may hold the secret.
         """
         return self._set(request_signer=request_signer)
 
     def set_rejected_samples_handler(self, rejected_samples_handler: RejectedSamplesHandler) -> PrometheusSinkBuilder:
         """
-        Set who is handed each refused sample, with the reason and the receiver's words. Default: a throttled log line.
+        Set the handler of rejected samples, with reason and receiver's message. Default: a throttled log line.
 
         Any function of a sequence of :class:`~pyflink_prometheus.RejectedSamples`, or
         :class:`~pyflink_prometheus.JsonLinesRejectedSamples` to keep them in files. It runs on the worker, on the
-        writer's threads, one call at a time; what it raises fails the job, so that nothing is lost unseen. Where it
-        has methods ``flush`` and ``close``, they are called before a checkpoint completes and when the writer stops.
+        writer's threads, one call at a time. An exception fails the job, so nothing is lost silently. Methods ``flush``
+        and ``close``, if it has them, are called before a checkpoint completes and when the writer stops.
         """
         return self._set(rejected_samples_handler=rejected_samples_handler)
 
     def set_max_isolation_requests(self, max_isolation_requests: int) -> PrometheusSinkBuilder:
         """
-        Set how many extra requests may be spent on one refused request to find the offenders in it.
+        Set the maximum number of extra requests to find the offenders in one refused request.
 
-        Default: as many as it takes, which is never more than two a sample. Where a receiver does not say what it keeps
-        of a refused request, parts of it are sent again, halved until the offenders stand alone (docs/operations.md,
-        "How offenders are found"). With a bound, parts are no smaller than it takes to send all samples once more, and
-        a refused part is refused as a whole. 0 switches it off.
+        Default: no limit; it never takes more than two per sample. If a receiver does not say what it keeps of a
+        refused request, parts of it are resent, halved until each offender is alone (docs/operations.md, "How offenders
+        are found"). With a limit, parts are only as small as the limit allows for resending all samples once, and a
+        refused part is rejected as a whole. 0 switches it off.
         """
         return self._set(max_isolation_requests=max_isolation_requests)
 
     def set_max_sample_age_ms(self, max_sample_age_ms: int) -> PrometheusSinkBuilder:
-        """Set how old, in milliseconds by the worker's clock, a sample may be to be sent at all. Default: any age."""
+        """Set the maximum age of a sample, in milliseconds by the worker's clock. Default: none."""
         return self._set(max_sample_age_ms=max_sample_age_ms)
 
     def set_max_sample_lead_ms(self, max_sample_lead_ms: int) -> PrometheusSinkBuilder:
         """
-        Set how far ahead, in milliseconds of the worker's clock, a sample may be to be sent. Default: any.
+        Set how far, in milliseconds, a sample may be ahead of the worker's clock. Default: any.
 
-        One sample from far ahead moves the bounds of what Prometheus accepts of every other series.
+        One sample far ahead moves the time range that Prometheus accepts, for every other series as well.
         """
         return self._set(max_sample_lead_ms=max_sample_lead_ms)
 
     def set_drop_out_of_order_samples(self, drop_out_of_order_samples: bool) -> PrometheusSinkBuilder:
         """
-        Set whether a sample older than one of its series that came before it is dropped unsent. Default False.
+        Set whether a sample older than an earlier one of its series is dropped before sending. Default False.
 
-        Prometheus refuses such samples unless it has an out-of-order window, and the sink puts right what lies within
-        one request; this saves the requests that it takes to find out.
+        Prometheus refuses such samples unless it has an out-of-order window. The sink sorts the samples of a request
+        anyway; this saves the requests that it takes to isolate the others.
         """
         return self._set(drop_out_of_order_samples=drop_out_of_order_samples)
 
     def set_conflict_policy(self, conflict_policy: ConflictPolicy) -> PrometheusSinkBuilder:
         """
-        Set which of several samples of a series with one timestamp and different values are sent.
+        Set which samples are sent if a series has different values for one timestamp.
 
         Default ``ConflictPolicy.KEEP_FIRST``: the first in a request; the others are rejected as CONFLICTING, because
-        Prometheus would drop them without a word. ``SEND_ALL`` leaves it to the receiver, for those that keep several.
+        Prometheus would drop them silently. ``SEND_ALL`` leaves the choice to the receiver.
         """
         return self._set(conflict_policy=conflict_policy)
 
@@ -326,7 +326,7 @@ class PrometheusSinkBuilder:
         """
         Set the metric group of the sink's counters. Default ``Prometheus``, as in the Java connector.
 
-        Operators before the sink count in ``Prometheus`` whatever is set here: they belong to no sink.
+        It does not affect operators upstream, which always use ``Prometheus``: they belong to no sink.
         """
         return self._set(metric_group_name=metric_group_name)
 
@@ -338,17 +338,17 @@ class PrometheusSinkBuilder:
 
     def set_uid(self, uid: str) -> PrometheusSinkBuilder:
         """
-        Set the uid of the writer's operator; the discarding sink behind it gets the same with ``-end``.
+        Set the uid of the writer's operator; the discarding sink downstream gets the same with ``-end``.
 
-        Default: Flink's choice. Savepoints do without it, because the writer keeps nothing in them. Where PyFlink makes
-        one operator of the writer and Python functions before it, the first function's uid rules: set it there.
+        Default: Flink's choice. Savepoints need none, because the writer has no state. If PyFlink chains the writer
+        with Python functions upstream, the uid of the first function takes effect: set it there.
         """
         _validation.line("uid", uid)
         self._operator = replace(self._operator, uid=uid)
         return self
 
     def set_parallelism(self, parallelism: int) -> PrometheusSinkBuilder:
-        """Set the number of the writer's subtasks. Default: the environment's. Key the stream where it is above 1."""
+        """Set the number of the writer's subtasks. Default: the environment's. Key the stream if it is above 1."""
         self._operator = replace(self._operator, parallelism=_validation.integer("parallelism", parallelism, least=1))
         return self
 
@@ -356,8 +356,8 @@ class PrometheusSinkBuilder:
         """
         Return the sink.
 
-        :raises ValueError: if no URL was set, or a setting is out of range, naming it.
-        :raises TypeError: if a setting is of the wrong type, or cannot be sent to the workers, naming it.
+        :raises ValueError: naming a setting that is missing or out of range.
+        :raises TypeError: naming a setting that has the wrong type or cannot be pickled into the job.
         """
         if "prometheus_remote_write_url" not in self._settings:
             raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
@@ -374,9 +374,9 @@ class PrometheusSinkBuilder:
 
 def _check_travels(setting: str, value: Any) -> None:
     """
-    Refuse what PyFlink cannot pickle into the job; its own error, later on, does not say which setting it is.
+    Check that a value can be pickled into the job; PyFlink's own error, later, does not name the setting.
 
-    :raises TypeError: naming the setting. What pickling raised may show what it found, so nothing of it is chained.
+    :raises TypeError: naming the setting. The cause is not chained, because its text may show a secret.
     """
     problem = ""
     try:
@@ -387,7 +387,7 @@ def _check_travels(setting: str, value: Any) -> None:
     if problem:
         raise TypeError(
             f"{setting}: make it open locks, files, sessions and connections when it is first called on the worker, "
-            f"for example in __call__ of a class of yours: as it is, it cannot be pickled into the job ({problem})"
+            f"for example in __call__ of your own class: as it is, it cannot be pickled into the job ({problem})"
         )
 
 
@@ -395,7 +395,7 @@ _T = TypeVar("_T")
 
 
 def _configuration(kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
-    """Return a configuration that was given whole or by its settings."""
+    """Return a configuration that was given as a whole or as keywords."""
     named = {name: value for name, value in settings.items() if value is not None}
     if given is None:
         return kind(**named)
@@ -405,7 +405,7 @@ def _configuration(kind: type[_T], given: _T | None, settings: Mapping[str, Any]
 
 
 class _WriterTransformer(StreamTransformer):
-    """Put the writer's operator behind a stream."""
+    """The transformer that adds the writer's operator to a stream."""
 
     def __init__(self, config: SinkConfig, converter: ElementConverter | None, operator: _Operator) -> None:
         self._config = config
@@ -427,13 +427,13 @@ class _WriterTransformer(StreamTransformer):
             _warn_of_lost_order(ds, subtasks)
             if uid is not None and stays:
                 _warn_of_unused_uid(ds, subtasks, uid)
-        except Exception:  # advice, read from what is not Flink's public API: no reason to fail a job
-            _log.info("cannot read the job graph upstream of the Prometheus writer", exc_info=True)
+        except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
+            _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
         function: ProcessFunction = WriterFunction(self._config, self._converter, hop)
         function.log_file = get_gateway().jvm.System.getProperty("log.file")
         if is_keyed:
-            # PyFlink's way to a plain stream, ds._values(), puts a keyed operator in front of the writer: one with
-            # state, though it keeps none, and an id that depends on the whole graph, so that a savepoint fits no other.
+            # PyFlink's own way, ds._values(), adds a keyed operator upstream of the writer. Flink treats it as stateful
+            # and derives its id from the whole graph, so a savepoint would fit no other graph.
             ds, function = DataStream(ds._j_data_stream), KeyedRecords(function)
         with _process_mode(j_configuration):
             writer = ds.process(function, Types.BYTE())
@@ -447,10 +447,10 @@ class _WriterTransformer(StreamTransformer):
 
 class _EndOfStream:
     """
-    Java's stream that the writer makes, whose discarding sink gets a uid of its own and the writer's parallelism.
+    A wrapper of the writer's Java stream that gives the discarding sink its own uid and the writer's parallelism.
 
-    PyFlink makes that sink behind :class:`StreamTransformer`'s back, with the environment's parallelism, which would
-    put an exchange between the two.
+    PyFlink adds that sink itself after the :class:`StreamTransformer`, with the environment's parallelism, which would
+    add an exchange between the two.
     """
 
     def __init__(self, j_data_stream: Any, uid: str | None) -> None:
@@ -458,7 +458,7 @@ class _EndOfStream:
         self._uid = uid
 
     def sinkTo(self, j_sink: Any) -> Any:  # noqa: N802
-        """Do as Java's; PyFlink calls this."""
+        """Add the sink as Java's ``sinkTo`` does; PyFlink calls this."""
         j_data_stream_sink = self._j_data_stream.sinkTo(j_sink)
         j_data_stream_sink.setParallelism(self._j_data_stream.getParallelism())
         if self._uid is not None:
@@ -472,15 +472,15 @@ class _EndOfStream:
 @contextlib.contextmanager
 def _process_mode(j_configuration: Any) -> Iterator[None]:
     """
-    Build operators that run in a Python process, whatever the job's mode.
+    Set process mode while operators are built, whatever the job's mode.
 
-    PyFlink reads the mode when it builds an operator; in thread mode nothing could flush before a checkpoint.
+    PyFlink reads the mode when it builds an operator. In thread mode the writer could not flush before a checkpoint.
     """
     mode = j_configuration.getString(_EXECUTION_MODE, "process")
     if mode == "process":
         yield
         return
-    _log.info("the Prometheus writer runs in a process although %s is %s", _EXECUTION_MODE, mode)
+    _log.info("the Prometheus writer runs in process mode, although %s is %s", _EXECUTION_MODE, mode)
     j_configuration.setString(_EXECUTION_MODE, "process")
     try:
         yield
@@ -491,7 +491,7 @@ def _process_mode(j_configuration: Any) -> Iterator[None]:
 def _enable_metrics(j_configuration: Any) -> None:
     if j_configuration.getString(_METRICS_ENABLED, "true").lower() == "false":
         _log.warning(
-            "%s is false; the Prometheus sink needs Python metrics to flush before a checkpoint and sets it to true "
+            "%s is false, but the Prometheus sink needs Python metrics to flush before a checkpoint: it is set to true "
             "for this job",
             _METRICS_ENABLED,
         )
@@ -499,47 +499,47 @@ def _enable_metrics(j_configuration: Any) -> None:
 
 
 def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -> bool:
-    """Tell whether a record that Python makes is handed to the writer as the object that it is."""
+    """Return whether records of a Python operator reach the writer as objects, without being serialized."""
     transformation = ds._j_data_stream.getTransformation()
     return bool(
         j_configuration.getString(_EXECUTION_MODE, "process") == "process"
         and j_configuration.getString(_OPERATOR_CHAINING, "true").lower() == "true"
         and transformation.getParallelism() == subtasks
-        and transformation.getClass().getSimpleName() != "PartitionTransformation"  # as a key makes one
+        and transformation.getClass().getSimpleName() != "PartitionTransformation"  # as with key_by
     )
 
 
 def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
-    """Say so where records are dealt out in turn, to the writer's subtasks or to those of an operator before it."""
-    before = upstream.exchanges(ds._j_data_stream.getTransformation())
-    if any(exchange.loses_order(subtasks) for exchange in before):
+    """Warn if records are distributed over the subtasks of the writer, or of an operator upstream, without a key."""
+    edges = upstream.edges_from(ds._j_data_stream.getTransformation())
+    if any(edge.loses_order(subtasks) for edge in edges):
         _log.warning(
-            "key the stream, for example by PrometheusTimeSeriesKeySelector: Flink deals its records out in turn to "
-            "the Prometheus writer's %d subtasks, so samples of a series may overtake each other",
+            "key the stream, for example by PrometheusTimeSeriesKeySelector: Flink distributes its records over the "
+            "Prometheus writer's %d subtasks, so samples of a series may overtake each other",
             subtasks,
         )
-    seen: dict[int, list[upstream.Deal]] = {}
-    deals = {deal: None for exchange in before for deal in upstream.deals_before(exchange, seen)}
-    if deals:
+    seen: dict[int, list[upstream.Redistribution]] = {}
+    found = {each: None for edge in edges for each in upstream.redistributions_before(edge, seen)}
+    if found:
         _log.warning(
-            "give the operators named here the same parallelism and no rebalance() between them, or key the stream "
-            "before that step, or put Reorder after the key; else samples of a series may overtake each other before "
-            "they reach the Prometheus writer, and a key does not restore their order: %s",
+            "give these operators the same parallelism without rebalance() between them, or key the stream upstream of "
+            "them, or put Reorder after the key; otherwise samples of a series may overtake each other upstream of the "
+            "Prometheus writer, and a key does not restore their order: %s",
             "; ".join(
-                f"{deal.producer!r} ({deal.produced_by}) deals records out in turn to {deal.consumer!r} "
-                f"({deal.consumed_by} subtasks)"
-                for deal in deals
+                f"{each.producer!r} ({each.produced_by}) distributes records over {each.consumer!r} "
+                f"({each.consumed_by} subtasks)"
+                for each in found
             ),
         )
 
 
 def _warn_of_unused_uid(ds: DataStream, subtasks: int, uid: str) -> None:
-    """Say so where another operator's uid will stand for the writer's, and that one has none."""
-    before = upstream.merged_with(ds._j_data_stream.getTransformation(), subtasks)
-    if before and before[0].getUid() is None:
+    """Warn if the uid of another operator will replace the writer's, and that operator has none."""
+    chained = upstream.chained_with(ds._j_data_stream.getTransformation(), subtasks)
+    if chained and chained[0].getUid() is None:
         _log.warning(
-            "call uid() on %r: PyFlink makes one operator of it and the Prometheus writer, unless something else reads "
-            "the same stream, and uses the first one's uid, so that set_uid(%r) has no effect",
-            before[0].getName(),
+            "call uid() on %r: PyFlink chains the Prometheus writer with it, unless something else reads the same "
+            "stream, and uses only its uid, so set_uid(%r) has no effect",
+            chained[0].getName(),
             uid,
         )

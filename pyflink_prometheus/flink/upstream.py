@@ -1,4 +1,4 @@
-"""What the job graph says of the operators upstream of the sink: which keep order, and which become one with it."""
+"""The operators upstream of the sink in the job graph: which lose order, and which PyFlink chains with the writer."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pyflink_prometheus.flink.operators.aggregate import Aggregate
 from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
 from pyflink_prometheus.flink.operators.reorder import Reorder
 
-# These emit in order of event time, in whatever order records reach them. Pickled by reference, a function's bytes hold
-# the name of its class's module.
+# These emit in order of event time, whatever the order of their input. Because pickle refers to a class by name, a
+# function's bytes contain the name of its class's module.
 _IN_EVENT_TIME = tuple(each.__module__.encode() for each in (Reorder, Aggregate, CumulativeAggregate))
 
 _KEYED_PROCESS, _WINDOW = UserDefinedDataStreamFunction.KEYED_PROCESS, UserDefinedDataStreamFunction.WINDOW
 
 
-class Exchange(NamedTuple):
+class Edge(NamedTuple):
     """
-    Say how records get from one operator to another.
+    An edge of the job graph, seen from the operator that reads the records.
 
-    :param producer: Java's transformation that makes them.
-    :param partitioner: the class of Flink's partitioner between the two; ``None`` where the job names none.
-    :param is_side_output: whether they are a side output of it.
+    :param producer: Java's transformation that emits the records.
+    :param partitioner: the class of Flink's partitioner between the two; ``None`` if the job names none.
+    :param is_side_output: whether the records are a side output of the producer.
     """
 
     producer: Any
@@ -34,9 +34,9 @@ class Exchange(NamedTuple):
 
     def loses_order(self, parallelism: int) -> bool:
         """
-        Tell whether records that one subtask makes are dealt out to several.
+        Return whether the records of one subtask are distributed over several.
 
-        :param parallelism: of the operator that gets them.
+        :param parallelism: of the operator that reads the records.
         """
         if parallelism == 1:
             return False
@@ -49,8 +49,8 @@ class Exchange(NamedTuple):
         return self.partitioner in (None, "ForwardPartitioner") and before != parallelism
 
 
-class Deal(NamedTuple):
-    """Name a step on which records are dealt out in turn: the operators, and the number of each one's subtasks."""
+class Redistribution(NamedTuple):
+    """An edge on which records are distributed over subtasks: both operators, and their numbers of subtasks."""
 
     producer: str
     produced_by: int
@@ -58,38 +58,38 @@ class Deal(NamedTuple):
     consumed_by: int
 
 
-def exchanges(transformation: Any) -> list[Exchange]:
-    """Return how records get out of the transformation of a stream, seen from the operator that is to read it."""
-    return list(_exchanges(transformation, None, is_side_output=False))
+def edges_from(transformation: Any) -> list[Edge]:
+    """Return the edges by which an operator reads the stream of a transformation."""
+    return list(_edges_from(transformation, None, is_side_output=False))
 
 
-def deals_before(exchange: Exchange, seen: dict[int, list[Deal]]) -> list[Deal]:
+def redistributions_before(edge: Edge, seen: dict[int, list[Redistribution]]) -> list[Redistribution]:
     """
-    Return the steps before an exchange on which samples of a series may overtake each other, nearest to it first.
+    Return the edges upstream of this one on which samples of a series may overtake each other, the nearest first.
 
-    Steps before an operator that emits in order of event time do not count. A key after such a step brings the records
-    of a series together again, but not in their order.
+    Edges upstream of an operator that emits in order of event time do not count. A key downstream brings the records of
+    a series together again, but does not restore their order.
 
-    :param seen: what is known already, by the ids of transformations.
+    :param seen: earlier results, by the ids of transformations.
     """
-    found = _deals_up_to(exchange.producer, seen)
-    return [] if found and not exchange.is_side_output and _emits_in_event_time(exchange.producer) else found
+    found = _redistributions_up_to(edge.producer, seen)
+    return [] if found and not edge.is_side_output and _emits_in_event_time(edge.producer) else found
 
 
-def merged_with(transformation: Any, parallelism: int) -> list[Any]:
+def chained_with(transformation: Any, parallelism: int) -> list[Any]:
     """
-    Return the operators that PyFlink would make one operator of with a Python function after them, the first one first.
+    Return the operators that PyFlink would chain with a Python function that reads this stream, the first one first.
 
-    PyFlink does so when the job is submitted, and an operator that has another reader by then stays alone.
+    PyFlink chains them when the job is submitted; an operator that has another reader by then is not chained.
 
-    :param transformation: Java's, of the stream that the function reads.
+    :param transformation: Java's transformation of the stream.
     :param parallelism: of the function.
     """
     util = get_gateway().jvm.org.apache.flink.python.util.PythonConfigUtil
     found: list[Any] = []
-    above = exchanges(transformation)
-    while len(above) == 1:
-        ((producer, partitioner, is_side_output),) = above
+    edges = edges_from(transformation)
+    while len(edges) == 1:
+        ((producer, partitioner, is_side_output),) = edges
         if (
             partitioner not in (None, "ForwardPartitioner")
             or is_side_output
@@ -104,45 +104,47 @@ def merged_with(transformation: Any, parallelism: int) -> list[Any]:
         inputs = list(producer.getInputs())
         if strategy == "HEAD" or len(inputs) != 1:
             break
-        above = exchanges(inputs[0])
+        edges = edges_from(inputs[0])
     return found
 
 
-def _deals_up_to(transformation: Any, seen: dict[int, list[Deal]]) -> list[Deal]:
+def _redistributions_up_to(transformation: Any, seen: dict[int, list[Redistribution]]) -> list[Redistribution]:
     number = transformation.getId()
     if number in seen:
         return seen[number]
     seen[number] = found = []
     names = get_gateway().jvm.org.apache.flink.python.util.PythonConfigUtil
-    # PyFlink gives these the parallelism of what is before them, later, when the job is submitted.
+    # When the job is submitted, PyFlink gives these the parallelism of the operator upstream of them.
     is_aligned = transformation.getName() in (
         names.STREAM_KEY_BY_MAP_OPERATOR_NAME,
         names.KEYED_STREAM_VALUE_OPERATOR_NAME,
         names.STREAM_PARTITION_CUSTOM_MAP_OPERATOR_NAME,
     )
     for j_input in transformation.getInputs():
-        for exchange in exchanges(j_input):
-            producer, parallelism = exchange.producer, transformation.getParallelism()
-            if exchange.partitioner == "BroadcastPartitioner":
-                continue  # rules and references, and not what the sink writes
-            if not is_aligned and exchange.loses_order(parallelism):
-                found.append(Deal(producer.getName(), producer.getParallelism(), transformation.getName(), parallelism))
-            found += (each for each in deals_before(exchange, seen) if each not in found)
+        for edge in edges_from(j_input):
+            producer, parallelism = edge.producer, transformation.getParallelism()
+            if edge.partitioner == "BroadcastPartitioner":
+                continue  # rules and references, not records to be written
+            if not is_aligned and edge.loses_order(parallelism):
+                found.append(
+                    Redistribution(producer.getName(), producer.getParallelism(), transformation.getName(), parallelism)
+                )
+            found += (each for each in redistributions_before(edge, seen) if each not in found)
     return found
 
 
-def _exchanges(transformation: Any, partitioner: str | None, is_side_output: bool) -> Iterator[Exchange]:
+def _edges_from(transformation: Any, partitioner: str | None, is_side_output: bool) -> Iterator[Edge]:
     kind = transformation.getClass().getSimpleName()
     if kind == "PartitionTransformation":
-        # Of several in a row the last one rules.
+        # The last of several in a row takes effect.
         partitioner = partitioner or transformation.getPartitioner().getClass().getSimpleName()
     elif kind == "SideOutputTransformation":
         is_side_output = True
     elif kind != "UnionTransformation":
-        yield Exchange(transformation, partitioner, is_side_output)
+        yield Edge(transformation, partitioner, is_side_output)
         return
     for j_input in transformation.getInputs():
-        yield from _exchanges(j_input, partitioner, is_side_output)
+        yield from _edges_from(j_input, partitioner, is_side_output)
 
 
 def _emits_in_event_time(transformation: Any) -> bool:

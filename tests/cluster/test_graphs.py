@@ -23,33 +23,33 @@ def graphs() -> dict[str, dict[str, Graph]]:
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        ("dealt out", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
-        ("dealt out, further up", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
+        ("dealt out", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
+        ("dealt out, further up", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
         (
             "dealt out twice",
             [
-                "'dealt' (2) deals records out in turn to 'again' (3 subtasks)",
-                "'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)",
+                "'dealt' (2) distributes records over 'again' (3 subtasks)",
+                "'Collection Source' (1) distributes records over 'dealt' (2 subtasks)",
             ],
         ),
         (
             "rebalanced",
             [
-                "'first' (2) deals records out in turn to 'rebalanced' (2 subtasks)",
-                "'Collection Source' (1) deals records out in turn to 'first' (2 subtasks)",
+                "'first' (2) distributes records over 'rebalanced' (2 subtasks)",
+                "'Collection Source' (1) distributes records over 'first' (2 subtasks)",
             ],
         ),
-        ("shuffled", ["'Collection Source' (1) deals records out in turn to 'shuffled' (2 subtasks)"]),
-        ("rescaled to more", ["'Collection Source' (1) deals records out in turn to 'rescaled' (2 subtasks)"]),
-        ("one of two streams", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
-        ("before Silence", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
-        ("late events of Reorder", ["'Collection Source' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
-        ("after Reorder", ["'KEYED PROCESS' (1) deals records out in turn to 'dealt' (2 subtasks)"]),
+        ("shuffled", ["'Collection Source' (1) distributes records over 'shuffled' (2 subtasks)"]),
+        ("rescaled to more", ["'Collection Source' (1) distributes records over 'rescaled' (2 subtasks)"]),
+        ("one of two streams", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
+        ("before Silence", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
+        ("late events of Reorder", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
+        ("after Reorder", ["'KEYED PROCESS' (1) distributes records over 'dealt' (2 subtasks)"]),
     ],
 )
 def test_where_order_is_lost_before_the_key_it_is_said_once(graphs, name, steps):
     (warning,) = graphs["order"][name]["warnings"]
-    assert warning.startswith("give the operators named here the same parallelism")
+    assert warning.startswith("give these operators the same parallelism")
     assert warning.partition("restore their order: ")[2].split("; ") == steps
 
 

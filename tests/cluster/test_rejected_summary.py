@@ -34,8 +34,8 @@ def test_each_subtask_of_a_local_job_says_on_the_console_how_many_were_not_writt
     job = run(parallelism=2, invalid=20)
     found = [
         re.fullmatch(
-            r"Prometheus writer: (\d+) of (\d+) samples were not written \(invalid \d+, refused \d\); (\S+\.log) says "
-            "why, and set_rejected_samples_handler keeps the samples",
+            r"Prometheus writer: (\d+) of (\d+) samples were not written \(invalid \d+, refused \d\); the reasons are "
+            r"in (\S+\.log); call set_rejected_samples_handler to keep the samples",
             line,
         )
         for line in lines(job)

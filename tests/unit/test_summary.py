@@ -35,10 +35,10 @@ def test_nothing_is_said_where_nothing_was_rejected(accepted, caplog, capsys):
 @pytest.mark.parametrize("has_handler", [False, True])
 def test_a_local_job_prints_the_sum_at_its_end(has_handler, capsys):
     summary(ledger(100, 95, refused=2, retries_exhausted=3), has_handler).closed()
-    advice = "" if has_handler else ", and set_rejected_samples_handler keeps the samples"
+    advice = "" if has_handler else "; call set_rejected_samples_handler to keep the samples"
     assert capsys.readouterr().err == (
-        "Prometheus writer: 5 of 100 samples were not written (refused 2, retries exhausted 3); /a.log says why"
-        f"{advice}\n"
+        "Prometheus writer: 5 of 100 samples were not written (refused 2, retries exhausted 3); the reasons are in "
+        f"/a.log{advice}\n"
     )
 
 

@@ -1,1 +1,1 @@
-"""The event-time operators as PyFlink functions: thin shells around ``pyflink_prometheus.transforms``."""
+"""The event-time operators as PyFlink functions: thin wrappers around ``pyflink_prometheus.transforms``."""

@@ -1,4 +1,4 @@
-"""What all operators need of Flink: an event's timestamp, state that a savepoint holds, and counters."""
+"""What all operators use of Flink: an event's timestamp, state, and counters."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ METRIC_GROUP = "Prometheus"
 
 
 def check_timestamp_function(timestamp: TimestampOf) -> None:
-    """Check the function that the user may give."""
+    """Check an optional function of the user's that returns timestamps."""
     if timestamp is not None:
         _validation.function("timestamp", timestamp)
 
 
 def checked_output_tag(name: str, tag: Any) -> OutputTag | None:
     """
-    Return a copy of an output tag that the user may give, for a function to keep.
+    Return a copy of an optional output tag of the user's, for a function to keep.
 
-    The copy has the same id, which is all that is looked at where the function runs. The user's tag has a type, which
-    can't be pickled with the function once Java's type has been asked for, as it has where a stream has it too.
+    The copy has the same id, which is all that matters on the worker. The user's own tag has a type, which cannot be
+    pickled with the function once Java's type has been created from it, for example because a stream uses it, too.
 
-    :raises TypeError: if it is none.
+    :raises TypeError: if it is not an output tag.
     """
     if tag is None:
         return None
@@ -47,15 +47,15 @@ def checked_output_tag(name: str, tag: Any) -> OutputTag | None:
 
 def timestamp_of(event: Any, ctx: Any, timestamp: TimestampOf) -> int:
     """
-    Return an event's time in milliseconds: Flink's, or what the user's function says.
+    Return an event's time in milliseconds: Flink's, or that of the user's function.
 
     :raises PrometheusSinkError: if there is none.
     """
     found = ctx.timestamp() if timestamp is None else timestamp(event)
     if found is None or found == INT64_MIN:
         raise PrometheusSinkError(
-            "an event has no timestamp: give the stream a WatermarkStrategy with a timestamp assigner before key_by, "
-            "or the operator timestamp=..., a function that returns milliseconds"
+            "give the stream a WatermarkStrategy with a timestamp assigner before key_by, or the operator "
+            "timestamp=..., a function that returns milliseconds: an event has no timestamp"
         )
     try:
         return operator.index(found)
@@ -67,10 +67,10 @@ def timestamp_of(event: Any, ctx: Any, timestamp: TimestampOf) -> int:
 
 class KeptValue:
     """
-    Pickle a value by pickle, and where that fails by cloudpickle, which takes instances of the job's own classes, too.
+    A value in state that is pickled by pickle, or else by cloudpickle, which can pickle the job's own classes.
 
-    PyFlink pickles state by pickle alone, at the end of a bundle. What it then reads is the value itself, so that a
-    savepoint depends on no class of ours.
+    PyFlink pickles state by pickle alone, at the end of a bundle. It then unpickles the value itself, so savepoints
+    depend on no class of ours.
     """
 
     __slots__ = ("value",)
@@ -86,22 +86,21 @@ class KeptValue:
 
 
 def kept_value(stored: Any) -> Any:
-    """Return a value as it was, whether PyFlink has pickled it meanwhile or not."""
+    """Return the value itself, whether or not PyFlink has pickled it meanwhile."""
     return stored.value if type(stored) is KeptValue else stored
 
 
 class KeyedState:
     """
-    Keep a value for each key, pickled.
+    One pickled value per key.
 
-    One value, and not a list or a map: PyFlink asks Java for a map's entries one by one, and keeps values in the worker
+    Not a list or a map: PyFlink fetches a map's entries from Java one by one, but caches values in the worker
     (``python.state.cache-size`` of them) until a bundle ends.
 
     :param name: of the state.
     :param forget_after_ms: after how long without an update, by the machine's clock, Flink may clear it; ``None`` for
         never.
-    :param is_plain: whether all that is kept is numbers and the like, and nothing that is a user's, which saves 4 µs
-        for each key of a bundle.
+    :param is_plain: whether it holds only built-in types and no user's objects, which saves 4 µs per key of a bundle.
     """
 
     def __init__(
@@ -109,8 +108,7 @@ class KeyedState:
     ) -> None:
         descriptor = ValueStateDescriptor(name, Types.PICKLED_BYTE_ARRAY())
         if forget_after_ms is not None:
-            # With the default, which never returns what has expired, PyFlink does without its cache for the whole
-            # operator.
+            # With the default, which never returns expired values, PyFlink disables its cache for the whole operator.
             ttl = StateTtlConfig.new_builder(Time.milliseconds(forget_after_ms)).return_expired_if_not_cleaned_up()
             descriptor.enable_time_to_live(ttl.build())
         self._state = context.get_state(descriptor)
@@ -130,12 +128,12 @@ class KeyedState:
 
 class TimedState:
     """
-    Keep a value for each key, for a function that is called back by event-time timers.
+    One value per key, for a function that uses event-time timers.
 
-    PyFlink hands timers to Flink only after the bundle in which they were registered. Those of the bundle that a
-    checkpoint ends are not in the checkpoint, while the state that they were registered for is (measured on 2.3.0 and
-    1.20.5). So the first time that a function meets a value that an earlier run has written, it registers the value's
-    timers once more, which does nothing where they are there already.
+    PyFlink passes timers to Flink only after the bundle in which they were registered. Those of the bundle that a
+    checkpoint ends are not in the checkpoint, but their state is (measured on 2.3.0 and 1.20.5). So when a function
+    first reads a value that an earlier run has written, it registers the value's timers again, which has no effect if
+    they exist.
 
     :param name: of the state.
     :param timers_of: a function that returns the timers, in milliseconds, that a value needs.
@@ -177,13 +175,13 @@ class TimedState:
 
 
 def checked_forget_after(forget_after_ms: Optional[int]) -> int | None:
-    """Check how long state is to be kept."""
+    """Check the optional time after which state is forgotten."""
     return None if forget_after_ms is None else _validation.integer("forget_after_ms", forget_after_ms, least=1)
 
 
 class Counters:
     """
-    Count in Flink's metrics, in the group ``Prometheus`` as the sink does; without metrics nothing is counted.
+    Flink counters in the group ``Prometheus``, as the sink's are; without metrics nothing is counted.
 
     :param names: of the counters.
     """
@@ -194,17 +192,17 @@ class Counters:
         if group is not None:
             group = group.add_group(METRIC_GROUP)
             self._counters = {name: group.counter(name) for name in names}
-        self._begun = not self._counters
+        self._are_shown = not self._counters
 
-    def begin(self) -> None:
+    def show(self) -> None:
         """
-        Have all counters say 0, for rates to see the first event that is counted; called with each event.
+        Show all counters as 0, so that rates include the first counted event; called for each event.
 
-        Not when they are made: what is counted in ``open`` PyFlink loses, and a counter that has counted nothing Flink
-        does not show.
+        This is not done when they are created, because PyFlink loses what is counted in ``open``, and Flink does not
+        show a counter without an increment.
         """
-        if not self._begun:
-            self._begun = True
+        if not self._are_shown:
+            self._are_shown = True
             for counter in self._counters.values():
                 counter.inc(0)
 

@@ -1,4 +1,4 @@
-"""Aggregate the events of each key in windows, and write each window as time series."""
+"""The operator that aggregates the events of each key in windows, and writes each window as time series."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pyflink_prometheus.transforms.windows import Windowing, Windows
 
 class Aggregate(KeyedProcessFunction):
     """
-    Aggregate a value of a key's events in windows of event time, each of which is written once, when it closes.
+    An aggregation of the events of each key in windows of event time. Each window is written once, when it closes.
 
     ::
 
@@ -32,32 +32,32 @@ class Aggregate(KeyedProcessFunction):
             )
         )  # flight_altitude_feet_mean{operator="AFR"} and so on
 
-    The stream's key says over which dimensions, and ``labels`` names them. Each aggregate is a metric of its own:
+    The stream's key is the dimensions, and ``labels`` names them. Each aggregate is a metric of its own:
     ``_mean``, ``_min``, ``_max``, ``_last``, ``_count_in_window``, ``_sum_in_window``, ``_histogram_in_window`` (a
     native histogram) and ``_quantile`` with the label ``quantile``. All are gauges; for counters over all time see
     :class:`CumulativeAggregate`. A sample's timestamp is its window's end.
 
-    A window closes when the watermark passes its end and ``allowed_lateness_ms`` more. It is not written again with
-    what comes later, as Flink's own windows are: Prometheus refuses another value for a timestamp that it has, with an
-    out-of-order window as well. What is late for all its windows goes to the side output, or is dropped.
+    A window closes when the watermark passes its end plus ``allowed_lateness_ms``. Unlike Flink's own windows it is not
+    written again for later events: Prometheus refuses another value for a timestamp that it has, even with an
+    out-of-order window. An event that is late for all its windows goes to the side output, or is dropped.
 
-    Keeps a few numbers for each open window of a key, and with quantiles or histograms the values too, up to 1000 as
-    they are and beyond that counted in buckets. Nothing is kept of a key without an open window. It does not use
-    PyFlink's windows, where merging sessions lose or break accumulators.
+    Keeps a few numbers for each open window of a key. For quantiles or histograms it also keeps the values: up to 1000
+    exactly, more as counts in buckets. Keeps nothing for a key without an open window. It does not use PyFlink's
+    windows, in which merging sessions lose or break accumulators.
 
     Counts ``numLateEvents``.
 
-    :param metric_name: what the metrics' names begin with, with the unit.
-    :param value: the value of an event; those with ``None`` or NaN are left out.
+    :param metric_name: the prefix of the metrics' names, with the unit.
+    :param value: the value of an event; events with ``None`` or NaN are skipped.
     :param windows: :class:`TumblingWindows`, :class:`SlidingWindows` or :class:`SessionWindows`.
     :param of: some of ``count``, ``sum``, ``min``, ``max``, ``mean``, ``last``, ``histogram``, and numbers from 0 to 1
         for quantiles, which are exact for up to 1000 values in a window and within 0.14 % beyond. Default ``mean``.
     :param labels: the label's name if the key is one value, the labels' names if it is a tuple, or a function from the
-        key to labels. Default: none, for a key that is no dimension.
-    :param allowed_lateness_ms: how much longer than the watermark a window waits. Default 0.
+        key to labels. Default: no labels, for a key that is not a dimension.
+    :param allowed_lateness_ms: how long a window stays open after the watermark has passed its end. Default 0.
     :param schema: the resolution of histograms, from -4 to 8. Default 3: buckets that grow by 9 %.
     :param timestamp: an event's time in milliseconds. Default: its Flink timestamp.
-    :param late_output_tag: where late events go. Name one only if the job reads it with ``get_side_output``.
+    :param late_output_tag: where late events go. Set it only if the job reads it with ``get_side_output``.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Aggregate(KeyedProcessFunction):
         self._late_output_tag = checked_output_tag("late_output_tag", late_output_tag)
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Find the state; Flink calls this before the first event."""
+        """Set up state and counters; Flink calls this before the first event."""
         self._open = TimedState(runtime_context, "windows", self._windowing.timers, is_plain=True)
         self._counters = Counters(runtime_context, "numLateEvents")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
-        """Put an event into its windows, or say that it is late."""
-        self._counters.begin()
+        """Add an event to its windows, or emit it as late."""
+        self._counters.show()
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
         placed = self._windowing.place(self._open.value(timers), value, timestamp, timers.current_watermark())
@@ -99,7 +99,7 @@ class Aggregate(KeyedProcessFunction):
             timers.register_event_time_timer(timer)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
-        """Write the windows that close."""
+        """Emit the windows that close."""
         still_open, series = self._windowing.close(
             self._open.value(ctx.timer_service()), ctx.get_current_key(), timestamp
         )

@@ -1,4 +1,4 @@
-"""Count the events of each key over all time, and write the counters at the end of each interval."""
+"""The operator that counts the events of each key over all time, and writes the counters in intervals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pyflink_prometheus.transforms.event_values import TimestampOf, ValueOf
 
 class CumulativeAggregate(KeyedProcessFunction):
     """
-    Count a key's events over all time, as counters that go on where they were after a restart or from a savepoint.
+    Counters of each key's events over all time, which continue after a restart or from a savepoint.
 
     ::
 
@@ -32,29 +32,29 @@ class CumulativeAggregate(KeyedProcessFunction):
         # flight_messages_count{operator="AFR"}
 
     ``_count``, ``_sum`` and ``_histogram`` are counters, for ``rate()`` and ``increase()``. They are written at the end
-    of each interval in which something came, with all events before that moment and none behind it, whatever order
-    they came in. With the first interval goes a sample of 0 at its beginning, without which Prometheus would not see
-    what it brought; each sample has the counter's start timestamp, for receivers that take it.
+    of each interval with events, and include exactly the events before that moment, in whatever order they came. The
+    first interval also writes a sample of 0 at its start, without which Prometheus would not see the first increase.
+    Each sample has the counter's start timestamp, for receivers that support it.
 
-    Late is what belongs to an interval that the watermark has passed; it is not counted and goes to the side output, or
-    is dropped.
+    An event of an interval that the watermark has passed is late: it is not counted, and goes to the side output or is
+    dropped.
 
-    Keeps a total and the open intervals of each key, for ever unless ``forget_after_ms`` says otherwise.
+    Keeps a total and the open intervals of each key, forever unless ``forget_after_ms`` is set.
 
     Counts ``numLateEvents``.
 
-    :param metric_name: what the metrics' names begin with.
-    :param value: the value of an event, for ``sum`` and ``histogram``; those with ``None`` or NaN are not counted.
-        Default: none, which is enough for ``count``. A counter must not fall, so ``sum`` needs values from 0 up.
+    :param metric_name: the prefix of the metrics' names.
+    :param value: the value of an event, for ``sum`` and ``histogram``; events with ``None`` or NaN are not counted.
+        Default: none, which is enough for ``count``. A counter must not fall, so ``sum`` needs values of at least 0.
     :param of: some of ``count``, ``sum``, ``histogram`` (native). Default ``count``.
     :param labels: the label's name if the key is one value, the labels' names if it is a tuple, or a function from the
-        key to labels. Default: none.
+        key to labels. Default: no labels.
     :param interval_ms: how often, in event time, a key is written. Default 60,000.
     :param schema: the resolution of histograms, from -4 to 8. Default 3: buckets that grow by 9 %.
-    :param forget_after_ms: after how long without an event, by the machine's clock, a key's counters may begin at 0
-        again. Default: never. Set it from the first run on: Flink before 2.2 cannot restore state with another choice.
+    :param forget_after_ms: after how long without an event, by the machine's clock, a key's counters may restart at
+        0. Default: never. Set it from the first run on: Flink before 2.2 cannot restore state with another choice.
     :param timestamp: an event's time in milliseconds. Default: its Flink timestamp.
-    :param late_output_tag: where late events go. Name one only if the job reads it with ``get_side_output``.
+    :param late_output_tag: where late events go. Set it only if the job reads it with ``get_side_output``.
     """
 
     def __init__(
@@ -77,15 +77,15 @@ class CumulativeAggregate(KeyedProcessFunction):
         self._late_output_tag = checked_output_tag("late_output_tag", late_output_tag)
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Find the state; Flink calls this before the first event."""
+        """Set up state and counters; Flink calls this before the first event."""
         self._counted = TimedState(
             runtime_context, "counted", self._counting.timers, self._forget_after_ms, is_plain=True
         )
         self._counters = Counters(runtime_context, "numLateEvents")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
-        """Count an event, or say that it is late."""
-        self._counters.begin()
+        """Count an event, or emit it as late."""
+        self._counters.show()
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
         last_of_interval = self._counting.end_of_interval(timestamp) - 1
@@ -100,7 +100,7 @@ class CumulativeAggregate(KeyedProcessFunction):
             timers.register_event_time_timer(last_of_interval)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
-        """Write the counters at an interval's end."""
+        """Emit the counters at the end of an interval."""
         counted, series = self._counting.close(
             self._counted.value(ctx.timer_service()), ctx.get_current_key(), timestamp
         )

@@ -1,4 +1,4 @@
-"""Drop events that cannot be, and say why."""
+"""The operator that drops impossible events, with a reason for each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAY_MS = 86_400_000
 
 class Filter(KeyedProcessFunction):
     """
-    Drop events that cannot be: values out of bounds, outliers, positions that nothing could have reached.
+    A filter of impossible events: values out of bounds, outliers, positions that nothing could have reached.
 
     ::
 
@@ -39,20 +39,20 @@ class Filter(KeyedProcessFunction):
         )
         impossible = possible.get_side_output(rejected)  # (event, reason)
 
-    Each event is decided on at once: order and timestamps stay, nothing is held back. Checks are asked in turn, and
-    those behind one that rejects an event never see it. Events that depend on those before should come in order of
-    time, so put :class:`Reorder` first where they may not.
+    Each event is decided on at once: order and timestamps stay, and nothing is held back. Checks run in turn, until one
+    rejects the event. Checks that compare an event with earlier ones need order of time, so put :class:`Reorder` first
+    if events may be out of order.
 
-    Keeps for each key what the checks keep (see them), for ``forget_after_ms`` after its last event by the machine's
-    clock, so it works without watermarks.
+    Keeps the state of the checks for each key (see there), for ``forget_after_ms`` after its last event by the
+    machine's clock, so it works without watermarks.
 
-    Counts ``numEventsRejected``, and by check ``numEventsRejectedBy`` with its name, such as
+    Counts ``numEventsRejected``, and per check ``numEventsRejectedBy`` plus its name, such as
     ``numEventsRejectedBySpeed``.
 
-    :param checks: :class:`Threshold`, :class:`Hampel`, :class:`SpeedGate`, or of your own with the same members.
+    :param checks: :class:`Threshold`, :class:`Hampel`, :class:`SpeedGate`, or your own with the same members.
     :param timestamp: an event's time in milliseconds, which only a SpeedGate needs. Default: its Flink timestamp.
     :param forget_after_ms: after how long without an event a key may be forgotten. Default: a day.
-    :param rejected_output_tag: where rejected events go, as tuples (event, reason). Name one only if the job reads it
+    :param rejected_output_tag: where rejected events go, as tuples (event, reason). Set it only if the job reads it
         with ``get_side_output``.
     """
 
@@ -70,15 +70,15 @@ class Filter(KeyedProcessFunction):
         self._rejected_output_tag = checked_output_tag("rejected_output_tag", rejected_output_tag)
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Find the state; Flink calls this before the first event."""
+        """Set up state and counters; Flink calls this before the first event."""
         self._kept = KeyedState(runtime_context, "checks", self._forget_after_ms) if self._checks.keeps_state else None
         self._counters = Counters(
             runtime_context, "numEventsRejected", *(_counter_name(name) for name in self._checks.names)
         )
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
-        """Let an event pass, or say why it cannot be."""
-        self._counters.begin()
+        """Pass an event on, or reject it with a reason."""
+        self._counters.show()
         timestamp = timestamp_of(value, ctx, self._timestamp) if self._checks.needs_timestamp else 0
         kept = None if self._kept is None else self._kept.value()
         judgement = self._checks.judge(value, timestamp, kept)

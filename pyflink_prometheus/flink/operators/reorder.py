@@ -1,4 +1,4 @@
-"""Release the events of each key in order of time, as the watermark passes them."""
+"""The operator that releases the events of each key in order of time, as the watermark passes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyflink_prometheus.transforms.reordering import Reordering, SameTimestamp
 
 class Reorder(KeyedProcessFunction):
     """
-    Hold events of a key, and release them in order of time as the watermark passes them.
+    A buffer that holds the events of each key, and releases them in order of time as the watermark passes them.
 
     ::
 
@@ -29,25 +29,26 @@ class Reorder(KeyedProcessFunction):
         ordered = rows.key_by(lambda row: row["icao24"]).process(Reorder(late_output_tag=late))
         too_late = ordered.get_side_output(late)
 
-    Events of all keys in a subtask come out in one order, each with its own Flink timestamp, so event-time steps may
-    follow. An event at or behind the watermark is late: it goes to the side output, or is dropped if there is none.
+    The events of all keys in a subtask are released in one order, each with its own Flink timestamp, so event-time
+    operators may follow. An event at or before the watermark is late: it goes to the side output, or is dropped if
+    there is none.
 
-    Keeps each event until the watermark reaches it, at most ``max_held`` of a key, and nothing of a key that has none.
-    When a key has more, its oldest are released early, still in order; those that come later and are older than what
-    was released are late. An event released early has the Flink timestamp of the one that pushed it out, so windows
-    behind would take it for a later one: give those ``timestamp=...``, or set the limit so that it is not reached.
+    Keeps each event until the watermark reaches it, at most ``max_held`` per key. If a key has more, its oldest are
+    released early, still in order; later events older than those are late. An event released early has the Flink
+    timestamp of the event that pushed it out, so windows downstream would place it too late: give those
+    ``timestamp=...``, or set the limit high enough.
 
-    Counts ``numLateEvents``, ``numEventsReplaced`` (by another of the same timestamp) and ``numEventsReleasedEarly``.
+    Counts ``numLateEvents``, ``numEventsReplaced`` (by another with the same timestamp) and ``numEventsReleasedEarly``.
 
-    :param same_timestamp: which of several events of a key with one timestamp stays. Default: the first.
+    :param same_timestamp: which of several events of a key with one timestamp is kept. Default: the first.
     :param value: the value of an event, for ``SameTimestamp.MAX`` and ``MEAN``.
     :param with_value: a function (event, value) that returns a copy of the event with that value, for ``MEAN``.
-    :param max_held: how many events of a key are held at most. Default 10,000. A job that catches up reads much between
-        two watermarks, which Flink makes every 200 ms by the machine's clock, so this is to be far more than the
-        events of a key within the disorder. All of a key's events are one value in Flink's state.
+    :param max_held: the maximum number of events held per key. Default 10,000. A job that catches up reads many events
+        between two watermarks, which Flink emits every 200 ms by the machine's clock, so this should be far more than
+        the events of a key within the disorder. All of a key's events are one value in Flink's state.
     :param timestamp: an event's time in milliseconds. Default: its Flink timestamp.
-    :param late_output_tag: where late events go. Name one only if the job reads it with ``get_side_output``: without
-        that, PyFlink sends what is meant for it down the main stream.
+    :param late_output_tag: where late events go. Set it only if the job reads it with ``get_side_output``: otherwise
+        PyFlink sends these events down the main stream.
     """
 
     def __init__(
@@ -66,13 +67,13 @@ class Reorder(KeyedProcessFunction):
         self._late_output_tag = checked_output_tag("late_output_tag", late_output_tag)
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Find the state; Flink calls this before the first event."""
+        """Set up state and counters; Flink calls this before the first event."""
         self._held = TimedState(runtime_context, "held", self._reordering.timers)
         self._counters = Counters(runtime_context, "numLateEvents", "numEventsReplaced", "numEventsReleasedEarly")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
-        """Hold an event, or say that it is late."""
-        self._counters.begin()
+        """Hold an event, or emit it as late."""
+        self._counters.show()
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
         held = self._held.value(timers)
@@ -86,18 +87,18 @@ class Reorder(KeyedProcessFunction):
         self._counters.add("numEventsReplaced", int(added.replaced))
         self._counters.add("numEventsReleasedEarly", len(added.early))
         if added.is_new:
-            # One for each timestamp, so that each event leaves with its own.
+            # One timer per timestamp, so that each event is emitted with its own.
             timers.register_event_time_timer(timestamp)
         yield from added.early
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
-        """Release what the watermark has reached."""
+        """Release the events that the watermark has reached."""
         timers = ctx.timer_service()
         held = self._held.value(timers)
         overdue = self._reordering.overdue(held, timestamp)
         if overdue:
-            # Timers come in order of time, so those of older events were lost (see TimedState). Have them come before
-            # this one, or those events would leave with its timestamp.
+            # Timers fire in order of time, so those of older events were lost (see TimedState). Fire them before this
+            # one again, or those events would be emitted with its timestamp.
             for each in (*overdue, timestamp):
                 timers.register_event_time_timer(each)
             return

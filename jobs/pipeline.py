@@ -19,14 +19,14 @@ from pyflink_prometheus import (
     CumulativeAggregate,
     Enrich,
     Filter,
+    MarkStale,
     PrometheusTimeSeries,
     Reorder,
-    Silence,
     TumblingWindows,
 )
 
 MINUTE = TumblingWindows(60_000)
-SILENT_MS = 60_000
+STALE_AFTER_MS = 60_000
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     possible = reordered.key_by(aircraft).process(Filter(*CHECKS)).name("filter")
     rows = possible.process(Enrich(OPERATORS, operator_code, default=OTHER_OPERATOR)).name("add operator")
 
-    ended = rows.key_by(aircraft).process(Silence(SILENT_MS, to_series)).name("end silent")
+    ended = rows.key_by(aircraft).process(MarkStale(STALE_AFTER_MS, to_series)).name("mark stale")
     ended.sink_to(sink(args, "aircraft").build())
 
     by_operator = rows.key_by(lambda row: row["operator"])

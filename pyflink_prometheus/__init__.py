@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
     from pyflink_prometheus.flink.operators.enrich import Enrich, EnrichFromStream
     from pyflink_prometheus.flink.operators.filter import Filter
-    from pyflink_prometheus.flink.operators.mark_stale import Silence
+    from pyflink_prometheus.flink.operators.mark_stale import MarkStale
     from pyflink_prometheus.flink.operators.reorder import Reorder
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.transforms.reordering import SameTimestamp
     from pyflink_prometheus.transforms.speed_gate import SpeedGate
     from pyflink_prometheus.transforms.windows import SessionWindows, SlidingWindows, TumblingWindows
-    from pyflink_prometheus.writer.ledger import Reason
+    from pyflink_prometheus.writer.ledger import RejectionReason
     from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, RejectedSamplesHandler
     from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples, read_rejected_samples
 
@@ -76,6 +76,7 @@ __all__ = [
     "InvalidTimeSeriesError",
     "JsonLinesRejectedSamples",
     "LogRejectedSamples",
+    "MarkStale",
     "Metadata",
     "NativeHistogram",
     "OnErrorBehavior",
@@ -85,9 +86,9 @@ __all__ = [
     "PrometheusTimeSeries",
     "PrometheusTimeSeriesBuilder",
     "PrometheusTimeSeriesKeySelector",
-    "Reason",
     "RejectedSamples",
     "RejectedSamplesHandler",
+    "RejectionReason",
     "RemoteWriteError",
     "RemoteWriteFatalError",
     "RemoteWriteVersion",
@@ -98,7 +99,6 @@ __all__ = [
     "Secret",
     "SecretError",
     "SessionWindows",
-    "Silence",
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "SlidingWindows",
     "SpeedGate",

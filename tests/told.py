@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pyflink_prometheus import PrometheusTimeSeries, Reason
+from pyflink_prometheus import PrometheusTimeSeries, RejectionReason
 
 
 class Rejections(list):
@@ -25,7 +25,7 @@ class Rejections(list):
     @property
     def unconfirmed(self):
         """Those of them of which the writer says that it does not know."""
-        chosen = Rejections(each for each in self if each.reason is Reason.UNCONFIRMED)
+        chosen = Rejections(each for each in self if each.reason is RejectionReason.UNCONFIRMED)
         return set(chosen.named)
 
     @property

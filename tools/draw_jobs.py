@@ -325,7 +325,7 @@ def draw_aggregate(run: Run) -> None:
     pictures.aggregate("Air France", raw, quantiles, TARGET / "aggregate.png")
 
 
-def draw_silence(without: Run, with_markers: Run) -> None:
+def draw_mark_stale(without: Run, with_markers: Run) -> None:
     """Draw the number of aircraft in Prometheus with and without stale markers, and the end of one flight."""
     with started(without) as prometheus:
         flight, last = lowest_end(prometheus, without)
@@ -340,7 +340,7 @@ def draw_silence(without: Run, with_markers: Run) -> None:
     means = [sum(value for value, _ in only(each)[20:]) / len(only(each)[20:]) for each in (ghosts, counted, heard)]
     print(f"silence: {means[0]:.1f} aircraft without markers, {means[1]:.1f} with, {means[2]:.1f} heard, on average")
     counts = (only(ghosts), only(counted))
-    pictures.silence(flight, last, (only(ghost), only(ended)), counts, only(heard), TARGET / "silence.png")
+    pictures.mark_stale(flight, last, (only(ghost), only(ended)), counts, only(heard), TARGET / "mark_stale.png")
 
 
 def only(series: Series) -> list[Sample]:
@@ -366,12 +366,12 @@ DRAWN: dict[str, tuple[tuple[str, ...], Callable[..., None]]] = {
     "filter": (("filter",), draw_filter),
     "enrich": (("enrich",), draw_enrich),
     "aggregate": (("aggregate",), draw_aggregate),
-    "silence": (("enrich", "pipeline"), draw_silence),
+    "mark_stale": (("enrich", "pipeline"), draw_mark_stale),
     "windows": (("fast", "speed-5", "reorder", "window-1m", "window-2m"), measure_stored),
     "bound": (("ahead", "ahead-window-4h"), measure_stored),
     "lateness": ((), measure_lateness),
 }
-PICTURES = ("reorder", "filter", "enrich", "aggregate", "silence")
+PICTURES = ("reorder", "filter", "enrich", "aggregate", "mark_stale")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pyflink_prometheus.writer.ledger import Ledger
-from pyflink_prometheus.writer.pace import PaceWatch, Seen
+from pyflink_prometheus.writer.pace import FlushStats, PaceWatch
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class BundleAdvice:
 
     def __init__(self, ledger: Ledger, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._watch = PaceWatch(ledger, monotonic)
-        self._seen = Seen()
+        self._seen = FlushStats()
         self._is_given = False
 
     def flushed(self, took_s: float, batch_size: int) -> None:
@@ -44,10 +44,10 @@ class BundleAdvice:
         if self._is_given:
             return
         self._watch.waited(took_s)
-        self._seen = seen = self._seen.plus(self._watch.seen())
+        self._seen = seen = self._seen.plus(self._watch.stats())
         if seen.flushes < _MIN_FLUSHES or seen.elapsed_s < _MIN_SECONDS:
             return
-        self._seen = Seen()
+        self._seen = FlushStats()
         samples_per_flush = seen.samples / seen.flushes
         if (
             seen.waiting < _MIN_SHARE_OF_WAITING
@@ -67,7 +67,7 @@ class BundleAdvice:
         )
 
 
-class Hop(NamedTuple):
+class Exchange(NamedTuple):
     """
     The way of records from one Python process to a writer in another.
 
@@ -79,7 +79,7 @@ class Hop(NamedTuple):
     pickles: bool
 
 
-def tell_of_hop(hop: Hop, record: Any) -> None:
+def log_exchange_cost(hop: Exchange, record: Any) -> None:
     """
     Log what it costs to pass records to the writer, if it could cost less.
 

@@ -11,7 +11,7 @@ from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
-from pyflink_prometheus.flink.advice import BundleAdvice, Hop, tell_of_hop
+from pyflink_prometheus.flink.advice import BundleAdvice, Exchange, log_exchange_cost
 from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
@@ -35,7 +35,7 @@ class WriterFunction(ProcessFunction):
     :ivar log_file: Flink's log file if the job runs in the process that builds it.
     """
 
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Hop | None = None) -> None:
+    def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Exchange | None = None) -> None:
         self._config = config
         self._converter = converter
         self._hop = hop
@@ -91,9 +91,9 @@ class WriterFunction(ProcessFunction):
         self._summary.closed()
         self._writer = None
 
-    def _convert_first(self, hop: Hop, value: Any) -> Any:
+    def _convert_first(self, hop: Exchange, value: Any) -> Any:
         """Convert the first record, and log the cost of passing records; later records skip this check."""
-        tell_of_hop(hop, value)
+        log_exchange_cost(hop, value)
         self._convert = self._converter
         return as_time_series(value) if self._converter is None else self._converter(value)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 _COUNTERS: dict[str, Callable[[Ledger], int]] = {
@@ -15,18 +15,18 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numWriteRequestsOut": lambda ledger: ledger.requests_accepted,
     "numWriteRequestsRetries": lambda ledger: ledger.requests_retried,
     "numSamplesDropped": lambda ledger: sum(ledger.samples_rejected.values()),
-    "numSamplesNonRetryableDropped": lambda ledger: ledger.samples_rejected[Reason.REFUSED],
-    "numSamplesRetryLimitDropped": lambda ledger: ledger.samples_rejected[Reason.RETRIES_EXHAUSTED],
+    "numSamplesNonRetryableDropped": lambda ledger: ledger.samples_rejected[RejectionReason.REFUSED],
+    "numSamplesRetryLimitDropped": lambda ledger: ledger.samples_rejected[RejectionReason.RETRIES_EXHAUSTED],
     "numWriteRequestsPermanentlyFailed": lambda ledger: ledger.requests_failed,
     # Ours.
     "numSamplesIn": lambda ledger: ledger.samples_in,
-    "numSamplesInvalidDropped": lambda ledger: ledger.samples_rejected[Reason.INVALID],
-    "numSamplesDuplicateDropped": lambda ledger: ledger.samples_rejected[Reason.DUPLICATE],
-    "numSamplesConflictingDropped": lambda ledger: ledger.samples_rejected[Reason.CONFLICTING],
-    "numSamplesUnconfirmedDropped": lambda ledger: ledger.samples_rejected[Reason.UNCONFIRMED],
-    "numSamplesTooOldDropped": lambda ledger: ledger.samples_rejected[Reason.TOO_OLD],
-    "numSamplesTooNewDropped": lambda ledger: ledger.samples_rejected[Reason.TOO_NEW],
-    "numSamplesOutOfOrderDropped": lambda ledger: ledger.samples_rejected[Reason.OUT_OF_ORDER],
+    "numSamplesInvalidDropped": lambda ledger: ledger.samples_rejected[RejectionReason.INVALID],
+    "numSamplesDuplicateDropped": lambda ledger: ledger.samples_rejected[RejectionReason.DUPLICATE],
+    "numSamplesConflictingDropped": lambda ledger: ledger.samples_rejected[RejectionReason.CONFLICTING],
+    "numSamplesUnconfirmedDropped": lambda ledger: ledger.samples_rejected[RejectionReason.UNCONFIRMED],
+    "numSamplesTooOldDropped": lambda ledger: ledger.samples_rejected[RejectionReason.TOO_OLD],
+    "numSamplesTooNewDropped": lambda ledger: ledger.samples_rejected[RejectionReason.TOO_NEW],
+    "numSamplesOutOfOrderDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OUT_OF_ORDER],
     "numExemplarsOut": lambda ledger: ledger.exemplars_accepted,
     "numExemplarsDropped": lambda ledger: ledger.exemplars_rejected,
     "numBytesOut": lambda ledger: ledger.bytes_sent,

@@ -30,7 +30,7 @@ from pyflink_prometheus.config import (
     checked_url,
 )
 from pyflink_prometheus.flink import upstream
-from pyflink_prometheus.flink.advice import Hop
+from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import ElementConverter, KeyedRecords, WriterFunction
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
@@ -422,7 +422,7 @@ class _WriterTransformer(StreamTransformer):
         stays = _stays_in_its_process(ds, subtasks, j_configuration)
         is_keyed = isinstance(ds, KeyedStream)
         record_type = ds._original_data_type_info if isinstance(ds, KeyedStream) else ds.get_type()
-        hop = None if stays else Hop(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
+        hop = None if stays else Exchange(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
         try:
             _warn_of_lost_order(ds, subtasks)
             if uid is not None and stays:

@@ -22,7 +22,7 @@ class Kind(Enum):
     #: Send the same samples in the other version of the protocol.
     UNSUPPORTED = "unsupported"
     #: Some of the samples are at fault: find them, and do not retry them.
-    REJECTED = "rejected"
+    REFUSED = "refused"
     #: The request itself is at fault, whatever its samples: fail the job.
     FATAL = "fatal"
 
@@ -135,7 +135,7 @@ def classify_status(
     if status == 415:
         return Outcome(Kind.UNSUPPORTED, plain, status, body_excerpt)
     if status in _SAMPLES_AT_FAULT:
-        return Outcome(Kind.REJECTED, plain, status, body_excerpt)
+        return Outcome(Kind.REFUSED, plain, status, body_excerpt)
     if 300 <= status < 400:
         target = f" to {one_line(location)}" if location else ""
         return Outcome(Kind.FATAL, f"{_REDIRECT_ADVICE} (HTTP {status}{target})", status, body_excerpt)

@@ -22,7 +22,7 @@ class PrometheusTimeSeries(NamedTuple):
     One series with some of its samples.
 
     A record is a named tuple, and the sink also accepts a plain tuple of the same shape. Between two Flink operators an
-    instance of a class costs several times as much as a tuple (``benchmarks/hop.py``), so a stream that crosses an
+    instance of a class costs several times as much as a tuple (``benchmarks/exchange.py``), so a stream that crosses an
     exchange may carry ``tuple(series)``.
 
     Nothing is checked here. The writer checks name and labels once per series, and each sample when it arrives, and

@@ -24,11 +24,10 @@ from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.models.thanos_model import ThanosModel
 from pyflink_prometheus.testing.models.victoria_metrics_model import VictoriaMetricsModel
 from pyflink_prometheus.testing.prometheus_server import PrometheusServer, PrometheusServerError, StoredHistogram
-from pyflink_prometheus.testing.receiver import Answer, Receiver, ScriptedTransport
+from pyflink_prometheus.testing.receiver import Receiver, Response, ScriptedTransport
 
 __all__ = [
     "AllOrNothingModel",
-    "Answer",
     "ByteLimitModel",
     "CortexModel",
     "FakeClock",
@@ -42,6 +41,7 @@ __all__ = [
     "ReceivedRequest",
     "Receiver",
     "ReceiverModel",
+    "Response",
     "ScriptedTransport",
     "SeriesLimits",
     "StoredHistogram",

@@ -24,7 +24,7 @@ ALL_VERSIONS = (RemoteWriteVersion.V1, RemoteWriteVersion.V2)
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """
     The response of a receiver.
 
@@ -43,18 +43,18 @@ class Answer:
     says_written: bool = True
 
 
-Decide = Callable[[ReceivedRequest], Optional[Union[int, Answer]]]
+Decide = Callable[[ReceivedRequest], Optional[Union[int, Response]]]
 
 
 def _response_to(
-    request: ReceivedRequest, decided: int | Answer | None, versions: Collection[RemoteWriteVersion]
-) -> Answer:
+    request: ReceivedRequest, decided: int | Response | None, versions: Collection[RemoteWriteVersion]
+) -> Response:
     """Return the response of a receiver of these versions, with Written headers if it understands 2.0."""
-    response = Answer() if decided is None else Answer(decided) if isinstance(decided, int) else decided
+    response = Response() if decided is None else Response(decided) if isinstance(decided, int) else decided
     if request.version is RemoteWriteVersion.V1:
         return response
     if RemoteWriteVersion.V2 not in versions:
-        return Answer(415, "Remote-Write 2.0 is not supported")
+        return Response(415, "Remote-Write 2.0 is not supported")
     written = response.written
     if written is None and response.says_written and response.status != 415:
         written = request.content if 200 <= response.status < 300 else Written()
@@ -65,16 +65,16 @@ class ScriptedTransport:
     """
     A replacement for a writer's HTTP transport that decodes each request and responds by a script.
 
-    :param script: an outcome, a status or an :class:`Answer` for each POST in turn; after the last one, and for
+    :param script: an outcome, a status or an :class:`Response` for each POST in turn; after the last one, and for
         ``None``, ``decide`` is asked.
-    :param decide: returns a status or an :class:`Answer` for a decoded request; ``None`` means 204. Default: always
+    :param decide: returns a status or an :class:`Response` for a decoded request; ``None`` means 204. Default: always
         204.
     :param versions: the supported versions; without 2.0, a 2.0 request gets 415. Default: both.
     """
 
     def __init__(
         self,
-        script: Iterable[int | Answer | Outcome | None] = (),
+        script: Iterable[int | Response | Outcome | None] = (),
         decide: Decide = lambda request: None,
         versions: Collection[RemoteWriteVersion] = ALL_VERSIONS,
     ) -> None:
@@ -125,7 +125,7 @@ class Receiver:
             ...  # write to receiver.url
             assert receiver.requests[0].samples == [...]
 
-    :param decide: returns a status or an :class:`Answer` for a request; ``None`` means 204. Default: always 204.
+    :param decide: returns a status or an :class:`Response` for a request; ``None`` means 204. Default: always 204.
     :param versions: the supported versions; without 2.0, a 2.0 request gets 415. Default: both.
     """
 

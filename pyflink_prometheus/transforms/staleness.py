@@ -12,10 +12,10 @@ from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 
 #: The state of a key: the next timer, and the timestamp of the last sample of each series, by all its labels. Plain
 #: types, because savepoints outlive classes.
-Heard = tuple[int, dict[LabelPairs, int]]
+LastSeen = tuple[int, dict[LabelPairs, int]]
 
 
-class Listened(NamedTuple):
+class Observation(NamedTuple):
     """
     The result of a sample or a timer.
 
@@ -24,14 +24,14 @@ class Listened(NamedTuple):
     :param markers: stale markers, to be emitted before the series that was observed.
     """
 
-    heard: Optional[Heard]
+    heard: Optional[LastSeen]
     timer: Optional[int]
     markers: list[PrometheusTimeSeries]
 
 
-class Listening:
+class StalenessTracker:
     """
-    The time of the last sample of each series; see :class:`pyflink_prometheus.Silence`.
+    The time of the last sample of each series; see :class:`pyflink_prometheus.MarkStale`.
 
     :param timeout_ms: how long, in event time, a series may have no samples before it is marked stale.
     """
@@ -39,7 +39,7 @@ class Listening:
     def __init__(self, timeout_ms: int) -> None:
         self._timeout_ms = _validation.integer("timeout_ms", timeout_ms, least=1)
 
-    def hear(self, heard: Heard | None, series: PrometheusTimeSeries, watermark: int) -> Listened:
+    def observe(self, heard: LastSeen | None, series: PrometheusTimeSeries, watermark: int) -> Observation:
         """
         Record the samples of a series; changes ``heard`` in place. Ignores an invalid series, which the sink rejects.
 
@@ -52,7 +52,7 @@ class Listening:
             value, last = max(series.samples, key=_time)[:2]
             end = last + self._timeout_ms
         except (InvalidTimeSeriesError, TypeError, ValueError, IndexError, KeyError):
-            return Listened(heard, None, [])
+            return Observation(heard, None, [])
         timer, known = (None, {}) if heard is None else heard
         before = known.get(labels)
         markers = []
@@ -64,10 +64,10 @@ class Listening:
         elif end > watermark:
             known[labels] = last if before is None else max(last, before)
             if timer is None or end < timer:
-                return Listened((end, known), end, markers)
-        return Listened(None if timer is None or not known else (timer, known), None, markers)
+                return Observation((end, known), end, markers)
+        return Observation(None if timer is None or not known else (timer, known), None, markers)
 
-    def look(self, heard: Heard | None, watermark: int) -> Listened:
+    def look(self, heard: LastSeen | None, watermark: int) -> Observation:
         """
         Mark stale each series whose timeout has passed; changes ``heard`` in place.
 
@@ -81,12 +81,12 @@ class Listening:
             del known[labels]
         markers = [_marker(labels, end) for end, labels in ended]
         if not known:
-            return Listened(None, None, markers)
+            return Observation(None, None, markers)
         timer = ends[len(ended)][0]
-        return Listened((timer, known), timer, markers)
+        return Observation((timer, known), timer, markers)
 
     @staticmethod
-    def timers(heard: Heard) -> list[int]:
+    def timers(heard: LastSeen) -> list[int]:
         """Return the timer that the state needs."""
         return [heard[0]]
 

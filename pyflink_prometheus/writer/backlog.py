@@ -78,7 +78,7 @@ class Backlog:
         """
         with self._settled:
             self._wait_while(lambda: self._samples > 0)
-            self.pace = self.pace.next(self._pace_watch.seen())
+            self.pace = self.pace.next(self._pace_watch.stats())
 
     def raise_failure(self) -> None:
         """

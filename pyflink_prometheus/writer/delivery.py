@@ -24,7 +24,7 @@ from pyflink_prometheus.writer.endpoint import (
     Refusal,
     RefusalStyle,
 )
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.ledger import RejectionReason
 from pyflink_prometheus.writer.retry import RetryState
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
@@ -68,7 +68,7 @@ class Rejected:
     """A step: count these samples as rejected and report the reason."""
 
     batch: Batch
-    reason: Reason
+    reason: RejectionReason
     outcome: Outcome
 
 
@@ -78,7 +78,7 @@ class PartlyWritten:
 
     batch: Batch
     written: Written
-    reason: Reason
+    reason: RejectionReason
     outcome: Outcome
 
 
@@ -210,7 +210,7 @@ class Delivery:
                         continue
                     self._version = self._without_v2(outcome, batch)
                     continue
-                if outcome.kind is Kind.REJECTED and self.endpoint.is_automatic and refused is None:
+                if outcome.kind is Kind.REFUSED and self.endpoint.is_automatic and refused is None:
                     # Either a 1.0 receiver cannot parse it, or a 2.0 receiver has not looked at any sample.
                     refused, self._version = outcome, V1
                     self._refused_as_v2 = outcome
@@ -305,7 +305,7 @@ class Delivery:
         """Return the verdict of a response that asks neither for a retry nor for another version."""
         if outcome.kind is Kind.TOO_LARGE:
             if len(batch) == 1:
-                return _settled(Rejected(batch, Reason.REFUSED, outcome), outcome, version)
+                return _settled(Rejected(batch, RejectionReason.REFUSED, outcome), outcome, version)
             return Verdict(Finding.TOO_LARGE, outcome, version)
         if version is V1 or outcome.written is None:
             if outcome.kind is Kind.ACCEPTED:
@@ -323,7 +323,7 @@ class Delivery:
         )
         samples = written.samples + written.histograms
         if outcome.kind is Kind.ACCEPTED:
-            return _settled(_partly(batch, written, Reason.UNCONFIRMED, outcome), outcome, V2)
+            return _settled(_partly(batch, written, RejectionReason.UNCONFIRMED, outcome), outcome, V2)
         is_exact = self.endpoint.counts_are_exact
         if samples == len(batch) and (written.exemplars == batch.exemplars or not is_exact):
             # A refusal that claims everything contradicts itself: the receiver counts what it got, not what it wrote.
@@ -331,9 +331,9 @@ class Delivery:
             self.endpoint.note_claim_of_all()
         elif (samples or written.exemplars) and is_exact:
             self.endpoint.note_refusal(COUNTED, Refusal.COUNTS)
-            return _settled(_partly(batch, written, Reason.REFUSED, outcome), outcome, V2)
+            return _settled(_partly(batch, written, RejectionReason.REFUSED, outcome), outcome, V2)
         elif samples == 0 and (len(batch) == 1 or self.endpoint.refusal(COUNTED) is Refusal.COUNTS):
-            step = _partly(batch, written, Reason.REFUSED, outcome)
+            step = _partly(batch, written, RejectionReason.REFUSED, outcome)
             return Verdict(Finding.SETTLED, outcome, V2, step, claims_nothing=True)
         return Verdict(Finding.REFUSED, outcome, V2, claims_nothing=samples == 0)
 
@@ -342,13 +342,13 @@ def _settled(step: Settled, outcome: Outcome, version: RemoteWriteVersion) -> Ve
     return Verdict(Finding.SETTLED, outcome, version, step)
 
 
-def _partly(batch: Batch, written: Written, reason: Reason, outcome: Outcome) -> Settled:
+def _partly(batch: Batch, written: Written, reason: RejectionReason, outcome: Outcome) -> Settled:
     samples = written.samples + written.histograms
     if samples == len(batch):
         return Accepted(batch, written.exemplars)
     counted = replace(outcome, message=f"the receiver wrote {samples} of {len(batch)} samples ({outcome.message})")
     if samples == written.exemplars == 0:
-        return Rejected(batch, reason, outcome if reason is Reason.REFUSED else counted)
+        return Rejected(batch, reason, outcome if reason is RejectionReason.REFUSED else counted)
     return PartlyWritten(batch, written, reason, counted)
 
 

@@ -13,7 +13,7 @@ from pyflink_prometheus.model.samples import checked_sample, likely_unit
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.rejected import RejectedSamples
 
 _log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 class SampleRejected(Exception):  # noqa: N818  (it is caught at once and reports no error)
     """A sample that must not be sent."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: RejectionReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -80,7 +80,7 @@ class Intake:
                 self._guard.check(series, timestamp)
         except InvalidTimeSeriesError as error:
             self._ledger.settle_exemplars(0, len(exemplars))
-            raise SampleRejected(Reason.INVALID, str(error)) from None
+            raise SampleRejected(RejectionReason.INVALID, str(error)) from None
         except SampleRejected:
             self._ledger.settle_exemplars(0, len(exemplars))
             raise
@@ -149,17 +149,17 @@ class _TimestampGuard:
         now_ms = int(self._time() * 1000)
         if self._max_age_ms is not None and timestamp < now_ms - self._max_age_ms:
             problem = f"is {now_ms - timestamp} ms old, over max_sample_age_ms={self._max_age_ms}"
-            raise SampleRejected(Reason.TOO_OLD, f"samples: {timestamp} {problem}")
+            raise SampleRejected(RejectionReason.TOO_OLD, f"samples: {timestamp} {problem}")
         if self._max_lead_ms is not None and timestamp > now_ms + self._max_lead_ms:
             problem = f"is {timestamp - now_ms} ms ahead, over max_sample_lead_ms={self._max_lead_ms}"
-            raise SampleRejected(Reason.TOO_NEW, f"samples: {timestamp} {problem}")
+            raise SampleRejected(RejectionReason.TOO_NEW, f"samples: {timestamp} {problem}")
         if self._in_order:
             newest = self._young.get(series.head)
             if newest is None:
                 newest = self._old.get(series.head)
             if newest is not None and timestamp < newest:
                 problem = f"came after the newer {newest} of the same series"
-                raise SampleRejected(Reason.OUT_OF_ORDER, f"samples: {timestamp} {problem}")
+                raise SampleRejected(RejectionReason.OUT_OF_ORDER, f"samples: {timestamp} {problem}")
             if len(self._young) >= self._generation_size:
                 self._old, self._young = self._young, {}
             self._young[series.head] = timestamp
@@ -167,7 +167,7 @@ class _TimestampGuard:
 
 def invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
     """Return a record, or whatever the user passed as one, as rejected completely."""
-    return RejectedSamples(record, count, Reason.INVALID, str(error))
+    return RejectedSamples(record, count, RejectionReason.INVALID, str(error))
 
 
 def count_of(samples: Any) -> int:

@@ -35,7 +35,7 @@ from pyflink_prometheus.writer.delivery import (
     Verdict,
 )
 from pyflink_prometheus.writer.endpoint import Refusal
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.ledger import RejectionReason
 
 #: So many samples in a row, each refused alone, raise the suspicion that the receiver has kept them; the second number
 #: applies if it has shown before that it keeps nothing of a refused request.
@@ -111,7 +111,7 @@ class Isolation:
                     self._too_large, largest = None, len(self._batch)
                 size = min(2 * size, largest) if verdict.is_accepted else size
             elif verdict.finding is Finding.GIVEN_UP:
-                yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, verdict.outcome)
+                yield self._reject(self._open, RejectionReason.RETRIES_EXHAUSTED, verdict.outcome)
             elif verdict.finding is Finding.TOO_LARGE:
                 size = largest = len(places) // 2
                 self._too_large = verdict.outcome
@@ -124,7 +124,7 @@ class Isolation:
             elif (smaller := max(len(places) // 2, self._budget.least_size(len(self._open)))) < len(places):
                 size = smaller
             else:
-                yield self._reject(places, Reason.REFUSED, verdict.outcome)
+                yield self._reject(places, RejectionReason.REFUSED, verdict.outcome)
             if self._should_check(verdict):
                 size = largest if (yield from self._check(verdict)) else 1
             if not self._open:
@@ -164,7 +164,7 @@ class Isolation:
             self._endpoint.note_refusal(self._first.style, Refusal.KEEPS_NOTHING)
         self._taken.update(heads)
 
-    def _reject(self, places: Sequence[int], reason: Reason, outcome: Outcome) -> Rejected:
+    def _reject(self, places: Sequence[int], reason: RejectionReason, outcome: Outcome) -> Rejected:
         """Settle samples as rejected."""
         self._refused += len(places)
         self._refused_in_a_row += len(places)
@@ -205,10 +205,10 @@ class Isolation:
         places = [place for place in self._open if believed or self._has_newer[place]]
         moments = _moments(self._batch, places)
         checks = _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION
-        reason, outcome = Reason.UNCONFIRMED, _unconfirmed(self._first.outcome)
+        reason, outcome = RejectionReason.UNCONFIRMED, _unconfirmed(self._first.outcome)
         if believed:
             checks = max(checks, -(-_LEAST_CHECKS_OF_A_CLAIM // max(1, len(moments))))
-            reason, outcome = Reason.REFUSED, self._first.outcome
+            reason, outcome = RejectionReason.REFUSED, self._first.outcome
         for moment in moments:
             resent = _spread(moment, checks)
             if known is not Refusal.KEEPS_GOOD:  # the samples that are too old may end just here
@@ -219,12 +219,12 @@ class Isolation:
                     yield from self._settle([place], check)
                     return False
                 if check.finding is Finding.GIVEN_UP:
-                    yield self._reject(self._open, Reason.RETRIES_EXHAUSTED, check.outcome)
+                    yield self._reject(self._open, RejectionReason.RETRIES_EXHAUSTED, check.outcome)
                     return False
                 if known is Refusal.KEEPS_GOOD:  # which refuses what it has already
                     yield self._reject([place], reason, outcome)
                 else:
-                    yield self._reject([place], Reason.REFUSED, check.outcome)
+                    yield self._reject([place], RejectionReason.REFUSED, check.outcome)
             if others := sorted(set(moment).difference(resent)):
                 yield self._reject(others, reason, outcome)
         self._refused_in_a_row = 0

@@ -6,7 +6,7 @@ import threading
 from enum import Enum
 
 
-class Reason(Enum):
+class RejectionReason(Enum):
     """Why a sample was not written. The values appear in counters and logs."""
 
     #: A name, label, value or timestamp is not valid; found before sending.
@@ -41,7 +41,7 @@ class Ledger:
         self._lock = threading.Lock()
         self.samples_in = 0
         self.samples_accepted = 0
-        self.samples_rejected: dict[Reason, int] = dict.fromkeys(Reason, 0)
+        self.samples_rejected: dict[RejectionReason, int] = dict.fromkeys(RejectionReason, 0)
         self.exemplars_accepted = 0
         self.exemplars_rejected = 0
         self.requests_attempted = 0
@@ -66,7 +66,7 @@ class Ledger:
             self.samples_accepted += samples
             self.newest_timestamp = max(self.newest_timestamp, newest_timestamp)
 
-    def reject(self, reason: Reason, samples: int) -> None:
+    def reject(self, reason: RejectionReason, samples: int) -> None:
         """Count rejected samples."""
         with self._lock:
             self.samples_rejected[reason] += samples

@@ -21,7 +21,7 @@ _MAX_RETRY_SHARE = 0.05  # of the attempts, beyond which the receiver is overloa
 _FIRST_PAUSE, _LONGEST_PAUSE = 4, 64  # in decisions
 
 
-class Seen(NamedTuple):
+class FlushStats(NamedTuple):
     """
     What happened between two flushes, or over several flushes.
 
@@ -42,9 +42,9 @@ class Seen(NamedTuple):
     waited_s: float = 0.0
     elapsed_s: float = 0.0
 
-    def plus(self, other: Seen) -> Seen:
+    def plus(self, other: FlushStats) -> FlushStats:
         """Return the sum of both."""
-        return Seen(*map(operator.add, self, other))
+        return FlushStats(*map(operator.add, self, other))
 
     @property
     def waiting(self) -> float:
@@ -57,7 +57,7 @@ class Seen(NamedTuple):
         return self.time_in_flight_s / self.attempts if self.attempts else 0.0
 
 
-_NOTHING = Seen()
+_NOTHING = FlushStats()
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Pace:
     most_shards: int
     least_batch_size: int
     most_batch_size: int
-    seen: Seen = _NOTHING
+    seen: FlushStats = _NOTHING
     throughput_before: Optional[float] = None
     pause: int = 0
     next_pause: int = _FIRST_PAUSE
@@ -113,7 +113,7 @@ class Pace:
             least = most = batch_size
         return Pace(least_shards, batch_size, least_shards, most_shards, least, most)
 
-    def next(self, seen: Seen) -> Pace:
+    def next(self, seen: FlushStats) -> Pace:
         """Return the pace after one more flush."""
         if not seen.attempts:
             return self  # nothing was sent
@@ -141,13 +141,13 @@ class Pace:
             most_batch_size=min(self.most_batch_size, samples),
         )
 
-    def _throughput(self, seen: Seen) -> float:
+    def _throughput(self, seen: FlushStats) -> float:
         """Return the samples per second of these requests while all shards were busy."""
         if seen.time_in_flight_s <= 0:
             return 0.0
         return self.shards * seen.samples / seen.time_in_flight_s
 
-    def _up_if_needed(self, seen: Seen, throughput: float) -> Pace:
+    def _up_if_needed(self, seen: FlushStats, throughput: float) -> Pace:
         enough = seen.samples > seen.flushes * self.shards * self.batch_size
         if self.pause or not enough or seen.waiting < _MIN_WAITING_SHARE:
             return self
@@ -194,15 +194,15 @@ class PaceWatch:
         """Add to the time for which the caller was blocked."""
         self._waited_s += seconds
 
-    def seen(self) -> Seen:
+    def stats(self) -> FlushStats:
         """Return the statistics since the last call."""
         self._flushes += 1
         last, self._last = self._last, self._total()
-        return Seen(*map(operator.sub, self._last, last))
+        return FlushStats(*map(operator.sub, self._last, last))
 
-    def _total(self) -> Seen:
+    def _total(self) -> FlushStats:
         ledger = self._ledger
-        return Seen(
+        return FlushStats(
             self._flushes,
             ledger.samples_in,
             ledger.requests_attempted,

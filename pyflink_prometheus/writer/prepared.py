@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.wire.request import EncodedRequest, encode
 from pyflink_prometheus.writer.batch import Batch
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.ledger import RejectionReason
 from pyflink_prometheus.writer.settlement import Settlement
 
 _DUPLICATE = "the request held the same sample twice"
@@ -46,8 +46,8 @@ class Preparation:
     def prepare(self, batch: Batch, version: RemoteWriteVersion) -> list[PreparedRequest]:
         """Return the requests that a batch needs, to be sent one after the other."""
         ordered, duplicates, conflicting = batch.in_order(self._policy)
-        self._settlement.reject(duplicates, Reason.DUPLICATE, _DUPLICATE)
-        self._settlement.reject(conflicting, Reason.CONFLICTING, _CONFLICT)
+        self._settlement.reject(duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
+        self._settlement.reject(conflicting, RejectionReason.CONFLICTING, _CONFLICT)
         prepared: list[PreparedRequest] = []
         for each in ordered.requests():
             self._encode_within_bounds(each, version, prepared)

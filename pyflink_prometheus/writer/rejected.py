@@ -10,7 +10,7 @@ from typing import Any, Callable, Union
 
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.ledger import RejectionReason
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class RejectedSamples:
 
     record: Union[PrometheusTimeSeries, Any]
     count: int
-    reason: Reason
+    reason: RejectionReason
     message: str
     status: int | None = None
     candidates: tuple[PrometheusTimeSeries, ...] = ()
@@ -69,8 +69,8 @@ class LogRejectedSamples:
     def __init__(self, interval_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._interval_s = interval_s
-        self._next_line_at: dict[Reason, float] = {}
-        self._unlogged: dict[Reason, tuple[int, RejectedSamples]] = {}
+        self._next_line_at: dict[RejectionReason, float] = {}
+        self._unlogged: dict[RejectionReason, tuple[int, RejectedSamples]] = {}
 
     def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
         """Count rejected samples, and log those that are due."""
@@ -86,7 +86,7 @@ class LogRejectedSamples:
         for reason in list(self._unlogged):
             self._write(reason)
 
-    def _write(self, reason: Reason) -> None:
+    def _write(self, reason: RejectionReason) -> None:
         count, latest = self._unlogged.pop(reason)
         if latest.record is None:
             samples = sum(len(series.samples) for series in latest.candidates)

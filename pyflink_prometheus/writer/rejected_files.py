@@ -22,7 +22,7 @@ from pyflink_prometheus.model.samples import (
     is_stale_marker,
 )
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.ledger import RejectionReason
 from pyflink_prometheus.writer.rejected import RejectedSamples
 
 _log = logging.getLogger(__name__)
@@ -152,7 +152,9 @@ def _value_as_json(value: Value) -> Any:
 def _from_json(read: dict[str, Any]) -> RejectedSamples:
     record = _series_from_json(read) if "metric_name" in read else read.get("record")
     candidates = tuple(_series_from_json(each) for each in read.get("candidates", ()))
-    return RejectedSamples(record, read["count"], Reason(read["reason"]), read["message"], read["status"], candidates)
+    return RejectedSamples(
+        record, read["count"], RejectionReason(read["reason"]), read["message"], read["status"], candidates
+    )
 
 
 def _series_from_json(read: dict[str, Any]) -> PrometheusTimeSeries:

@@ -15,7 +15,7 @@ from pyflink_prometheus.writer.delivery import (
     Rejected,
     Settled,
 )
-from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.rejected import RejectedSamples, RejectedSamplesHandler
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Settlement:
             self.ledger.reject(each.reason, each.count)
         self._call(lambda: self._handler(rejected))
 
-    def reject(self, batch: Batch, reason: Reason, message: str, status: int | None = None) -> None:
+    def reject(self, batch: Batch, reason: RejectionReason, message: str, status: int | None = None) -> None:
         """
         Reject samples and their exemplars.
 
@@ -108,7 +108,7 @@ class Settlement:
             elif count < len(part):
                 self._hand_over_candidates(part, len(part) - count, step)
 
-    def _hand_over(self, batch: Batch, reason: Reason, message: str, status: int | None) -> None:
+    def _hand_over(self, batch: Batch, reason: RejectionReason, message: str, status: int | None) -> None:
         self.ledger.reject(reason, len(batch))
         rejected = [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
         self._call(lambda: self._handler(rejected))

@@ -42,7 +42,7 @@ def graphs() -> dict[str, dict[str, Graph]]:
         ("shuffled", ["'Collection Source' (1) distributes records over 'shuffled' (2 subtasks)"]),
         ("rescaled to more", ["'Collection Source' (1) distributes records over 'rescaled' (2 subtasks)"]),
         ("one of two streams", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
-        ("before Silence", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
+        ("before MarkStale", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
         ("late events of Reorder", ["'Collection Source' (1) distributes records over 'dealt' (2 subtasks)"]),
         ("after Reorder", ["'KEYED PROCESS' (1) distributes records over 'dealt' (2 subtasks)"]),
     ],

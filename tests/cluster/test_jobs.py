@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 RECORDING = ROOT / ".cache" / "recording" / "flights.jsonl"
 # Prometheus keeps a series up to here although nothing comes.
-SILENT_MS = 60_000
+STALE_AFTER_MS = 60_000
 
 OPERATOR, FLIGHT_OF = ("operator",), ("operator", "country")
 ALTITUDES = {"mean": "mean", "max": "max", "count_in_window": "count", "quantile 0": "0.5", "quantile 1": "0.95"}
@@ -207,7 +207,9 @@ def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
     altitudes = expected.of_aircraft(expected.possible(rows), ("altitude",), by=FLIGHT_OF)
     for at in range(job.end_at - 3_000_000, job.end_at, 250_000):
         shown = {tuple(sorted(each["metric"].items())) for each in job.server.query("flight_altitude_feet", at / 1000)}
-        alive = {key for key, samples in altitudes.items() if any(at - SILENT_MS < stamp <= at for _, stamp in samples)}
+        alive = {
+            key for key, samples in altitudes.items() if any(at - STALE_AFTER_MS < stamp <= at for _, stamp in samples)
+        }
         assert alive
         assert shown == alive
 

@@ -10,13 +10,13 @@ from flink_cluster import FlinkCluster
 from local_job import JOBS, FinishedJob, run_job_file
 
 from pyflink_prometheus import RemoteWriteVersion
-from pyflink_prometheus.testing import Answer, ReceivedRequest, Receiver
+from pyflink_prometheus.testing import ReceivedRequest, Receiver, Response
 
 
-def refuse(request: ReceivedRequest) -> Answer | None:
+def refuse(request: ReceivedRequest) -> Response | None:
     """Refuse a request with anything called "refused" in it, as Prometheus does under 1.0: whole."""
     is_refused = any(series.startswith("refused") for series, _, _ in request.samples)
-    return Answer(400, "out of order sample") if is_refused else None
+    return Response(400, "out of order sample") if is_refused else None
 
 
 def run(parallelism: int, invalid: int) -> FinishedJob:

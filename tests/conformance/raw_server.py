@@ -88,7 +88,7 @@ class RawServer:
 
 def response(status, *headers, body=b""):
     """Return the bytes of an answer, with the body's length unless a header says something of that."""
-    lines = [f"HTTP/1.1 {status} Answer", *headers]
+    lines = [f"HTTP/1.1 {status} Response", *headers]
     if not any(re.match("(?i)content-length|transfer-encoding", header) for header in headers) and status != 204:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

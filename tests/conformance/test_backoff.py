@@ -12,7 +12,7 @@ from wire_receiver import V1, Reply, T
 
 from pyflink_prometheus import RetriesExhaustedError, RetryConfiguration
 from pyflink_prometheus.http.outcome import Kind
-from pyflink_prometheus.testing import Answer
+from pyflink_prometheus.testing import Response
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 LONGEST_S = 150.0
@@ -201,5 +201,5 @@ def test_retry_after_holds_for_all_requests_in_parallel(version, start, receiver
 
 
 def test_retry_after_is_read(post):
-    outcome, _ = post(lambda request: Answer(429, headers={"Retry-After": "17"}))
+    outcome, _ = post(lambda request: Response(429, headers={"Retry-After": "17"}))
     assert (outcome.kind, outcome.retry_after_s) == (Kind.RETRYABLE, 17.0)

@@ -189,7 +189,7 @@ def test_a_connection_is_kept_unless_what_is_behind_it_fails(serve, transport, s
 )
 def test_the_words_of_an_answer_are_read_however_they_are_framed(serve, transport, answer):
     outcome = transport(serve(answer).url()).post(b"body", HEADERS)
-    assert (outcome.kind, outcome.status, outcome.body_excerpt) == (Kind.REJECTED, 400, "the words")
+    assert (outcome.kind, outcome.status, outcome.body_excerpt) == (Kind.REFUSED, 400, "the words")
 
 
 WORDS = "out of order sample é".encode()

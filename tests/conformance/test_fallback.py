@@ -13,7 +13,7 @@ from pyflink_prometheus import (
     Exemplar,
     Metadata,
     NativeHistogram,
-    Reason,
+    RejectionReason,
     RemoteWriteFatalError,
 )
 
@@ -142,7 +142,7 @@ def test_who_wants_2_0_alone_is_not_sent_as_1_0_after_400(write, receiver):
     writer = write(V2, *SOME)
     assert set(receiver.versions) == {V2}
     assert len(receiver.stored) == writer.ledger.samples_accepted == 9
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+    assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 1
 
 
 @pytest.mark.parametrize("status", [204, 400, 503])
@@ -190,7 +190,7 @@ def test_a_receiver_of_2_0_alone_that_refuses_a_sample_gives_the_others_a_hearin
 
     receiver.decide = decide
     writer = write(AUTO, *SOME)
-    assert (len(receiver.stored), writer.ledger.samples_rejected[Reason.REFUSED]) == (9, 1)
+    assert (len(receiver.stored), writer.ledger.samples_rejected[RejectionReason.REFUSED]) == (9, 1)
     assert len({request.body for request in receiver.requests}) == len(receiver.requests)
 
 
@@ -217,7 +217,7 @@ def test_400_of_a_receiver_that_refuses_1_0_as_well_is_its_last_word(start, rece
     write_one_by_one(writer, "bad", "good", "better")
     assert receiver.versions == [V2, V1, V1, V2, V2]
     assert receiver.requests[2].samples == []  # whether it is a receiver at all
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+    assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 1
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

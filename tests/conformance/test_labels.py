@@ -8,7 +8,7 @@ import pytest
 import snappy
 from wire_receiver import V1, V2, T
 
-from pyflink_prometheus import Reason
+from pyflink_prometheus import RejectionReason
 
 GOOD = ("good", {"a": "1"}, ((1.0, T),))
 # In order of their bytes in UTF-8; UTF-16 has the last two the other way round, and case folding the first ones.
@@ -22,7 +22,7 @@ def refused(write, receiver):
     def check(version, *records):
         writer = write(version, *records, GOOD)
         assert [request.samples for request in receiver.requests] == [[("good", T)]]
-        assert writer.ledger.samples_rejected[Reason.INVALID] == len(records)
+        assert writer.ledger.samples_rejected[RejectionReason.INVALID] == len(records)
 
     return check
 

@@ -10,7 +10,7 @@ from pyflink_prometheus import (
     Exemplar,
     Metadata,
     NativeHistogram,
-    Reason,
+    RejectionReason,
 )
 
 # The numbers of the specification's MetricType.
@@ -109,7 +109,7 @@ def test_metadata_that_cannot_be_written_is_never_sent(version, write, receiver)
     ]
     writer = write(version, *[("bad", {}, ((1.0, T),), each, ()) for each in bad], ("good", {}, ((1.0, T),)))
     assert [request.samples for request in receiver.requests] == [[("good", T)]]
-    assert writer.ledger.samples_rejected[Reason.INVALID] == len(bad)
+    assert writer.ledger.samples_rejected[RejectionReason.INVALID] == len(bad)
 
 
 def test_metadata_must_not_be_in_1_0(sent):

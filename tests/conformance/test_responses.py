@@ -18,10 +18,10 @@ from pyflink_prometheus import (
     Exemplar,
     NativeHistogram,
     PrometheusSinkError,
-    Reason,
+    RejectionReason,
 )
 from pyflink_prometheus.http.outcome import Kind
-from pyflink_prometheus.testing import Answer, Receiver
+from pyflink_prometheus.testing import Receiver, Response
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
@@ -186,7 +186,7 @@ def test_written_headers_in_answers_to_1_0_mean_nothing(write, receiver, headers
 
 def test_written_headers_in_refusals_of_1_0_mean_nothing(write, receiver):
     receiver.decide = lambda request: Reply(400, "bad", written(samples=1)) if request.samples else 204
-    assert account(write(V1, ONE)) == (0, {Reason.REFUSED: 1}, 0, 0, 0, 0)
+    assert account(write(V1, ONE)) == (0, {RejectionReason.REFUSED: 1}, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_written_headers_in_refusals_of_1_0_mean_nothing(write, receiver):
 )
 def test_a_partial_write_is_counted_as_the_receiver_counts_it(write, receiver, headers, samples, exemplars):
     receiver.decide = lambda request: Reply(400, "some are bad", headers)
-    refused = {Reason.REFUSED: 10 - samples} if samples < 10 else {}
+    refused = {RejectionReason.REFUSED: 10 - samples} if samples < 10 else {}
     assert account(write(V2, *OF_ALL_KINDS)) == (samples, refused, exemplars, 2 - exemplars, 0, 0)
     assert len(receiver.requests) == 1
 
@@ -208,7 +208,7 @@ def test_a_refusal_that_says_that_nothing_was_written_costs_no_neighbour(write, 
         return Reply(400, "bad", written()) if bad else 204
 
     receiver.decide = decide
-    assert account(write(V2, *OF_ALL_KINDS)) == (8, {Reason.REFUSED: 2}, 2, 0, 0, 0)
+    assert account(write(V2, *OF_ALL_KINDS)) == (8, {RejectionReason.REFUSED: 2}, 2, 0, 0, 0)
     assert sorted(receiver.stored) == sorted(
         (name, T) for name in ("e", "h0", "h2", *(f"m{number}" for number in (0, 1, 2, 4, 5)))
     )
@@ -223,7 +223,7 @@ def test_a_refusal_that_says_that_nothing_was_written_is_believed_of_one_that_co
             writer.add((name, labels, ((value, timestamp + offset),)))
         writer.flush()
         receiver.decide = lambda request: Reply(400, "all are bad", written())
-    assert account(writer) == (6, {Reason.REFUSED: 14}, 0, 0, 0, 0)
+    assert account(writer) == (6, {RejectionReason.REFUSED: 14}, 0, 0, 0, 0)
     assert len(receiver.requests) == 2
 
 
@@ -237,7 +237,7 @@ def test_a_refusal_that_says_that_all_was_written_is_not_believed(write, receive
 
     receiver.decide = decide
     writer = write(V2, *OF_ALL_KINDS, rejected_samples_handler=told.extend)
-    assert account(writer) == (9, {Reason.REFUSED: 1}, 2, 0, 0, 0)
+    assert account(writer) == (9, {RejectionReason.REFUSED: 1}, 2, 0, 0, 0)
     assert [each.record.metric_name for each in told] == ["m3"]
     assert "m3 is bad" in told[0].message
 
@@ -248,14 +248,14 @@ def test_a_success_that_claims_less_is_counted_as_unconfirmed(write, receiver, s
     """It is not known which samples are missing, or why; they are not resent, because the response was a 2xx."""
     receiver.decide = lambda request: Reply(status, headers=headers)
     accepted, rejected, *_ = account(write(V2, *OF_ALL_KINDS))
-    assert (accepted, rejected) == (samples, {Reason.UNCONFIRMED: 10 - samples})
+    assert (accepted, rejected) == (samples, {RejectionReason.UNCONFIRMED: 10 - samples})
     assert len(receiver.requests) == 1
 
 
 @pytest.mark.parametrize("status", [204, 400])
 def test_a_written_header_that_is_missing_among_others_means_zero(write, receiver, status):
     receiver.decide = lambda request: Reply(status, headers={"X-Prometheus-Remote-Write-Samples-Written": "7"})
-    reason = Reason.UNCONFIRMED if status == 204 else Reason.REFUSED
+    reason = RejectionReason.UNCONFIRMED if status == 204 else RejectionReason.REFUSED
     assert account(write(V2, *OF_ALL_KINDS)) == (7, {reason: 3}, 0, 2, 0, 0)
 
 
@@ -279,7 +279,7 @@ def test_what_was_partly_written_is_told_with_how_many_are_missing(write, receiv
     receiver.decide = lambda request: Reply(400, "three are bad", written(4, 3, 2))
     write(V2, *OF_ALL_KINDS, rejected_samples_handler=told.extend)
     [rejected] = told
-    assert (rejected.count, rejected.reason, rejected.status) == (3, Reason.REFUSED, 400)
+    assert (rejected.count, rejected.reason, rejected.status) == (3, RejectionReason.REFUSED, 400)
     assert "three are bad" in rejected.message
     assert {record.metric_name for record in rejected.candidates} == {"e", *(f"m{number}" for number in range(6))}
 
@@ -297,7 +297,7 @@ def test_the_account_adds_up_whatever_is_answered(version, start, receiver):
 
 def test_redirects_are_not_followed(post):
     with Receiver() as elsewhere:
-        outcome, requests_seen = post(lambda request: Answer(307, headers={"Location": elsewhere.url}))
+        outcome, requests_seen = post(lambda request: Response(307, headers={"Location": elsewhere.url}))
         assert outcome.kind is Kind.FATAL
         assert elsewhere.url in outcome.message
         assert elsewhere.requests == []
@@ -315,14 +315,14 @@ def test_a_redirect_is_neither_followed_nor_retried(version, start, receiver, st
 
 
 def test_the_answers_body_is_read_only_up_to_a_limit(post):
-    outcome, _ = post(lambda request: Answer(400, "x" * 1_000_000))
-    assert outcome.kind is Kind.REJECTED
+    outcome, _ = post(lambda request: Response(400, "x" * 1_000_000))
+    assert outcome.kind is Kind.REFUSED
     assert 0 < len(outcome.body_excerpt) <= 10_000
 
 
 def test_an_answer_that_breaks_off_after_its_status_counts_by_its_status(serve_once, attempt):
     outcome = attempt(serve_once(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000\r\n\r\nout of"))
-    assert (outcome.kind, outcome.status) == (Kind.REJECTED, 400)
+    assert (outcome.kind, outcome.status) == (Kind.REFUSED, 400)
 
 
 def test_a_body_that_drips_is_given_up_after_the_timeout(attempt):
@@ -345,5 +345,5 @@ def test_a_body_that_drips_is_given_up_after_the_timeout(attempt):
     stop.set()
     thread.join(120)
     listener.close()
-    assert (outcome.kind, outcome.status) == (Kind.REJECTED, 400)
+    assert (outcome.kind, outcome.status) == (Kind.REFUSED, 400)
     assert 0 < len(outcome.body_excerpt) < 1000

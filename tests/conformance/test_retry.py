@@ -13,7 +13,7 @@ from wire_receiver import AUTO, V1, V2, Reply, T, written
 
 from pyflink_prometheus import (
     OnErrorBehavior,
-    Reason,
+    RejectionReason,
     RemoteWriteFatalError,
     RetriesExhaustedError,
     RetryConfiguration,
@@ -70,7 +70,7 @@ def test_who_would_rather_lose_samples_than_wait_can_have_that_counted(version, 
         retry=RetryConfiguration(max_retry_count=3),
         error_handling=handling,
     )
-    assert writer.ledger.samples_rejected[Reason.RETRIES_EXHAUSTED] == 1
+    assert writer.ledger.samples_rejected[RejectionReason.RETRIES_EXHAUSTED] == 1
     assert receiver.stored == [("good", T)]
 
 
@@ -86,7 +86,7 @@ def test_senders_must_not_retry_on_4xx_other_than_429(version, write, receiver, 
     receiver.decide = lambda request: status if request.samples else 204
     writer = write(version, ONE)
     assert [request.samples for request in receiver.requests if request.samples] == [[("m", T)]]
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+    assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 1
     assert writer.ledger.requests_retried == 0
 
 
@@ -130,7 +130,7 @@ def test_a_receiver_that_takes_a_request_without_samples_is_asked_no_second_time
         writer.add(("m", {}, ((1.0, T + number),)))
         writer.flush()
     assert [len(request.samples) for request in receiver.requests] == [1, 0, 1, 1]
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 3
+    assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 3
 
 
 def test_whether_it_is_a_receiver_is_asked_again_where_it_was_too_busy_to_say(start, receiver):
@@ -168,7 +168,7 @@ def test_what_2_0_has_written_in_part_is_not_sent_in_parts(write, receiver):
     receiver.decide = lambda request: Reply(400, "one is bad", written(samples=9))
     writer = write(V2, *SOME)
     assert len(receiver.requests) == 1
-    assert (writer.ledger.samples_accepted, writer.ledger.samples_rejected[Reason.REFUSED]) == (9, 1)
+    assert (writer.ledger.samples_accepted, writer.ledger.samples_rejected[RejectionReason.REFUSED]) == (9, 1)
 
 
 def test_a_part_that_2_0_refuses_is_not_sent_in_parts_again(write, receiver):
@@ -180,21 +180,21 @@ def test_a_part_that_2_0_refuses_is_not_sent_in_parts_again(write, receiver):
     receiver.decide = decide
     writer = write(V2, *SOME)
     assert [len(request.samples) for request in receiver.requests] == [10, 5, 5]
-    assert (writer.ledger.samples_accepted, writer.ledger.samples_rejected[Reason.REFUSED]) == (8, 2)
+    assert (writer.ledger.samples_accepted, writer.ledger.samples_rejected[RejectionReason.REFUSED]) == (8, 2)
 
 
 def test_what_is_refused_whole_is_sent_in_parts_until_the_bad_one_is_alone(version, write, receiver):
     receiver.decide = lambda request: 400 if ("m3", T + 3) in request.samples else 204
     writer = write(version, *SOME)
     assert sorted(receiver.stored) == sorted((f"m{number}", T + number) for number in range(10) if number != 3)
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+    assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 1
 
 
 def test_who_wants_no_requests_in_parts_can_have_that(write, receiver):
     receiver.decide = lambda request: 400 if request.samples else 204
     writer = write(V1, *SOME, max_isolation_requests=0)
     assert [len(request.samples) for request in receiver.requests] == [10, 0]
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 10
+    assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 10
 
 
 def test_progress_must_be_made_when_there_are_errors_of_the_client(version, start, receiver):
@@ -244,7 +244,7 @@ def test_senders_must_not_retry_on_413_of_a_single_sample(version, write, receiv
     receiver.decide = lambda request: 413
     writer = write(version, ONE)
     assert len(receiver.requests) == 1
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+    assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 1
 
 
 def closed_port():

@@ -13,7 +13,7 @@ from pyflink_prometheus import (
     Exemplar,
     Metadata,
     NativeHistogram,
-    Reason,
+    RejectionReason,
 )
 
 STALE = 0x7FF0_0000_0000_0002
@@ -120,7 +120,7 @@ def test_a_series_must_have_at_least_one_sample_or_histogram(version, write, rec
     [request] = receiver.requests
     assert {request.name(series) for series in request.series} == {"good"}
     assert all(series.samples or series.histograms for series in request.series)
-    assert writer.ledger.samples_rejected[Reason.INVALID] == 3
+    assert writer.ledger.samples_rejected[RejectionReason.INVALID] == 3
 
 
 def test_a_series_must_not_mix_samples_and_histograms(version, write, receiver):
@@ -141,4 +141,4 @@ BAD = [("1.5", T), (None, T), (1.0, 1.5), (1.0, 2**63), (1.0, -(2**63) - 1), (1.
 def test_what_is_no_float64_at_an_int64_is_never_sent(version, write, receiver):
     writer = write(version, *[("bad", {}, (sample,)) for sample in BAD], ("good", {}, ((1.0, T),)))
     assert [request.samples for request in receiver.requests] == [[("good", T)]]
-    assert writer.ledger.samples_rejected[Reason.INVALID] == len(BAD)
+    assert writer.ledger.samples_rejected[RejectionReason.INVALID] == len(BAD)

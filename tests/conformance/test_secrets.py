@@ -155,7 +155,7 @@ PLACES = {
 
 
 def echo(server, status, *headers):
-    """Answer with what came, as some gateways do."""
+    """Response with what came, as some gateways do."""
 
     def send(connection):
         connection.sendall(response(status, *headers, body=server().requests[-1].encode("latin-1")))

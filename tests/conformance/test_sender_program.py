@@ -16,7 +16,7 @@ import pytest
 from sender.exposition import OPEN_METRICS, parse
 
 from pyflink_prometheus import STALE_MARKER, Exemplar, Metadata
-from pyflink_prometheus.testing import Answer, Receiver
+from pyflink_prometheus.testing import Receiver, Response
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -265,7 +265,7 @@ def test_a_signal_ends_it_where_it_was_ignored_at_its_start(scrape, start, tmp_p
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
 def test_it_goes_on_after_an_error(scrape, start, status):
-    answers = iter([Answer(status, "the receiver's words"), Answer(status, "the receiver's words")])
+    answers = iter([Response(status, "the receiver's words"), Response(status, "the receiver's words")])
     with Receiver(lambda request: next(answers, None)) as receiver:
         program = start(scrape("a 1\n"), receiver.url)
         wait_for(lambda: len({each for samples in receiver.samples("a").values() for each in samples}) > 3, program)

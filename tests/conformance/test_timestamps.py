@@ -11,7 +11,7 @@ import random
 import pytest
 from wire_receiver import AUTO, V1, V2, Reply, T, written
 
-from pyflink_prometheus import Exemplar, NativeHistogram, Reason
+from pyflink_prometheus import Exemplar, NativeHistogram, RejectionReason
 
 HISTOGRAM = NativeHistogram(schema=0, sum=3.0, positive={1: 2})
 
@@ -66,7 +66,7 @@ def test_what_is_no_time_in_milliseconds_is_never_sent(version, write, receiver,
     samples = [(value, timestamp) for timestamp in NO_TIMES] + [(value, T, timestamp) for timestamp in NO_TIMES]
     writer = write(version, *[("m", {}, (sample,)) for sample in samples], ("m", {}, ((1.0, T),)))
     assert receiver.stored == [("m", T)]
-    assert writer.ledger.samples_rejected[Reason.INVALID] == len(samples)
+    assert writer.ledger.samples_rejected[RejectionReason.INVALID] == len(samples)
 
 
 @pytest.mark.parametrize("value", [1.0, HISTOGRAM], ids=["samples", "histograms"])
@@ -189,7 +189,7 @@ def test_what_comes_out_of_order_need_not_be_sent(version, start, receiver):
         writer.add(("m", {}, ((1.0, timestamp),)))
         writer.flush()
     assert receiver.stored == [("m", T), ("m", T + 2), ("m", T + 3)]
-    assert writer.ledger.samples_rejected[Reason.OUT_OF_ORDER] == 2
+    assert writer.ledger.samples_rejected[RejectionReason.OUT_OF_ORDER] == 2
 
 
 @pytest.mark.parametrize("value", [1.0, HISTOGRAM], ids=["sample", "histogram"])

@@ -13,7 +13,7 @@ from pyflink_prometheus import (
     Metadata,
     NativeHistogram,
     PrometheusTimeSeries,
-    Reason,
+    RejectionReason,
     RemoteWriteVersion,
     RetriesExhaustedError,
     RetryConfiguration,
@@ -57,7 +57,11 @@ def test_one_poisonous_sample_among_2000_costs_one_sample_and_one_request(write,
     late = (metric_name, {"series": "7"}, ((-1.0, now - 1),))
     ledger = write(prometheus, *good[:500], late, *good[500:], rejected_samples_handler=rejections)
     assert prometheus.count(metric_name) == 1_999 + 1
-    assert (ledger.samples_in, ledger.samples_accepted, ledger.samples_rejected[Reason.REFUSED]) == (2_000, 1_999, 1)
+    assert (ledger.samples_in, ledger.samples_accepted, ledger.samples_rejected[RejectionReason.REFUSED]) == (
+        2_000,
+        1_999,
+        1,
+    )
     assert (ledger.requests_accepted, ledger.requests_failed, ledger.requests_retried) == (0, 1, 0)
     (told,) = rejections
     assert (told.count, told.status, len(told.candidates)) == (1, 400, 1_999)  # two samples are of one series

@@ -13,7 +13,7 @@ from rejections import Rejections
 
 from pyflink_prometheus import (
     PrometheusTimeSeries,
-    Reason,
+    RejectionReason,
     RemoteWriteVersion,
     RetryConfiguration,
 )
@@ -144,15 +144,19 @@ def test_exactly_the_poison_is_refused(start, version, prometheus_empty, metric_
     by_prometheus = sum(kind in BY_PROMETHEUS for kind in kinds[:100])
     assert (ledger.samples_in, ledger.samples_accepted, ledger.samples_pending) == (10_000, 9_900, 0)
     # Another value at a known time may be in the same request as the one that is known.
-    refused_or_conflicting = ledger.samples_rejected[Reason.REFUSED] + ledger.samples_rejected[Reason.CONFLICTING]
+    refused_or_conflicting = (
+        ledger.samples_rejected[RejectionReason.REFUSED] + ledger.samples_rejected[RejectionReason.CONFLICTING]
+    )
     assert refused_or_conflicting == by_prometheus
-    assert ledger.samples_rejected[Reason.CONFLICTING] <= kinds[:100].count("another value at a known time")
-    assert ledger.samples_rejected[Reason.INVALID] == 100 - by_prometheus
+    assert ledger.samples_rejected[RejectionReason.CONFLICTING] <= kinds[:100].count("another value at a known time")
+    assert ledger.samples_rejected[RejectionReason.INVALID] == 100 - by_prometheus
     assert sum(each.count for each in rejections) == 100
-    refused = [each for each in rejections if each.reason is Reason.REFUSED]
+    refused = [each for each in rejections if each.reason is RejectionReason.REFUSED]
     assert all(each.status == 400 and "HTTP 400: " in each.message for each in refused)
     # Under 1.0 each is named; under 2.0 they are among the request's, unless there was nothing else in it.
-    told = {sample for each in rejections if each.reason is Reason.CONFLICTING for sample in each.record.samples}
+    told = {
+        sample for each in rejections if each.reason is RejectionReason.CONFLICTING for sample in each.record.samples
+    }
     told |= {sample for each in refused for series in (each.candidates or (each.record,)) for sample in series.samples}
     poisonous = {sample for kind, record in zip(kinds, bad) if kind in BY_PROMETHEUS for sample in record[2]}
     assert told == poisonous if version is RemoteWriteVersion.V1 else told >= poisonous
@@ -184,10 +188,12 @@ def test_no_fault_on_the_way_loses_a_sample_or_breaks_order(start, version, prom
 
     assert prometheus.samples(metric_name) == collected(records)
     ledger = writer.ledger
-    assert ledger.samples_in == ledger.samples_accepted + ledger.samples_rejected[Reason.REFUSED] == len(records)
+    assert (
+        ledger.samples_in == ledger.samples_accepted + ledger.samples_rejected[RejectionReason.REFUSED] == len(records)
+    )
     assert ledger.requests_retried > 0
     # What was refused had been stored already, by an attempt whose answer was lost on the way.
-    assert sum(each.count for each in rejections) == ledger.samples_rejected[Reason.REFUSED]
+    assert sum(each.count for each in rejections) == ledger.samples_rejected[RejectionReason.REFUSED]
     taken = (204,) if version is RemoteWriteVersion.V1 else (204, 400)
     stored = {value for samples, status in proxy.forwarded if status in taken for _, value, _ in samples}
     assert {value for each in rejections if each.record for value, _ in each.record.samples} <= stored

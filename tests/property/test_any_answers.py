@@ -21,7 +21,7 @@ from pyflink_prometheus.testing import FakeClock, ScriptedTransport
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 T = 1_700_000_000_000
-NO_COUNT = Outcome(Kind.REJECTED, "HTTP 400", 400)
+NO_COUNT = Outcome(Kind.REFUSED, "HTTP 400", 400)
 answers = st.sampled_from(
     [204, 204, 204, 429, 500, 503, 400, 413, 415, NO_COUNT, Outcome(Kind.RETRYABLE, "no connection")]
 )

@@ -31,7 +31,7 @@ from pyflink_prometheus.writer.delivery import (
 )
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.isolation import deliver
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.ledger import RejectionReason
 
 SERIES = [Series(canonical_labels(name, {})) for name in "abc"]
 
@@ -100,7 +100,7 @@ def test_a_refused_sample_costs_one_sample(size, data):
     by_time = sorted(batch.values)
     assert sorted(settled(seen, Accepted)) == [value for value in by_time if value not in poison]
     assert settled(seen, Rejected) == [value for value in by_time if value in poison]
-    assert all(step.reason is Reason.REFUSED for step in seen if isinstance(step, Rejected))
+    assert all(step.reason is RejectionReason.REFUSED for step in seen if isinstance(step, Rejected))
     assert_in_order(seen)
 
 
@@ -181,7 +181,7 @@ def test_retries_are_counted_and_then_the_policy_decides(size, retries):
     seen = run(batch, config(discard=True, retries=retries), lambda request: 503)
     assert [type(step) for step in seen] == [Post, *[Wait, Post] * retries, Rejected]
     assert [step.retries for step in seen if isinstance(step, Post)] == list(range(retries + 1))
-    assert seen[-1].reason is Reason.RETRIES_EXHAUSTED
+    assert seen[-1].reason is RejectionReason.RETRIES_EXHAUSTED
     assert len(seen[-1].batch) == size
     with pytest.raises(RetriesExhaustedError, match=f"failed {retries + 1} times") as caught:
         run(batch, config(retries=retries), lambda request: 503)

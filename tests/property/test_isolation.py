@@ -27,7 +27,7 @@ from pyflink_prometheus.writer.delivery import (
 )
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.isolation import SUSPICIOUS
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.writer.ledger import RejectionReason
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
 SERIES = [Series(canonical_labels("m", {"series": str(number)})) for number in range(480)]
@@ -203,7 +203,7 @@ def test_what_may_be_stored_is_unconfirmed_and_says_why():
     batch = batch_of(40, 12, 0)
     receiver.poison = {batch.values[17]}
     seen, _ = deliver(batch, receiver, endpoint)
-    told = [step for step in seen if isinstance(step, Rejected) and step.reason is Reason.UNCONFIRMED]
+    told = [step for step in seen if isinstance(step, Rejected) and step.reason is RejectionReason.UNCONFIRMED]
     assert sum(len(step.batch) for step in told) > 300
     assert {(step.outcome.message, step.outcome.status) for step in told} == {
         (
@@ -222,13 +222,13 @@ def test_a_replay_that_a_receiver_refuses_whole_takes_few_requests(series, sampl
     endpoint = Endpoint(AUTO)
     for first in (0, 100):
         seen, posts = deliver(batch_of(series, samples, first), receiver, endpoint)
-        assert len(values(seen, Rejected, Reason.REFUSED)) == 480
+        assert len(values(seen, Rejected, RejectionReason.REFUSED)) == 480
         assert posts < 130
     batch = batch_of(series, samples, 2000)
     receiver.poison = {batch.values[7]}
     assert deliver(batch, receiver, endpoint)[1] == 1  # which shows that its counts are exact
     seen, posts = deliver(batch_of(series, samples, 200), receiver, endpoint)
-    assert (len(values(seen, Rejected, Reason.REFUSED)), posts) == (480, 1)
+    assert (len(values(seen, Rejected, RejectionReason.REFUSED)), posts) == (480, 1)
 
 
 @pytest.mark.parametrize("kind", [KeepsNothing, KeepsNothingWithoutHeaders], ids=lambda kind: kind.__name__)

@@ -20,7 +20,7 @@ from pyflink_prometheus.transforms.aggregation import Aggregation
 from pyflink_prometheus.transforms.counting import Counting
 from pyflink_prometheus.transforms.hampel import Hampel
 from pyflink_prometheus.transforms.reordering import Reordering, SameTimestamp
-from pyflink_prometheus.transforms.staleness import Listening
+from pyflink_prometheus.transforms.staleness import StalenessTracker
 from pyflink_prometheus.transforms.windows import Windowing
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
@@ -157,7 +157,7 @@ def test_counters_never_fall_and_end_at_the_count(stamps, interval, rng):
 @given(st.lists(times, unique=True, min_size=1), st.lists(times), st.integers(1, 60))
 def test_silence_ends_each_gap_once_whatever_the_watermarks(stamps, watermarks, timeout):
     """In order, each sample with any watermark before it that is not beyond it."""
-    listening, heard, out = Listening(timeout), None, []
+    listening, heard, out = StalenessTracker(timeout), None, []
     stamps = sorted(stamps)
     pending = sorted(watermarks)
     for time in stamps:
@@ -165,7 +165,7 @@ def test_silence_ends_each_gap_once_whatever_the_watermarks(stamps, watermarks, 
             heard, _, markers = listening.look(heard, pending.pop(0))
             out += markers
         series = PrometheusTimeSeries("m", {}, ((1.0, time),))
-        heard, _, markers = listening.hear(heard, series, LOWEST)
+        heard, _, markers = listening.observe(heard, series, LOWEST)
         out += [*markers, series]
     heard, timer, markers = listening.look(heard, HIGHEST)
     assert (heard, timer) == (None, None)

@@ -8,12 +8,12 @@ import pytest
 from workload import AUTO, BEGAN, BY_TIME, NOW, TOO_NEW, V1, V2, record, seed, stored_alone, workload
 
 from pyflink_prometheus.testing import (
-    Answer,
     ByteLimitModel,
     HaReplicaModel,
     MimirModel,
     OverloadedModel,
     PrometheusModel,
+    Response,
     ScriptedTransport,
     ThanosModel,
     VictoriaMetricsModel,
@@ -48,7 +48,7 @@ def assert_all_stored_once(model, sent, writer):
 
 
 class Successive:
-    """Answer as one model, and from some moment on as another that goes on with what the first has stored."""
+    """Respond as one model, and from some moment on as another that goes on with what the first has stored."""
 
     def __init__(self, decide):
         self.decide = decide
@@ -61,7 +61,7 @@ def old_receiver(model, status):
     """Return a receiver of 1.0 that answers 2.0 as those do: with a status, and without counts."""
 
     def decide(request):
-        return model(request) if request.version is V1 else Answer(status, "what is this?", says_written=False)
+        return model(request) if request.version is V1 else Response(status, "what is this?", says_written=False)
 
     return decide
 
@@ -96,7 +96,7 @@ def test_a_receiver_that_is_upgraded_to_2_0(start, clock, status):
     assert versions(transport)[-1] is V2
 
 
-@pytest.mark.parametrize("answer", [Answer(200, says_written=False), Answer(400, "gateway", says_written=False)])
+@pytest.mark.parametrize("answer", [Response(200, says_written=False), Response(400, "gateway", says_written=False)])
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_gateway_that_once_answers_in_the_receivers_place(start, clock, answer, before):
     """It has handed nothing on; what it answered looks like a receiver of 1.0."""
@@ -121,7 +121,7 @@ def test_a_receiver_that_answers_415_to_1_0_under_auto(start, clock):
     sent = workload(1, poison=0.0, batches=4, batch=BATCH)
     send(writer, sent[: 2 * BATCH])
     assert versions(transport)[-1] is V1
-    receiver.decide = lambda request: model(request) if request.version is V2 else Answer(415, "2.0 only")
+    receiver.decide = lambda request: model(request) if request.version is V2 else Response(415, "2.0 only")
     send(writer, sent[2 * BATCH :])
     assert_all_stored_once(model, sent, writer)
     assert versions(transport)[-1] is V2

@@ -15,14 +15,14 @@ from workload import AUTO, V1, V2, workload
 from pyflink_prometheus import PrometheusSinkError, RemoteWriteFatalError
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.transport import RequestsTransport
-from pyflink_prometheus.testing import Answer, FakeClock, Receiver
+from pyflink_prometheus.testing import FakeClock, Receiver, Response
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 BATCH = 500
 # So many requests may go out before the job fails: a version each, one without samples, and a few to make sure.
 FEW = 10
 
-LOGIN_PAGE = Answer(
+LOGIN_PAGE = Response(
     200,
     "<!DOCTYPE html><html><body>Please log in</body></html>",
     {"Content-Type": "text/html; charset=utf-8"},
@@ -36,7 +36,7 @@ def always(answer):
 
 def refuses(*statuses_by_version):
     statuses = dict(statuses_by_version)
-    return lambda request: Answer(statuses.get(request.version, 204), "no", says_written=False)
+    return lambda request: Response(statuses.get(request.version, 204), "no", says_written=False)
 
 
 def write(url, clock, version=AUTO, samples=BATCH, batch=BATCH):
@@ -73,23 +73,23 @@ def clock():
 # What responds, to which version of the sink, and what the message must advise.
 SETUPS = {
     "TLS port, as Go's servers respond": (
-        always(Answer(400, "Client sent an HTTP request to an HTTPS server.", says_written=False)),
+        always(Response(400, "Client sent an HTTP request to an HTTPS server.", says_written=False)),
         [AUTO, V1, V2],
         "https://",
     ),
     "path that refuses all": (
-        always(Answer(400, "unsupported path requested", says_written=False)),
+        always(Response(400, "unsupported path requested", says_written=False)),
         [AUTO, V1, V2],
         "path",
     ),
-    "path that does not exist": (always(Answer(404, says_written=False)), [AUTO, V1, V2], "path"),
-    "proxy that wants a password": (always(Answer(407, "who are you?", says_written=False)), [AUTO, V1, V2], "proxy"),
+    "path that does not exist": (always(Response(404, says_written=False)), [AUTO, V1, V2], "path"),
+    "proxy that wants a password": (always(Response(407, "who are you?", says_written=False)), [AUTO, V1, V2], "proxy"),
     "login page": (always(LOGIN_PAGE), [AUTO, V1], "URL"),
     "2.0 alone, set to V1": (refuses((V1, 415)), [V1], "set_remote_write_version"),
     "1.0 alone, set to V2": (refuses((V2, 415)), [V2], "set_remote_write_version"),
     "neither version": (refuses((V1, 415), (V2, 415)), [AUTO], "URL"),
     **{
-        f"HTTP {status}": (always(Answer(status, "no", says_written=False)), [AUTO, V1, V2], ".")
+        f"HTTP {status}": (always(Response(status, "no", says_written=False)), [AUTO, V1, V2], ".")
         for status in (406, 411, 421, 426, 431)
     },
 }
@@ -114,7 +114,7 @@ def test_a_wrong_setup_fails_with_advice(clock, decide, version, advice):
 
 @pytest.mark.parametrize("version", [AUTO, V1], ids=lambda version: version.value)
 def test_a_login_page_that_comes_after_a_redirect_is_not_followed(clock, version):
-    answer = Answer(302, headers={"Location": "https://login.invalid/"}, says_written=False)
+    answer = Response(302, headers={"Location": "https://login.invalid/"}, says_written=False)
     with Receiver(always(answer)) as receiver:
         _, error = write(receiver.url, clock, version)
     assert isinstance(error, RemoteWriteFatalError)
@@ -126,7 +126,7 @@ def test_a_path_of_another_protocol_that_takes_nothing_but_an_empty_body(clock, 
     """As /write of VictoriaMetrics and InfluxDB, the path of their line protocol, does: measured."""
 
     def decide(request):
-        return Answer(400 if request.decoded_bytes else 204, "cannot parse 'm': missing fields", says_written=False)
+        return Response(400 if request.decoded_bytes else 204, "cannot parse 'm': missing fields", says_written=False)
 
     with Receiver(decide) as receiver:
         _, error = write(receiver.url, clock, version)
@@ -137,7 +137,7 @@ def test_a_path_of_another_protocol_that_takes_nothing_but_an_empty_body(clock, 
 @pytest.mark.parametrize("samples", [1, 2, 50])
 @pytest.mark.parametrize("version", [AUTO, V1, V2], ids=lambda version: version.value)
 def test_however_little_is_sent(clock, samples, version):
-    with Receiver(always(Answer(400, "unsupported path requested", says_written=False))) as receiver:
+    with Receiver(always(Response(400, "unsupported path requested", says_written=False))) as receiver:
         _, error = write(receiver.url, clock, version, samples=samples)
     assert isinstance(error, RemoteWriteFatalError)
     assert len(receiver.requests) <= FEW
@@ -157,7 +157,7 @@ def test_a_receiver_that_is_not_ready_is_no_wrong_setup(clock, status):
     answers = iter([status] * 5)
 
     def decide(request):
-        return Answer(next(answers, 204), says_written=False)
+        return Response(next(answers, 204), says_written=False)
 
     with Receiver(decide) as receiver:
         config = SinkConfig(

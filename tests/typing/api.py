@@ -24,19 +24,19 @@ from pyflink_prometheus import (
     Filter,
     Hampel,
     JsonLinesRejectedSamples,
+    MarkStale,
     Metadata,
     NativeHistogram,
     OnErrorBehavior,
     PrometheusSink,
     PrometheusTimeSeries,
-    Reason,
     RejectedSamples,
     RejectedSamplesHandler,
+    RejectionReason,
     RemoteWriteVersion,
     Reorder,
     RetryConfiguration,
     Secret,
-    Silence,
     SpeedGate,
     Threshold,
     TumblingWindows,
@@ -78,7 +78,7 @@ wrong_converter: ElementConverter = lambda reading: 1.0  # type: ignore[assignme
 def handle(rejected: Sequence[RejectedSamples]) -> None:
     """Handle rejected samples."""
     for each in rejected:
-        assert_type(each.reason, Reason)
+        assert_type(each.reason, RejectionReason)
         assert_type(each.series, "tuple[PrometheusTimeSeries, ...]")
         assert_type(each.status, "int | None")
 
@@ -140,7 +140,7 @@ steps = [
     Reorder(),
     Filter(*checks),
     Aggregate("temperature", lambda row: row.celsius, TumblingWindows(60_000), ("mean", "max"), labels="room"),
-    Silence(60_000),
+    MarkStale(60_000),
 ]
 
 for rejected_before in read_rejected_samples("/var/lib/rejected"):

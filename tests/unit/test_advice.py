@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from pyflink_prometheus import PrometheusTimeSeries
-from pyflink_prometheus.flink.advice import BundleAdvice, Hop, tell_of_hop
+from pyflink_prometheus.flink.advice import BundleAdvice, Exchange, log_exchange_cost
 from pyflink_prometheus.testing import FakeClock
 from pyflink_prometheus.writer.ledger import Ledger
 
@@ -68,20 +68,20 @@ RECORD = PrometheusTimeSeries("m", {}, ((1.0, 1),))
 
 
 def test_a_key_for_a_single_subtask_is_told(said):
-    tell_of_hop(Hop(is_needless=True, pickles=False), RECORD)
+    log_exchange_cost(Exchange(is_needless=True, pickles=False), RECORD)
     (advice,) = said()
     assert "key_by" in advice
 
 
 def test_an_instance_that_is_pickled_is_told_by_its_class(said):
-    tell_of_hop(Hop(is_needless=False, pickles=True), RECORD)
+    log_exchange_cost(Exchange(is_needless=False, pickles=True), RECORD)
     (advice,) = said()
     assert "PrometheusTimeSeries and is pickled on its way: a plain tuple costs less than half of that" in advice
 
 
 def test_a_class_of_the_jobs_own_file_is_worse(said):
     own = type("Reading", (), {"__module__": "__main__"})
-    tell_of_hop(Hop(is_needless=False, pickles=True), own())
+    log_exchange_cost(Exchange(is_needless=False, pickles=True), own())
     (advice,) = said()
     assert "Reading" in advice
     assert "the job's own file" in advice
@@ -90,10 +90,10 @@ def test_a_class_of_the_jobs_own_file_is_worse(said):
 @pytest.mark.parametrize(
     ("hop", "record"),
     [
-        pytest.param(Hop(is_needless=False, pickles=True), tuple(RECORD), id="a plain tuple"),
-        pytest.param(Hop(is_needless=False, pickles=False), RECORD, id="not pickled"),
+        pytest.param(Exchange(is_needless=False, pickles=True), tuple(RECORD), id="a plain tuple"),
+        pytest.param(Exchange(is_needless=False, pickles=False), RECORD, id="not pickled"),
     ],
 )
 def test_nothing_is_said_of_a_hop_that_costs_no_more_than_it_must(said, hop, record):
-    tell_of_hop(hop, record)
+    log_exchange_cost(hop, record)
     assert said() == []

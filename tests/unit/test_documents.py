@@ -13,8 +13,8 @@ from pyflink_prometheus import (
     JsonLinesRejectedSamples,
     PrometheusSink,
     PrometheusTimeSeries,
-    Reason,
     RejectedSamples,
+    RejectionReason,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,8 +57,10 @@ class Rows(Stream):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_code_in_the_documents_runs(block, tmp_path):
     handler = JsonLinesRejectedSamples(tmp_path)
-    handler([RejectedSamples(PrometheusTimeSeries("m", {"a": "1"}, ((1.0, 2),)), 1, Reason.REFUSED, "late", 400)])
-    handler([RejectedSamples("no series", 1, Reason.INVALID, "bad")])
+    handler(
+        [RejectedSamples(PrometheusTimeSeries("m", {"a": "1"}, ((1.0, 2),)), 1, RejectionReason.REFUSED, "late", 400)]
+    )
+    handler([RejectedSamples("no series", 1, RejectionReason.INVALID, "bad")])
     handler.close()
     streams = []
 

@@ -7,13 +7,13 @@ from unittest.mock import MagicMock
 import pytest
 
 from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.flink.advice import Hop
+from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import WriterFunction
 
 GOOD = ("m", {}, ((1.0, 1_700_000_000_000),))
 
 
-@pytest.fixture(params=[None, Hop(is_needless=True, pickles=True)], ids=["in one process", "over a hop"])
+@pytest.fixture(params=[None, Exchange(is_needless=True, pickles=True)], ids=["in one process", "over a hop"])
 def function(request):
     """Yield an open function without a converter."""
     config = SinkConfig(prometheus_remote_write_url="http://receiver.invalid/api/v1/write")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyflink_prometheus import Reason
+from pyflink_prometheus import RejectionReason
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.wire.series import Series
@@ -40,8 +40,8 @@ def test_no_sample_needs_a_look_by_default():
 @pytest.mark.parametrize(
     ("setting", "at_the_edge", "beyond", "reason"),
     [
-        ("max_sample_age_ms", NOW - 5000, NOW - 5001, Reason.TOO_OLD),
-        ("max_sample_lead_ms", NOW + 5000, NOW + 5001, Reason.TOO_NEW),
+        ("max_sample_age_ms", NOW - 5000, NOW - 5001, RejectionReason.TOO_OLD),
+        ("max_sample_lead_ms", NOW + 5000, NOW + 5001, RejectionReason.TOO_NEW),
     ],
 )
 def test_a_window_holds_its_edge_and_refuses_what_lies_beyond(setting, at_the_edge, beyond, reason):
@@ -58,7 +58,7 @@ def test_out_of_order_is_told_by_series():
     assert [refused(intake, series(), NOW + offset) for offset in (0, 5, 5)] == [None, None, None]
     # Another object of the same series, as the cache makes one where it has forgotten the first.
     assert refused(intake, series(), NOW + 4) == (
-        Reason.OUT_OF_ORDER,
+        RejectionReason.OUT_OF_ORDER,
         f"samples: {NOW + 4} came after the newer {NOW + 5} of the same series",
     )
     assert refused(intake, series("other"), NOW) is None
@@ -66,7 +66,7 @@ def test_out_of_order_is_told_by_series():
 
 def test_a_sample_that_is_refused_for_another_reason_moves_no_order():
     intake = guarded(drop_out_of_order_samples=True, max_sample_lead_ms=10)
-    assert refused(intake, series(), NOW + 11)[0] is Reason.TOO_NEW
+    assert refused(intake, series(), NOW + 11)[0] is RejectionReason.TOO_NEW
     assert refused(intake, series(), NOW) is None
 
 
@@ -76,4 +76,4 @@ def test_only_so_many_series_are_remembered():
     for number in range(4):
         assert refused(intake, series(f"m{number}"), NOW) is None
     assert refused(intake, series("first"), NOW - 1) is None
-    assert refused(intake, series("m3"), NOW - 1)[0] is Reason.OUT_OF_ORDER
+    assert refused(intake, series("m3"), NOW - 1)[0] is RejectionReason.OUT_OF_ORDER

@@ -22,7 +22,7 @@ HEADERS = {"X-Prometheus-Remote-Write-Samples-Written": "3"}
     [
         ([200, 202, 204, 299], Kind.ACCEPTED),
         ([408, 425, 429, 500, 502, 503, 504, 599], Kind.RETRYABLE),
-        ([400, 409, 422], Kind.REJECTED),
+        ([400, 409, 422], Kind.REFUSED),
         ([413], Kind.TOO_LARGE),
         ([415], Kind.UNSUPPORTED),
         ([401, 402, 403, 404, 405, 406, 407, 410, 411, 421, 426, 431, 451, 499], Kind.FATAL),

@@ -19,9 +19,9 @@ from pyflink_prometheus import (
     Enrich,
     EnrichFromStream,
     Filter,
+    MarkStale,
     PrometheusSinkError,
     Reorder,
-    Silence,
     Threshold,
     TumblingWindows,
 )
@@ -94,8 +94,8 @@ def test_a_references_key_must_be_one_that_a_later_run_finds_again():
 
 
 def test_labels_may_be_of_a_kind_of_text_of_ones_own():
-    harness = Harness(Silence(10)).send(("m", {"place": OWN.Place("roof")}, ((1.0, 5),)))
-    restored = Harness(Silence(10), harness.savepoint()).advance()
+    harness = Harness(MarkStale(10)).send(("m", {"place": OWN.Place("roof")}, ((1.0, 5),)))
+    restored = Harness(MarkStale(10), harness.savepoint()).advance()
     assert [series.labels for series in restored.results] == [(("place", "roof"),)]
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pyflink_prometheus.config import AdaptiveSendingConfiguration, SinkConfig
-from pyflink_prometheus.writer.pace import Pace, Seen
+from pyflink_prometheus.writer.pace import FlushStats, Pace
 
 URL = "http://receiver.invalid/api/v1/write"
 
@@ -33,7 +33,7 @@ def flush(pace, samples, *, round_trip_s, samples_a_second, making_s=0.0, refuse
     waited_s = max(one_s, sending_s - making_s)
     repeated = requests if refuses_from is not None and in_flight >= refuses_from else 0
     attempts = requests + repeated
-    return Seen(1, samples, attempts, repeated, attempts * one_s, waited_s, making_s + waited_s)
+    return FlushStats(1, samples, attempts, repeated, attempts * one_s, waited_s, making_s + waited_s)
 
 
 def run(pace, flushes, samples, **receiver):
@@ -115,7 +115,7 @@ def test_a_receiver_in_trouble_gets_one_small_request_at_a_time_and_more_when_it
 def test_a_few_repetitions_change_nothing():
     pace = begin(max_batch_size_in_samples=2000)
     for _ in range(50):
-        pace = pace.next(Seen(1, 2000, 100, 4, 1.0, 0.01, 1.0))
+        pace = pace.next(FlushStats(1, 2000, 100, 4, 1.0, 0.01, 1.0))
     assert pace.shards == 1
     assert pace.pause == 0
 
@@ -143,4 +143,4 @@ def test_a_receiver_that_takes_no_large_requests_never_gets_them_again():
 
 
 def test_flushes_of_nothing_say_nothing():
-    assert begin().next(Seen(1, 0, 0, 0, 0.0, 0.0, 60.0)) == begin()
+    assert begin().next(FlushStats(1, 0, 0, 0, 0.0, 0.0, 60.0)) == begin()

@@ -12,14 +12,14 @@ from pyflink_prometheus import (
     JsonLinesRejectedSamples,
     LogRejectedSamples,
     PrometheusTimeSeries,
-    Reason,
     RejectedSamples,
+    RejectionReason,
     read_rejected_samples,
 )
 
 NAN = float("nan")
 RECORD = PrometheusTimeSeries("m", {"a": "ü\n"}, ((1.5, 1_700_000_000_000), (math.inf, 0), (-0.0, -1)))
-REFUSED = RejectedSamples(RECORD, 3, Reason.REFUSED, 'HTTP 400: out of "order"', 400)
+REFUSED = RejectedSamples(RECORD, 3, RejectionReason.REFUSED, 'HTTP 400: out of "order"', 400)
 
 
 def test_what_is_written_to_files_reads_back(tmp_path):
@@ -32,7 +32,7 @@ def test_what_is_written_to_files_reads_back(tmp_path):
 
 def test_nan_survives(tmp_path):
     handler = JsonLinesRejectedSamples(tmp_path)
-    handler([RejectedSamples(("m", {}, ((NAN, 1),)), 1, Reason.REFUSED, "no")])
+    handler([RejectedSamples(("m", {}, ((NAN, 1),)), 1, RejectionReason.REFUSED, "no")])
     handler.close()
     (read,) = read_rejected_samples(tmp_path)
     assert math.isnan(read.record.samples[0][0])
@@ -43,7 +43,7 @@ def test_nan_survives(tmp_path):
 )
 def test_what_was_no_record_is_kept_as_its_text(tmp_path, stranger):
     handler = JsonLinesRejectedSamples(tmp_path)
-    handler([RejectedSamples(stranger, 1, Reason.INVALID, "bad")])
+    handler([RejectedSamples(stranger, 1, RejectionReason.INVALID, "bad")])
     handler.close()
     assert [read.record for read in read_rejected_samples(tmp_path)] == [repr(stranger)]
 
@@ -51,7 +51,7 @@ def test_what_was_no_record_is_kept_as_its_text(tmp_path, stranger):
 def test_files_are_rotated_by_size_and_nothing_is_lost(tmp_path):
     handler = JsonLinesRejectedSamples(tmp_path, max_file_size_bytes=500)
     for number in range(20):
-        handler([RejectedSamples(("m", {}, ((float(number), number),)), 1, Reason.REFUSED, "no")])
+        handler([RejectedSamples(("m", {}, ((float(number), number),)), 1, RejectionReason.REFUSED, "no")])
     handler.close()
     assert len(list(tmp_path.iterdir())) > 3
     read = sorted(each.record.samples[0][1] for each in read_rejected_samples(tmp_path))
@@ -81,7 +81,7 @@ def test_the_log_has_one_line_a_reason_and_interval_and_loses_no_count(caplog):
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
             handler([REFUSED])
-            handler([RejectedSamples("x", 1, Reason.INVALID, "bad")])
+            handler([RejectedSamples("x", 1, RejectionReason.INVALID, "bad")])
         now[0] = 11
         handler([REFUSED])
         handler.close()
@@ -102,7 +102,7 @@ def test_the_log_has_one_line_a_reason_and_interval_and_loses_no_count(caplog):
 )
 def test_a_line_of_the_log_has_a_bound_whatever_was_rejected(caplog, record):
     with caplog.at_level(logging.WARNING):
-        LogRejectedSamples()([RejectedSamples(record, 1, Reason.INVALID, "bad")])
+        LogRejectedSamples()([RejectedSamples(record, 1, RejectionReason.INVALID, "bad")])
     [line] = [entry.getMessage() for entry in caplog.records]
     assert len(line) < 1000
     assert line.endswith("...: bad")

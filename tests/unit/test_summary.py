@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
-from pyflink_prometheus.writer.ledger import Ledger, Reason
+from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 
 
 def ledger(samples_in, accepted, **rejected):
@@ -15,7 +15,7 @@ def ledger(samples_in, accepted, **rejected):
     made.samples_in = samples_in
     made.accept(accepted, 0)
     for reason, count in rejected.items():
-        made.reject(Reason[reason.upper()], count)
+        made.reject(RejectionReason[reason.upper()], count)
     return made
 
 
@@ -58,7 +58,7 @@ def test_the_log_has_the_sum_at_once_and_whenever_it_has_doubled(caplog):
     for _ in range(10):
         counts.samples_in += 2
         counts.accept(1, 0)
-        counts.reject(Reason.INVALID, 1)
+        counts.reject(RejectionReason.INVALID, 1)
         of.flushed()
         of.flushed()
     assert [message.partition(" samples")[0] for message in caplog.messages] == [

@@ -21,8 +21,8 @@ from pyflink_prometheus import (
 from pyflink_prometheus.clock import SystemClock
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.http.outcome import Kind, Outcome
-from pyflink_prometheus.testing import Answer, FakeClock, ScriptedTransport
-from pyflink_prometheus.writer.ledger import Reason
+from pyflink_prometheus.testing import FakeClock, Response, ScriptedTransport
+from pyflink_prometheus.writer.ledger import RejectionReason
 
 T = 1_700_000_000_000
 URL = "http://receiver.invalid/api/v1/write"
@@ -295,7 +295,7 @@ def test_a_sample_refused_by_a_receiver_of_1_0_is_told_with_its_words(start):
     rejections = Rejections()
 
     def refuse(request):
-        return Answer(400, "unlucky number") if any(value == 13.0 for _, value, _ in request.samples) else None
+        return Response(400, "unlucky number") if any(value == 13.0 for _, value, _ in request.samples) else None
 
     transport = ScriptedTransport(decide=refuse)
     writer = start(transport, rejected_samples_handler=rejections, remote_write_version=RemoteWriteVersion.V1)
@@ -304,10 +304,10 @@ def test_a_sample_refused_by_a_receiver_of_1_0_is_told_with_its_words(start):
     writer.flush()
     assert len(transport.stored) == writer.ledger.samples_accepted == 99
     assert [(each.record.samples, each.reason, each.status) for each in rejections] == [
-        (((13.0, T + 13),), Reason.REFUSED, 400)
+        (((13.0, T + 13),), RejectionReason.REFUSED, 400)
     ]
     assert "unlucky number" in rejections[0].message
-    assert writer.ledger.samples_rejected[Reason.REFUSED] == 1
+    assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 1
 
 
 def test_what_cannot_be_written_is_rejected_alone(start):
@@ -322,7 +322,7 @@ def test_what_cannot_be_written_is_rejected_alone(start):
     assert [each.message.split(":")[0] for each in rejections] == ["labels", "samples", "samples", "samples"]
     assert all(isinstance(each.record, PrometheusTimeSeries) for each in rejections)
     ledger = writer.ledger
-    assert (ledger.samples_in, ledger.samples_accepted, ledger.samples_rejected[Reason.INVALID]) == (7, 2, 5)
+    assert (ledger.samples_in, ledger.samples_accepted, ledger.samples_rejected[RejectionReason.INVALID]) == (7, 2, 5)
     assert ledger.samples_pending == 0
 
 
@@ -333,7 +333,7 @@ def test_samples_out_of_order_and_twice_within_a_request_are_put_right(start):
         add(writer, 0, number)
     writer.flush()
     assert per_series(transport.stored) == {'m{series="0"}': [T + 1, T + 2, T + 3]}
-    assert writer.ledger.samples_rejected[Reason.DUPLICATE] == 1
+    assert writer.ledger.samples_rejected[RejectionReason.DUPLICATE] == 1
     assert writer.ledger.samples_pending == 0
 
 
@@ -362,7 +362,9 @@ def test_a_record_without_a_timestamp_of_flinks_is_rejected_with_advice(start, t
     writer = start(ScriptedTransport(), rejected_samples_handler=rejections)
     writer.add(("m", {}, ((1.0, timestamp), (1.0, T))))
     writer.flush()
-    assert [(each.reason, each.record.samples) for each in rejections] == [(Reason.INVALID, ((1.0, timestamp),))]
+    assert [(each.reason, each.record.samples) for each in rejections] == [
+        (RejectionReason.INVALID, ((1.0, timestamp),))
+    ]
     assert "set a timestamp assigner with assign_timestamps_and_watermarks" in rejections[0].message
     assert writer.ledger.samples_accepted == 1
 
@@ -390,11 +392,15 @@ def test_of_several_values_at_one_time_the_user_decides_and_none_is_lost_without
     add(writer, 1, 1)
     writer.flush()
     assert [value for key, value, _ in transport.stored if key == 'm{series="0"}'] == stored
-    told = [value for each in rejections if each.reason is Reason.CONFLICTING for value, _ in each.record.samples]
+    told = [
+        value for each in rejections if each.reason is RejectionReason.CONFLICTING for value, _ in each.record.samples
+    ]
     assert told == rejected
-    assert all("set_conflict_policy" in each.message for each in rejections if each.reason is Reason.CONFLICTING)
+    assert all(
+        "set_conflict_policy" in each.message for each in rejections if each.reason is RejectionReason.CONFLICTING
+    )
     ledger = writer.ledger
-    assert ledger.samples_rejected[Reason.CONFLICTING] == len(rejected)
+    assert ledger.samples_rejected[RejectionReason.CONFLICTING] == len(rejected)
     assert (ledger.samples_accepted, ledger.samples_pending) == (1 + len(stored), 0)
 
 
@@ -405,7 +411,7 @@ def test_of_several_values_at_one_time_all_are_sent_one_after_the_other_if_the_u
     def decide(request):
         if not request.samples or request.samples[0][1] != 2.0:
             return None
-        return Answer(400, "duplicate sample for timestamp")
+        return Response(400, "duplicate sample for timestamp")
 
     transport = ScriptedTransport(decide=decide)
     writer = start(transport, rejected_samples_handler=rejections, conflict_policy=ConflictPolicy.SEND_ALL)
@@ -417,8 +423,8 @@ def test_of_several_values_at_one_time_all_are_sent_one_after_the_other_if_the_u
     assert sent[0] == [1.0]
     assert [values for values in sent if values != [2.0]] == [[1.0], [3.0], [1.0, 9.0]]
     assert [(each.reason, each.record.samples) for each in rejections] == [
-        (Reason.DUPLICATE, ((2.0, T + 1),)),
-        (Reason.REFUSED, ((2.0, T + 1),)),
+        (RejectionReason.DUPLICATE, ((2.0, T + 1),)),
+        (RejectionReason.REFUSED, ((2.0, T + 1),)),
     ]
     assert writer.ledger.samples_pending == 0
 
@@ -699,7 +705,11 @@ def test_guards_reject_before_sending(start):
     writer.add(("m", {}, tuple((float(offset), T + offset) for offset in (-1001, 0, 1001, -5, 5))))
     writer.flush()
     assert [value for _, value, _ in transport.stored] == [0.0, 5.0]
-    assert [each.reason for each in rejections] == [Reason.TOO_OLD, Reason.TOO_NEW, Reason.OUT_OF_ORDER]
+    assert [each.reason for each in rejections] == [
+        RejectionReason.TOO_OLD,
+        RejectionReason.TOO_NEW,
+        RejectionReason.OUT_OF_ORDER,
+    ]
 
 
 def test_the_ledger_knows_requests_bytes_and_the_newest_sample(start):
@@ -721,7 +731,7 @@ def test_the_ledger_knows_requests_bytes_and_the_newest_sample(start):
 
 def test_retries_are_said_once_in_a_while_with_their_cause(start, caplog):
     clock = FakeClock()
-    writer = start(ScriptedTransport([Answer(503, "starting up")] * 12), clock=clock)
+    writer = start(ScriptedTransport([Response(503, "starting up")] * 12), clock=clock)
     with caplog.at_level(logging.WARNING):
         add(writer, 0, 1)
         writer.flush()

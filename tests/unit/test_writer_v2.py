@@ -14,14 +14,14 @@ from pyflink_prometheus import (
     Metadata,
     NativeHistogram,
     PrometheusTimeSeries,
-    Reason,
+    RejectionReason,
     RemoteWriteFatalError,
     RemoteWriteVersion,
 )
 from pyflink_prometheus.http.outcome import Kind, Outcome, Written
 from pyflink_prometheus.testing import (
-    Answer,
     FakeClock,
+    Response,
     ScriptedTransport,
     decode_request,
 )
@@ -58,27 +58,31 @@ def versions(transport):
 
 
 def test_a_partly_written_request_counts_exactly_and_is_not_sent_again(start, rejections):
-    transport = ScriptedTransport([Answer(400, "out of bounds for 2", written=Written(samples=8))])
+    transport = ScriptedTransport([Response(400, "out of bounds for 2", written=Written(samples=8))])
     writer = start(transport)
     add(writer, *range(10))
     ledger = writer.ledger
     assert len(transport.requests) == 1
-    assert (ledger.samples_accepted, ledger.samples_rejected[Reason.REFUSED], ledger.samples_pending) == (8, 2, 0)
+    assert (ledger.samples_accepted, ledger.samples_rejected[RejectionReason.REFUSED], ledger.samples_pending) == (
+        8,
+        2,
+        0,
+    )
     assert (ledger.requests_accepted, ledger.requests_failed) == (0, 1)
     assert ledger.newest_timestamp == T + 7  # whichever two were refused, this one or a newer one was written
     (told,) = rejections
-    assert (told.record, told.count, told.reason, told.status) == (None, 2, Reason.REFUSED, 400)
+    assert (told.record, told.count, told.reason, told.status) == (None, 2, RejectionReason.REFUSED, 400)
     assert "out of bounds for 2" in told.message
     assert [series.samples for series in told.candidates] == [((float(n), T + n),) for n in range(10)]
 
 
 def test_a_request_of_which_nothing_was_written_is_told_sample_by_sample(start, rejections):
-    add(start(ScriptedTransport(decide=lambda request: Answer(400, "no"))), 1, 2)
+    add(start(ScriptedTransport(decide=lambda request: Response(400, "no"))), 1, 2)
     assert [(each.record.samples, each.count) for each in rejections] == [(((1.0, T + 1),), 1), (((2.0, T + 2),), 1)]
 
 
 def test_only_the_kind_of_which_some_are_missing_is_told(start, rejections):
-    writer = start(ScriptedTransport([Answer(400, "no", written=Written(samples=2, histograms=0))]))
+    writer = start(ScriptedTransport([Response(400, "no", written=Written(samples=2, histograms=0))]))
     writer.add(("h", {}, ((HISTOGRAM, T), (HISTOGRAM, T + 1))))
     add(writer, 1, 2)
     assert [(each.record.metric_name, each.count) for each in rejections] == [("h", 2)]
@@ -86,15 +90,15 @@ def test_only_the_kind_of_which_some_are_missing_is_told(start, rejections):
 
 
 def test_a_receiver_that_claims_less_than_it_was_sent_is_reported(start, rejections):
-    writer = start(ScriptedTransport([Answer(204, written=Written(samples=1))]))
+    writer = start(ScriptedTransport([Response(204, written=Written(samples=1))]))
     add(writer, 1, 2, 3)
-    assert [(each.count, each.reason, each.status) for each in rejections] == [(2, Reason.UNCONFIRMED, 204)]
+    assert [(each.count, each.reason, each.status) for each in rejections] == [(2, RejectionReason.UNCONFIRMED, 204)]
     assert writer.ledger.samples_accepted == 1
     assert writer.ledger.samples_pending == 0
 
 
 def test_the_log_says_how_many_of_a_request_were_refused(start, caplog):
-    writer = start(ScriptedTransport([Answer(400, "too old", written=Written(2))]), rejected_samples_handler=None)
+    writer = start(ScriptedTransport([Response(400, "too old", written=Written(2))]), rejected_samples_handler=None)
     with caplog.at_level(logging.WARNING):
         add(writer, 1, 2, 3)
     assert (
@@ -107,9 +111,9 @@ def test_the_log_says_how_many_of_a_request_were_refused(start, caplog):
 @pytest.mark.parametrize(
     "answer",
     [
-        Outcome(Kind.REJECTED, "HTTP 415", 415),
+        Outcome(Kind.REFUSED, "HTTP 415", 415),
         Outcome(Kind.ACCEPTED, "HTTP 204", 204),
-        Outcome(Kind.REJECTED, "HTTP 400", 400),
+        Outcome(Kind.REFUSED, "HTTP 400", 400),
     ],
     ids=lambda answer: str(answer.status),
 )
@@ -138,7 +142,7 @@ def test_a_refusal_without_counts_of_a_receiver_that_has_spoken_2_0_is_sent_as_1
 
     def decide(request):
         values = {value for _, value, _ in request.samples}
-        return Outcome(Kind.REJECTED, "HTTP 400: no", 400) if 2.0 in values else None
+        return Outcome(Kind.REFUSED, "HTTP 400: no", 400) if 2.0 in values else None
 
     transport = ScriptedTransport(decide=decide)
     writer = start(transport)
@@ -149,7 +153,7 @@ def test_a_refusal_without_counts_of_a_receiver_that_has_spoken_2_0_is_sent_as_1
 
 
 def test_a_receiver_that_refuses_both_versions_may_still_be_one_of_2_0(start, rejections):
-    no_count = Outcome(Kind.REJECTED, "HTTP 400: no", 400)
+    no_count = Outcome(Kind.REFUSED, "HTTP 400: no", 400)
     transport = ScriptedTransport([no_count, no_count])
     writer = start(transport)
     add(writer, 1)
@@ -219,7 +223,7 @@ def test_metadata_that_cannot_be_written_rejects_the_record_with_a_word_on_what_
     writer = start(ScriptedTransport())
     writer.add(("m", {}, ((1.0, T),), metadata))
     writer.flush()
-    assert [each.reason for each in rejections] == [Reason.INVALID]
+    assert [each.reason for each in rejections] == [RejectionReason.INVALID]
     assert rejections[0].message.startswith("metadata: expected")
 
 
@@ -249,7 +253,7 @@ def test_an_exemplar_that_cannot_be_written_costs_no_sample(start, rejections, c
 
 
 def test_exemplars_are_counted_by_what_the_receiver_says(start):
-    answers = [Answer(204, written=Written(1, 0, 0)), Answer(400, "old exemplar", written=Written(1, 0, 1)), 400]
+    answers = [Response(204, written=Written(1, 0, 0)), Response(400, "old exemplar", written=Written(1, 0, 1)), 400]
     writer = start(ScriptedTransport(answers))
     for number in range(3):
         exemplars = [Exemplar({}, 1.0, T), Exemplar({}, 2.0, T + 1)]
@@ -257,7 +261,7 @@ def test_exemplars_are_counted_by_what_the_receiver_says(start):
         writer.flush()
     ledger = writer.ledger
     assert (ledger.exemplars_accepted, ledger.exemplars_rejected) == (1, 5)
-    assert (ledger.samples_accepted, ledger.samples_rejected[Reason.REFUSED]) == (2, 1)
+    assert (ledger.samples_accepted, ledger.samples_rejected[RejectionReason.REFUSED]) == (2, 1)
     assert ledger.requests_failed == 1  # a request whose samples were all written has not failed
 
 
@@ -273,7 +277,7 @@ def test_a_bad_sample_takes_only_its_own_exemplars_along(start, rejections):
 def test_a_start_timestamp_is_checked(start, rejections, samples):
     writer = start(ScriptedTransport())
     writer.add(("m", {}, samples))
-    assert [each.reason for each in rejections] == [Reason.INVALID]
+    assert [each.reason for each in rejections] == [RejectionReason.INVALID]
 
 
 @pytest.mark.parametrize("start_timestamp", [None, 0])

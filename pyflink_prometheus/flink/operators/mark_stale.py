@@ -11,16 +11,16 @@ from pyflink_prometheus import _validation
 from pyflink_prometheus.flink.function import ElementConverter, as_records
 from pyflink_prometheus.flink.operators._context import Counters, TimedState
 from pyflink_prometheus.model.timeseries import as_time_series
-from pyflink_prometheus.transforms.staleness import Listening
+from pyflink_prometheus.transforms.staleness import StalenessTracker
 
 
-class Silence(KeyedProcessFunction):
+class MarkStale(KeyedProcessFunction):
     """
     An operator that passes series on, and marks each stale that gets no sample for a while.
 
     ::
 
-        rows.key_by(lambda row: row["icao24"]).process(Silence(60_000, to_series)).sink_to(sink)
+        rows.key_by(lambda row: row["icao24"]).process(MarkStale(60_000, to_series)).sink_to(sink)
 
     Without a stale marker, Prometheus shows the last value of a device that is gone for five more minutes. The marker's
     timestamp is that of the series' last sample plus the timeout. A series that returns continues, and may be marked
@@ -44,7 +44,7 @@ class Silence(KeyedProcessFunction):
     def __init__(self, timeout_ms: int, element_converter: ElementConverter | None = None) -> None:
         if element_converter is not None:
             _validation.function("element_converter", element_converter)
-        self._listening = Listening(timeout_ms)
+        self._listening = StalenessTracker(timeout_ms)
         self._converter = element_converter
 
     def open(self, runtime_context: RuntimeContext) -> None:
@@ -63,7 +63,7 @@ class Silence(KeyedProcessFunction):
         before = heard = self._heard.value(timers)
         for record in as_records(converted):
             series = as_time_series(record)
-            heard, timer, markers = self._listening.hear(heard, series, watermark)
+            heard, timer, markers = self._listening.observe(heard, series, watermark)
             if timer is not None:
                 timers.register_event_time_timer(timer)
             self._counters.add("numSeriesEnded", len(markers))

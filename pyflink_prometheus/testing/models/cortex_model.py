@@ -13,7 +13,7 @@ from pyflink_prometheus.testing.models.model import (
 )
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
-from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.testing.receiver import Response
 
 _MAX_LEAD_MS = 600_000
 
@@ -43,7 +43,7 @@ class CortexModel(ReceiverModel):
         """The samples in its storage."""
         return self._head.stored
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Store the valid part, or nothing, and respond."""
         appender = Appender(self._head)
         problems = []
@@ -51,7 +51,7 @@ class CortexModel(ReceiverModel):
             invalid = self._limits.problem(series)
             if invalid is not None:
                 if request.version is RemoteWriteVersion.V2:
-                    return Answer(400, invalid, says_written=False)
+                    return Response(400, invalid, says_written=False)
                 problems.append(invalid)
                 continue
             key = key_of(series)
@@ -61,4 +61,4 @@ class CortexModel(ReceiverModel):
                 elif (problem := appender.append(key, value, timestamp)) is not None:
                     problems.append(f"{problem}, series {key}")
         appender.commit()
-        return refusal(request, problems, request.content) if problems else Answer(200)
+        return refusal(request, problems, request.content) if problems else Response(200)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pyflink_prometheus.testing.decoding import ReceivedRequest
 from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample
-from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.testing.receiver import Response
 
 
 class _Front(ReceiverModel):
@@ -20,7 +20,7 @@ class _Front(ReceiverModel):
         """The samples that the other model has stored."""
         return self._model.stored
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Forward the request."""
         return self._model(request)
 
@@ -40,11 +40,11 @@ class HaReplicaModel(_Front):
         super().__init__(model)
         self.elected = elected
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Forward the requests of the elected replica only."""
         if self.elected:
             return super().__call__(request)
-        return Answer(202, "the samples of this replica were deduplicated")
+        return Response(202, "the samples of this replica were deduplicated")
 
 
 class ByteLimitModel(_Front):
@@ -64,10 +64,10 @@ class ByteLimitModel(_Front):
         self._max_bytes = max_bytes
         self._status = status
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Forward requests within the limit."""
         if request.decoded_bytes > self._max_bytes:
-            return Answer(self._status, f"more than {self._max_bytes} bytes", says_written=False)
+            return Response(self._status, f"more than {self._max_bytes} bytes", says_written=False)
         return super().__call__(request)
 
 
@@ -87,11 +87,11 @@ class OverloadedModel(_Front):
         self._left = requests
         self._status = status
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Refuse or forward the request."""
         if self._left:
             self._left -= 1
-            return Answer(self._status, "overloaded", says_written=False)
+            return Response(self._status, "overloaded", says_written=False)
         return super().__call__(request)
 
 
@@ -102,6 +102,6 @@ class WithoutCountsModel(_Front):
     Modelled after proxies that forward only listed headers. What the receiver stores does not change.
     """
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Forward the request, and return the response without counts."""
         return replace(super().__call__(request), written=None, says_written=False)

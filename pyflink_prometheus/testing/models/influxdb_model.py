@@ -8,7 +8,7 @@ from typing import Any
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.testing.decoding import ReceivedRequest
 from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, samples_of
-from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.testing.receiver import Response
 
 _MAX_KEY_BYTES = 65_535
 _NS = 1_000_000  # in a millisecond
@@ -37,17 +37,17 @@ class InfluxDbModel(ReceiverModel):
         """The last value written for each series and time."""
         return [(key, value, timestamp) for (key, timestamp), value in self._values.items()]
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Store what can be stored, or nothing, and respond."""
         if request.version is RemoteWriteVersion.V2:
-            return Answer(204, says_written=False)
+            return Response(204, says_written=False)
         for key, value, _ in samples_of(request):
             if math.isinf(value) and not self._drops_infinities:
-                return Answer(400, '{"error":"+/-Inf is an unsupported value for field value"}')
+                return Response(400, '{"error":"+/-Inf is an unsupported value for field value"}')
             if len(key.encode()) > _MAX_KEY_BYTES:
-                return Answer(400, f'{{"error":"max key length exceeded: {len(key.encode())} > {_MAX_KEY_BYTES}"}}')
+                return Response(400, f'{{"error":"max key length exceeded: {len(key.encode())} > {_MAX_KEY_BYTES}"}}')
         for key, value, timestamp in samples_of(request):
             if not math.isnan(value) and not math.isinf(value):
                 kept = ((timestamp * _NS + 2**63) % 2**64 - 2**63) // _NS
                 self._values[key, kept] = value
-        return Answer(204)
+        return Response(204)

@@ -11,7 +11,7 @@ from pyflink_prometheus.testing.models.model import (
 )
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
-from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.testing.receiver import Response
 
 #: The defaults of Mimir's distributor.
 MIMIR_LIMITS = SeriesLimits(labels=30, name_bytes=1024, value_bytes=2048, classic_names=True)
@@ -43,7 +43,7 @@ class MimirModel(ReceiverModel):
         """The samples in its storage."""
         return self._head.stored
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Store the valid part and respond."""
         appender = Appender(self._head)
         problems = []
@@ -62,4 +62,4 @@ class MimirModel(ReceiverModel):
                     if problem is not None:
                         problems.append(f"{problem} for {key} (err-mimir-sample-out-of-order)")
         appender.commit()
-        return refusal(request, problems, request.content) if problems else Answer(200)
+        return refusal(request, problems, request.content) if problems else Response(200)

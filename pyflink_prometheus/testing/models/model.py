@@ -11,7 +11,7 @@ from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Written
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.testing.decoding import ReceivedRequest
-from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.testing.receiver import Response
 
 #: A stored sample: the series' key, the value, and the timestamp in milliseconds.
 StoredSample = tuple[str, Any, int]
@@ -37,7 +37,7 @@ class ReceiverModel(ABC):
         """All stored samples, in the order in which they were stored."""
 
     @abstractmethod
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Store what the real receiver would store of a request, and return its response."""
 
 
@@ -66,9 +66,9 @@ def refusal(
     *,
     status: int = 400,
     says_written: bool = True,
-) -> Answer:
+) -> Response:
     """Return the refusal of a request with its first few problems and, for 2.0, the counts."""
     message = "\n".join(problems[:5]) + (f"\nand {len(problems) - 5} more" if len(problems) > 5 else "")
     if request.version is RemoteWriteVersion.V1:
-        return Answer(status, message)
-    return Answer(status, message, written=written, says_written=says_written)
+        return Response(status, message)
+    return Response(status, message, written=written, says_written=says_written)

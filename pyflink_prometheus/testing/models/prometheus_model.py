@@ -17,10 +17,10 @@ from pyflink_prometheus.testing.models.model import (
 )
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
 from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
-from pyflink_prometheus.testing.receiver import ALL_VERSIONS, Answer
+from pyflink_prometheus.testing.receiver import ALL_VERSIONS, Response
 
 _MAX_BYTES = 32 * 1024 * 1024
-_WITHOUT_COUNTS = Answer(204, says_written=False)
+_WITHOUT_COUNTS = Response(204, says_written=False)
 
 
 class PrometheusModel(ReceiverModel):
@@ -58,27 +58,27 @@ class PrometheusModel(ReceiverModel):
         """The samples in its storage."""
         return self._head.stored
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Store and respond."""
         if request.version not in self._versions:
             return _WITHOUT_COUNTS
         if request.decoded_bytes > _MAX_BYTES and self._max_lead_ms is not None:  # 2.42 does not limit this either
             message = f"snappy: decoded length {request.decoded_bytes} exceeds limit {_MAX_BYTES}"
-            return Answer(400, message, says_written=False)
+            return Response(400, message, says_written=False)
         appender = Appender(self._head)
         if request.version is RemoteWriteVersion.V1:
             return self._all_or_nothing(request, appender)
         return self._good_part(request, appender)
 
-    def _all_or_nothing(self, request: ReceivedRequest, appender: Appender) -> Answer:
+    def _all_or_nothing(self, request: ReceivedRequest, appender: Appender) -> Response:
         for key, value, timestamp in samples_of(request):
             problem = self._append(appender, key, value, timestamp)
             if problem is not None:
-                return Answer(400, problem)
+                return Response(400, problem)
         appender.commit()
-        return Answer()
+        return Response()
 
-    def _good_part(self, request: ReceivedRequest, appender: Appender) -> Answer:
+    def _good_part(self, request: ReceivedRequest, appender: Appender) -> Response:
         problems: list[str] = []
         samples = histograms = 0
         for series in request.series:
@@ -98,7 +98,7 @@ class PrometheusModel(ReceiverModel):
             appender.open()
         appender.commit()
         written = Written(samples, histograms, request.content.exemplars if samples + histograms else 0)
-        return refusal(request, problems, written) if problems else Answer(written=written)
+        return refusal(request, problems, written) if problems else Response(written=written)
 
     def _append(self, appender: Appender, key: str, value: object, timestamp: int) -> str | None:
         if self._max_lead_ms is not None and timestamp > self.now_ms + self._max_lead_ms:
@@ -127,7 +127,7 @@ class AllOrNothingModel(ReceiverModel):
         """The samples in its storage."""
         return self._head.stored
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Store all or nothing, and respond."""
         appender = Appender(self._head)
         problems = [problem for series in request.series if (problem := self._limits.problem(series)) is not None]
@@ -139,4 +139,4 @@ class AllOrNothingModel(ReceiverModel):
         if problems:
             return refusal(request, problems, Written())
         appender.commit()
-        return Answer()
+        return Response()

@@ -10,7 +10,7 @@ from pyflink_prometheus.testing.models.model import (
     samples_of,
 )
 from pyflink_prometheus.testing.models.tsdb_head import Appender, TsdbHead
-from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.testing.receiver import Response
 
 
 class ThanosModel(ReceiverModel):
@@ -30,7 +30,7 @@ class ThanosModel(ReceiverModel):
         """The samples in its storage."""
         return self._head.stored
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Store the valid part and respond."""
         appender = Appender(self._head)
         problems = [
@@ -39,4 +39,4 @@ class ThanosModel(ReceiverModel):
             if (problem := appender.append(key, value, timestamp)) is not None
         ]
         appender.commit()
-        return refusal(request, problems, status=409, says_written=False) if problems else Answer(200)
+        return refusal(request, problems, status=409, says_written=False) if problems else Response(200)

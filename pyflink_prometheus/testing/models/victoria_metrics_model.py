@@ -10,7 +10,7 @@ from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.testing.decoding import ReceivedRequest
 from pyflink_prometheus.testing.models.model import ReceiverModel, StoredSample, key_of
 from pyflink_prometheus.testing.models.series_limits import SeriesLimits
-from pyflink_prometheus.testing.receiver import Answer
+from pyflink_prometheus.testing.receiver import Response
 
 _LIMITS = SeriesLimits(labels=40, name_bytes=256, value_bytes=4096)
 _DAY_MS = 86_400_000
@@ -41,12 +41,12 @@ class VictoriaMetricsModel(ReceiverModel):
         """The samples in its storage, before deduplication."""
         return self._stored
 
-    def __call__(self, request: ReceivedRequest) -> Answer:
+    def __call__(self, request: ReceivedRequest) -> Response:
         """Store what is within the limits, and respond with 204."""
         if request.decoded_bytes > _MAX_BYTES:
-            return Answer(400, "too big data size", says_written=False)
+            return Response(400, "too big data size", says_written=False)
         if request.version is RemoteWriteVersion.V2:
-            return Answer(204, says_written=False)
+            return Response(204, says_written=False)
         for series in request.series:
             if series.metric_name and _LIMITS.problem(series) is not None:
                 continue
@@ -56,7 +56,7 @@ class VictoriaMetricsModel(ReceiverModel):
                 for value, timestamp, *_ in series.samples
                 if -_RETENTION_MS <= timestamp - self.now_ms <= _MAX_LEAD_MS and not _is_ordinary_nan(value)
             ]
-        return Answer(204)
+        return Response(204)
 
 
 def _is_ordinary_nan(value: Any) -> bool:

@@ -19,10 +19,10 @@ from pyflink_prometheus import (
     Aggregate,
     CumulativeAggregate,
     EnrichFromStream,
+    MarkStale,
     PrometheusSink,
     PrometheusSinkBuilder,
     Reorder,
-    Silence,
     TumblingWindows,
 )
 
@@ -78,7 +78,7 @@ ORDER: dict[str, Callable[[DataStream], DataStream]] = {
     "one of two streams": lambda numbers: (
         keyed(numbers).map(same, Types.LONG()).set_parallelism(2).union(dealt(numbers))
     ),
-    "before Silence": lambda numbers: keyed(dealt(numbers)).process(Silence(1), Types.LONG()),
+    "before MarkStale": lambda numbers: keyed(dealt(numbers)).process(MarkStale(1), Types.LONG()),
     "late events of Reorder": late_of_reorder,
     "after Reorder": lambda numbers: dealt(keyed(numbers).process(Reorder(), Types.LONG()).set_parallelism(1)),
     "nothing between": same,

@@ -27,7 +27,7 @@ from pyflink_prometheus import (
 )
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink import sink as sink_module
-from pyflink_prometheus.flink.advice import Hop
+from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
 
 URL = sys.argv[1]
@@ -174,14 +174,14 @@ def batch() -> dict[str, Any]:
 
 def hops() -> dict[str, Any]:
     """Return how records get to the writer, as passed to it, without running the job."""
-    seen: list[Hop | None] = []
+    seen: list[Exchange | None] = []
 
     class Witness(WriterFunction):
-        def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Hop | None) -> None:
+        def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Exchange | None) -> None:
             super().__init__(config, converter, hop)
             seen.append(hop)
 
-    def witnessed(stream: DataStream, parallelism: int = 1) -> Hop | None:
+    def witnessed(stream: DataStream, parallelism: int = 1) -> Exchange | None:
         stream.sink_to(builder().set_parallelism(parallelism).build())
         return seen.pop()
 

@@ -26,11 +26,11 @@ from pyflink_prometheus import (
     Enrich,
     EnrichFromStream,
     Filter,
+    MarkStale,
     NativeHistogram,
     PrometheusTimeSeries,
     Reorder,
     SessionWindows,
-    Silence,
     SlidingWindows,
     SpeedGate,
     Threshold,
@@ -168,13 +168,13 @@ def streams(env: StreamExecutionEnvironment) -> dict[str, DataStream]:
     java_process = get_gateway().jvm.java.lang.ProcessHandle.current().pid()
     here = slow.filter(lambda event: event[0] == 0).map(lambda event: os.getpid() == java_process)
     found["runs in Java's process"] = here
-    found["silence"] = by_device(readings).process(Silence(30_000, to_series))
+    found["silence"] = by_device(readings).process(MarkStale(30_000, to_series))
 
     # In a chain: what Reorder releases must have its own timestamp, or it would land in wrong windows.
     ordered = by_device(readings).process(Reorder())
     checked = by_device(ordered).process(Filter(Threshold(lambda e: e[2], max=50)))
     sums = by_device(checked).process(Aggregate("m", lambda e: e[2], TumblingWindows(2_000), "sum", labels="device"))
-    found["chain"] = sums.key_by(lambda series: series.labels[0][1]).process(Silence(10_000))
+    found["chain"] = sums.key_by(lambda series: series.labels[0][1]).process(MarkStale(10_000))
     return found
 
 

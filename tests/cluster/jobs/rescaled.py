@@ -21,11 +21,11 @@ from pyflink_prometheus import (
     EnrichFromStream,
     Filter,
     Hampel,
+    MarkStale,
     PrometheusSink,
     PrometheusSinkBuilder,
     PrometheusTimeSeries,
     Reorder,
-    Silence,
     TumblingWindows,
 )
 
@@ -101,7 +101,7 @@ def main() -> None:
         Aggregate("reading", lambda e: e[2], TumblingWindows(WINDOW_MS), ("mean", "max", 0.5), labels="device")
     )
     series = counted.uid("counted").union(windows.uid("windows"))
-    ended = series.key_by(device, Types.STRING()).process(Silence(TIMEOUT_MS)).uid("silence")
+    ended = series.key_by(device, Types.STRING()).process(MarkStale(TIMEOUT_MS)).uid("silence")
     ended.sink_to(sink().build())
     env.execute("rescaled")
 

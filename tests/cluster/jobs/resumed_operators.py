@@ -21,10 +21,10 @@ from pyflink_prometheus import (
     CumulativeAggregate,
     Filter,
     Hampel,
+    MarkStale,
     PrometheusSink,
     PrometheusTimeSeries,
     Reorder,
-    Silence,
     TumblingWindows,
 )
 
@@ -102,7 +102,7 @@ def main() -> None:
         Aggregate("reading", lambda e: e[2], TumblingWindows(WINDOW_MS), ("mean", "max", 0.5), labels="device")
     )
     series = counted.uid("counted").union(windows.uid("windows"))
-    ended = series.key_by(device, Types.STRING()).process(Silence(TIMEOUT_MS)).uid("silence")
+    ended = series.key_by(device, Types.STRING()).process(MarkStale(TIMEOUT_MS)).uid("silence")
     sink = PrometheusSink.builder().set_prometheus_remote_write_url(options.url).set_uid("writer").build()
     ended.key_by(device, Types.STRING()).sink_to(sink)
     env.execute("operators")

@@ -19,10 +19,10 @@ from pyflink_prometheus import (
     Enrich,
     Filter,
     Hampel,
+    MarkStale,
     PrometheusSink,
     PrometheusTimeSeries,
     Reorder,
-    Silence,
     SpeedGate,
     Threshold,
 )
@@ -81,7 +81,7 @@ def main() -> None:
     )
     possible = ordered.key_by(same).process(Filter(*checks)).name("filter")
     known = possible.process(Enrich({2: {"more": {"__reserved": "x"}}}, lambda event: event["kind"])).name("enrich")
-    series = known.map(to_series).key_by(lambda series: str(series.labels)).process(Silence(1_000)).name("end silent")
+    series = known.map(to_series).key_by(lambda series: str(series.labels)).process(MarkStale(1_000)).name("mark stale")
     sink = PrometheusSink.builder().set_prometheus_remote_write_url(sys.argv[1]).set_name("write troubled").build()
     series.sink_to(sink)
     env.execute("troubled")

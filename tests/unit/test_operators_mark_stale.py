@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from operator_harness import Harness
 
-from pyflink_prometheus import PrometheusTimeSeries, Silence
+from pyflink_prometheus import MarkStale, PrometheusTimeSeries
 from pyflink_prometheus.model.samples import is_stale_marker
 
 
@@ -23,7 +23,7 @@ def shown(harness):
 
 
 def test_series_pass_at_once_and_are_ended_when_the_watermark_says_that_nothing_came():
-    harness = Harness(Silence(100))
+    harness = Harness(MarkStale(100))
     harness.send(series(10, a="1"), 10).send(series(50, a="1"), 50)
     assert shown(harness.advance(149)) == [('m{a="1"}', 10), ('m{a="1"}', 50)]
     assert shown(harness.advance(150))[2:] == [('m{a="1"}', 150, "ended")]
@@ -32,20 +32,20 @@ def test_series_pass_at_once_and_are_ended_when_the_watermark_says_that_nothing_
 
 
 def test_each_series_of_a_key_is_ended_at_its_own_time():
-    harness = Harness(Silence(100))
+    harness = Harness(MarkStale(100))
     harness.send(series(10, a="1"), 10).send(series(20, "n", a="1"), 20).send(series(90, a="1"), 90)
     assert shown(harness.advance(130))[3:] == [('n{a="1"}', 120, "ended")]
     assert shown(harness.advance())[4:] == [('m{a="1"}', 190, "ended")]
 
 
 def test_a_device_that_comes_back_continues_and_is_ended_again():
-    harness = Harness(Silence(100)).send(series(10), 10).advance(500).send(series(600), 600).advance()
+    harness = Harness(MarkStale(100)).send(series(10), 10).advance(500).send(series(600), 600).advance()
     assert shown(harness) == [("m{}", 10), ("m{}", 110, "ended"), ("m{}", 600), ("m{}", 700, "ended")]
 
 
 @pytest.mark.parametrize("watermarks", [(), (110,), (300,), (109, 111), (10, 20, 200)])
 def test_a_gap_is_ended_the_same_whatever_watermarks_there_are(watermarks):
-    harness = Harness(Silence(100)).send(series(10), 10)
+    harness = Harness(MarkStale(100)).send(series(10), 10)
     for watermark in watermarks:
         harness.advance(watermark)
     harness.send(series(400), 400).advance()
@@ -53,26 +53,26 @@ def test_a_gap_is_ended_the_same_whatever_watermarks_there_are(watermarks):
 
 
 def test_a_sample_just_at_the_timeout_is_no_gap():
-    harness = Harness(Silence(100)).send(series(10), 10).advance(109).send(series(110), 110).advance()
+    harness = Harness(MarkStale(100)).send(series(10), 10).advance(109).send(series(110), 110).advance()
     assert shown(harness) == [("m{}", 10), ("m{}", 110), ("m{}", 210, "ended")]
 
 
 def test_disorder_within_the_timeout_ends_nothing_and_the_end_is_behind_the_newest():
-    harness = Harness(Silence(100))
+    harness = Harness(MarkStale(100))
     for timestamp in (50, 10, 70, 60):
         harness.send(series(timestamp), timestamp)
     assert shown(harness.advance())[4:] == [("m{}", 170, "ended")]
 
 
 def test_a_sample_that_is_later_than_the_timeout_passes_and_is_not_ended_twice():
-    harness = Harness(Silence(100)).send(series(10), 10).advance(500).send(series(20), 20).advance()
+    harness = Harness(MarkStale(100)).send(series(10), 10).advance(500).send(series(20), 20).advance()
     assert shown(harness) == [("m{}", 10), ("m{}", 110, "ended"), ("m{}", 20)]
     assert harness.keys_with_state == set()
 
 
 def test_a_series_that_was_ended_by_others_is_not_ended_again():
-    ended = series(110, value=Harness(Silence(100)).send(series(10), 10).advance().results[1].samples[0][0])
-    harness = Harness(Silence(200)).send(series(10), 10).send(ended, 110).advance()
+    ended = series(110, value=Harness(MarkStale(100)).send(series(10), 10).advance().results[1].samples[0][0])
+    harness = Harness(MarkStale(200)).send(series(10), 10).send(ended, 110).advance()
     assert shown(harness) == [("m{}", 10), ("m{}", 110, "ended")]
     assert harness.keys_with_state == set()
 
@@ -81,14 +81,14 @@ def test_a_converter_gives_one_series_or_several_or_none():
     def convert(number):
         return [series(number), [series(number, "n"), series(number, "o")], None][number % 3]
 
-    harness = Harness(Silence(100, convert))
+    harness = Harness(MarkStale(100, convert))
     for number in range(3):
         harness.send(number, number)
     assert shown(harness.advance(100)) == [("m{}", 0), ("n{}", 1), ("o{}", 1), ("m{}", 100, "ended")]
 
 
 def test_plain_tuples_are_series_too():
-    harness = Harness(Silence(100)).send(("m", {"a": "1"}, ((1.0, 5),)), 5).advance()
+    harness = Harness(MarkStale(100)).send(("m", {"a": "1"}, ((1.0, 5),)), 5).advance()
     assert shown(harness)[1:] == [('m{a="1"}', 105, "ended")]
 
 
@@ -96,14 +96,14 @@ def test_plain_tuples_are_series_too():
     "record", [("", {}, ((1.0, 5),)), ("m", {}, ()), ("m", {}, ((1.0,),)), ("m", {}, ((1.0, "x"),))]
 )
 def test_what_cannot_be_written_passes_for_the_sink_to_refuse(record):
-    harness = Harness(Silence(100)).send(record, 5).advance()
+    harness = Harness(MarkStale(100)).send(record, 5).advance()
     assert [tuple(result)[:3] for result in harness.results] == [record]
     assert harness.keys_with_state == set()
 
 
 def test_silence_goes_on_from_a_savepoint():
-    first = Harness(Silence(100)).send(series(10), 10)
-    assert shown(Harness(Silence(100), first.savepoint()).advance()) == [("m{}", 110, "ended")]
+    first = Harness(MarkStale(100)).send(series(10), 10)
+    assert shown(Harness(MarkStale(100), first.savepoint()).advance()) == [("m{}", 110, "ended")]
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_silence_goes_on_from_a_savepoint():
 )
 def test_wrong_arguments_are_refused_by_name(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        Silence(*arguments)
+        MarkStale(*arguments)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Written, classify_status
-from pyflink_prometheus.writer.endpoint import LARGER_AFTER_S, Endpoint, Refusal
+from pyflink_prometheus.writer.endpoint import COUNTED, LARGER_AFTER_S, Endpoint, Refusal, RefusalStyle
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
 WITH_COUNTS = replace(classify_status(204), written=Written(samples=1))
@@ -42,12 +42,12 @@ def test_a_version_that_was_chosen_is_never_left():
 
 def test_counts_that_contradicted_themselves_are_not_taken_for_exact_again():
     endpoint = Endpoint(AUTO)
-    endpoint.note_refusal(V2, Refusal.COUNTS)
+    endpoint.note_refusal(COUNTED, Refusal.COUNTS)
     endpoint.note_claim_of_all()
     assert not endpoint.counts_are_exact
-    endpoint.note_refusal(V2, Refusal.COUNTS)
-    assert endpoint.refusal(V2) is Refusal.KEEPS_GOOD
-    assert endpoint.refusal(V1) is Refusal.UNKNOWN  # it may do otherwise there
+    endpoint.note_refusal(COUNTED, Refusal.COUNTS)
+    assert endpoint.refusal(COUNTED) is Refusal.KEEPS_GOOD
+    assert endpoint.refusal(RefusalStyle(V1, is_counted=False)) is Refusal.UNKNOWN  # it may do otherwise there
 
 
 def test_a_size_that_was_in_time_is_doubled_once_in_a_while():

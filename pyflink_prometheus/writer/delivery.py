@@ -230,6 +230,7 @@ class Delivery:
         :raises RemoteWriteFatalError: if the empty request is refused as well.
         """
         outcome = yield from self._post(Batch(), self._version)
+        self._first_attempt_at = None  # the next request has all its time for retries
         if outcome.kind is Kind.ACCEPTED:
             self.endpoint.is_receiver = True
         elif outcome.kind is not Kind.RETRYABLE:

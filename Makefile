@@ -25,6 +25,8 @@ VENV_PEERS := .venv-peers
 # How `make test` runs the fast tests: `coverage` takes twice as long.
 FAST ?= test-fast
 FAST_TESTS := tests/unit tests/property tests/conformance tests/distribution
+# Fast as well, and the same on every Python.
+MODEL_TESTS := tests/receivers
 RECORDING := .cache/recording/flights.jsonl
 READY := $(VENV)/.ready-$(FLINK_VERSION)
 READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
@@ -65,14 +67,14 @@ recording: $(READY) ## fetch the recorded flights and print where they are
 # The longest early, for those who run two at a time.
 test: $(FAST) test-cluster test-integration test-oldest test-compose ## run all tests
 
-test-fast: $(READY) ## unit, property, conformance and distribution tests
-	$(BIN)/python -m pytest $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+test-fast: $(READY) ## unit, property, conformance and distribution tests, and those on model receivers
+	$(BIN)/python -m pytest $(FAST_TESTS) $(MODEL_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-pythons: $(READY) ## the same on the other Pythons that are supported, as far as this machine has them
 	@sh tools/test_pythons.sh $(FLINK_VERSION) "$(PYTHONS)" $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
-	$(BIN)/python -m pytest $(FAST_TESTS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(FAST_TESTS) $(MODEL_TESTS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
 	@$(fetch_prometheus)

@@ -17,6 +17,9 @@ from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.writer import RemoteWriter
 
+#: Converts a user's record to a series, an iterable of several, or ``None`` to skip it. It runs inside the sink, on the
+#: worker. What it raises fails the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError`, which rejects that
+#: record alone.
 ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable[PrometheusTimeSeries]]]]
 
 

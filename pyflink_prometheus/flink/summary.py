@@ -6,7 +6,7 @@ import logging
 import secrets
 import sys
 
-from pyflink_prometheus.writer.ledger import Ledger
+from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 
 _log = logging.getLogger(__name__)
 
@@ -52,5 +52,7 @@ class RejectedSummary:
         """Return the line, without a total if samples are pending: then the job has failed or was cancelled."""
         rejected = {reason.value.replace("_", " "): count for reason, count in self._ledger.samples_rejected.items()}
         reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items() if count)
+        if self._ledger.samples_rejected[RejectionReason.UNCONFIRMED]:
+            reasons += "; unconfirmed ones may be stored"
         total = "" if self._ledger.samples_pending else f" of {self._ledger.samples_in}"
         return f"Prometheus writer: {sum(rejected.values())}{total} samples were not written ({reasons})"

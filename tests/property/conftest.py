@@ -1,4 +1,4 @@
-"""No example fails for being slow, nor do several: machines are."""
+"""No example, and no making of examples, fails for being slow: machines are."""
 
 from __future__ import annotations
 

@@ -179,6 +179,8 @@ def test_an_agent_keeps_to_itself_what_lies_before_its_start(start_agent, write)
 def wait_for(receiver, count):
     """Return what has arrived at a receiver, once it is so many samples, or half a minute has passed."""
     deadline = time.monotonic() + 30
-    while len(arrived := set(receiver.samples)) < count and time.monotonic() < deadline:
+    while True:
+        arrived = {sample for request in receiver.requests for sample in request.samples}
+        if len(arrived) >= count or time.monotonic() >= deadline:
+            return arrived
         time.sleep(0.05)
-    return arrived

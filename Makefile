@@ -28,6 +28,8 @@ FAST_TESTS := tests/unit tests/property tests/conformance tests/distribution
 # Fast as well, and the same on every Python.
 MODEL_TESTS := tests/receivers
 RECORDING := .cache/recording/flights.jsonl
+# What is checked with types less strictly, see tests/mypy.ini; tests/typing is checked with the package.
+LOOSELY_TYPED := $(filter-out tests/typing/,$(sort $(dir $(wildcard tests/*/*.py)))) tests/conftest.py benchmarks/
 READY := $(VENV)/.ready-$(FLINK_VERSION)
 READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
 # Other projects' libraries, which need another protobuf than Flink has, to compare our encoders with.
@@ -131,6 +133,8 @@ check: $(READY) ## lint, formatting, spelling and types
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy
+	@for each in $(LOOSELY_TYPED); do echo "mypy $$each" && \
+	  MYPYPATH=$$each $(BIN)/mypy --config-file tests/mypy.ini $$each || exit 1; done
 
 format: $(READY) ## put the formatting right
 	$(BIN)/ruff check --fix .

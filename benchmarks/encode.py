@@ -62,8 +62,8 @@ def generated_v1(records: list[Record]) -> bytes:
     request = WriteRequest()
     for metric_name, labels, samples in records:
         series = request.timeseries.add()
-        for name, value in sorted({"__name__": metric_name, **labels}.items()):
-            series.labels.add(name=name, value=value)
+        for name, text in sorted({"__name__": metric_name, **labels}.items()):
+            series.labels.add(name=name, value=text)
         for value, timestamp in samples:
             series.samples.add(value=value, timestamp=timestamp)
     return compress(request.SerializeToString())
@@ -90,17 +90,20 @@ class Peer:
     def __init__(self, library: str, per_series: int) -> None:
         command = [str(PEERS_PYTHON), str(Path(__file__).with_name("peers.py")), library, str(per_series)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.size = int(self._process.stdout.readline())
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self.size = int(self._stdout.readline())
 
     def __call__(self) -> float:
         """Return the nanoseconds per sample."""
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        self._stdin.write("\n")
+        self._stdin.flush()
+        return float(self._stdout.readline())
 
     def close(self) -> None:
         """End the process."""
-        self._process.stdin.close()
+        self._stdin.close()
         self._process.wait()
 
 
@@ -171,7 +174,7 @@ def many_series(counts: list[int]) -> None:
         for start in range(0, count, SAMPLES):
             for name, labels in some_series(min(SAMPLES, count - start), start, 1, count):
                 cache.get(name, labels)
-        name = labels = None
+        del name, labels
         size = tracemalloc.get_traced_memory()[0] / count
         tracemalloc.stop()
         times: dict[str, list[float]] = {"make": [], "1.0": [], "2.0": []}

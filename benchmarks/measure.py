@@ -9,6 +9,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -49,7 +50,7 @@ def side_by_side(ways: Mapping[str, Callable[[], object]], *, per_round: int, ro
 
     for run in ways.values():
         run()
-    return take_turns({name: lambda run=run: timed(run) for name, run in ways.items()}, rounds=rounds)
+    return take_turns({name: partial(timed, run) for name, run in ways.items()}, rounds=rounds)
 
 
 def report(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flights import SAMPLES, flights
 
@@ -46,7 +47,7 @@ def prometheus_remote_writer(per_series: int) -> Callable[[], bytes]:
     from prometheus_remote_writer import RemoteWriter
 
     writer = RemoteWriter("http://receiver.invalid", sort_labels=True)
-    metrics = [
+    metrics: list[dict[str, Any]] = [
         {
             "metric": {"__name__": name, **labels},
             "values": [value for value, _ in samples],

@@ -15,10 +15,11 @@ import os
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 
-from pyflink_prometheus import RetryConfiguration
+from pyflink_prometheus import RejectedSamples, RetryConfiguration
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -71,7 +72,7 @@ def main() -> None:
     receiver.start()
     rejected = [0]
 
-    def count(handed: object) -> None:
+    def count(handed: Sequence[RejectedSamples]) -> None:
         rejected[0] += sum(each.count for each in handed)
 
     writer = RemoteWriter(

@@ -11,7 +11,9 @@ import http.client
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 from urllib.parse import urlsplit
 
 from measure import parser, table
@@ -68,7 +70,7 @@ class Bare:
         ]
 
     def _post(self, bodies: list[bytes]) -> None:
-        connection = http.client.HTTPConnection(self._url.hostname, self._url.port)
+        connection = http.client.HTTPConnection(self._url.hostname or "", self._url.port)
         for body in bodies:
             connection.request("POST", self._url.path, body, headers_of(self._version))
             response = connection.getresponse()
@@ -85,7 +87,7 @@ class Writer:
     :param bundle: the number of records between two flushes; ``None`` for one flush at the end.
     """
 
-    def __init__(self, url: str, *, bundle: int | None = None, **settings: object) -> None:
+    def __init__(self, url: str, *, bundle: int | None = None, **settings: Any) -> None:
         self.writer = RemoteWriter(SinkConfig(prometheus_remote_write_url=url, **settings))
         self._bundle = bundle
 
@@ -110,14 +112,12 @@ def near(count: int, rounds: int) -> None:
     for receiver, start, version in NEAR:
         for shards in (1, 4):
             with start() as url:
-                ways = {
+                writer = Writer(
+                    url, remote_write_version=version, max_batch_size_in_samples=BATCH, max_in_flight_requests=shards
+                )
+                ways: dict[str, Callable[[list[tuple]], tuple[float, float]]] = {
                     "bare": Bare(url, version, shards),
-                    "ours": Writer(
-                        url,
-                        remote_write_version=version,
-                        max_batch_size_in_samples=BATCH,
-                        max_in_flight_requests=shards,
-                    ),
+                    "ours": writer,
                 }
                 # New series are expensive for a receiver, so they are written once before the rounds.
                 samples = Samples(10_000)
@@ -127,7 +127,7 @@ def near(count: int, rounds: int) -> None:
                 for _ in range(rounds):
                     for name, way in ways.items():
                         found[name].append(way(samples.records(count)))
-                ways["ours"].writer.close()
+                writer.writer.close()
             bare, ours = (statistics.median(wall for wall, _ in found[name]) for name in ways)
             rows.append(
                 {

@@ -45,11 +45,11 @@ def encode(version, *series):
     symbols = {"": 0}
     request = Request()
     for labels, samples in series:
-        each = request.timeseries.add()
+        one = request.timeseries.add()
         for pair in labels:
-            each.labels_refs.extend(symbols.setdefault(text, len(symbols)) for text in pair)
+            one.labels_refs.extend(symbols.setdefault(text, len(symbols)) for text in pair)
         for value, timestamp in samples:
-            each.samples.add(value=value, timestamp=timestamp)
+            one.samples.add(value=value, timestamp=timestamp)
     request.symbols.extend(symbols)
     return request.SerializeToString()
 

@@ -37,7 +37,7 @@ class Sent:
     @property
     def sample(self):
         """The sample as models and the decoding receivers name it."""
-        ((value, timestamp),) = self.record.samples
+        ((value, timestamp, *_),) = self.record.samples
         return self.record.key(), value, timestamp
 
     @property

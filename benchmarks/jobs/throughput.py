@@ -16,7 +16,9 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
@@ -142,12 +144,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         marks = Path(folder) / "marks"
         mark = Mark(options, marks)
-        converter = make = mark if options.sink == "nothing" else maker(options, mark)
+        make: Callable[[int], Any] = mark if options.sink == "nothing" else maker(options, mark)
+        converter = make if options.records == "converted" else None
         stream = numbers
         if options.keyed:
             stream = stream.key_by(lambda number: number % SERIES, key_type=Types.LONG())
         if options.records != "converted":
-            converter = None
             stream = stream.map(make if options.records == "mapped" else lambda number: tuple(make(number)))
         write(stream, converter, options)
         env.execute()

@@ -67,15 +67,15 @@ class ScriptedTransport:
 
     :param script: an outcome, a status or an :class:`Response` for each POST in turn; after the last one, and for
         ``None``, ``decide`` is asked.
-    :param decide: returns a status or an :class:`Response` for a decoded request; ``None`` means 204. Default: always
-        204.
+    :param decide: returns an outcome, a status or an :class:`Response` for a decoded request; ``None`` means 204.
+        Default: always 204.
     :param versions: the supported versions; without 2.0, a 2.0 request gets 415. Default: both.
     """
 
     def __init__(
         self,
         script: Iterable[int | Response | Outcome | None] = (),
-        decide: Decide = lambda request: None,
+        decide: Callable[[ReceivedRequest], int | Response | Outcome | None] = lambda request: None,
         versions: Collection[RemoteWriteVersion] = ALL_VERSIONS,
     ) -> None:
         self._script = deque(script)

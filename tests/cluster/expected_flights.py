@@ -62,7 +62,8 @@ def _reachable(track: pd.DataFrame) -> np.ndarray:
         return 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(half)) <= 350 * abs(time_2 - time_1) + 1_000
 
     passes = np.zeros(len(places), dtype=bool)
-    last, elsewhere = 0, []
+    last = 0
+    elsewhere: list[int] = []
     for now in range(len(places)):
         if reaches(last, now):
             elsewhere = []
@@ -131,7 +132,7 @@ def differences(stored: Samples, expected: Samples) -> list[str]:
     found = [f"missing: {labels}" for labels in expected.keys() - stored.keys()]
     found += [f"not expected: {labels}" for labels in stored.keys() - expected.keys()]
     for labels in stored.keys() & expected.keys():
-        ours, theirs = dict(map(reversed, stored[labels])), dict(map(reversed, expected[labels]))
+        ours, theirs = ({time: value for value, time in each[labels]} for each in (stored, expected))
         wrong = [
             f"{labels} at {time}: {ours.get(time)} instead of {theirs.get(time)}"
             for time in sorted(ours.keys() | theirs.keys())

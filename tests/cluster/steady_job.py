@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ class SteadyJob:
     url: str
     metric_name: str
     count: int
-    options: dict[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     series: int = 20
     step_ms: int = 1
     start_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000 - 3_000_000)

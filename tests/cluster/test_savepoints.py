@@ -31,25 +31,25 @@ class Rescaled:
         self._cluster = cluster
         with Receiver() as self._receiver:
             savepoint = self._run_until(700, "--parallelism=1")
-            self.at_first_savepoint = len(self._in_order())
+            self.at_first_savepoint = len(self._received())
             savepoint = self._run_until(2_000, "--parallelism=2", "--more", savepoint=savepoint)
             job_id = self._submit(1e6, "--parallelism=3", "--more", savepoint=savepoint)
             cluster.wait_for_job(job_id, "FINISHED")
-            self.samples = self._in_order()
+            self.samples = self._received()
             self.found = received(self._receiver)
 
     def of(self, metric_name: str) -> Found:
         """Return what was received of a metric, by its series."""
         return {series: each for series, each in self.found.items() if series.startswith(f"{metric_name}{{")}
 
-    def _in_order(self) -> list[tuple[str, Any, int]]:
-        """Return all samples as they came: (series key, value, timestamp)."""
-        return [sample for request in list(self._receiver.requests) for sample in request.samples]
+    def _received(self) -> list[tuple[str, Any, int]]:
+        """Return all samples in order of arrival."""
+        return [sample for request in self._receiver.requests for sample in request.samples]
 
     def _run_until(self, samples: int, *arguments: str, savepoint: str | None = None) -> str:
         job_id = self._submit(PER_SECOND, *arguments, savepoint=savepoint)
         wait_for(
-            lambda: sum(series.startswith("keyed{") for series, _, _ in self._in_order()) > samples,
+            lambda: sum(series.startswith("keyed{") for series, _, _ in self._received()) > samples,
             f"{samples} samples",
             120,
         )

@@ -23,7 +23,7 @@ def test_a_taskmanager_loads_pyflink_once_for_all_jobs_and_runs_thread_mode_twic
     with FlinkCluster(tmp_path / "flink", slots=1, conf=conf) as cluster, Receiver() as receiver:
         job = cluster.run_job(JOB, receiver.url, str(COUNT))
     assert f"failed: 0 of {COUNT}" in job.stdout
-    assert sum(map(len, receiver.samples().values())) == COUNT * ROWS
+    assert sum(len(request.samples) for request in receiver.requests) == COUNT * ROWS
     loaded = re.findall(r"\bBeam\w*PythonFunctionRunner (?=source:)", log.read_text())
     assert sorted(loaded) == sorted(set(loaded)) != []
 

@@ -116,7 +116,9 @@ def _read_request(connection):
     while b"\r\n\r\n" not in received:
         received += connection.recv(65536)
     head, _, body = received.partition(b"\r\n\r\n")
-    missing = int(re.search(rb"(?i)content-length: (\d+)", head)[1]) - len(body)
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    assert length is not None
+    missing = int(length[1]) - len(body)
     while missing > 0:
         missing -= len(connection.recv(missing))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from wire_receiver import T
@@ -76,7 +77,9 @@ def test_where_there_is_nothing_to_send_nothing_is_sent(version, start, receiver
 
 
 def test_metadata_goes_with_the_samples_and_not_in_requests_of_its_own(version, write, receiver):
-    records = [(f"m{number}", {}, ((1.0, T),), Metadata("gauge", f"help {number}"), ()) for number in range(100)]
+    records: list[tuple[Any, ...]] = [
+        (f"m{number}", {}, ((1.0, T),), Metadata("gauge", f"help {number}"), ()) for number in range(100)
+    ]
     write(version, *records, max_batch_size_in_samples=50)
     assert [len(request.samples) for request in receiver.requests] == [50, 50]
     assert all(series.samples for request in receiver.requests for series in request.series)
@@ -84,7 +87,8 @@ def test_metadata_goes_with_the_samples_and_not_in_requests_of_its_own(version, 
 
 def test_requests_in_parallel_must_be_of_different_series(version, start, receiver):
     lock, met = threading.Lock(), threading.Event()
-    in_flight, overlaps = [], []
+    in_flight: list[set[str]] = []
+    overlaps: list[set[str]] = []
 
     def decide(request):
         names = {request.name(series) for series in request.series}

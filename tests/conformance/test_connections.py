@@ -111,7 +111,7 @@ def closed_port():
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 2", b"HTTP/1.1 204 No Content\r\nX-A: "], ids=["status", "header"])
 def test_an_answer_whose_head_drips_is_given_up_after_the_timeout(serve, post, first):
-    server = serve(drip(lambda: server, first))
+    server: RawServer = serve(drip(lambda: server, first))
     outcome = post(server.url(), socket_timeout_ms=1_000)
     assert (outcome.kind, outcome.message, outcome.timed_out) == (Kind.RETRYABLE, "no response within 1 s", True)
 
@@ -131,14 +131,14 @@ def test_a_request_that_cannot_be_sent_is_given_up_after_the_timeout(serve, post
 
 
 def test_a_handshake_that_does_not_end_is_no_connection(serve, post):
-    server = serve(lambda connection: server.stop.wait(30), reads=False)
+    server: RawServer = serve(lambda connection: server.stop.wait(30), reads=False)
     outcome = post(server.url(scheme="https"), socket_timeout_ms=200)
     assert (outcome.kind, outcome.message, outcome.timed_out) == (Kind.RETRYABLE, "no connection within 0.2 s", False)
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
 def test_a_body_that_drips_is_given_up_long_before_the_timeout(serve, post, status):
-    sent = []
+    sent: list[int] = []
 
     def send(connection):
         connection.sendall(response(status, "Content-Length: 1000000"))
@@ -154,7 +154,9 @@ def test_a_body_that_drips_is_given_up_long_before_the_timeout(serve, post, stat
 
 
 def test_a_success_whose_body_does_not_end_counts_and_costs_the_connection(serve, transport):
-    server = serve(lambda connection: (connection.sendall(ENDLESS + b"some"), server.stop.wait(30)), keep=True)
+    server: RawServer = serve(
+        lambda connection: (connection.sendall(ENDLESS + b"some"), server.stop.wait(30)), keep=True
+    )
     client = transport(server.url(), socket_timeout_ms=60_000)
     assert [client.post(b"", HEADERS).kind for _ in range(2)] == [Kind.ACCEPTED] * 2
     assert server.connections == 2
@@ -242,7 +244,7 @@ def test_the_writers_headers_and_the_query_go_out_as_they_are(serve, transport):
 
 def test_digest_authentication_of_requests_makes_its_second_attempt(serve, post):
     challenge = response(401, 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"', body=b"no")
-    server = serve(
+    server: RawServer = serve(
         lambda connection: connection.sendall(response(204) if "Digest" in server.requests[-1] else challenge),
         keep=True,
     )
@@ -406,14 +408,15 @@ def _pump(one, other):
     import selectors
 
     with selectors.DefaultSelector() as selector:
-        selector.register(one, selectors.EVENT_READ, other)
-        selector.register(other, selectors.EVENT_READ, one)
+        selector.register(one, selectors.EVENT_READ, (one, other))
+        selector.register(other, selectors.EVENT_READ, (other, one))
         while True:
             for key, _ in selector.select():
-                part = key.fileobj.recv(65536)
+                source, target = key.data
+                part = source.recv(65536)
                 if not part:
                     return
-                key.data.sendall(part)
+                target.sendall(part)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from wire_receiver import AUTO, Reply, T
@@ -52,16 +53,16 @@ def test_an_exemplar_must_contain_a_timestamp(version, sent):
 
 
 BAD = [
-    Exemplar({}, None, T),
-    Exemplar({}, "much", T),
-    Exemplar({}, HISTOGRAM, T),
-    Exemplar({}, 1.0, None),
-    Exemplar({}, 1.0, 1.5),
+    Exemplar({}, None, T),  # type: ignore[arg-type]
+    Exemplar({}, "much", T),  # type: ignore[arg-type]
+    Exemplar({}, HISTOGRAM, T),  # type: ignore[arg-type]
+    Exemplar({}, 1.0, None),  # type: ignore[arg-type]
+    Exemplar({}, 1.0, 1.5),  # type: ignore[arg-type]
     Exemplar({}, 1.0, 2**62),
     Exemplar({}, 1.0, 2**63 - 1),
     Exemplar({}, 1.0, -(2**63)),
     Exemplar({}, 1.0, 2**63),
-    Exemplar(None, 1.0, T),
+    Exemplar(None, 1.0, T),  # type: ignore[arg-type]
     ({}, 1.0),
 ]
 
@@ -82,7 +83,7 @@ def test_labels_of_exemplars_must_be_sorted_and_not_empty(version, sent):
 
 
 def test_an_exemplar_with_labels_that_cannot_be_is_never_sent(version, sent):
-    bad = [(("a", "1"), ("a", "2")), {"": "1"}, {"__name__": "1"}, {"a": "\ud800"}]
+    bad: list[Any] = [(("a", "1"), ("a", "2")), {"": "1"}, {"__name__": "1"}, {"a": "\ud800"}]
     assert exemplars(sent(version, record(*[Exemplar(labels, 1.0, T) for labels in bad]))) == []
 
 

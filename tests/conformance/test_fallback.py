@@ -6,6 +6,8 @@ The version of requests, and when it changes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from wire_receiver import AUTO, V1, V2, Reply, T, written
 
@@ -18,7 +20,7 @@ from pyflink_prometheus import (
 )
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
-SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
+SOME: list[tuple[Any, ...]] = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
 VERSION_HEADER = "X-Prometheus-Remote-Write-Version"
 
 # What a receiver of 1.0 answers to 2.0: it says so, or reads nothing in it and is content.

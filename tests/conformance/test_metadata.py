@@ -102,9 +102,9 @@ def test_metadata_that_cannot_be_written_is_never_sent(version, write, receiver)
     bad = [
         Metadata("timer"),
         Metadata("COUNTER"),
-        Metadata("gauge", None),
+        Metadata("gauge", None),  # type: ignore[arg-type]
         Metadata("gauge", "\ud800"),
-        Metadata(2),
+        Metadata(2),  # type: ignore[arg-type]
         "gauge",
     ]
     writer = write(version, *[("bad", {}, ((1.0, T),), each, ()) for each in bad], ("good", {}, ((1.0, T),)))

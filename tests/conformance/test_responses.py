@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
+from typing import Any
 
 import pytest
 from wire_receiver import AUTO, V1, V2, Reply, T, written
@@ -18,17 +19,19 @@ from pyflink_prometheus import (
     Exemplar,
     NativeHistogram,
     PrometheusSinkError,
+    RejectedSamples,
     RejectionReason,
+    RemoteWriteFatalError,
 )
 from pyflink_prometheus.http.outcome import Kind
 from pyflink_prometheus.testing import Receiver, Response
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
-SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
+SOME: list[tuple[Any, ...]] = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
 HISTOGRAM = NativeHistogram(schema=0, sum=3.0, positive={1: 2})
 EXEMPLARS = (Exemplar({"a": "1"}, 1.0, T), Exemplar({"a": "2"}, 1.0, T + 1))
 # Seven samples, three histograms, two exemplars.
-OF_ALL_KINDS = [
+OF_ALL_KINDS: list[tuple[Any, ...]] = [
     *[(f"m{number}", {}, ((1.0, T),)) for number in range(6)],
     *[(f"h{number}", {}, ((HISTOGRAM, T),)) for number in range(3)],
     ("e", {}, ((1.0, T),), None, EXEMPLARS),
@@ -165,7 +168,7 @@ def test_the_error_message_of_a_failure_is_in_the_exception_as_it_is(version, st
     receiver.decide = lambda request: Reply(401, text)
     writer = start(version)
     writer.add(ONE)
-    with pytest.raises(PrometheusSinkError) as error:
+    with pytest.raises(RemoteWriteFatalError) as error:
         writer.flush()
     assert error.value.body_excerpt == text
 
@@ -230,7 +233,7 @@ def test_a_refusal_that_says_that_nothing_was_written_is_believed_of_one_that_co
 @pytest.mark.parametrize("headers", [written(7, 3, 2), written(2**62, 2**62, 2**62)], ids=["all", "more"])
 def test_a_refusal_that_says_that_all_was_written_is_not_believed(write, receiver, headers):
     """It contradicts itself: such a receiver counts what it was sent. Which samples it has kept is found out."""
-    told = []
+    told: list[RejectedSamples] = []
 
     def decide(request):
         return Reply(400, "m3 is bad", headers) if ("m3", T) in request.samples else 204
@@ -275,7 +278,7 @@ def test_written_headers_that_are_no_integers_are_none(write, receiver, nonsense
 
 
 def test_what_was_partly_written_is_told_with_how_many_are_missing(write, receiver):
-    told = []
+    told: list[RejectedSamples] = []
     receiver.decide = lambda request: Reply(400, "three are bad", written(4, 3, 2))
     write(V2, *OF_ALL_KINDS, rejected_samples_handler=told.extend)
     [rejected] = told

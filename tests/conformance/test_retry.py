@@ -7,6 +7,7 @@ What is retried, and what is not.
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 from wire_receiver import AUTO, V1, V2, Reply, T, written
@@ -22,7 +23,7 @@ from pyflink_prometheus import (
 from pyflink_prometheus.http.outcome import Kind
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
-SOME = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
+SOME: list[tuple[Any, ...]] = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
 # Those that no sample can cause, so that no other request would fare better; the job fails with advice.
 FATAL = [401, 402, 403, 404, 405, 406, 407, 410, 411, 421, 426, 431, 451, 499]
 # Those at which a sample can be at fault.

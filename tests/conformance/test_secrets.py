@@ -14,6 +14,8 @@ import pickle
 import socket
 import sys
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -113,7 +115,7 @@ def in_the_proxy(url, secret, monkeypatch):
 
 
 # What makes the settings of a writer with the secret in one place.
-PLACES = {
+PLACES: dict[str, Callable[..., dict[str, Any]]] = {
     "basic, value": lambda url, secret, **_: {"request_signer": BasicAuth("user", secret)},
     "basic, file": lambda url, secret, tmp_path, **_: {"request_signer": BasicAuth("u", in_a_file(secret, tmp_path))},
     "basic, environment": lambda url, secret, monkeypatch, **_: {
@@ -220,7 +222,8 @@ def assert_hidden(start, caplog, capfd, tmp_path, monkeypatch):
 
     def write(place, secret, url):
         shown = []
-        sink = config = None
+        sink: PrometheusSink | None = None
+        config: SinkConfig | None = None
         try:
             settings = PLACES[place](url, secret, tmp_path=tmp_path, monkeypatch=monkeypatch)
             shown += [repr(each) for each in settings.values() if not isinstance(each, (str, dict))]
@@ -237,6 +240,7 @@ def assert_hidden(start, caplog, capfd, tmp_path, monkeypatch):
         except (PrometheusSinkError, ValueError, TypeError) as error:
             shown += shown_by(error)
         if config is not None:
+            assert sink is not None
             shown += [
                 repr(config),
                 str(config),
@@ -271,6 +275,7 @@ def test_a_secret_that_is_broken_is_not_shown(assert_hidden, place, how):
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("place", PLACES)
 def test_whatever_is_answered_the_secret_is_not_shown(assert_hidden, place, end):
+    server: RawServer
     with RawServer(ENDS[end](lambda: server)) as server:
         assert_hidden(place, CANARY, server.url())
 

@@ -29,7 +29,7 @@ class Target:
 
     def __init__(self, page, content_type=TEXT):
         self.page, self.content_type, self.status = page, content_type, 200
-        self.headers = []
+        self.headers: list[dict[str, str]] = []
         target = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -177,7 +177,7 @@ wait_seconds_created 1600000001
         assert series[name].metadata == Metadata("histogram", "", "seconds")
         assert series[name].samples == ((value, timestamp, 1_600_000_001_000),)
     buckets = [each for each in receiver.requests[0].series if each.metric_name == "wait_seconds_bucket"]
-    assert [each.samples[0][2] for each in buckets] == [1_600_000_001_000] * 2
+    assert [each.samples[0][2:] for each in buckets] == [(1_600_000_001_000,)] * 2
     assert {dict(each.labels)["le"]: each.exemplars for each in buckets} == {
         "1.0": (Exemplar((("trace_id", "def"),), 0.7, timestamp),),
         "+Inf": (),
@@ -347,7 +347,9 @@ b_info{c="d"} 1
 e{e="f"} 0
 # EOF
 """
-    assert [(line.record.metric_name, line.record.metadata.type) for line in parse(page, OPEN, 7)] == [
+    assert [
+        (line.record.metric_name, line.record.metadata and line.record.metadata.type) for line in parse(page, OPEN, 7)
+    ] == [
         ("a_bucket", "gaugehistogram"),
         ("a_gcount", "gaugehistogram"),
         ("a_gsum", "gaugehistogram"),

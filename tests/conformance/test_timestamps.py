@@ -17,7 +17,7 @@ HISTOGRAM = NativeHistogram(schema=0, sum=3.0, positive={1: 2})
 
 
 def per_series(samples):
-    grouped = {}
+    grouped: dict[str, list[int]] = {}
     for name, timestamp in samples:
         grouped.setdefault(name, []).append(timestamp)
     return grouped
@@ -127,7 +127,7 @@ def test_a_series_must_be_in_timestamp_order_across_requests_and_retries(version
     assert len(receiver.requests) > len(receiver.accepted) == 20
     assert sorted(receiver.stored) == sorted((f"m{number % 10}", T + number) for number in range(500))
     assert each_in_order(receiver.stored)
-    settled = {}
+    settled: dict[str, int] = {}
     for request in receiver.requests:
         assert all(timestamp > settled.get(name, 0) for name, timestamp in request.samples)
         if request in receiver.accepted:
@@ -217,8 +217,9 @@ def test_samples_of_different_starts_are_in_series_of_their_own(sent):
 def test_a_start_timestamp_that_is_not_known_must_be_unset(sent, sample):
     request = sent(V2, ("m", {}, (sample,)))
     [series] = request.series
-    [each] = (*series.samples, *series.histograms)
-    set_fields = [found.name for message in (series, each) for found, _ in message.ListFields()]
+    each = [*series.samples, *series.histograms]
+    assert len(each) == 1
+    set_fields = [found.name for message in (series, *each) for found, _ in message.ListFields()]
     assert "start_timestamp" not in set_fields
     assert "created_timestamp" not in set_fields
 

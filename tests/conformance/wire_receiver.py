@@ -115,7 +115,7 @@ class WireReceiver:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                headers = {name.lower(): ", ".join(self.headers.get_all(name)) for name in self.headers}
+                headers = {name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers}
                 reply = receiver._reply(Seen(self.command, self.path, headers, body, self.client_address))
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
@@ -138,7 +138,7 @@ class WireReceiver:
     def forget(self):
         """Reset: forget all requests, and respond with 204."""
         self.requests, self.accepted = [], []
-        self.script = deque()
+        self.script: deque[Reply | int] = deque()
         self.decide = lambda request: 204
 
     @property

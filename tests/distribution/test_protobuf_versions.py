@@ -87,5 +87,6 @@ def test_the_generated_classes_load_and_round_trip_with(version):
 
 def test_the_versions_are_those_that_pyproject_allows():
     allowed = re.search(r'"protobuf>=([\d.]+),<(\d+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert allowed is not None
     assert VERSIONS[0].startswith(f"=={allowed[1]}.")
     assert VERSIONS[-1] == f"~={int(allowed[2]) - 1}.0"

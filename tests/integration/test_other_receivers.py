@@ -119,7 +119,7 @@ def records_of(metric, count, series):
 
 def collected(records):
     """Return the samples of records, in the shape in which a receiver returns them."""
-    stored = {}
+    stored: dict[tuple[tuple[str, str], ...], list[tuple[float, int]]] = {}
     for metric, labels, samples in records:
         stored.setdefault((("__name__", metric), *labels.items()), []).extend(samples)
     return stored

@@ -180,7 +180,7 @@ def wait_for(receiver, count):
     """Return what has arrived at a receiver, once it is so many samples, or half a minute has passed."""
     deadline = time.monotonic() + 30
     while True:
-        arrived = {sample for request in list(receiver.requests) for sample in request.samples}
-        if len(arrived) >= count or time.monotonic() > deadline:
+        arrived = {sample for request in receiver.requests for sample in request.samples}
+        if len(arrived) >= count or time.monotonic() >= deadline:
             return arrived
         time.sleep(0.05)

@@ -81,7 +81,7 @@ def tell(real, model, version, story):
 
 def stored_by(model):
     """Return what a model holds in the form of PrometheusServer.samples, in order of time."""
-    found = {}
+    found: dict[str, list[tuple[str, int]]] = {}
     for key, value, timestamp in model.stored:
         found.setdefault(key, []).append((repr(value), timestamp))
     return {key: sorted(samples, key=in_time) for key, samples in found.items()}
@@ -93,7 +93,7 @@ def in_time(sample):
 
 def stored_in(real, names):
     """Return what a receiver holds of these metrics, with series named by their keys."""
-    found = {}
+    found: dict[str, list[tuple[str, int]]] = {}
     for name in names:
         for labels, samples in real.samples(name).items():
             rest = tuple((label, value) for label, value in labels if label != "__name__")

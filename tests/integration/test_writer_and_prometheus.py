@@ -6,6 +6,7 @@ import math
 import random
 import time
 from itertools import cycle
+from typing import Any
 
 import pytest
 from faulty_proxy import FAULTS, FaultyProxy
@@ -46,7 +47,7 @@ def labels_of(record):
 
 def collected(records):
     """Return the samples of records, in the shape in which Prometheus returns them."""
-    expected = {}
+    expected: dict[Any, list[Any]] = {}
     for record in records:
         expected.setdefault(labels_of(record), []).extend(record.samples)
     return {labels: sorted(samples, key=lambda sample: sample[1]) for labels, samples in expected.items()}
@@ -83,7 +84,7 @@ def test_every_kind_of_float_is_stored(start, prometheus, metric_name):
 def poison(kind, metric, number, now):
     """Return a record all of whose samples Prometheus would refuse or silently drop."""
     good = {"series": f"poison {kind} {number}"}
-    return {
+    records: dict[str, tuple[Any, ...]] = {
         "metric name missing": ("", good, ((1.0, now),)),
         "metric name no text": (None, good, ((1.0, now),)),
         "label name empty": (metric, {"": "x", **good}, ((1.0, now),)),
@@ -99,7 +100,8 @@ def poison(kind, metric, number, now):
         "too old": (metric, good, ((1.0, now - 86_400_000),)),
         "in seconds": (metric, good, ((1.0, now // 1000),)),
         "too new": (metric, good, ((1.0, now + 3_600_000),)),
-    }[kind]
+    }
+    return records[kind]
 
 
 BEFORE_SENDING = [
@@ -198,7 +200,7 @@ def test_no_fault_on_the_way_loses_a_sample_or_breaks_order(start, version, prom
     stored = {value for samples, status in proxy.forwarded if status in taken for _, value, _ in samples}
     assert {value for each in rejections if each.record for value, _ in each.record.samples} <= stored
     # No sample reached Prometheus for the first time after a newer one of its series.
-    seen = {}
+    seen: dict[str, set[int]] = {}
     for samples, _ in proxy.forwarded:
         for key, _, timestamp in samples:
             times = seen.setdefault(key, {0})

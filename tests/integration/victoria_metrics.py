@@ -52,7 +52,10 @@ class VictoriaMetrics:
             raise ValueError(f"one of image and binary, not {image!r} and {binary!r}")
         self.kind = "native" if image is None else "docker"
         for attempt in range(_PORT_ATTEMPTS):
-            self._host: _Host = _Container(image) if binary is None else _Process(binary)
+            if binary is not None:
+                self._host: _Host = _Process(binary)
+            elif image is not None:
+                self._host = _Container(image)
             self.url = f"http://{_LOOPBACK}:{self._host.port}"
             self.remote_write_url = f"{self.url}/api/v1/write"
             try:

@@ -88,7 +88,7 @@ def write(bundles, version, seed, trouble=lambda: 0.0):
 
 def assert_all_in_order(transport, samples):
     assert sorted(value for _, value, _ in transport.stored) == [float(number) for number in range(samples)]
-    newest = {}
+    newest: dict[str, float] = {}
     for key, value, _ in transport.stored:
         assert value > newest.get(key, -1.0)
         newest[key] = value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,7 +70,8 @@ def run(batch, settings, answer, *, reached_before=True):
     endpoint = Endpoint(RemoteWriteVersion.V1)
     endpoint.reached = endpoint.is_receiver = reached_before
     steps = steps_of(batch, settings, endpoint)
-    seen, reply = [], None
+    seen: list[Any] = []
+    reply = None
     while True:
         try:
             step = steps.send(reply)
@@ -106,7 +109,7 @@ def test_a_refused_sample_costs_one_sample(size, data):
 
 def assert_in_order(seen):
     """No sample of a series is posted for the first time after a newer one was settled."""
-    newest = {}
+    newest: dict[Series, int] = {}
     for step in seen:
         if isinstance(step, (Accepted, Rejected)):
             for series, time in zip(step.batch.series, step.batch.timestamps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +33,9 @@ def run(batch, version, answer):
     endpoint = Endpoint(version)
     endpoint.is_receiver = True
     steps = steps_of(batch, config(), endpoint, encode=lambda part, version: part)
-    seen, posts, reply = [], [], None
+    seen: list[Any] = []
+    posts: list[tuple[Any, ...]] = []
+    reply = None
     while True:
         try:
             step = steps.send(reply)
@@ -41,8 +44,9 @@ def run(batch, version, answer):
         seen.append(step)
         reply = None
         if isinstance(step, Post):
-            reply = answer(step.body.values, step.version)
-            posts.append((step.version, tuple(step.body.values), reply))
+            part: Any = step.body  # as `encode` left it
+            reply = answer(part.values, step.version)
+            posts.append((step.version, tuple(part.values), reply))
 
 
 class Receiver:
@@ -89,7 +93,7 @@ def test_a_receiver_of_2_0_is_sent_again_only_what_it_has_written_nothing_of(siz
     assert sorted(settled_values) == sorted(batch.values)
     assert_in_order([step for step in seen if not isinstance(step, PartlyWritten)])
     assert {version for version, *_ in posts} == {V2}
-    answered = set()
+    answered: set[float] = set()
     for _, values, reply in posts:
         assert not answered & set(values)
         if reply.written is not None and (reply.written.samples or len(values) == 1):
@@ -123,5 +127,5 @@ def test_a_receiver_that_takes_a_request_and_claims_less_is_believed(size, claim
     (step,) = [step for step in seen if not isinstance(step, Post)]
     assert type(step) is (Accepted if claims >= size else PartlyWritten if claims else Rejected)
     assert written(seen) == min(claims, size)
-    if type(step) is not Accepted:
+    if not isinstance(step, Accepted):
         assert step.reason.value == "unconfirmed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import chain
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -82,7 +83,7 @@ given_labels = st.tuples(few_labels.flatmap(lambda labels: st.permutations(sorte
 @given(st.lists(st.tuples(st.sampled_from(["m", "n"]) | st.just("m"), given_labels, our_days), min_size=1, max_size=80))
 def test_series_with_much_in_common_keep_what_is_their_own(records):
     cache = SeriesCache(1000)
-    expected = {}
+    expected: dict[tuple[tuple[str, str], ...], tuple[Series, int]] = {}
     for metric_name, (pairs, as_mapping), timestamp in records:
         known = cache.get(metric_name, dict(pairs) if as_mapping else pairs)
         labels = sorted([("__name__", metric_name), *((name, value) for name, value in pairs if value)])
@@ -181,7 +182,8 @@ def test_a_time_series_holds_floats_or_histograms_of_one_beginning_said_in_both_
     message = Request.FromString(encoder_v2.encode_request(*columns(request), plain=False))
     for each in message.timeseries:
         assert bool(each.samples) != bool(each.histograms)
-        for sample in (*each.samples, *each.histograms):
+        samples: list[Any] = [*each.samples, *each.histograms]
+        for sample in samples:
             assert sample.start_timestamp == each.created_timestamp
         assert [exemplar.timestamp for exemplar in each.exemplars] == sorted(e.timestamp for e in each.exemplars)
 

@@ -232,7 +232,8 @@ def test_merging_adds_counts_up(one, other):
 
 def read_side(spans, deltas, counts, is_float):
     """Return index and count of each bucket of a message, including empty ones."""
-    indexes, position = [], 0
+    indexes: list[int] = []
+    position = 0
     for span in spans:
         position += span.offset
         indexes += range(position, position + span.length)
@@ -268,9 +269,8 @@ def test_what_is_encoded_is_what_protobuf_reads(protobuf, histogram, timestamp):
     assert message.reset_hint == (3 if histogram.is_gauge else 0)
     assert message.timestamp == timestamp
     for name in ("positive", "negative"):
-        found = read_side(
-            *(getattr(message, f"{name}_{part}") for part in ("spans", "deltas", "counts")), histogram.is_float
-        )
+        spans, deltas, counts = (getattr(message, f"{name}_{part}") for part in ("spans", "deltas", "counts"))
+        found = read_side(spans, deltas, counts, histogram.is_float)
         assert tuple((index, count) for index, count in found if count) == getattr(histogram, name)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -56,7 +58,7 @@ class Store:
 class KeepsNothing(Store):
     """Roll a refused request back: Prometheus under 1.0; one of 2.0 that does without partial writes."""
 
-    written = staticmethod(lambda sent, refused: Written())
+    written: Any = staticmethod(lambda sent, refused: Written())
 
     def __call__(self, batch, version):
         if len(batch) > self.limit:
@@ -81,7 +83,8 @@ class KeepsNothingWithoutHeaders(KeepsNothing):
 class KeepsGood(KeepsNothing):
     """Keep the good part of a refused request without a word: Thanos; Mimir and Cortex under 1.0."""
 
-    keeps_good, written = True, None
+    keeps_good = True
+    written: Any = None
 
 
 class ClaimsAll(KeepsGood):
@@ -117,7 +120,8 @@ def too_old(batch, samples):
 
 def deliver(batch, receiver, endpoint):
     """Drive a delivery to its end; return what was settled, and how many requests it took."""
-    steps, seen, posts, reply = steps_of(batch, config(), endpoint, encode=lambda part, version: part), [], 0, None
+    seen: list[Any] = []
+    steps, posts, reply = steps_of(batch, config(), endpoint, encode=lambda part, version: part), 0, None
     while True:
         try:
             step = steps.send(reply)
@@ -157,12 +161,11 @@ def most_requests(batch, samples, poison, versions):
 @given(st.integers(1, 40), st.integers(1, 12), st.data())
 def test_every_good_sample_is_stored_and_none_is_accepted_that_is_not(kind, version, series, samples, data):
     receiver, endpoint = kind(), Endpoint(version)
-    expected = {}
+    expected: dict[Any, list[Any]] = {}
     for first in (0, 100, 200):
         batch = batch_of(series, samples, first)
         receiver.poison = data.draw(
-            st.sets(st.sampled_from(batch.values), max_size=5)
-            | st.integers(0, samples).map(lambda old, batch=batch: too_old(batch, old))
+            st.sets(st.sampled_from(batch.values), max_size=5) | st.integers(0, samples).map(partial(too_old, batch))
         )
         good = [value for value in batch.values if value not in receiver.poison]
         seen, posts = deliver(batch, receiver, endpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -120,7 +121,8 @@ def test_a_window_is_never_written_again_and_each_event_is_in_some_or_late(stamp
     ends = [series.samples[0][1] for series in (*first, *second)]
     assert len(set(ends)) == len(ends)
     if not isinstance(windows, SlidingWindows):
-        assert sum(series.samples[0][0] for series in (*first, *second)) + late == len(stamps)
+        counts: list[Any] = [series.samples[0][0] for series in (*first, *second)]
+        assert sum(counts) + late == len(stamps)
 
 
 @given(st.lists(st.tuples(numbers, times), max_size=40), st.integers(0, 40), st.integers(0, 40))
@@ -169,7 +171,7 @@ def test_silence_ends_each_gap_once_whatever_the_watermarks(stamps, watermarks, 
         out += [*markers, series]
     heard, timer, markers = listening.look(heard, HIGHEST)
     assert (heard, timer) == (None, None)
-    found = [(is_stale_marker(value), time) for each in (*out, *markers) for value, time in each.samples]
+    found = [(is_stale_marker(value), time) for each in (*out, *markers) for value, time, *_ in each.samples]
     expected = []
     for time, after in zip(stamps, [*stamps[1:], math.inf]):
         expected += [(False, time)] + ([(True, time + timeout)] if after > time + timeout else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter, defaultdict
+from typing import Any
 
 import cloudpickle
 from pyflink.datastream import OutputTag
@@ -23,7 +24,9 @@ class Harness:
 
     def __init__(self, function, state=None):
         self.function = cloudpickle.loads(cloudpickle.dumps(function))
-        self.outputs, self.side, self.counts = [], defaultdict(list), Counter()
+        self.outputs: list[Any] = []
+        self.side: dict[Any, list[Any]] = defaultdict(list)
+        self.counts: Counter[str] = Counter()
         self.watermark = LOWEST
         self._states, self._timers = cloudpickle.loads(cloudpickle.dumps(state)) if state else ({}, set())
         self._key = self._timestamp = None

@@ -18,7 +18,7 @@ def series(name):
 
 
 def batch(*samples):
-    known = {}
+    known: dict[str, Series] = {}
     made = Batch()
     for name, timestamp, value in samples:
         made.series.append(known.setdefault(name, series(name)))

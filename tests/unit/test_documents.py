@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -68,7 +69,7 @@ def test_the_code_in_the_documents_runs(block, tmp_path):
         streams.append(Stream(elements))
         return streams[-1]
 
-    names = {
+    names: dict[str, Any] = {
         "readings": Stream(),
         "rows": Rows(),
         "updates": Rows(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -10,7 +11,7 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import WriterFunction
 
-GOOD = ("m", {}, ((1.0, 1_700_000_000_000),))
+GOOD: tuple[Any, ...] = ("m", {}, ((1.0, 1_700_000_000_000),))
 
 
 @pytest.fixture(params=[None, Exchange(is_needless=True, pickles=True)], ids=["in one process", "over a hop"])

@@ -349,7 +349,7 @@ def test_classic_buckets_become_custom_ones():
     assert histogram.buckets() == [(-INF, 0.25, 1), (0.5, 10.0, 6), (10.0, INF, 2)]
     assert histogram.custom_values == (0.25, 0.5, 10.0)
     assert (histogram.schema, histogram.count, histogram.sum) == (-53, 9, 33.0)
-    assert histogram == NativeHistogram.from_classic_buckets([(10, 7), (0.5, 1), (0.25, np.int32(1))], sum=33, count=9)
+    assert histogram == NativeHistogram.from_classic_buckets([(10, 7), (0.5, 1), (0.25, np.int32(1))], sum=33, count=9)  # type: ignore[list-item]
     assert not histogram.is_float
 
 
@@ -410,5 +410,6 @@ def test_it_is_byte_for_byte_what_protobuf_writes():
     message.positive_counts.extend([0.5, 2.0])
     message.negative_spans.add(offset=-3, length=1)
     message.negative_counts.extend([1.0])
-    message.reset_hint, message.timestamp, message.start_timestamp = 3, 1_700_000_000_000, 7
+    message.reset_hint = Histogram.GAUGE
+    message.timestamp, message.start_timestamp = 1_700_000_000_000, 7
     assert encode_histogram(histogram, 1_700_000_000_000, 7) == message.SerializeToString()

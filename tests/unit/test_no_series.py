@@ -32,7 +32,7 @@ NO_SERIES = {
     "one sample without its parentheses": ("m", {}, (21.5, T)),
     "one number as samples": ("m", {}, 21.5),
     "mapping as samples": ("m", {}, {T: 21.5}),
-    "a series that holds a reading": PrometheusTimeSeries("m", 21.5, T),
+    "a series that holds a reading": PrometheusTimeSeries("m", 21.5, T),  # type: ignore[arg-type]
 }
 
 BAD_DATA = {

@@ -266,18 +266,18 @@ def test_events_without_a_value_do_not_count_and_an_interval_of_them_is_not_writ
     ("make", "message"),
     [
         (lambda: Aggregate("", itself, TumblingWindows(1)), "metric_name"),
-        (lambda: Aggregate("m", 5, TumblingWindows(1)), "value: expected a function"),
-        (lambda: Aggregate("m", itself, 60), "windows: expected TumblingWindows"),
+        (lambda: Aggregate("m", 5, TumblingWindows(1)), "value: expected a function"),  # type: ignore[arg-type]
+        (lambda: Aggregate("m", itself, 60), "windows: expected TumblingWindows"),  # type: ignore[arg-type]
         (lambda: Aggregate("m", itself, TumblingWindows(1), ("median",)), "of: expected 'count'"),
         (lambda: Aggregate("m", itself, TumblingWindows(1), (1.5,)), "of: .*1.5"),
         (lambda: Aggregate("m", itself, TumblingWindows(1), ()), "of: expected one or more"),
         (lambda: Aggregate("m", itself, TumblingWindows(1), ("sum", "sum")), "of: .*each once"),
-        (lambda: Aggregate("m", itself, TumblingWindows(1), labels=5), "labels: "),
+        (lambda: Aggregate("m", itself, TumblingWindows(1), labels=5), "labels: "),  # type: ignore[arg-type]
         (lambda: Aggregate("m", itself, TumblingWindows(1), schema=9), "schema: "),
         (lambda: Aggregate("m", itself, TumblingWindows(1), allowed_lateness_ms=-1), "allowed_lateness_ms: "),
         (lambda: TumblingWindows(0), "size_ms: "),
         (lambda: SlidingWindows(5, 6), "slide_ms: "),
-        (lambda: SessionWindows(1.5), "gap_ms: "),
+        (lambda: SessionWindows(1.5), "gap_ms: "),  # type: ignore[arg-type]
         (lambda: CumulativeAggregate("m", of=("sum",)), "value: .*needs a function"),
         (lambda: CumulativeAggregate("m", itself, of=("mean",)), "of: expected some of 'count'"),
         (lambda: CumulativeAggregate("m", interval_ms=0), "interval_ms: "),

@@ -102,12 +102,12 @@ def test_an_update_that_is_none_is_named():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Enrich([1], prefix), "table: expected a mapping"),
-        (lambda: Enrich({}, "x"), "key: expected a function"),
-        (lambda: Enrich({}, prefix, "x"), "join: expected a function"),
+        (lambda: Enrich([1], prefix), "table: expected a mapping"),  # type: ignore[arg-type]
+        (lambda: Enrich({}, "x"), "key: expected a function"),  # type: ignore[arg-type]
+        (lambda: Enrich({}, prefix, "x"), "join: expected a function"),  # type: ignore[arg-type]
         (lambda: Enrich({}, prefix, unmatched_output_tag=UNMATCHED, drop_unmatched=True), "drop_unmatched"),
         (lambda: Enrich({}, prefix, unmatched_output_tag="x"), "unmatched_output_tag: expected an OutputTag"),
-        (lambda: EnrichFromStream("x", prefix), "reference: expected a function"),
+        (lambda: EnrichFromStream("x", prefix), "reference: expected a function"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_arguments_are_refused_by_name(make, message):

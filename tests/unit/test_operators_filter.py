@@ -189,10 +189,10 @@ def test_what_checks_keep_comes_back_from_a_savepoint_also_for_other_checks():
     ("make", "message"),
     [
         (lambda: Filter(), "checks: expected one or more"),
-        (lambda: Filter(itself), "checks: expected a Threshold"),
+        (lambda: Filter(itself), "checks: expected a Threshold"),  # type: ignore[arg-type]
         (lambda: Filter(GATE, GATE), "checks: expected a different name"),
         (lambda: Filter(GATE, forget_after_ms=0), "forget_after_ms: expected an integer of at least 1"),
-        (lambda: Threshold(5), "value: expected a function"),
+        (lambda: Threshold(5), "value: expected a function"),  # type: ignore[arg-type]
         (lambda: Threshold(itself, min=2, max=1), "min: expected at most max, 1"),
         (lambda: Hampel(itself, min_deviation=-1), "min_deviation"),
         (lambda: Hampel(itself, min_deviation=1, window=2), "window: expected an integer of at least 3"),

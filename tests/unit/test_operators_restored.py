@@ -70,10 +70,10 @@ def test_events_whose_timers_were_lost_leave_in_order_and_with_their_own_timesta
     assert restored.advance().outputs[4:] == [(40, 40)]
 
 
-def test_timers_are_registered_once_more_and_not_with_each_event():
+def test_timers_are_registered_once_more_and_not_with_each_event(monkeypatch):
     first = Harness(Reorder(timestamp=time_of)).send(1).send(2)
     second = Harness(Reorder(timestamp=time_of), first.savepoint())
-    registered = []
-    second.register_event_time_timer = registered.append
+    registered: list[int] = []
+    monkeypatch.setattr(second, "register_event_time_timer", registered.append)
     second.send(3).send(4)
     assert registered == [1, 2, 3, 4]

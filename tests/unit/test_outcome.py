@@ -134,9 +134,11 @@ def test_retry_after_is_seconds_or_a_date(header, seconds):
 
 
 def test_delays_double_up_to_the_bound_and_are_drawn_from_its_last_fifth():
-    state = RetryState(RetryConfiguration(initial_retry_delay_ms=30, max_retry_delay_ms=5000, max_retry_count=12))
+    retry = RetryConfiguration(initial_retry_delay_ms=30, max_retry_delay_ms=5000, max_retry_count=12)
+    state = RetryState(retry)
     delays = []
-    while (state := state.next()) is not None:
+    while (following := state.next()) is not None:
+        state = following
         delays.append(state.delay_s(1.0))
         assert state.delay_s(0.0) == pytest.approx(0.8 * delays[-1])
     assert delays == [0.03, 0.06, 0.12, 0.24, 0.48, 0.96, 1.92, 3.84, 5.0, 5.0, 5.0, 5.0]

@@ -35,7 +35,9 @@ def test_nan_survives(tmp_path):
     handler([RejectedSamples(("m", {}, ((NAN, 1),)), 1, RejectionReason.REFUSED, "no")])
     handler.close()
     (read,) = read_rejected_samples(tmp_path)
-    assert math.isnan(read.record.samples[0][0])
+    value = read.record.samples[0][0]
+    assert isinstance(value, float)
+    assert math.isnan(value)
 
 
 @pytest.mark.parametrize(

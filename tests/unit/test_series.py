@@ -82,7 +82,8 @@ def test_series_with_long_labels_count_as_several():
     class Text(str):
         """A text that says whether it is still there."""
 
-    cache, alive = SeriesCache(100), weakref.WeakSet()
+    cache = SeriesCache(100)
+    alive: weakref.WeakSet[Text] = weakref.WeakSet()
     for number in range(200):
         text = Text(f"{number:03}" + 20 * USUAL_SIZE * "x")
         alive.add(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.batch import Batch
@@ -12,8 +13,13 @@ SERIES = Series((("__name__", "m"),))
 
 
 def taken(sealed):
-    rows = []
-    sealed.requests(lambda batch: rows.extend(zip(batch.series, batch.timestamps, batch.values)) or [])
+    rows: list[tuple[Any, ...]] = []
+
+    def keep(batch):
+        rows.extend(zip(batch.series, batch.timestamps, batch.values))
+        return []
+
+    sealed.requests(keep)
     return rows
 
 

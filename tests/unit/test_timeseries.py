@@ -123,7 +123,9 @@ def test_what_is_no_record_is_refused_with_advice(stranger):
     ("factor", "unit"), [(1 / 1000, "seconds"), (1000, "microseconds"), (1_000_000, "nanoseconds")]
 )
 def test_timestamps_in_another_unit_are_recognised(factor, unit):
-    name, advice = likely_unit(int(NOW_MS * factor))
+    found = likely_unit(int(NOW_MS * factor))
+    assert found is not None
+    name, advice = found
     assert name == unit
     assert ("multiply" if factor < 1 else "divide") in advice
 

@@ -47,7 +47,7 @@ def test_the_advice_gives_the_right_milliseconds(time):
 
 def test_the_advice_for_a_time_without_a_zone_is_to_attach_it():
     with pytest.raises(InvalidTimeSeriesError, match="attach its zone first"):
-        PrometheusTimeSeries("m", {}, ((1.0, NAIVE),)).check()
+        PrometheusTimeSeries("m", {}, ((1.0, NAIVE),)).check()  # type: ignore[arg-type]
 
 
 def test_operators_give_it_too():

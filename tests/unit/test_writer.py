@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from rejections import Rejections
@@ -44,7 +45,7 @@ def add(writer, series, number, value=None):
 
 
 def per_series(samples):
-    grouped = {}
+    grouped: dict[str, list[int]] = {}
     for key, _, timestamp in samples:
         grouped.setdefault(key, []).append(timestamp)
     return grouped
@@ -95,6 +96,8 @@ def test_a_batch_that_grows_old_goes_without_a_flush(start):
 class Interrupted(list):
     """A column that lets another thread run after each append."""
 
+    interrupt: Callable[[], object]
+
     def append(self, item):
         super().append(item)
         self.interrupt()
@@ -143,7 +146,8 @@ def test_samples_that_are_added_while_others_grow_old_are_all_sent_in_order(star
 
 @pytest.mark.parametrize("shards", [1, 4, 8])
 def test_order_and_one_request_in_flight_hold_in_every_shard_across_retries(start, shards):
-    in_flight, most, lock = {}, [0], threading.Lock()
+    in_flight: dict[str, int] = {}
+    most, lock = [0], threading.Lock()
     rng = random.Random(7)
 
     class Watching(ScriptedTransport):
@@ -171,7 +175,7 @@ def test_order_and_one_request_in_flight_hold_in_every_shard_across_retries(star
         assert len(timestamps) == 50
         assert timestamps == sorted(timestamps)
     # What the receiver saw, retries included, never goes back behind what it has accepted.
-    latest = {}
+    latest: dict[str, int] = {}
     for request in transport.requests:
         for key, _, timestamp in request.samples:
             assert timestamp >= latest.get(key, 0)

@@ -211,11 +211,20 @@ def test_a_series_is_the_same_one_whatever_its_metadata_says(start):
     writer.flush()
     (series,) = transport.requests[0].series
     assert series.samples == ((1.0, T), (2.0, T + 1))
+    assert series.metadata is not None
     assert series.metadata.help == "new words"
 
 
 @pytest.mark.parametrize(
-    "metadata", [Metadata("guage"), Metadata("gauge", None), ("gauge",), "gauge", 7, {"type": "gauge"}]
+    "metadata",
+    [
+        Metadata("guage"),
+        Metadata("gauge", None),  # type: ignore[arg-type]
+        ("gauge",),
+        "gauge",
+        7,
+        {"type": "gauge"},
+    ],
 )
 def test_metadata_that_cannot_be_written_rejects_the_record_with_a_word_on_what_was_expected(
     start, rejections, metadata
@@ -232,9 +241,9 @@ def test_metadata_that_cannot_be_written_rejects_the_record_with_a_word_on_what_
     [
         Exemplar({"trace_id": "x" * 121}, 1.0, T),
         Exemplar({"": "x"}, 1.0, T),
-        Exemplar({"a": "x"}, "1.0", T),
-        Exemplar({"a": "x"}, HISTOGRAM, T),
-        Exemplar({"a": "x"}, 1.0, None),
+        Exemplar({"a": "x"}, "1.0", T),  # type: ignore[arg-type]
+        Exemplar({"a": "x"}, HISTOGRAM, T),  # type: ignore[arg-type]
+        Exemplar({"a": "x"}, 1.0, None),  # type: ignore[arg-type]
         "abc",
     ],
 )
@@ -253,7 +262,11 @@ def test_an_exemplar_that_cannot_be_written_costs_no_sample(start, rejections, c
 
 
 def test_exemplars_are_counted_by_what_the_receiver_says(start):
-    answers = [Response(204, written=Written(1, 0, 0)), Response(400, "old exemplar", written=Written(1, 0, 1)), 400]
+    answers: list[int | Response] = [
+        Response(204, written=Written(1, 0, 0)),
+        Response(400, "old exemplar", written=Written(1, 0, 1)),
+        400,
+    ]
     writer = start(ScriptedTransport(answers))
     for number in range(3):
         exemplars = [Exemplar({}, 1.0, T), Exemplar({}, 2.0, T + 1)]

@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("hook", choices=["with-hook", "without-hook"])
     arguments = parser.parse_args()
     if arguments.hook == "without-hook":
-        sink_module.WriterFunction = WriterWithoutHook
+        sink_module.WriterFunction = WriterWithoutHook  # type: ignore[misc]
 
     config = Configuration()
     config.set_string("restart-strategy.type", "fixed-delay")

@@ -189,7 +189,7 @@ def hops() -> dict[str, Any]:
         env = environment(**options)
         return env.from_collection(list(range(100)), Types.LONG()).map(lambda number: series("none", number))
 
-    sink_module.WriterFunction = Witness
+    sink_module.WriterFunction = Witness  # type: ignore[misc,assignment]
     try:
         key = PrometheusTimeSeriesKeySelector()
         longs = numbers().map(lambda each: 1, Types.LONG())
@@ -203,7 +203,7 @@ def hops() -> dict[str, Any]:
             "from thread mode": witnessed(numbers(python__execution_mode="thread")),
         }
     finally:
-        sink_module.WriterFunction = WriterFunction
+        sink_module.WriterFunction = WriterFunction  # type: ignore[misc]
 
 
 class Remember(logging.Handler):

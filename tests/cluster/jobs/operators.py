@@ -109,6 +109,7 @@ def shown(result: Any) -> Any:
     if not isinstance(result, PrometheusTimeSeries):
         return result
     samples = []
+    value: Any
     for value, *times in result.samples:
         if isinstance(value, NativeHistogram):
             value = {"count": value.count, "sum": value.sum, "is_gauge": value.is_gauge}
@@ -187,6 +188,7 @@ def main() -> None:
         results[name] = []
         named = stream.map(lambda result, name=name: json.dumps([name, shown(result)]), Types.STRING())
         merged = named if merged is None else merged.union(named)
+    assert merged is not None
     with merged.execute_and_collect() as found:
         for line in found:
             name, result = json.loads(line)

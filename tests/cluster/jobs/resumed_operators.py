@@ -61,7 +61,7 @@ def by_device(stream: DataStream) -> DataStream:
 
 def device(series: PrometheusTimeSeries) -> str:
     """Return the device of a series, its only label."""
-    return series.labels[0][1]
+    return dict(series.labels)["device"]
 
 
 def main() -> None:

@@ -232,9 +232,9 @@ def test_help_says_what_a_job_is_for(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--recording=none.jsonl"], "none.jsonl; `make recording` fetches one"),
-        (["--repeat=0"], "--speed: expected 0 or more, and at least 1 with --repeat=0, got 0"),
-        (["--parallelism=0"], "--parallelism: 1 or more"),
+        (["--recording=none.jsonl"], "run `make recording`: there is no file "),
+        (["--repeat=0"], "--speed: expected at least 0, or at least 1 with --repeat=0, got 0"),
+        (["--parallelism=0"], "--parallelism of at least 1"),
     ],
 )
 def test_wrong_options_are_reported_in_a_line(options: list[Any], message: str, tmp_path: Path) -> None:

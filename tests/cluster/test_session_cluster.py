@@ -16,6 +16,7 @@ COUNT = 5  # of all kinds of jobs there are, and the first kind once more
 ROWS = 10
 
 
+@pytest.mark.once
 def test_a_taskmanager_loads_pyflink_once_for_all_jobs_and_runs_thread_mode_twice(tmp_path: Path) -> None:
     """Where each job brings its own, thread mode works for the first only: a library can be loaded once in a Java."""
     log = tmp_path / "classes"

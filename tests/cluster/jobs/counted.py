@@ -37,7 +37,7 @@ GROUP = "0.Prometheus_writer.Prometheus."
 
 def to_series(metric_name: str) -> PrometheusTimeSeries:
     """Convert a line; the line ``invalid`` becomes an invalid series."""
-    labels = {"__reserved": "x"} if metric_name == "invalid" else {}
+    labels = {"__name__": "x"} if metric_name == "invalid" else {}
     return PrometheusTimeSeries(metric_name, labels, ((1.0, 1_700_000_000_000),))
 
 

@@ -92,7 +92,7 @@ def poisoned() -> list[Any]:
 
     return [
         record((0.0, T)),
-        record((-1.0, T + 1), __reserved="x"),
+        record((-1.0, T + 1), __name__="x"),
         record((-1.0, T + 1), place=7),
         record((1.0, T + 1)),
         record(("12", T + 2)),

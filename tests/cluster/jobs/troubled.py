@@ -80,7 +80,7 @@ def main() -> None:
         SpeedGate(lambda event: event["position"], max_speed=350),
     )
     possible = ordered.key_by(same).process(Filter(*checks)).name("filter")
-    known = possible.process(Enrich({2: {"more": {"__reserved": "x"}}}, lambda event: event["kind"])).name("enrich")
+    known = possible.process(Enrich({2: {"more": {"__name__": "x"}}}, lambda event: event["kind"])).name("enrich")
     series = known.map(to_series).key_by(lambda series: str(series.labels)).process(MarkStale(1_000)).name("mark stale")
     sink = PrometheusSink.builder().set_prometheus_remote_write_url(sys.argv[1]).set_name("write troubled").build()
     series.sink_to(sink)

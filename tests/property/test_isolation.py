@@ -148,11 +148,11 @@ def most_requests(batch, samples, poison, versions):
     """
     Return how many requests a batch may take.
 
-    One; for each poisoned sample some two times the halvings that single it out; what raises the suspicion; and then a
-    few of each moment, once for the check, and once for each poisoned sample that is found by it.
+    One; for each poisoned sample some two times the halvings that single it out, and the same before the suspicion and
+    after the check; what raises the suspicion; and up to seven checks of each moment.
     """
     halvings = math.ceil(math.log2(max(2, len(batch)))) + 1
-    return versions * (1 + 2 * halvings * (poison + 1) + SUSPICIOUS + 7 * samples)
+    return versions * (1 + 2 * halvings * (poison + 2) + SUSPICIOUS + 7 * samples)
 
 
 @settings(max_examples=25)

@@ -243,7 +243,7 @@ def test_all_rules_are_evaluated_on_what_is_there(watched: Watched) -> None:
 
     assert {Path(group["file"]).name for group in groups} == {each.name for each in RULES}
     assert all(rule["health"] == "ok" for rule in rules), rules
-    # An alert that asks for a metric that is not there would be silent for ever.
+    # An alert that asks for a metric that is not there would never fire.
     selectors = {each for rule in rules for each in grafana.selectors(watched.prometheus, rule["query"])}
     assert not lasting(lambda: [each for each in selectors if not watched.prometheus.query(each)])
 

@@ -21,7 +21,7 @@ from pyflink_prometheus.testing import (
 )
 
 BATCH = 200
-# Long enough for 2.0 to be tried again, however long the writer waits with that.
+# Long enough for the writer to probe 2.0, however long it waits.
 LATER_S = 24 * 3_600.0
 
 

@@ -1,4 +1,4 @@
-"""A time that is no int of milliseconds is refused with the way to make one of it."""
+"""A time that is not an int of milliseconds is refused, with advice on how to convert it."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ The shards, each on its own thread, send the batches: see :mod:`~pyflink_prometh
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pyflink_prometheus.clock import Clock, SystemClock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
@@ -20,6 +20,7 @@ from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.writer.backlog import Backlog
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.endpoint import Endpoint
+from pyflink_prometheus.writer.family import RowFamily
 from pyflink_prometheus.writer.intake import (
     Intake,
     SampleRejected,
@@ -33,6 +34,10 @@ from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSampl
 from pyflink_prometheus.writer.series_cache import SeriesCache
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # Timestamps below these bounds may be in seconds, those above in other units.
 _LATER, _BEYOND = LIKELY_SECONDS.stop, LIKELY_MICROSECONDS.start
@@ -145,6 +150,30 @@ class RemoteWriter:
         if rejected_samples:
             check_is_series(record)
             self._settlement.reject_before_sending(rejected_samples)
+
+    def add_rows(
+        self,
+        family: RowFamily,
+        labels: Sequence[Sequence[str | None]],
+        timestamps: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+    ) -> None:
+        """
+        Take one sample from each of many rows; wait while too many samples are pending (backpressure).
+
+        Only the rows that cannot be written are rejected.
+
+        :param family: what their series have in common.
+        :param labels: a column for each label, and before them one of metric names if the family has none; ``None`` or
+            an empty text leaves the label out.
+        :param timestamps: milliseconds since 1970.
+        :param values: the samples' values.
+        :raises PrometheusSinkError: if delivery has failed for good.
+        """
+        for *texts, timestamp, value in zip(*labels, timestamps.tolist(), values.tolist()):
+            name = texts.pop(0) if family.metric_name is None else family.metric_name
+            labels_of_row = {label: text for label, text in zip(family.label_names, texts) if text}
+            self.add((name, labels_of_row, ((value, timestamp),), family.metadata, ()))
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
         """Count and report a record that could not be converted to a series."""

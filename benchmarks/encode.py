@@ -24,7 +24,7 @@ from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import WriteRequest
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
 from pyflink_prometheus.wire.request import encode
-from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.batch import Batch, FillingBatch
 from pyflink_prometheus.writer.series_cache import SeriesCache
 
 CASES = [(metrics, per_series) for metrics in (1, 4) for per_series in (1, 4, 20)]
@@ -37,14 +37,14 @@ PEERS_PYTHON = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
 
 def columns(records: list[Record], cache: SeriesCache) -> Batch:
     """Look up the series of each record, and put the samples into columns, as the writer does."""
-    made = Batch()
+    filling = FillingBatch(cache.table)
     for name, labels, samples in records:
-        known = cache.get(name, labels)
+        number = cache.get(name, labels).number
         for value, timestamp in samples:
-            made.series.append(known)
-            made.timestamps.append(timestamp)
-            made.values.append(value)
-    return made
+            filling.numbers.append(number)
+            filling.timestamps.append(timestamp)
+            filling.values.append(value)
+    return filling.take(len(filling))
 
 
 def ours(version: RemoteWriteVersion, made: Batch) -> bytes:

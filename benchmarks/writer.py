@@ -22,7 +22,7 @@ from relay import far_away
 
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.wire.request import encode, headers_of
-from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.batch import FillingBatch
 from pyflink_prometheus.writer.series_cache import SeriesCache
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -54,19 +54,19 @@ class Bare:
         return time.perf_counter() - began, time.process_time() - cpu
 
     def _bodies(self, records: list[tuple]) -> list[list[bytes]]:
-        columns = [Batch() for _ in range(self._shards)]
+        columns = [FillingBatch(self._series.table) for _ in range(self._shards)]
         for name, labels, ((value, timestamp),), _, _ in records:
             series = self._series.get(name, labels)
-            batch = columns[series.hash % self._shards]
-            batch.series.append(series)
-            batch.timestamps.append(timestamp)
-            batch.values.append(value)
+            filling = columns[series.hash % self._shards]
+            filling.numbers.append(series.number)
+            filling.timestamps.append(timestamp)
+            filling.values.append(value)
         return [
             [
                 encode(batch.part(start, start + BATCH).in_order().batch, self._version).body
                 for start in range(0, len(batch), BATCH)
             ]
-            for batch in columns
+            for batch in [filling.take(len(filling)) for filling in columns]
         ]
 
     def _post(self, bodies: list[bytes]) -> None:

@@ -30,7 +30,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RemoteWriteVersion
 from pyflink_prometheus.flink.function import KeyedRecords
 from pyflink_prometheus.wire.request import encode
-from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.batch import FillingBatch
 from pyflink_prometheus.writer.series_cache import SeriesCache
 
 SERIES = 10_000
@@ -111,18 +111,17 @@ class Encode(ProcessFunction):
     def open(self, runtime_context):
         """Create the cache and the first batch."""
         self._known = SeriesCache(2 * SERIES)
-        self._batch = Batch()
+        self._filling = FillingBatch(self._known.table)
 
     def process_element(self, value, ctx):
         """Add a record, and encode a request when there are enough."""
         metric, labels, ((value, timestamp),), metadata, _ = self._converter(value)
-        batch = self._batch
-        batch.series.append(self._known.get(metric, labels, metadata))
-        batch.timestamps.append(timestamp)
-        batch.values.append(value)
-        if len(batch) == REQUEST:
-            encode(batch, RemoteWriteVersion.V1)
-            self._batch = Batch()
+        filling = self._filling
+        filling.numbers.append(self._known.get(metric, labels, metadata).number)
+        filling.timestamps.append(timestamp)
+        filling.values.append(value)
+        if len(filling) == REQUEST:
+            encode(filling.take(REQUEST).in_order().batch, RemoteWriteVersion.V1)
 
 
 FUNCTIONS = {"discard": Discard, "nothing": Discard, "encode": Encode}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from pyflink_prometheus.wire.varint import encode_varint
 
@@ -12,45 +14,34 @@ NO_SAMPLES_TEXT = b"pyflink-prometheus asks whether this is a Remote-Write recei
 
 # A Sample in its TimeSeries: tag and length, then the tag of its value. A present-day timestamp takes six bytes.
 SAMPLE_HEAD = b"\x12\x10\x09"
-TAIL_SIZE = 8 + 1 + 6
-ORDINARY_SAMPLE_SIZE = len(SAMPLE_HEAD) + TAIL_SIZE
+ORDINARY_SAMPLE_SIZE = len(SAMPLE_HEAD) + 8 + 1 + 6
 
-# The rest of an ordinary sample after SAMPLE_HEAD: the value, the timestamp's tag, and its six varint bytes, written
-# as two numbers: the low 14 bits (two bytes, from a table) and the rest (four bytes, the same for 16 seconds).
-_ORDINARY = struct.Struct("<dBHI")
+# The same as a record: the varint of the timestamp as a number of four bytes and one of two.
+_ORDINARY = np.dtype(
+    [("head", "<u2"), ("value_tag", "u1"), ("value", "<f8"), ("tag", "u1"), ("timestamp", "<u4"), ("rest", "<u2")]
+)
 _TIMESTAMP_TAG = 0x10
-_LOW_MASK, _LOW_BITS = 0x3FFF, 14
-_LOW = [number & 0x7F | 0x80 | (number >> 7 | 0x80) << 8 for number in range(1 << _LOW_BITS)]
-
 _ORDINARY_FROM, _ORDINARY_UNTIL = 1 << 35, 1 << 42  # timestamps with a varint of six bytes: 1971 to 2109
 
 
-class _HighBytes(dict[int, int]):
-    """A cache of timestamps' upper four varint bytes, as the little-endian number that ``_ORDINARY`` writes."""
-
-    def __missing__(self, high: int) -> int:
-        if len(self) > 4096:  # replays of long histories have many
-            self.clear()
-        number = int.from_bytes(encode_varint(high), "little")
-        self[high] = number
-        return number
+def all_ordinary(timestamps: npt.NDArray[np.int64]) -> bool:
+    """Return whether all timestamps take six bytes, as :func:`encode_ordinary` requires."""
+    return bool(timestamps.min() >= _ORDINARY_FROM and timestamps.max() < _ORDINARY_UNTIL)
 
 
-_HIGH = _HighBytes()
-
-
-def all_ordinary(timestamps: Sequence[int]) -> bool:
-    """Return whether all timestamps take six bytes, as :func:`encode_tails` requires."""
-    return min(timestamps) >= _ORDINARY_FROM and max(timestamps) < _ORDINARY_UNTIL
-
-
-def encode_tails(timestamps: Sequence[int], values: Sequence[float]) -> list[bytes]:
-    """Return the bytes after SAMPLE_HEAD of each sample; all timestamps must be ordinary."""
-    pack, low, high = _ORDINARY.pack, _LOW, _HIGH
-    return [
-        pack(value, _TIMESTAMP_TAG, low[timestamp & _LOW_MASK], high[timestamp >> _LOW_BITS])
-        for value, timestamp in zip(values, timestamps)
-    ]
+def encode_ordinary(timestamps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Return the bytes of each sample as a row, with tag and length; all timestamps must be ordinary."""
+    rows = np.empty(len(timestamps), _ORDINARY)
+    rows["head"], rows["value_tag"] = int.from_bytes(SAMPLE_HEAD[:2], "little"), SAMPLE_HEAD[2]
+    rows["value"] = values
+    rows["tag"] = _TIMESTAMP_TAG
+    low, high = (timestamps & 0xFFF_FFFF).astype(np.uint32), (timestamps >> 28).astype(np.uint16)
+    # Seven bits a byte, all bytes but the last with the bit that says that another one follows.
+    rows["timestamp"] = (
+        low & 0x7F | (low & 0x3F80) << 1 | (low & 0x1F_C000) << 2 | (low & 0xFE0_0000) << 3 | 0x8080_8080
+    )
+    rows["rest"] = high & 0x7F | 0x80 | high >> 7 << 8
+    return rows.view(np.uint8).reshape(-1, ORDINARY_SAMPLE_SIZE)
 
 
 def encode_sample(value: float, timestamp: int, start_timestamp: int = 0) -> bytes:

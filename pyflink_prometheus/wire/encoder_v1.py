@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
-from typing import cast
 
 from pyflink_prometheus.model.histogram import NativeHistogram
+from pyflink_prometheus.wire.columns import Columns
 from pyflink_prometheus.wire.encoder_histogram import encode_histogram
 from pyflink_prometheus.wire.encoder_sample import (
     NO_SAMPLES_TEXT,
+    ORDINARY_SAMPLE_SIZE,
     SAMPLE_HEAD,
     all_ordinary,
+    encode_ordinary,
     encode_sample,
-    encode_tails,
 )
-from pyflink_prometheus.wire.point import PointOrFloat, Run, runs
+from pyflink_prometheus.wire.runs import Run, messages, series_runs
 from pyflink_prometheus.wire.series import Series, encode_label
 from pyflink_prometheus.wire.varint import encode_varint
 
@@ -28,48 +29,41 @@ VERSION_HEADER = "0.1.0"
 _WITHOUT_SAMPLES = b"\x7a" + encode_varint(len(NO_SAMPLES_TEXT)) + NO_SAMPLES_TEXT
 
 
-def encode_request(
-    series: Sequence[Series], timestamps: Sequence[int], values: Sequence[PointOrFloat], *, plain: bool
-) -> bytes:
+def encode_request(columns: Columns) -> bytes:
     """
     Return a ``WriteRequest`` message.
 
-    Pure; called on any thread. The three columns have the same length and checked contents. Metadata and start
-    timestamps do not exist in 1.0 and are omitted. A message without samples is accepted by every receiver, which
-    stores nothing, and by nothing else.
-
-    :param series: each sample's series; samples of one series are adjacent, in order of time.
-    :param timestamps: milliseconds since 1970, any int64.
-    :param values: floats or points.
-    :param plain: whether all values are floats.
+    Pure; called on any thread. Metadata and start timestamps do not exist in 1.0 and are omitted. A message without
+    samples is accepted by every receiver, which stores nothing, and by nothing else.
     """
-    if not timestamps:
+    if not len(columns.timestamps):
         return _WITHOUT_SAMPLES
-    if not plain or not all_ordinary(timestamps):
-        return b"".join([_encode_run(run) for run in runs(series, timestamps, values)])
-    heads = [each.head for each in series]
-    tails = encode_tails(timestamps, cast("Sequence[float]", values))
-    if len(set(heads)) == len(heads):
+    series = columns.table.series
+    if columns.points or not all_ordinary(columns.timestamps):
+        return b"".join([_encode_message(series[run.series], run) for run in messages(columns)])
+    samples = encode_ordinary(columns.timestamps, columns.values)
+    numbers, starts, counts = series_runs(columns)
+    of_runs = map(series.__getitem__, numbers.tolist())
+    if len(numbers) == len(samples):
         # The common case: every series once, with only 15 new bytes each.
-        return b"".join(chain.from_iterable(zip(heads, tails)))
-    return _encode_several_samples(series, heads, tails)
-
-
-def _encode_several_samples(series: Sequence[Series], heads: list[bytes], tails: list[bytes]) -> bytes:
+        tails = samples[:, len(SAMPLE_HEAD) :].copy().view(f"V{ORDINARY_SAMPLE_SIZE - len(SAMPLE_HEAD)}").ravel()
+        return b"".join(chain.from_iterable(zip([each.head for each in of_runs], tails.tolist())))
+    encoded, size = samples.tobytes(), ORDINARY_SAMPLE_SIZE
     message: list[bytes] = []
-    start, end = 0, len(heads)
-    while start < end:
-        stop, head = start + 1, heads[start]
-        while stop < end and heads[stop] == head:
-            stop += 1
-        inside = SAMPLE_HEAD.join([series[start].encoded_labels, *tails[start:stop]])
-        message += (b"\x0a", encode_varint(len(inside)), inside)
-        start = stop
+    for each, start, count in zip(of_runs, (size * starts).tolist(), (size * counts).tolist()):
+        labels = each.encoded_labels
+        message += (_head(len(labels) + count), labels, encoded[start : start + count])
     return b"".join(message)
 
 
-def _encode_run(run: Run) -> bytes:
-    parts = [run.series.encoded_labels]
+@lru_cache(maxsize=1 << 12)
+def _head(size: int) -> bytes:
+    """Return the bytes before the content of a TimeSeries."""
+    return b"\x0a" + encode_varint(size)
+
+
+def _encode_message(series: Series, run: Run) -> bytes:
+    parts = [series.encoded_labels]
     for value, timestamp in run.samples:
         if isinstance(value, NativeHistogram):
             inside = encode_histogram(value, timestamp)
@@ -81,4 +75,4 @@ def _encode_run(run: Run) -> bytes:
         inside += b"\x11" + struct.pack("<d", value) + b"\x18" + encode_varint(timestamp)
         parts += (b"\x1a", encode_varint(len(inside)), inside)
     message = b"".join(parts)
-    return b"\x0a" + encode_varint(len(message)) + message
+    return _head(len(message)) + message

@@ -3,215 +3,206 @@
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from itertools import chain, count, repeat
-from typing import cast
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from pyflink_prometheus.model.histogram import NativeHistogram
-from pyflink_prometheus.model.labels import METRIC_NAME_LABEL
 from pyflink_prometheus.model.metadata import METRIC_TYPES
+from pyflink_prometheus.wire.columns import Columns
 from pyflink_prometheus.wire.encoder_histogram import encode_histogram
 from pyflink_prometheus.wire.encoder_sample import (
     NO_SAMPLES_TEXT,
-    SAMPLE_HEAD,
-    TAIL_SIZE,
+    ORDINARY_SAMPLE_SIZE,
     all_ordinary,
+    encode_ordinary,
     encode_sample,
-    encode_tails,
 )
-from pyflink_prometheus.wire.point import PointOrFloat, Run, runs
-from pyflink_prometheus.wire.series import Family, Series
-from pyflink_prometheus.wire.varint import encode_varint
+from pyflink_prometheus.wire.runs import Run, SeriesRuns, messages, series_runs
+from pyflink_prometheus.wire.table import Numbers, SeriesTable
+from pyflink_prometheus.wire.varint import encode_rows, encode_varint, widths
 
 CONTENT_TYPE = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 VERSION_HEADER = "2.0.0"
 
-# Encoded references, enough for the symbols of all but the largest requests.
-_REFERENCES = [encode_varint(number) for number in range(1 << 14)]
+# The fields of a TimeSeries, and of its metadata, as tags.
+_TIMESERIES, _LABELS, _METADATA = 0x2A, 0x0A, 0x2A
+_TYPE, _HELP, _UNIT = 0x08, 0x18, 0x20
+
 # Tag and length of each short symbol, as text.
 _SHORT_HEADS = ["\x22" + chr(length) for length in range(1 << 7)]
 
 
-def encode_request(
-    series: Sequence[Series], timestamps: Sequence[int], values: Sequence[PointOrFloat], *, plain: bool
-) -> bytes:
+def encode_request(columns: Columns) -> bytes:
     """
     Return a ``Request`` message.
 
-    Pure; called on any thread. The three columns have the same length and checked contents. A message without samples
-    is accepted by every receiver, which stores nothing, and by nothing else.
-
-    :param series: each sample's series; samples of one series are adjacent, in order of time.
-    :param timestamps: milliseconds since 1970, any int64.
-    :param values: floats or points.
-    :param plain: whether all values are floats.
+    Pure; called on any thread. A message without samples is accepted by every receiver, which stores nothing, and by
+    nothing else.
     """
-    symbols = _Symbols()
-    if not timestamps:
-        symbols.references[NO_SAMPLES_TEXT.decode("ascii")]  # nothing refers to it
-        return symbols.encoded()
-    if plain and all_ordinary(timestamps):
-        tails = encode_tails(timestamps, cast("Sequence[float]", values))
-        message = list(_encode_floats(series, tails, symbols))  # the symbols are complete only after it
+    if not len(columns.timestamps):
+        return _encode_texts(["", NO_SAMPLES_TEXT.decode("ascii")])  # nothing refers to it
+    runs = series_runs(columns)
+    symbols = _Symbols(columns.table, runs.numbers)
+    if columns.points or not all_ordinary(columns.timestamps):
+        heads = symbols.heads(runs)
+        message = [_encode_message(run, heads[run.series], symbols) for run in messages(columns)]  # may add symbols
     else:
-        message = [_encode_run(run, symbols) for run in runs(series, timestamps, values)]
-    return b"".join([symbols.encoded(), *message])
+        samples = encode_ordinary(columns.timestamps, columns.values)
+        message = [_encode_floats(runs, shape, samples) for shape in symbols.shapes]
+    return b"".join([_encode_texts(symbols.texts), *message])
+
+
+class _Shape(NamedTuple):
+    """
+    Series with equally many labels that all have metadata, or none; so their numbers are a matrix.
+
+    :param places: where they are among the runs.
+    :param references: the symbols of their labels, a row each.
+    :param metadata: the numbers in their ``metadata`` field, a row each; without columns if they have none.
+    """
+
+    places: npt.NDArray[np.int64]
+    references: Numbers
+    metadata: Numbers
 
 
 class _Symbols:
     """
-    The strings of one request, numbered in order of first use.
+    The strings of one request, in order of their first use by the writer.
 
     In that order strings that all series share come first, so most references are one byte, and those of one series are
     adjacent. Sorting would save 3 to 5 % of the compressed request (``benchmarks/encode.py``'s data) but take more time
     than all the rest of the encoding.
 
-    :ivar references: from a string to its number as a varint; a new string gets the next number.
-    :ivar templates: from a family to the beginning of its series' floats.
+    :param table: the table of the series.
+    :param series: the series of the request, by number.
+    :ivar texts: the strings.
+    :ivar shapes: the series, grouped.
     """
 
-    def __init__(self) -> None:
-        numbers = chain(_REFERENCES, map(encode_varint, count(len(_REFERENCES))))
-        self.references: defaultdict[str, bytes] = defaultdict(numbers.__next__)
-        self.references[""]
-        self._metadata: dict[tuple[str, str, str] | None, bytes] = {None: b""}
-        self.templates = _Templates(self)
+    def __init__(self, table: SeriesTable, series: Numbers) -> None:
+        begins, metadata = table.bounds[series], table.metadata_of[series]
+        sizes = table.bounds[series + 1] - begins
+        used = np.zeros(len(table.texts), np.bool_)
+        used[0] = True
+        references = []
+        for size, places in _groups(sizes * 2 + (metadata > 0)):
+            references.append((places, table.references[begins[places, None] + np.arange(size // 2)]))
+            used[references[-1][1]] = True
+        kinds, kind_of = np.unique(metadata, return_inverse=True) if metadata.any() else (metadata[:0], metadata)
+        described = [each for number in kinds.tolist() if (each := table.metadata[number]) is not None]
+        for each in described:
+            used[[each.help, each.unit]] = True
+        chosen = np.flatnonzero(used)
+        self.texts = list(map(table.texts.__getitem__, chosen.tolist()))
+        self._numbers: dict[str, int] | None = None
+        new_number = np.empty(len(used), np.int32)
+        new_number[chosen] = np.arange(len(chosen))
+        if table.may_repeat_texts and len(set(self.texts)) < len(self.texts):
+            numbers: dict[str, int] = {}
+            new_number[chosen] = [numbers.setdefault(text, len(numbers)) for text in self.texts]
+            self.texts = list(numbers)
+        rows = [_metadata(each.kind, int(new_number[each.help]), int(new_number[each.unit])) for each in described]
+        if len(rows) < len(kinds):
+            rows.insert(0, [0] * len(rows[0]))  # for the series without metadata, which come first
+        of_kinds = np.array(rows, np.int32)
+        self.shapes = [
+            _Shape(
+                places,
+                new_number[symbols],
+                of_kinds[kind_of[places]] if metadata[places[0]] else np.empty((len(places), 0), np.int32),
+            )
+            for places, symbols in references
+        ]
 
-    def encoded(self) -> bytes:
-        """Return the ``symbols`` field."""
-        texts = list(self.references)
-        lengths = list(map(len, texts))
-        if max(lengths) < len(_SHORT_HEADS):
-            heads = map(_SHORT_HEADS.__getitem__, lengths)
-            field = "".join(chain.from_iterable(zip(heads, texts)))
-            if field.isascii():  # so lengths in characters and in bytes are equal
-                return field.encode("ascii")
-        return b"".join([b"\x22" + encode_varint(len(text)) + text for text in map(str.encode, texts)])
+    def number(self, text: str) -> int:
+        """Return the number of a string, which may be a new one."""
+        if self._numbers is None:
+            self._numbers = {each: number for number, each in enumerate(self.texts)}
+        number = self._numbers.get(text)
+        if number is None:
+            number = self._numbers[text] = len(self.texts)
+            self.texts.append(text)
+        return number
 
-    def begin(self, series: Sequence[Series]) -> list[bytes]:
-        """
-        Return the beginning of each series' floats: see :class:`_Templates`.
-
-        Series of one family are processed by column: a shared value is looked up once, and the loops run in C.
-        """
-        reference, templates = self.references.__getitem__, self.templates
-        families = [each.family for each in series]
-        if families.count(families[0]) < len(families):
-            return [
-                templates[family] % tuple(map(reference, family.values(each.texts)))
-                for family, each in zip(families, series)
-            ]
-        varying: list[Iterator[bytes]] = []
-
-        def values() -> Iterator[bytes]:
-            for column in families[0].columns([each.texts for each in series]):
-                if column.count(column[0]) == len(column):
-                    yield _escaped(reference(column[0]))
-                else:
-                    varying.append(map(reference, column))
-                    yield b"%b"
-
-        template = templates.make(families[0], values())
-        return list(map(template.__mod__, zip(*varying))) if varying else [template % ()] * len(series)
-
-    def labels(self, symbols: Sequence[str]) -> bytes:
-        """Return alternating names and values as a ``labels_refs`` field."""
-        references = b"".join(map(self.references.__getitem__, symbols))
-        return b"\x0a" + encode_varint(len(references)) + references
-
-    def metadata(self, metadata: tuple[str, str, str] | None) -> bytes:
-        """Return metadata as the ``metadata`` field of a TimeSeries."""
-        encoded = self._metadata.get(metadata)
-        if encoded is None:
-            kind, text, unit = cast("tuple[str, str, str]", metadata)
-            texts = b"\x18" + self.references[text] + b"\x20" + self.references[unit]
-            inside = b"\x08" + encode_varint(METRIC_TYPES.index(kind)) + texts
-            encoded = self._metadata[metadata] = b"\x2a" + encode_varint(len(inside)) + inside
-        return encoded
+    def heads(self, runs: SeriesRuns) -> dict[int, bytes]:
+        """Return the ``labels_refs`` and ``metadata`` fields of each series, by its number."""
+        heads: dict[int, bytes] = {}
+        for shape in self.shapes:
+            encoded = encode_rows(_fields(shape))
+            ends = np.cumsum(encoded.lengths).tolist()
+            content = encoded.bytes.tobytes()
+            for number, start, end in zip(runs.numbers[shape.places].tolist(), [0, *ends], ends):
+                heads[number] = content[start:end]
+        return heads
 
 
-class _Templates(dict[Family, bytes]):
-    """
-    The beginnings of each family's floats in one request: references, metadata, and the first sample's head.
-
-    Only the references of the labels' values differ between series; they are filled in with ``%``.
-
-    :ivar tails: how many bytes of each template come after the references.
-    """
-
-    def __init__(self, symbols: _Symbols) -> None:
-        self._symbols = symbols
-        self.tails: dict[Family, int] = {}
-
-    def __missing__(self, family: Family) -> bytes:
-        template = self[family] = self.make(family, repeat(b"%b"))
-        return template
-
-    def make(self, family: Family, values: Iterator[bytes]) -> bytes:
-        """Return a template with these values: references, or placeholders for them."""
-        reference, parts = self._symbols.references.__getitem__, []
-        for name in family.names:
-            parts.append(_escaped(reference(name)))
-            parts.append(_escaped(reference(family.metric_name)) if name == METRIC_NAME_LABEL else next(values))
-        tail = self._symbols.metadata(family.metadata) + SAMPLE_HEAD
-        self.tails[family] = len(tail)
-        return b"".join([*parts, _escaped(tail)])
+def _groups(column: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Yield each number in a column, with the places where it is."""
+    if (column == column[0]).all():
+        yield int(column[0]), np.arange(len(column))
+        return
+    for number in np.unique(column).tolist():
+        yield number, np.flatnonzero(column == number)
 
 
-def _escaped(constant: bytes) -> bytes:
-    return constant.replace(b"%", b"%%")
+def _metadata(kind: str, text: int, unit: int) -> list[int]:
+    """Return all numbers in the ``metadata`` field of a TimeSeries."""
+    inside = [_TYPE, METRIC_TYPES.index(kind), _HELP, text, _UNIT, unit]
+    return [_METADATA, int(widths(np.array(inside, np.int32)).sum()), *inside]
 
 
-@lru_cache(maxsize=1 << 12)
-def _head(references: int, rest: int) -> bytes:
-    """Return the bytes before a TimeSeries' references, given how many bytes these and the rest take."""
-    labels = b"\x0a" + encode_varint(references)
-    return b"\x2a" + encode_varint(len(labels) + references + rest) + labels
+def _fields(shape: _Shape) -> Numbers:
+    """Return all numbers in the ``labels_refs`` and ``metadata`` fields of series, a row each."""
+    sizes = widths(shape.references).sum(axis=1, dtype=np.int32)
+    tags = np.full(len(sizes), _LABELS, np.int32)
+    return np.column_stack([tags, sizes, shape.references, shape.metadata])
 
 
-# The same for one ordinary sample without metadata, by the number of bytes before the sample's value.
-_ORDINARY_HEADS = [b""] * len(SAMPLE_HEAD) + [
-    _head(references, len(SAMPLE_HEAD) + TAIL_SIZE) for references in range(1 << 9)
-]
+def _encode_floats(runs: SeriesRuns, shape: _Shape, samples: npt.NDArray[np.uint8]) -> bytes:
+    """Encode the common case: series whose samples are floats with ordinary timestamps."""
+    counts, fields = runs.counts[shape.places], _fields(shape)
+    sizes = widths(fields).sum(axis=1, dtype=np.int32) + (ORDINARY_SAMPLE_SIZE * counts).astype(np.int32)
+    tags = np.full(len(sizes), _TIMESERIES, np.int32)
+    heads = encode_rows(np.column_stack([tags, sizes, fields]))
+    lengths = heads.lengths + ORDINARY_SAMPLE_SIZE * counts
+    ends = np.cumsum(lengths)
+    message = np.empty(int(ends[-1]), np.uint8)
+    begins, sources = ends - lengths, np.cumsum(heads.lengths) - heads.lengths
+    for size, places in _groups(heads.lengths):
+        _at(message, size)[begins[places]] = _at(heads.bytes, size)[sources[places]]
+    first = np.cumsum(counts) - counts
+    number = np.arange(int(counts.sum()))
+    targets = np.repeat(begins + heads.lengths - ORDINARY_SAMPLE_SIZE * first, counts) + ORDINARY_SAMPLE_SIZE * number
+    rows = _at(samples.ravel(), ORDINARY_SAMPLE_SIZE)[::ORDINARY_SAMPLE_SIZE]
+    if len(shape.places) < len(runs.numbers):
+        rows = rows[np.repeat(runs.starts[shape.places] - first, counts) + number]
+    _at(message, ORDINARY_SAMPLE_SIZE)[targets] = rows
+    return message.tobytes()
 
 
-def _encode_floats(series: Sequence[Series], tails: Sequence[bytes], symbols: _Symbols) -> Iterable[bytes]:
-    """Encode the common case, written so that the loops over the columns run in C."""
-    heads = [each.head for each in series]
-    one_each = len(set(heads)) == len(heads)
-    if not one_each:
-        series, tails = _join_samples(series, heads, tails)
-    begins = symbols.begin(series)
-    sizes, after = list(map(len, begins)), symbols.templates.tails
-    if one_each and max(after.values()) == len(SAMPLE_HEAD) and max(sizes) < len(_ORDINARY_HEADS):
-        encoded: Iterable[bytes] = map(_ORDINARY_HEADS.__getitem__, sizes)
-    else:
-        afters = [after[each.family] for each in series]
-        encoded = [_head(size - each, each + len(tail)) for size, each, tail in zip(sizes, afters, tails)]
-    return chain.from_iterable(zip(encoded, begins, tails))
+def _at(content: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.void]:
+    """Return a view of bytes as pieces of a size, one that begins at each byte, to copy many at once."""
+    return np.ndarray((len(content) - size + 1,), f"V{size}", content, strides=(1,))
 
 
-def _join_samples(
-    series: Sequence[Series], heads: list[bytes], tails: Sequence[bytes]
-) -> tuple[list[Series], list[bytes]]:
-    """Return each series once, with all bytes of its samples after the first one's head."""
-    once: list[Series] = []
-    joined: list[bytes] = []
-    start, end = 0, len(heads)
-    while start < end:
-        head, stop = heads[start], start + 1
-        while stop < end and heads[stop] == head:
-            stop += 1
-        once.append(series[stop - 1])  # the last one, because metadata may have changed
-        joined.append(SAMPLE_HEAD.join(tails[start:stop]))
-        start = stop
-    return once, joined
+def _encode_texts(texts: list[str]) -> bytes:
+    """Return the ``symbols`` field."""
+    lengths = list(map(len, texts))
+    if max(lengths) < len(_SHORT_HEADS):
+        heads = map(_SHORT_HEADS.__getitem__, lengths)
+        field = "".join(chain.from_iterable(zip(heads, texts)))
+        if field.isascii():  # so lengths in characters and in bytes are equal
+            return field.encode("ascii")
+    return b"".join([b"\x22" + encode_varint(len(text)) + text for text in map(str.encode, texts)])
 
 
-def _encode_run(run: Run, symbols: _Symbols) -> bytes:
-    parts = [symbols.labels(run.series.symbols), symbols.metadata(run.series.metadata)]
+def _encode_message(run: Run, head: bytes, symbols: _Symbols) -> bytes:
+    parts = [head]
     for value, timestamp in run.samples:
         if isinstance(value, NativeHistogram):
             inside = encode_histogram(value, timestamp, run.start_timestamp)
@@ -219,7 +210,8 @@ def _encode_run(run: Run, symbols: _Symbols) -> bytes:
         else:
             parts.append(encode_sample(value, timestamp, run.start_timestamp))
     for labels, value, timestamp in run.exemplars:
-        inside = symbols.labels([text for label in labels for text in label])
+        references = b"".join([encode_varint(symbols.number(text)) for label in labels for text in label])
+        inside = b"\x0a" + encode_varint(len(references)) + references
         inside += b"\x11" + struct.pack("<d", value) + b"\x18" + encode_varint(timestamp)
         parts += (b"\x22", encode_varint(len(inside)), inside)
     if run.start_timestamp:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import snappy
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
-from pyflink_prometheus.wire.point import PointOrFloat
-from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.wire.columns import Columns
 
 _ENCODERS = {RemoteWriteVersion.V1: encoder_v1, RemoteWriteVersion.V2: encoder_v2}
 _HEADERS: dict[RemoteWriteVersion, Mapping[str, str]] = {
@@ -21,30 +20,6 @@ _HEADERS: dict[RemoteWriteVersion, Mapping[str, str]] = {
     }
     for version, encoder in _ENCODERS.items()
 }
-
-
-class Columns(Protocol):
-    """
-    Samples as columns of the same length; those of one series are adjacent, in order of time.
-
-    Their contents have been checked.
-    """
-
-    @property
-    def series(self) -> Sequence[Series]:
-        """Each sample's series."""
-
-    @property
-    def timestamps(self) -> Sequence[int]:
-        """Milliseconds since 1970."""
-
-    @property
-    def values(self) -> Sequence[PointOrFloat]:
-        """Floats or points."""
-
-    @property
-    def plain(self) -> bool:
-        """Whether all values are floats."""
 
 
 class EncodedRequest(NamedTuple):
@@ -72,6 +47,6 @@ def encode(columns: Columns, version: RemoteWriteVersion) -> EncodedRequest:
 
     A request without samples is accepted by every receiver, which stores nothing, and by nothing else.
     """
-    message = _ENCODERS[version].encode_request(columns.series, columns.timestamps, columns.values, plain=columns.plain)
+    message = _ENCODERS[version].encode_request(columns)
     # In Snappy's block format, never the framed one ("Protocol" in both specifications).
     return EncodedRequest(snappy.compress(message), version, len(message))

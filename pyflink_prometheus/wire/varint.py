@@ -1,6 +1,23 @@
-"""Protobuf's variable-length integers."""
+"""Protobuf's variable-length integers, one at a time and by row."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class EncodedRows(NamedTuple):
+    """
+    Rows of bytes, one after the other.
+
+    :param bytes: of all rows.
+    :param lengths: of each row.
+    """
+
+    bytes: npt.NDArray[np.uint8]
+    lengths: npt.NDArray[np.int64]
 
 
 def encode_varint(number: int) -> bytes:
@@ -29,3 +46,29 @@ def decode_varint(encoded: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return number, position
         shift += 7
+
+
+def widths(numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+    """Return how many bytes the varint of each number takes; none is negative."""
+    width = np.ones(numbers.shape, np.uint8)
+    bound, largest = 1 << 7, int(numbers.max(initial=0))
+    while largest >= bound:
+        width += numbers >= bound
+        bound <<= 7
+    return width
+
+
+def encode_rows(numbers: npt.NDArray[np.int32]) -> EncodedRows:
+    """Return each row of a matrix of numbers, none negative, as varints."""
+    width = widths(numbers)
+    lengths = width.sum(axis=1, dtype=np.int64)
+    flat, width = numbers.ravel(), width.ravel()
+    last = np.cumsum(width, dtype=np.int64) - 1  # where the last byte of each number is
+    encoded = np.empty(int(last[-1]) + 1 if len(last) else 0, np.uint8)
+    encoded[last] = flat >> 7 * (width - 1)
+    more = np.flatnonzero(width > 1)
+    for byte in range(1, int(width.max(initial=1))):
+        if byte > 1:
+            more = more[width[more] > byte]
+        encoded[last[more] - byte] = flat[more] >> 7 * (width[more] - 1 - byte) & 0x7F | 0x80
+    return EncodedRows(encoded, lengths)

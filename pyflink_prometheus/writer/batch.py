@@ -2,21 +2,77 @@
 
 from __future__ import annotations
 
-import operator
-import struct
-from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
-from typing import NamedTuple
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Union
+
+import numpy as np
+import numpy.typing as npt
 
 from pyflink_prometheus.config import ConflictPolicy
 from pyflink_prometheus.model.exemplars import Exemplar
-from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.labels import METRIC_NAME_LABEL
 from pyflink_prometheus.model.metadata import Metadata
 from pyflink_prometheus.model.samples import Sample, is_stale_marker
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
-from pyflink_prometheus.wire.point import Point, PointOrFloat
-from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.wire.point import Point
+from pyflink_prometheus.wire.table import Numbers, SeriesTable
+
+#: Places in a batch.
+Places = Union[npt.NDArray[np.int64], Sequence[int]]
+
+_NO_SERIES = SeriesTable()
+_NO_POINTS: Mapping[int, Point] = {}
+
+
+class FillingBatch:
+    """
+    A batch that grows.
+
+    The caller appends to each column, to that of values last. A point goes to the points before, under the lock.
+
+    :param table: where the series of its samples are.
+    :ivar numbers: each sample's series, by its number in the table.
+    :ivar timestamps: milliseconds since 1970.
+    :ivar values: floats; for a sample that is a point, its value as a float.
+    :ivar points: the samples that are more than a float, by their place.
+    """
+
+    __slots__ = ("numbers", "points", "table", "timestamps", "values")
+
+    def __init__(self, table: SeriesTable) -> None:
+        self.table = table
+        self.numbers = array("i")
+        self.timestamps = array("q")
+        self.values = array("d")
+        self.points: dict[int, Point] = {}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def extend(self, numbers: Numbers, timestamps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> None:
+        """Add many samples, all of them floats."""
+        self.numbers.frombytes(numbers.astype(np.int32, copy=False).tobytes())
+        self.timestamps.frombytes(timestamps.tobytes())
+        self.values.frombytes(values.tobytes())  # last, as above
+
+    def take(self, count: int) -> Batch:
+        """Remove and return the first samples."""
+        columns = self.numbers[:count], self.timestamps[:count], self.values[:count]
+        for column in (self.numbers, self.timestamps, self.values):
+            del column[:count]
+        points = {}
+        if self.points:
+            points = {place: point for place, point in self.points.items() if place < count}
+            self.points = {place - count: point for place, point in self.points.items() if place >= count}
+        numbers, timestamps, values = columns
+        return Batch(
+            self.table,
+            np.frombuffer(numbers, np.int32),
+            np.frombuffer(timestamps, np.int64),
+            np.frombuffer(values, np.float64),
+            points,
+        )
 
 
 class Ordered(NamedTuple):
@@ -34,43 +90,55 @@ class Ordered(NamedTuple):
 
 class Batch:
     """
-    Samples as three columns of the same length, in order of arrival.
+    Samples as columns of the same length, in order of arrival.
 
-    :ivar series: each sample's series.
-    :ivar timestamps: milliseconds since 1970.
-    :ivar values: floats or points.
-    :ivar plain: whether all values are floats.
+    :param table: where the series are.
+    :param numbers: each sample's series, by its number in the table.
+    :param timestamps: milliseconds since 1970.
+    :param values: floats; for a sample that is a point, its value as a float.
+    :param points: the samples that are more than a float, by their place.
     :ivar may_conflict: whether a series may have several samples with the same timestamp.
     """
 
-    __slots__ = ("may_conflict", "plain", "series", "timestamps", "values")
+    __slots__ = ("may_conflict", "numbers", "points", "table", "timestamps", "values")
 
     def __init__(
         self,
-        series: list[Series] | None = None,
-        timestamps: list[int] | None = None,
-        values: list[PointOrFloat] | None = None,
-        *,
-        plain: bool = True,
+        table: SeriesTable,
+        numbers: Numbers,
+        timestamps: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+        points: Mapping[int, Point] = _NO_POINTS,
     ) -> None:
-        self.series: list[Series] = [] if series is None else series
-        self.timestamps: list[int] = [] if timestamps is None else timestamps
-        self.values: list[PointOrFloat] = [] if values is None else values
-        self.plain = plain
+        self.table = table
+        self.numbers = numbers
+        self.timestamps = timestamps
+        self.values = values
+        self.points = points
         self.may_conflict = False
+
+    @staticmethod
+    def empty() -> Batch:
+        """Return a batch without samples."""
+        return Batch(_NO_SERIES, np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0))
 
     def __len__(self) -> int:
         return len(self.values)
 
     @property
+    def series(self) -> Numbers:
+        """Each sample's series, by a number that is the same for the same labels."""
+        return self.table.identities(self.numbers)
+
+    @property
     def histograms(self) -> int:
         """The number of samples that are histograms."""
-        return 0 if self.plain else sum(map(_is_histogram, self.values))
+        return sum([point.is_histogram for point in self.points.values()])
 
     @property
     def exemplars(self) -> int:
         """The number of exemplars."""
-        return 0 if self.plain else sum(len(each.exemplars) for each in self.values if isinstance(each, Point))
+        return sum([len(point.exemplars) for point in self.points.values()])
 
     def in_order(self, policy: ConflictPolicy = ConflictPolicy.SEND_ALL) -> Ordered:
         """
@@ -82,47 +150,47 @@ class Batch:
         :param policy: which samples to keep if a series has several at the same time with different values. With
             SEND_ALL the batch may need several :meth:`requests`.
         """
-        if self._is_in_order():
-            return Ordered(self, Batch(), Batch())
-        positions: dict[bytes, list[int]] = {}
-        for position, each in enumerate(self.series):
-            positions.setdefault(each.head, []).append(position)
-        ordered: list[int] = []
-        duplicates: list[int] = []
-        conflicting: list[int] = []
-        for group in positions.values():
-            times = [self.timestamps[position] for position in group]
-            if all(map(operator.lt, times, islice(times, 1, None))):
-                ordered += group
-                continue
-            for _, run in groupby(sorted(group, key=self.timestamps.__getitem__), key=self.timestamps.__getitem__):
-                self._resolve(list(run), policy, ordered, duplicates, conflicting)
-        batch = self.pick(ordered)
+        series = self.series
+        order = np.argsort(series, kind="stable")
+        is_same = _is_same(series[order])
+        if not is_same.any():  # one sample each
+            return Ordered(self, Batch.empty(), Batch.empty())
+        times = self.timestamps[order]
+        if (times[1:] > times[:-1])[is_same].all():
+            return Ordered(self.pick(order), Batch.empty(), Batch.empty())
+        order = np.lexsort((self.timestamps, series))
+        times = self.timestamps[order]
+        again = _is_same(series[order]) & (times[1:] == times[:-1])  # at the same time as the one before
+        if not again.any():
+            return Ordered(self.pick(order), Batch.empty(), Batch.empty())
+        duplicates, conflicting = self._resolve(order, again, policy)
+        batch = self.pick(order[~np.isin(order, duplicates + conflicting)])
         batch.may_conflict = policy is ConflictPolicy.SEND_ALL
         return Ordered(batch, self.pick(duplicates), self.pick(conflicting))
 
     def _resolve(
-        self,
-        places: list[int],
-        policy: ConflictPolicy,
-        ordered: list[int],
-        duplicates: list[int],
-        conflicting: list[int],
-    ) -> None:
-        """Sort samples of one series and timestamp, in order of arrival, into kept, duplicate and conflicting ones."""
-        values = [_comparable(self.values[place]) for place in places]
-        if policy is ConflictPolicy.SEND_ALL:
+        self, order: npt.NDArray[np.int64], again: npt.NDArray[np.bool_], policy: ConflictPolicy
+    ) -> tuple[list[int], list[int]]:
+        """Return the places of samples to be taken out: duplicates, and conflicting ones."""
+        duplicates: list[int] = []
+        conflicting: list[int] = []
+        first = np.flatnonzero(again & ~np.append(False, again[:-1]))
+        last = np.flatnonzero(again & ~np.append(again[1:], False)) + 1
+        bits = self.values.view(np.int64)  # so that NaN equals itself and 0.0 differs from -0.0
+        for start, end in zip(first.tolist(), last.tolist()):
+            places = order[start : end + 1].tolist()  # of one series and timestamp, in order of arrival
+            values = [self.points.get(place) or int(bits[place]) for place in places]
+            if policy is ConflictPolicy.SEND_ALL:
+                duplicates += [place for place, one, other in zip(places[1:], values[1:], values) if one == other]
+                continue
+            if policy is ConflictPolicy.REJECT_ALL and any(value != values[0] for value in values):
+                conflicting += places
+                continue
+            kept = len(places) - 1 if policy is ConflictPolicy.KEEP_LAST else 0
             for number, place in enumerate(places):
-                (duplicates if number and values[number] == values[number - 1] else ordered).append(place)
-            return
-        kept = -1 if policy is ConflictPolicy.KEEP_LAST else 0
-        if policy is ConflictPolicy.REJECT_ALL and any(value != values[0] for value in values):
-            conflicting += places
-            return
-        ordered.append(places[kept])
-        others = places[:-1] if kept else places[1:]
-        for place, value in zip(others, values[:-1] if kept else values[1:]):
-            (duplicates if value == values[kept] else conflicting).append(place)
+                if number != kept:
+                    (duplicates if values[number] == values[kept] else conflicting).append(place)
+        return duplicates, conflicting
 
     def requests(self) -> list[Batch]:
         """
@@ -132,12 +200,14 @@ class Batch:
         timestamp: Prometheus 3.5 stores all floats of a request before its histograms, and silently drops samples that
         are then out of order or at the same time.
         """
-        if self.plain and not self.may_conflict:
+        if not self.points and not self.may_conflict:
             return [self]
         places: list[list[int]] = [[]]
         series, request, after_histogram, newest = None, 0, False, -1
-        for position, (each, timestamp, value) in enumerate(zip(self.series, self.timestamps, self.values)):
-            if series is None or series.head != each.head:
+        rows = zip(self.series.tolist(), self.timestamps.tolist(), self.values.tolist())
+        for position, (each, timestamp, value) in enumerate(rows):
+            point = self.points.get(position)
+            if series != each:
                 series, request, after_histogram = each, 0, False
             elif timestamp == newest:
                 request += 1
@@ -145,8 +215,8 @@ class Batch:
                     places.append([])
             newest = timestamp
             # A stale marker is neither: Prometheus converts it to the type of the series.
-            if not is_stale_marker(value):
-                of_histograms = _is_histogram(value)
+            if not is_stale_marker(value if point is None else point):
+                of_histograms = point is not None and point.is_histogram
                 if after_histogram and not of_histograms:
                     request += 1
                     if request == len(places):
@@ -157,74 +227,64 @@ class Batch:
 
     def by_time(self) -> Batch:
         """Return the same samples in order of time across their series; those of a series keep their order."""
-        return self.pick(sorted(range(len(self)), key=self.timestamps.__getitem__))
+        return self.pick(np.argsort(self.timestamps, kind="stable"))
 
     def part(self, start: int, stop: int) -> Batch:
-        """Return the samples from one position up to, not including, another."""
-        return Batch(self.series[start:stop], self.timestamps[start:stop], self.values[start:stop], plain=self.plain)
-
-    def take_front(self, count: int) -> Batch:
-        """Remove and return the first samples."""
-        front = self.part(0, count)
-        for column in (self.series, self.timestamps, self.values):
-            del column[:count]
-        return front
+        """Return the samples from one place up to, not including, another."""
+        points = {place - start: point for place, point in self.points.items() if start <= place < stop}
+        chosen = slice(start, stop)
+        return Batch(self.table, self.numbers[chosen], self.timestamps[chosen], self.values[chosen], points)
 
     def of_kind(self, *, histograms: bool) -> Batch:
         """Return the samples that are histograms, or those that are not."""
-        if self.plain:
-            return Batch() if histograms else self
-        return self.pick([place for place, each in enumerate(self.values) if _is_histogram(each) is histograms])
+        if not self.points:
+            return Batch.empty() if histograms else self
+        are = np.zeros(len(self), np.bool_)
+        are[[place for place, point in self.points.items() if point.is_histogram]] = True
+        return self.pick(np.flatnonzero(are if histograms else ~are))
+
+    def pick(self, places: Places) -> Batch:
+        """Return the samples at these places."""
+        chosen = np.asarray(places, np.int64)
+        points = {}
+        if self.points:
+            points = {new: point for new, old in enumerate(chosen.tolist()) if (point := self.points.get(old))}
+        return Batch(self.table, self.numbers[chosen], self.timestamps[chosen], self.values[chosen], points)
 
     def records(self) -> Iterator[PrometheusTimeSeries]:
         """Yield the samples as records, one for each run of the same series."""
-        rows = zip(self.series, self.values, self.timestamps)
-        for _, group in groupby(rows, key=lambda row: row[0].head):
-            run = list(group)
-            series = run[-1][0]
+        if not len(self):
+            return
+        values, timestamps = self.values.tolist(), self.timestamps.tolist()
+        starts = [0, *(np.flatnonzero(~_is_same(self.series)) + 1).tolist()]
+        for start, stop in zip(starts, [*starts[1:], len(self)]):
+            series = self.table.series[self.numbers[stop - 1]]
             labels = dict(series.labels)
             name = labels.pop(METRIC_NAME_LABEL)
-            points = [each for _, each, _ in run if isinstance(each, Point)]
+            points = [self.points.get(place) for place in range(start, stop)]
             yield PrometheusTimeSeries(
                 name,
                 labels,
-                tuple([_sample(each, timestamp) for _, each, timestamp in run]),
+                tuple(map(_sample, points, values[start:stop], timestamps[start:stop])),
                 None if series.metadata is None else Metadata(*series.metadata),
-                tuple(Exemplar(dict(pairs), value, at) for point in points for pairs, value, at in point.exemplars),
+                tuple(
+                    Exemplar(dict(pairs), value, at)
+                    for point in points
+                    if point
+                    for pairs, value, at in point.exemplars
+                ),
             )
 
-    def _is_in_order(self) -> bool:
-        """Return whether there is one sample per series, or one ordered run per series; all loops run in C."""
-        series, timestamps = self.series, self.timestamps
-        count = len({each.head for each in series})
-        if count == len(series):
-            return True
-        begins = list(map(operator.is_not, series, islice(series, 1, None)))
-        later = map(operator.lt, timestamps, islice(timestamps, 1, None))
-        return 1 + sum(begins) == count and all(map(operator.or_, begins, later))
 
-    def pick(self, positions: Sequence[int]) -> Batch:
-        """Return the samples at these positions."""
-        return Batch(
-            [self.series[position] for position in positions],
-            [self.timestamps[position] for position in positions],
-            [self.values[position] for position in positions],
-            plain=self.plain,
-        )
+def _is_same(column: Numbers) -> npt.NDArray[np.bool_]:
+    """Return for each number of a column but the first whether it equals the one before."""
+    same: npt.NDArray[np.bool_] = column[1:] == column[:-1]
+    return same
 
 
-def _comparable(value: PointOrFloat) -> Point | bytes:
-    """Return floats as bytes, so that NaN equals itself and 0.0 differs from -0.0."""
-    return value if isinstance(value, Point) else struct.pack("<d", value)
-
-
-def _is_histogram(value: PointOrFloat) -> bool:
-    return isinstance(value, Point) and isinstance(value.value, NativeHistogram)
-
-
-def _sample(value: PointOrFloat, timestamp: int) -> Sample:
-    if not isinstance(value, Point):
+def _sample(point: Point | None, value: float, timestamp: int) -> Sample:
+    if point is None:
         return value, timestamp
-    if value.start_timestamp:
-        return value.value, timestamp, value.start_timestamp
-    return value.value, timestamp
+    if point.start_timestamp:
+        return point.value, timestamp, point.start_timestamp
+    return point.value, timestamp

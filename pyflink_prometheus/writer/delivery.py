@@ -229,7 +229,7 @@ class Delivery:
         :param refusal: the response to it.
         :raises RemoteWriteFatalError: if the empty request is refused as well.
         """
-        outcome = yield from self._post(Batch(), self._version)
+        outcome = yield from self._post(Batch.empty(), self._version)
         self._first_attempt_at = None  # the next request has all its time for retries
         if outcome.kind is Kind.ACCEPTED:
             self.endpoint.is_receiver = True

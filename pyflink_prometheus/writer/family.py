@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import NamedTuple, Optional
 
 from pyflink_prometheus.model.metadata import Metadata
@@ -19,3 +21,16 @@ class RowFamily(NamedTuple):
     metric_name: Optional[str]
     label_names: tuple[str, ...]
     metadata: Optional[Metadata] = None
+
+    def records(
+        self, columns: Sequence[Sequence[str | None]], count: int
+    ) -> Iterator[tuple[str | None, dict[str, str | None]]]:
+        """Yield the metric name and the labels of each row; those without a value are left out."""
+        if self.metric_name is None:
+            metric_names: Iterator[str | None] | Sequence[str | None] = columns[0]
+            columns = columns[1:]
+        else:
+            metric_names = repeat(self.metric_name, count)
+        rows = zip(*columns) if columns else repeat((), count)
+        for metric_name, texts in zip(metric_names, rows):
+            yield metric_name, {name: text for name, text in zip(self.label_names, texts) if text is not None}

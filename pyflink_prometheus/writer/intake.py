@@ -6,10 +6,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.model.exemplars import checked_exemplar
-from pyflink_prometheus.model.samples import checked_sample, likely_unit
+from pyflink_prometheus.model.samples import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_sample, likely_unit
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point, PointOrFloat
 from pyflink_prometheus.wire.series import Series
@@ -17,6 +20,9 @@ from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.rejected import RejectedSamples
 
 _log = logging.getLogger(__name__)
+
+#: Timestamps of samples that are what they seem; those before may be in seconds, those after in other units.
+USUAL = range(LIKELY_SECONDS.stop, LIKELY_MICROSECONDS.start)
 
 
 class SampleRejected(Exception):  # noqa: N818  (it is caught at once and reports no error)
@@ -53,6 +59,12 @@ class Intake:
     def looks_at_every_sample(self) -> bool:
         """Whether a guard is on, so that ordinary samples must be checked as well."""
         return self._guard is not None
+
+    def unusual(self, timestamps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
+        """Return which samples need a look of their own; ``None`` if all of them do, in order."""
+        if ((timestamps < USUAL.start) | (timestamps >= USUAL.stop)).any():
+            return None
+        return np.zeros(len(timestamps), np.bool_) if self._guard is None else self._guard.suspects(timestamps)
 
     def with_exemplars(self, samples: Sequence[Any], exemplars: Any) -> Sequence[Any]:
         """Return a record's samples, the last one with the valid exemplars."""
@@ -139,6 +151,18 @@ class _TimestampGuard:
     def is_needed(self) -> bool:
         """Whether any check is on."""
         return self._max_age_ms is not None or self._max_lead_ms is not None or self._in_order
+
+    def suspects(self, timestamps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
+        """Return which samples are too old or too new; ``None`` if each must be checked, in order."""
+        if self._in_order:
+            return None
+        suspects = np.zeros(len(timestamps), np.bool_)
+        now_ms = int(self._time() * 1000)
+        if self._max_age_ms is not None:
+            suspects |= timestamps < now_ms - self._max_age_ms
+        if self._max_lead_ms is not None:
+            suspects |= timestamps > now_ms + self._max_lead_ms
+        return suspects
 
     def check(self, series: Series, timestamp: int) -> None:
         """

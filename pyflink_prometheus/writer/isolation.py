@@ -64,10 +64,10 @@ def deliver(batch: Batch, delivery: Delivery) -> Steps:
     while len(rest):
         part, size = rest, delivery.endpoint.size_in_time(delivery.now())
         if size is None or size >= len(rest):
-            rest = Batch()
+            rest = Batch.empty()
         else:
             rest = batch.by_time() if rest is batch else rest
-            part = rest.take_front(size)
+            part, rest = rest.part(0, size), rest.part(size, len(rest))
         verdict = yield from delivery.send(part)
         if verdict.settled is not None:
             yield verdict.settled
@@ -92,11 +92,12 @@ class Isolation:
         self._endpoint = delivery.endpoint
         self._budget = _Budget(delivery.config.max_isolation_requests)
         self._is_refused = verdict.finding is Finding.REFUSED
-        self._has_newer = _has_newer(self._batch) if self._is_refused else []
+        self._series = self._batch.series.tolist()
+        self._has_newer = _has_newer(self._series) if self._is_refused else []
         self._accepted = self._refused = self._refused_in_a_row = self._largest_accepted = 0
         self._too_large: Outcome | None = None
         self._after_check: tuple[int, int] | None = None  # samples left after a check, and accepted by then
-        self._taken: set[bytes] = set()  # the series of which a sample was accepted
+        self._taken: set[int] = set()  # the series of which a sample was accepted
 
     def steps(self) -> Steps:  # noqa: C901, PLR0912  (one case for each finding)
         """Yield the steps that settle the samples."""
@@ -159,10 +160,10 @@ class Isolation:
 
         Had it kept what it refused, it would take none of a series again but the newest one that it has.
         """
-        heads = [self._batch.series[place].head for place in places]
-        if self._is_refused and not (len(set(heads)) == len(heads) and self._taken.isdisjoint(heads)):
+        series = [self._series[place] for place in places]
+        if self._is_refused and not (len(set(series)) == len(series) and self._taken.isdisjoint(series)):
             self._endpoint.note_refusal(self._first.style, Refusal.KEEPS_NOTHING)
-        self._taken.update(heads)
+        self._taken.update(series)
 
     def _reject(self, places: Sequence[int], reason: RejectionReason, outcome: Outcome) -> Rejected:
         """Settle samples as rejected."""
@@ -203,7 +204,7 @@ class Isolation:
         believed = verdict.claims_nothing
         known = self._endpoint.refusal(self._first.style)
         places = [place for place in self._open if believed or self._has_newer[place]]
-        moments = _moments(self._batch, places)
+        moments = _moments(self._series, places)
         checks = _CHECKS if known is Refusal.KEEPS_GOOD else _CHECKS_ON_SUSPICION
         reason, outcome = RejectionReason.UNCONFIRMED, _unconfirmed(self._first.outcome)
         if believed:
@@ -258,24 +259,23 @@ class _Budget:
         return -(-samples // self._left) if self._left else samples + 1
 
 
-def _has_newer(batch: Batch) -> list[bool]:
-    """Return for each sample of a batch, sorted by time, whether there is a later one of its series."""
-    later: set[bytes] = set()
+def _has_newer(series: Sequence[int]) -> list[bool]:
+    """Return for the series of each sample, sorted by time, whether there is a later one."""
+    later: set[int] = set()
     result = []
-    for series in reversed(batch.series):
-        result.append(series.head in later)
-        later.add(series.head)
+    for each in reversed(series):
+        result.append(each in later)
+        later.add(each)
     return result[::-1]
 
 
-def _moments(batch: Batch, places: Iterable[int]) -> list[list[int]]:
+def _moments(series: Sequence[int], places: Iterable[int]) -> list[list[int]]:
     """Group places by moment: the first place of each series, then the second of each, and so on."""
-    seen: defaultdict[bytes, int] = defaultdict(int)
+    seen: defaultdict[int, int] = defaultdict(int)
     moments: list[list[int]] = []
     for place in places:
-        head = batch.series[place].head
-        number = seen[head]
-        seen[head] = number + 1
+        number = seen[series[place]]
+        seen[series[place]] = number + 1
         if number == len(moments):
             moments.append([])
         moments[number].append(place)

@@ -85,5 +85,5 @@ class SealedBatch:
         with self._lock:
             if self._requests is None:
                 self._requests = prepare(self._batch)
-                self._batch = Batch()  # no longer needed
+                self._batch = Batch.empty()  # no longer needed
             return self._requests

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pyflink_prometheus.model.labels import METRIC_NAME_LABEL, canonical_labels, has_classic_names
+from pyflink_prometheus.model.labels import canonical_labels, has_classic_names
 from pyflink_prometheus.model.metadata import checked_metadata
-from pyflink_prometheus.wire.series import Family, Series
-
-_MOST_SHARED_TEXTS = 1 << 14
+from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.wire.table import SeriesTable
 
 #: Few series have more bytes of labels.
 USUAL_SIZE = 1024
@@ -20,25 +19,28 @@ class SeriesCache:
     A cache of the :class:`Series` of records, which drops those no longer in use.
 
     Two generations bound the memory: when the young one is full it becomes the old one, and the previous old one is
-    dropped. A series in use costs at most another lookup or is made again.
+    dropped. A series in use costs at most another lookup or is made again. Each young generation has a table of its
+    own, in which its series have their numbers.
 
     :param limit: the largest number of series to keep; at least half as many, the most recently used, are kept. A
         series with long labels counts once more for each :data:`USUAL_SIZE` bytes, so that memory is bounded, too.
+    :param on_new_table: called when a generation begins, before a series gets a number in its table.
+    :ivar table: the series of the young generation, by number.
     :ivar without_legacy_names: the first series, if any, without the legacy names that Remote-Write 1.0 demands.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, on_new_table: Callable[[], None] = lambda: None) -> None:
+        self.table = SeriesTable()
+        self.without_legacy_names: Series | None = None
+        self._on_new_table = on_new_table
         self._generation_size = max(1, limit // 2)
         self._young: dict[Any, Series] = {}
         self._young_size = 0
         self._old: dict[Any, Series] = {}
-        self._families: dict[Any, Family] = {}
-        self._texts: dict[Any, Any] = {}
-        self.without_legacy_names: Series | None = None
 
     def get(self, metric_name: Any, labels: Any, metadata: Any = None) -> Series:
         """
-        Return the series of that name, these labels and that metadata.
+        Return the series of that name, these labels and that metadata, with its number in :attr:`table`.
 
         :raises InvalidTimeSeriesError: if they cannot be written.
         """
@@ -49,62 +51,43 @@ class SeriesCache:
             elif isinstance(labels, Mapping):
                 key = (metric_name, *labels.keys(), *labels.values())
             else:
-                key = (metric_name, tuple(labels))
+                labels = tuple(labels)
+                key = (metric_name, labels)
             if metadata is not None:
                 key = (metadata, *key)
             return self._young[key]
         except KeyError:
             return self._find_or_make(key, metric_name, labels, metadata)
         except TypeError:  # not iterable, or not hashable inside: the checks raise an error that says what is wrong
-            return Series(
-                canonical_labels(metric_name, labels), None if metadata is None else checked_metadata(metadata)
-            )
+            key = (canonical_labels(metric_name, labels), None if metadata is None else checked_metadata(metadata))
+            return self._young.get(key) or self._find_or_make(key, metric_name, labels, metadata)
 
     def _find_or_make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
         series = self._old.get(key)
         if series is None:
-            key = self._shared(key)
-            series = self._make(key, metric_name, labels, metadata)
+            checked = None if metadata is None else checked_metadata(metadata)
+            series = Series(canonical_labels(metric_name, labels), checked)
             if self.without_legacy_names is None and not has_classic_names(series.labels):
                 self.without_legacy_names = series
         size = 1 + len(series.head) // USUAL_SIZE
         if self._young and self._young_size + size > self._generation_size:
             self._old, self._young, self._young_size = self._young, {}, 0
-            self._families = {}  # series keep a reference to theirs
-        self._young[key] = series
+            self.table = SeriesTable()
+            self._on_new_table()
+        self.table.add(series, tuple(labels) if isinstance(labels, Mapping) else [name for name, _ in labels])
+        self._young[self._shared(key)] = series
         self._young_size += size
         return series
 
-    def _shared(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _shared(self, key: Any) -> Any:
         """
-        Return an equal key that shares its strings with other keys.
+        Return an equal key that shares its strings with the table.
 
         After an exchange each record has its own copies of all names and values, most of which are in many series.
         """
-        if len(self._texts) > _MOST_SHARED_TEXTS:  # values that only one series has soon fill it
-            self._texts.clear()
-        return tuple([text if _is_long(text) else self._texts.setdefault(text, text) for text in key])
-
-    def _make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
-        canonical = canonical_labels(metric_name, labels)
-        checked = None if metadata is None else checked_metadata(metadata)
-        names = tuple([name for name, _ in canonical])
-        if isinstance(labels, Mapping):
-            # Counted from the key's end, where the values are.
-            place_of = {name: place - len(labels) for place, name in enumerate(labels)}
-            texts, places = key, tuple([place_of[name] for name in names if name != METRIC_NAME_LABEL])
-        else:
-            texts = tuple([value for name, value in canonical if name != METRIC_NAME_LABEL])
-            places = tuple(range(len(texts)))
-        family = self._families.get((metric_name, checked, names, places))
-        if family is None:
-            family = Family(metric_name, names, checked, places)
-            self._families[metric_name, checked, names, places] = family
-        return Series(canonical, family=family, texts=texts)
+        if type(key) is tuple:
+            return tuple([self._shared(each) for each in key])
+        return self.table.shared(key) if isinstance(key, str) else key
 
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())
-
-
-def _is_long(text: Any) -> bool:
-    return isinstance(text, str) and len(text) > USUAL_SIZE

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import threading
 from collections.abc import Callable
+
+import numpy as np
 
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.writer.batch import Batch
@@ -90,7 +91,7 @@ class Settlement:
     def _accept(self, step: Accepted) -> None:
         batch = step.batch
         self.ledger.take_request(len(batch))
-        self.ledger.accept(len(batch), max(batch.timestamps))
+        self.ledger.accept(len(batch), int(batch.timestamps.max()))
         self.ledger.settle_exemplars(step.exemplars, batch.exemplars - step.exemplars)
 
     def _settle_partly(self, step: PartlyWritten) -> None:
@@ -98,8 +99,8 @@ class Settlement:
         accepted = written.samples + written.histograms
         if accepted:
             # A lower bound of the newest timestamp written: the refused samples may be the newest ones.
-            newest = heapq.nlargest(len(batch) - accepted + 1, batch.timestamps)[-1]
-            self.ledger.accept(accepted, newest)
+            newest = np.sort(batch.timestamps)[accepted - 1]
+            self.ledger.accept(accepted, int(newest))
         self.ledger.settle_exemplars(written.exemplars, batch.exemplars - written.exemplars)
         for are_histograms, count in ((False, written.samples), (True, written.histograms)):
             part = batch.of_kind(histograms=are_histograms)

@@ -16,8 +16,9 @@ from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.http.outcome import Outcome
 from pyflink_prometheus.http.transport import Transport
 from pyflink_prometheus.wire.request import encode, headers_of
+from pyflink_prometheus.wire.table import SeriesTable
 from pyflink_prometheus.writer.backlog import Backlog, Stopped
-from pyflink_prometheus.writer.batch import Batch
+from pyflink_prometheus.writer.batch import Batch, FillingBatch
 from pyflink_prometheus.writer.delivery import (
     Delivery,
     Post,
@@ -38,15 +39,16 @@ class ShardQueue:
     The batches of one shard. All access is under the backlog's lock, except for adding samples.
 
     :param lock: the backlog's lock.
+    :param table: the series of the first samples.
     :ivar changed: notified when a batch is started or sealed; only this shard's thread waits on it.
     :ivar filling: the batch to which samples are added, by the caller's thread only.
     :ivar filling_since: the time of its first sample, in seconds of the monotonic clock; ``None`` if it is empty.
     :ivar sealed: the batches to be sent, oldest first, without the one in flight.
     """
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.Lock, table: SeriesTable) -> None:
         self.changed = threading.Condition(lock)
-        self.filling = Batch()
+        self.filling = FillingBatch(table)
         self.filling_since: float | None = None
         self.sealed: deque[SealedBatch] = deque()
 
@@ -56,21 +58,25 @@ class ShardQueue:
             self.filling_since = now
             self.changed.notify()
 
-    def seal(self) -> SealedBatch:
-        """Move the filling batch to the queue, on the caller's thread, and start a new one."""
-        batch, self.filling = self.filling, Batch()
+    def seal(self, table: SeriesTable) -> SealedBatch | None:
+        """
+        Move the filling batch to the queue, if it has samples, on the caller's thread, and start a new one.
+
+        :param table: the series of the next samples.
+        """
+        batch, self.filling = self.filling, FillingBatch(table)
         self.filling_since = None
-        return self._enqueue(batch)
+        return self._enqueue(batch.take(len(batch))) if len(batch) else None
 
     def seal_what_is_there(self) -> SealedBatch:
         """
         Move the current content of the filling batch to the queue, on any thread.
 
         The caller may be adding to it at the same time, without the lock, which would cost too much for each sample.
-        Appending to a list is atomic, and so is removing its front. The value of a sample is appended last, so once it
-        is there, the other columns are complete.
+        Appending to an array is atomic, and so is removing its front. The value of a sample is appended last, so once
+        it is there, the other columns are complete.
         """
-        batch = self.filling.take_front(len(self.filling))
+        batch = self.filling.take(len(self.filling))
         if not len(self.filling):  # else the samples added meanwhile keep the old batch's age
             self.filling_since = None
         return self._enqueue(batch)
@@ -87,6 +93,7 @@ class Shard:
     The thread that sends the batches of a queue by carrying out the steps of their delivery.
 
     :param number: the number of the shard, from 0.
+    :param table: the series of its first samples.
     :param config: the writer's settings.
     :param backlog: shared with the caller's thread and the other shards.
     :param endpoint: what is known about the receiver; shared as well.
@@ -100,6 +107,7 @@ class Shard:
     def __init__(
         self,
         number: int,
+        table: SeriesTable,
         *,
         config: SinkConfig,
         backlog: Backlog,
@@ -110,7 +118,7 @@ class Shard:
         clock: Clock,
         draw: Callable[[], float],
     ) -> None:
-        self.queue = ShardQueue(backlog.lock)
+        self.queue = ShardQueue(backlog.lock, table)
         self._config = config
         self._backlog = backlog
         self._endpoint = endpoint

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pyflink_prometheus.clock import Clock, SystemClock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.http.transport import RequestsTransport, Transport
-from pyflink_prometheus.model.samples import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_samples
+from pyflink_prometheus.model.samples import checked_samples
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, check_is_series
 from pyflink_prometheus.wire.point import Point
+from pyflink_prometheus.wire.table import Numbers
 from pyflink_prometheus.writer.backlog import Backlog
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.endpoint import Endpoint
 from pyflink_prometheus.writer.family import RowFamily
 from pyflink_prometheus.writer.intake import (
+    USUAL,
     Intake,
     SampleRejected,
     count_of,
@@ -31,16 +36,12 @@ from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.pace import Pace
 from pyflink_prometheus.writer.prepared import Preparation, PreparedRequest, SealedBatch
 from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples
+from pyflink_prometheus.writer.row_series import RowSeries
 from pyflink_prometheus.writer.series_cache import SeriesCache
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-# Timestamps below these bounds may be in seconds, those above in other units.
-_LATER, _BEYOND = LIKELY_SECONDS.stop, LIKELY_MICROSECONDS.start
+_LATER, _BEYOND = USUAL.start, USUAL.stop
 
 
 class RemoteWriter:
@@ -77,7 +78,8 @@ class RemoteWriter:
         self._settlement = Settlement(self.ledger, handler)
         self._intake = Intake(config, self._clock.time, self.ledger)
         self._check_all = self._intake.looks_at_every_sample
-        self._known_series = SeriesCache(config.max_cached_series)
+        self._known_series = SeriesCache(config.max_cached_series, self._begin_table)
+        self._rows = RowSeries(self._known_series)
         self._preparation = Preparation(config, self._settlement)
         self._endpoint = Endpoint(config.remote_write_version)
         self._backlog = Backlog(config, self._clock, self.ledger)
@@ -91,7 +93,7 @@ class RemoteWriter:
         return self._backlog.pace
 
     # Per sample, so that calls are left out where they cost more than they tell.
-    def add(self, record: PrometheusTimeSeries | tuple[Any, ...]) -> None:  # noqa: C901, PLR0912
+    def add(self, record: PrometheusTimeSeries | tuple[Any, ...]) -> None:  # noqa: C901, PLR0912, PLR0915
         """
         Take one record; wait while too many samples are pending (backpressure).
 
@@ -136,9 +138,11 @@ class RemoteWriter:
                     rejected_samples.append(error.of(record, sample))
                     continue
                 if isinstance(value, Point):
-                    batch.plain = False
+                    with self._backlog.lock:
+                        batch.points[len(batch)] = value
+                    value = value.as_float
             self.ledger.samples_in += 1
-            batch.series.append(series)
+            batch.numbers.append(series.number)
             batch.timestamps.append(timestamp)
             batch.values.append(value)  # last: see ShardQueue.seal_what_is_there
             filled = len(batch.values)
@@ -170,10 +174,27 @@ class RemoteWriter:
         :param values: the samples' values.
         :raises PrometheusSinkError: if delivery has failed for good.
         """
-        for *texts, timestamp, value in zip(*labels, timestamps.tolist(), values.tolist()):
-            name = texts.pop(0) if family.metric_name is None else family.metric_name
-            labels_of_row = {label: text for label, text in zip(family.label_names, texts) if text}
-            self.add((name, labels_of_row, ((value, timestamp),), family.metadata, ()))
+        if self._backlog.is_stopped:
+            self._backlog.raise_failure()
+        unusual = self._intake.unusual(timestamps)
+        numbers = None if unusual is None else self._rows.numbers(family, labels, len(values))
+        if unusual is None or numbers is None:
+            self._add_one_by_one(family, labels, timestamps, values)
+            return
+        unusual |= numbers < 0
+        if unusual.any():
+            chosen = np.flatnonzero(unusual)
+            columns = [[column[place] for place in chosen.tolist()] for column in labels]
+            self._add_one_by_one(family, columns, timestamps[chosen], values[chosen])
+            numbers, timestamps, values = numbers[~unusual], timestamps[~unusual], values[~unusual]
+        count = len(self._shards)
+        if count == 1:
+            self._extend(self._shards[0], numbers, timestamps, values)
+            return
+        shard_of = self._known_series.table.hashes[numbers] % count
+        for number, shard in enumerate(self._shards):
+            chosen = np.flatnonzero(shard_of == number)
+            self._extend(shard, numbers[chosen], timestamps[chosen], values[chosen])
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
         """Count and report a record that could not be converted to a series."""
@@ -188,9 +209,9 @@ class RemoteWriter:
         sealed = []
         with self._backlog.lock:
             for shard in self._shards:
-                if len(shard.queue.filling):
-                    sealed.append(shard.queue.seal())
-                    self._backlog.hand_over(sealed[-1].size)
+                if batch := shard.queue.seal(self._known_series.table):
+                    sealed.append(batch)
+                    self._backlog.hand_over(batch.size)
         for batch in sealed:
             self._prepare_ahead(batch)
         self._backlog.wait_until_settled()
@@ -215,6 +236,7 @@ class RemoteWriter:
             self._all_shards.append(
                 Shard(
                     number,
+                    self._known_series.table,
                     config=self._config,
                     backlog=self._backlog,
                     endpoint=self._endpoint,
@@ -230,10 +252,52 @@ class RemoteWriter:
     def _send(self, shard: Shard) -> None:
         """Hand a full batch over to a shard, and wait for room for more."""
         with self._backlog.lock:
-            sealed = shard.queue.seal()
-            self._backlog.hand_over(sealed.size)
-        self._prepare_ahead(sealed)
+            sealed = shard.queue.seal(self._known_series.table)
+            if sealed is not None:  # else the shard's thread has just sealed it
+                self._backlog.hand_over(sealed.size)
+        if sealed is not None:
+            self._prepare_ahead(sealed)
         self._backlog.wait_for_room()
+
+    def _begin_table(self) -> None:
+        """Seal all filling batches, because the next samples have their series in a new table."""
+        with self._backlog.lock:
+            for shard in self._all_shards:
+                if sealed := shard.queue.seal(self._known_series.table):
+                    self._backlog.hand_over(sealed.size)
+
+    def _add_one_by_one(
+        self,
+        family: RowFamily,
+        labels: Sequence[Sequence[str | None]],
+        timestamps: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+    ) -> None:
+        rows = zip(family.records(labels, len(timestamps)), timestamps.tolist(), values.tolist())
+        for (metric_name, labels_of_row), timestamp, value in rows:
+            self.add((metric_name, labels_of_row, ((value, timestamp),), family.metadata, ()))
+
+    def _extend(
+        self,
+        shard: Shard,
+        numbers: Numbers,
+        timestamps: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+    ) -> None:
+        """Add samples to a shard's batches, all floats with usual timestamps."""
+        start = 0
+        while start < len(values):
+            filling, limit = shard.queue.filling, self._backlog.pace.batch_size
+            filled = len(filling)
+            part = slice(start, start + max(1, limit - filled))
+            self.ledger.samples_in += len(values[part])
+            filling.extend(numbers[part], timestamps[part], values[part])
+            start = part.stop
+            if len(filling) >= limit:
+                self._send(shard)
+            elif not filled:
+                with self._backlog.lock:
+                    shard.queue.watch_age(self._clock.monotonic())
 
     def _prepare_ahead(self, sealed: SealedBatch) -> None:
         """Encode on this thread, while the shards have other requests in flight."""

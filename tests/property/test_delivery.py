@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from batches import batch_of
 from hypothesis import given
 from hypothesis import strategies as st
 from snappy import compress
@@ -22,7 +23,6 @@ from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.testing import decode_request
 from pyflink_prometheus.wire.encoder_v1 import encode_request
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.delivery import (
     FIRST_CONTACT_RETRIES,
     Accepted,
@@ -40,13 +40,13 @@ SERIES = [Series(canonical_labels(name, {})) for name in "abc"]
 
 def encode(batch, version):
     assert version is RemoteWriteVersion.V1
-    return compress(encode_request(batch.series, batch.timestamps, batch.values, plain=True))
+    return compress(encode_request(batch))
 
 
-def batch_of(size):
+def batch_of_size(size):
     """Return a batch of some series whose samples have the values 0, 1, 2 …, so that a value identifies a sample."""
     samples = sorted((number % len(SERIES), number) for number in range(size))
-    return Batch([SERIES[s] for s, _ in samples], [n for _, n in samples], [float(n) for _, n in samples])
+    return batch_of((SERIES[which], number, float(number)) for which, number in samples)
 
 
 def config(*, discard=False, retries=100, isolation=None):
@@ -84,13 +84,13 @@ def run(batch, settings, answer, *, reached_before=True):
 
 
 def settled(seen, kind):
-    return [value for step in seen if isinstance(step, kind) for value in step.batch.values]
+    return [value for step in seen if isinstance(step, kind) for value in step.batch.values.tolist()]
 
 
 @given(st.integers(1, 60), st.data())
 def test_a_refused_sample_costs_one_sample(size, data):
-    batch = batch_of(size)
-    poison = data.draw(st.sets(st.sampled_from(batch.values)))
+    batch = batch_of_size(size)
+    poison = data.draw(st.sets(st.sampled_from(batch.values.tolist())))
     troubles = iter(data.draw(st.lists(st.sampled_from([204, 429, 500, 503]), max_size=40)))
 
     def answer(request):
@@ -100,7 +100,7 @@ def test_a_refused_sample_costs_one_sample(size, data):
         return 400 if poison & {value for _, value, _ in request.samples} else 204
 
     seen = run(batch, config(), answer)
-    by_time = sorted(batch.values)
+    by_time = sorted(batch.values.tolist())
     assert sorted(settled(seen, Accepted)) == [value for value in by_time if value not in poison]
     assert settled(seen, Rejected) == [value for value in by_time if value in poison]
     assert all(step.reason is RejectionReason.REFUSED for step in seen if isinstance(step, Rejected))
@@ -119,29 +119,29 @@ def assert_in_order(seen):
 
 @given(st.integers(1, 200), st.integers(0, 50), st.data())
 def test_isolation_costs_no_more_requests_than_it_may_and_asks_for_every_sample(size, bound, data):
-    batch = batch_of(size)
-    poison = data.draw(st.sets(st.sampled_from(batch.values)))
+    batch = batch_of_size(size)
+    poison = data.draw(st.sets(st.sampled_from(batch.values.tolist())))
     asked = set()
 
     def answer(request):
         values = {value for _, value, _ in request.samples}
-        if values != set(batch.values):
+        if values != set(batch.values.tolist()):
             asked.update(values)
         return 400 if poison & values else 204
 
     seen = run(batch, config(isolation=bound), answer)
     assert sum(isinstance(step, Post) for step in seen) <= 1 + bound
-    assert sorted(settled(seen, Accepted) + settled(seen, Rejected)) == sorted(batch.values)
+    assert sorted(settled(seen, Accepted) + settled(seen, Rejected)) == sorted(batch.values.tolist())
     assert set(settled(seen, Rejected)) >= poison
     if poison and bound > 1 and size > 1:
-        assert asked == set(batch.values)
+        assert asked == set(batch.values.tolist())
     assert_in_order(seen)
 
 
 def test_a_bound_that_leaves_no_room_for_halves_asks_in_larger_parts():
     poisoned = {0.0}
     seen = run(
-        batch_of(3),
+        batch_of_size(3),
         config(isolation=2),
         lambda request: 400 if poisoned & {value for _, value, _ in request.samples} else 204,
     )
@@ -160,7 +160,7 @@ def test_a_bound_that_leaves_no_room_for_halves_asks_in_larger_parts():
     ids=["one", "one in a hundred", "the older three quarters", "all"],
 )
 def test_what_isolation_costs(size, poison, most):
-    batch, refused = batch_of(size), {float(number) for number in poison}
+    batch, refused = batch_of_size(size), {float(number) for number in poison}
     seen = run(batch, config(), lambda request: 400 if refused & {value for _, value, _ in request.samples} else 204)
     assert set(settled(seen, Rejected)) == refused
     assert sum(isinstance(step, Post) for step in seen) <= 1 + most
@@ -168,7 +168,7 @@ def test_what_isolation_costs(size, poison, most):
 
 def test_a_bound_never_throws_the_newest_samples_away_unasked():
     """After a restart Flink replays samples that Prometheus has, with new ones at the end of the same request."""
-    batch = batch_of(2000)
+    batch = batch_of_size(2000)
     seen = run(
         batch,
         config(isolation=300),
@@ -180,7 +180,7 @@ def test_a_bound_never_throws_the_newest_samples_away_unasked():
 
 @given(st.integers(1, 20), st.integers(0, 30))
 def test_retries_are_counted_and_then_the_policy_decides(size, retries):
-    batch = batch_of(size)
+    batch = batch_of_size(size)
     seen = run(batch, config(discard=True, retries=retries), lambda request: 503)
     assert [type(step) for step in seen] == [Post, *[Wait, Post] * retries, Rejected]
     assert [step.retries for step in seen if isinstance(step, Post)] == list(range(retries + 1))
@@ -194,7 +194,7 @@ def test_retries_are_counted_and_then_the_policy_decides(size, retries):
 @given(st.sampled_from([401, 403, 404, 405, 302]))
 def test_a_fatal_answer_ends_it_at_once_and_shows_no_secret(status):
     with pytest.raises(RemoteWriteFatalError) as caught:
-        run(batch_of(3), config(discard=True), lambda request: status)
+        run(batch_of_size(3), config(discard=True), lambda request: status)
     assert caught.value.status == status
     assert "secret" not in str(caught.value) + str(caught.value.__dict__)
 
@@ -206,7 +206,7 @@ def test_a_fatal_answer_ends_it_at_once_and_shows_no_secret(status):
 def test_an_endpoint_that_never_answered_is_given_up_earlier(reached_before, retries, message):
     endpoint = Endpoint(RemoteWriteVersion.V1)
     endpoint.reached = reached_before
-    steps = steps_of(batch_of(1), config(retries=40), endpoint, draw=lambda: 0.0)
+    steps = steps_of(batch_of_size(1), config(retries=40), endpoint, draw=lambda: 0.0)
     posts, step = 0, next(steps)
     with pytest.raises(RetriesExhaustedError, match=message):
         while True:

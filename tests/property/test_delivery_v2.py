@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from test_delivery import assert_in_order, batch_of, config, settled, steps_of
+from test_delivery import assert_in_order, batch_of_size, config, settled, steps_of
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import (
@@ -82,15 +82,15 @@ def written(seen):
 
 @given(st.integers(1, 40), st.sampled_from([V2, AUTO]), st.data())
 def test_a_receiver_of_2_0_is_sent_again_only_what_it_has_written_nothing_of(size, version, data):
-    batch = batch_of(size)
-    poison = data.draw(st.sets(st.sampled_from(batch.values)))
+    batch = batch_of_size(size)
+    poison = data.draw(st.sets(st.sampled_from(batch.values.tolist())))
     receiver = Receiver(data, poison)
     seen, posts, _ = run(batch, version, receiver)
-    good = [value for value in batch.values if value not in poison]
+    good = [value for value in batch.values.tolist() if value not in poison]
     assert sorted(receiver.stored) == sorted(good)  # and none of them twice
     assert written(seen) == len(good)
     settled_values = [value for kind in (Accepted, Rejected, PartlyWritten) for value in settled(seen, kind)]
-    assert sorted(settled_values) == sorted(batch.values)
+    assert sorted(settled_values) == sorted(batch.values.tolist())
     assert_in_order([step for step in seen if not isinstance(step, PartlyWritten)])
     assert {version for version, *_ in posts} == {V2}
     answered: set[float] = set()
@@ -102,11 +102,11 @@ def test_a_receiver_of_2_0_is_sent_again_only_what_it_has_written_nothing_of(siz
 
 @given(st.integers(1, 40), st.sampled_from([415, 204, 200, 400, 422]), st.data())
 def test_a_receiver_of_1_0_gets_every_sample_in_1_0_and_is_remembered(size, old_status, data):
-    batch = batch_of(size)
-    poison = data.draw(st.sets(st.sampled_from(batch.values)))
+    batch = batch_of_size(size)
+    poison = data.draw(st.sets(st.sampled_from(batch.values.tolist())))
     receiver = Receiver(data, poison, versions=(V1,), old_status=old_status)
     seen, posts, endpoint = run(batch, AUTO, receiver)
-    good = [value for value in batch.values if value not in poison]
+    good = [value for value in batch.values.tolist() if value not in poison]
     assert sorted(receiver.stored) == sorted(good)
     assert sorted(settled(seen, Accepted)) == sorted(good)
     assert sorted(settled(seen, Rejected)) == sorted(poison)
@@ -120,7 +120,7 @@ def test_a_receiver_of_1_0_gets_every_sample_in_1_0_and_is_remembered(size, old_
 
 @given(st.integers(1, 10), st.integers(0, 20), st.integers(0, 5))
 def test_a_receiver_that_takes_a_request_and_claims_less_is_believed(size, claims, exemplars):
-    batch = batch_of(size)
+    batch = batch_of_size(size)
     answer = replace(classify_status(204), written=Written(samples=claims, exemplars=exemplars))
     seen, posts, _ = run(batch, AUTO, lambda values, version: answer)
     assert len(posts) == 1

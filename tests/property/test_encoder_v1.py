@@ -6,6 +6,7 @@ import struct
 
 import pytest
 import snappy
+from batches import batch_of
 from hypothesis import given
 from hypothesis import strategies as st
 from snappy import compress
@@ -45,8 +46,7 @@ def generated(message):
 
 
 def columns(series):
-    flat = [(known, sample) for known, samples in series for sample in samples]
-    return [known for known, _ in flat], [time for _, (_, time) in flat], [value for _, (value, _) in flat]
+    return batch_of([(known, time, value) for known, samples in series for value, time in samples])
 
 
 requests = st.lists(
@@ -66,12 +66,12 @@ one_ordinary_sample_each = st.lists(
 @pytest.mark.parametrize("edge", [0, 1, -1, (1 << 35) - 1, 1 << 35, (1 << 42) - 1, 1 << 42, INT64_MIN, INT64_MAX])
 def test_a_lone_sample_at_an_edge_of_the_fast_way_is_what_protobuf_reads(edge):
     known = Series(canonical_labels("m", {}))
-    assert generated(encode_request([known], [edge], [1.0], plain=True)) == [([("__name__", "m")], [(bits(1.0), edge)])]
+    assert generated(encode_request(columns([(known, [(1.0, edge)])]))) == [([("__name__", "m")], [(bits(1.0), edge)])]
 
 
 @given(requests | one_ordinary_sample_each)
 def test_what_is_encoded_is_what_protobuf_reads(request):
-    assert generated(encode_request(*columns(request), plain=True)) == [
+    assert generated(encode_request(columns(request))) == [
         (list(known.labels), [(bits(value), time) for value, time in samples]) for known, samples in request
     ]
 
@@ -85,7 +85,7 @@ def test_ordinary_samples_are_byte_for_byte_what_protobuf_writes_but_for_explici
             series.labels.add(name=name, value=value)
         for value, time in samples:
             series.samples.add(value=value, timestamp=time)
-    encoded = encode_request(*columns(request), plain=True)
+    encoded = encode_request(columns(request))
     if all(bits(value) != bits(0.0) for _, samples in request for value, _ in samples):
         assert encoded == message.SerializeToString()
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -49,12 +50,16 @@ rich_requests = requests(st.lists(st.tuples(values | points, timestamps), min_si
 
 
 def read(message):
-    """Decode a message with protobuf's classes to plain values, floats as bits so that NaN and -0.0 are compared."""
+    """
+    Decode a message with protobuf's classes to plain values, floats as bits so that NaN and -0.0 are compared.
+
+    In order of the labels, because series of one shape come together.
+    """
     request = Request.FromString(message)
     symbols = request.symbols
     assert symbols[0] == ""
     assert len(set(symbols)) == len(symbols)
-    return [
+    series = [
         (
             [symbols[reference] for reference in each.labels_refs],
             [(bits(sample.value), sample.timestamp) for sample in each.samples],
@@ -64,14 +69,18 @@ def read(message):
         )
         for each in request.timeseries
     ]
+    return sorted(series, key=itemgetter(0))
 
 
 @given(plain_requests)
 def test_what_is_encoded_is_what_protobuf_reads(request):
-    assert read(encoder_v2.encode_request(*columns(request), plain=True)) == [
-        (list(known.symbols), [(bits(value), time) for value, time in samples], known.metadata)
-        for known, samples in request
-    ]
+    assert read(encoder_v2.encode_request(columns(request))) == sorted(
+        (
+            (list(known.symbols), [(bits(value), time) for value, time in samples], known.metadata)
+            for known, samples in request
+        ),
+        key=itemgetter(0),
+    )
 
 
 # As users give them: in any order, with values that count as absent, as a mapping or as pairs.
@@ -89,9 +98,9 @@ def test_series_with_much_in_common_keep_what_is_their_own(records):
         labels = sorted([("__name__", metric_name), *((name, value) for name, value in pairs if value)])
         expected.setdefault(tuple(labels), (known, timestamp))
     request = columns([(known, [(1.0, time)]) for known, time in expected.values()])
-    assert read(encoder_v2.encode_request(*request, plain=True)) == [
+    assert read(encoder_v2.encode_request(request)) == sorted(
         (list(chain.from_iterable(labels)), [(bits(1.0), time)], None) for labels, (_, time) in expected.items()
-    ]
+    )
 
 
 @pytest.mark.parametrize("metric_names", ["mmm", "mnm"])
@@ -99,17 +108,17 @@ def test_so_many_labels_that_a_reference_is_a_percent_sign(metric_names):
     cache = SeriesCache(10)
     common = {f"name_{number}": f"value_{number}" for number in range(50)}
     series = [cache.get(name, {**common, "own": str(place)}) for place, name in enumerate(metric_names)]
-    message = read(encoder_v2.encode_request(*columns([(each, [(1.0, 1 << 40)]) for each in series]), plain=True))
-    assert [labels for labels, _, _ in message] == [
+    message = read(encoder_v2.encode_request(columns([(each, [(1.0, 1 << 40)]) for each in series])))
+    assert [labels for labels, _, _ in message] == sorted(
         ["__name__", name, *chain.from_iterable(sorted(common.items())), "own", str(place)]
         for place, name in enumerate(metric_names)
-    ]
+    )
 
 
 @settings(max_examples=50)
 @given(plain_requests | rich_requests)
 def test_every_symbol_is_there_because_something_refers_to_it(request):
-    message = Request.FromString(encoder_v2.encode_request(*columns(request), plain=False))
+    message = Request.FromString(encoder_v2.encode_request(columns(request)))
     used = {0}
     for each in message.timeseries:
         used.update(each.labels_refs, [each.metadata.help_ref, each.metadata.unit_ref])
@@ -158,7 +167,7 @@ def without_name(labels):
 @settings(max_examples=50)
 @given(rich_requests)
 def test_histograms_exemplars_and_start_timestamps_are_read_back_from_2_0(request):
-    body = compress(encoder_v2.encode_request(*columns(request), plain=False))
+    body = compress(encoder_v2.encode_request(columns(request)))
     received = decode_request(body, {"Content-Type": encoder_v2.CONTENT_TYPE})
     assert content_of(received.series, start_timestamps=True) == expected(request, start_timestamps=True)
     heads = {known.labels: known.metadata for known, _ in request}
@@ -171,7 +180,7 @@ def test_histograms_exemplars_and_start_timestamps_are_read_back_from_2_0(reques
 @settings(max_examples=50)
 @given(rich_requests)
 def test_histograms_and_exemplars_are_read_back_from_1_0_which_has_no_more(request):
-    received = decode_request(compress(encoder_v1.encode_request(*columns(request), plain=False)))
+    received = decode_request(compress(encoder_v1.encode_request(columns(request))))
     assert content_of(received.series, start_timestamps=True) == expected(request, start_timestamps=False)
     assert all(record.metadata is None for record in received.series)
 
@@ -179,7 +188,7 @@ def test_histograms_and_exemplars_are_read_back_from_1_0_which_has_no_more(reque
 @settings(max_examples=50)
 @given(rich_requests)
 def test_a_time_series_holds_floats_or_histograms_of_one_beginning_said_in_both_dialects(request):
-    message = Request.FromString(encoder_v2.encode_request(*columns(request), plain=False))
+    message = Request.FromString(encoder_v2.encode_request(columns(request)))
     for each in message.timeseries:
         assert bool(each.samples) != bool(each.histograms)
         samples: list[Any] = [*each.samples, *each.histograms]
@@ -190,7 +199,7 @@ def test_a_time_series_holds_floats_or_histograms_of_one_beginning_said_in_both_
 
 def test_a_known_request_byte_by_byte():
     known = Series((("__name__", "m"), ("a", "1")), ("counter", "", "s"))
-    message = encoder_v2.encode_request([known], [1], [Point(2.0, 1)], plain=False)
+    message = encoder_v2.encode_request(columns([(known, [(Point(2.0, 1), 1)])]))
     symbols = b"\x22\x00" + b"\x22\x08__name__" + b"\x22\x01m" + b"\x22\x01a" + b"\x22\x011" + b"\x22\x01s"
     labels = b"\x0a\x04\x01\x02\x03\x04"
     described = b"\x2a\x06\x08\x01\x18\x00\x20\x05"

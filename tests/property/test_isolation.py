@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from batches import batch_of, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_delivery import config, steps_of
@@ -20,7 +21,6 @@ from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Written, classify_status
 from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.delivery import (
     Accepted,
     PartlyWritten,
@@ -46,7 +46,7 @@ class Store:
     def post(self, batch):
         """Return how many samples are refused, and what would be kept with the others."""
         refused, kept = 0, dict(self.kept)
-        for series, time, value in zip(batch.series, batch.timestamps, batch.values):
+        for series, time, value in rows_of(batch):
             times = kept.get(series.head, ())
             if value in self.poison or (times and time < times[-1]):
                 refused += 1
@@ -102,20 +102,18 @@ class Counts(KeepsGood):
 ALL = [KeepsNothing, KeepsNothingWithoutHeaders, KeepsGood, ClaimsAll, Counts]
 
 
-def batch_of(series, samples, first):
+def grid(series, samples, first):
     """Make a batch of so many series with so many samples each, whose values are numbers from the first on."""
     places = [(which, number) for which in range(series) for number in range(samples)]
-    return Batch(
-        [SERIES[which] for which, _ in places],
-        [first + number for _, number in places],
-        [float(1000 * first + number) for number in range(len(places))],
+    return batch_of(
+        (SERIES[which], first + number, float(1000 * first + place)) for place, (which, number) in enumerate(places)
     )
 
 
 def too_old(batch, samples):
     """Return the values of so many of the oldest samples of each series: as those of a backlog or of a replay."""
-    first = min(batch.timestamps)
-    return {value for time, value in zip(batch.timestamps, batch.values) if time < first + samples}
+    first = batch.timestamps.min()
+    return {value for time, value in zip(batch.timestamps.tolist(), batch.values.tolist()) if time < first + samples}
 
 
 def deliver(batch, receiver, endpoint):
@@ -140,7 +138,7 @@ def values(seen, kind, reason=None):
         value
         for step in seen
         if isinstance(step, kind) and (reason is None or step.reason is reason)
-        for value in step.batch.values
+        for value in step.batch.values.tolist()
     ]
 
 
@@ -163,23 +161,24 @@ def test_every_good_sample_is_stored_and_none_is_accepted_that_is_not(kind, vers
     receiver, endpoint = kind(), Endpoint(version)
     expected: dict[Any, list[Any]] = {}
     for first in (0, 100, 200):
-        batch = batch_of(series, samples, first)
+        batch = grid(series, samples, first)
         receiver.poison = data.draw(
-            st.sets(st.sampled_from(batch.values), max_size=5) | st.integers(0, samples).map(partial(too_old, batch))
+            st.sets(st.sampled_from(batch.values.tolist()), max_size=5)
+            | st.integers(0, samples).map(partial(too_old, batch))
         )
-        good = [value for value in batch.values if value not in receiver.poison]
+        good = [value for value in batch.values.tolist() if value not in receiver.poison]
         seen, posts = deliver(batch, receiver, endpoint)
 
-        for head, time, value in zip(batch.series, batch.timestamps, batch.values):
+        for head, time, value in rows_of(batch):
             if value in good:
                 expected.setdefault(head.head, []).append(time)
         assert {head: list(times) for head, times in receiver.kept.items()} == expected
 
         settled = values(seen, (Accepted, Rejected, PartlyWritten))
-        assert sorted(settled) == sorted(batch.values)
+        assert sorted(settled) == sorted(batch.values.tolist())
         assert not receiver.poison & set(values(seen, Accepted))
         if not receiver.poison:
-            assert values(seen, Accepted) == batch.values
+            assert values(seen, Accepted) == batch.values.tolist()
         if not receiver.keeps_good:  # so that each is known for what it is
             assert set(values(seen, Rejected)) == receiver.poison
         if kind is Counts and version is AUTO:
@@ -193,8 +192,8 @@ def test_every_good_sample_is_stored_and_none_is_accepted_that_is_not(kind, vers
 def test_what_is_refused_of_a_request_that_was_too_large_is_isolated_as_any_other(kind):
     receiver, endpoint = kind(), Endpoint(V1)
     receiver.limit = 250
-    batch = batch_of(40, 12, 0)
-    receiver.poison = {batch.values[17], batch.values[300]}
+    batch = grid(40, 12, 0)
+    receiver.poison = {batch.values.tolist()[17], batch.values.tolist()[300]}
     seen, posts = deliver(batch, receiver, endpoint)
     assert sum(map(len, receiver.kept.values())) == 478
     assert not receiver.poison & set(values(seen, Accepted))
@@ -203,8 +202,8 @@ def test_what_is_refused_of_a_request_that_was_too_large_is_isolated_as_any_othe
 
 def test_what_may_be_stored_is_unconfirmed_and_says_why():
     receiver, endpoint = KeepsGood(), Endpoint(V1)
-    batch = batch_of(40, 12, 0)
-    receiver.poison = {batch.values[17]}
+    batch = grid(40, 12, 0)
+    receiver.poison = {batch.values.tolist()[17]}
     seen, _ = deliver(batch, receiver, endpoint)
     told = [step for step in seen if isinstance(step, Rejected) and step.reason is RejectionReason.UNCONFIRMED]
     assert sum(len(step.batch) for step in told) > 300
@@ -221,16 +220,16 @@ def test_what_may_be_stored_is_unconfirmed_and_says_why():
 def test_a_replay_that_a_receiver_refuses_whole_takes_few_requests(series, samples):
     """After a restart Flink reads much again that Prometheus has, all of it older than what came since."""
     receiver = Counts()
-    deliver(batch_of(series, samples, 1000), receiver, Endpoint(AUTO))
+    deliver(grid(series, samples, 1000), receiver, Endpoint(AUTO))
     endpoint = Endpoint(AUTO)
     for first in (0, 100):
-        seen, posts = deliver(batch_of(series, samples, first), receiver, endpoint)
+        seen, posts = deliver(grid(series, samples, first), receiver, endpoint)
         assert len(values(seen, Rejected, RejectionReason.REFUSED)) == 480
         assert posts < 130
-    batch = batch_of(series, samples, 2000)
-    receiver.poison = {batch.values[7]}
+    batch = grid(series, samples, 2000)
+    receiver.poison = {batch.values.tolist()[7]}
     assert deliver(batch, receiver, endpoint)[1] == 1  # which shows that its counts are exact
-    seen, posts = deliver(batch_of(series, samples, 200), receiver, endpoint)
+    seen, posts = deliver(grid(series, samples, 200), receiver, endpoint)
     assert (len(values(seen, Rejected, RejectionReason.REFUSED)), posts) == (480, 1)
 
 
@@ -240,11 +239,11 @@ def test_a_replay_that_a_receiver_refuses_whole_takes_few_requests(series, sampl
 def test_a_replay_teaches_nothing_wrong_of_a_receiver_that_keeps_nothing(kind, version, series, samples):
     """All of it is refused, as if the receiver had it from the refused request; later requests lose nothing by that."""
     receiver, endpoint = kind(), Endpoint(version)
-    deliver(batch_of(series, samples, 1000), receiver, endpoint)
-    deliver(batch_of(series, samples, 0), receiver, endpoint)
+    deliver(grid(series, samples, 1000), receiver, endpoint)
+    deliver(grid(series, samples, 0), receiver, endpoint)
     kept = sum(map(len, receiver.kept.values()))
-    batch = batch_of(series, samples, 2000)
-    receiver.poison = {batch.values[-samples]}  # the oldest of the series that is asked for first
+    batch = grid(series, samples, 2000)
+    receiver.poison = {batch.values.tolist()[-samples]}  # the oldest of the series that is asked for first
     seen, _ = deliver(batch, receiver, endpoint)
     assert sum(map(len, receiver.kept.values())) == kept + 479
     assert values(seen, Rejected) == list(receiver.poison)
@@ -252,7 +251,7 @@ def test_a_replay_teaches_nothing_wrong_of_a_receiver_that_keeps_nothing(kind, v
 
 @pytest.mark.parametrize("kind", [KeepsNothing, KeepsNothingWithoutHeaders], ids=lambda kind: kind.__name__)
 def test_a_backlog_that_ends_beside_a_bad_sample_takes_no_good_one_along(kind):
-    receiver, batch = kind(), batch_of(15, 5, 0)
-    receiver.poison = {*too_old(batch, 3), batch.values[8]}
+    receiver, batch = kind(), grid(15, 5, 0)
+    receiver.poison = {*too_old(batch, 3), batch.values.tolist()[8]}
     deliver(batch, receiver, Endpoint(AUTO))
     assert sum(map(len, receiver.kept.values())) == len(batch) - len(receiver.poison)

@@ -24,8 +24,8 @@ LAYERS = [
 ]
 # And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
 ROOMS = [
-    {"ledger", "retry", "endpoint", "batch", "series_cache"},
-    {"pace", "rejected", "delivery"},
+    {"ledger", "retry", "endpoint", "batch", "series_cache", "family"},
+    {"pace", "rejected", "delivery", "row_series"},
     {"backlog", "rejected_files", "intake"},
     {"isolation", "settlement"},
     {"prepared"},
@@ -40,7 +40,7 @@ OUTSIDE = {
     "snappy": {"wire", "testing"},
 }
 # A layer is imported from elsewhere by these doors alone.
-DOORS = {"wire": {"request", "point", "series"}}
+DOORS = {"wire": {"request", "point", "series", "table"}}
 
 
 def modules():

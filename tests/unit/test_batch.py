@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from batches import batch_of, rows_of
 
 from pyflink_prometheus import STALE_MARKER, NativeHistogram
 from pyflink_prometheus.config import ConflictPolicy
@@ -10,7 +11,6 @@ from pyflink_prometheus.model.labels import canonical_labels
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import Series
-from pyflink_prometheus.writer.batch import Batch
 
 
 def series(name):
@@ -19,16 +19,11 @@ def series(name):
 
 def batch(*samples):
     known: dict[str, Series] = {}
-    made = Batch()
-    for name, timestamp, value in samples:
-        made.series.append(known.setdefault(name, series(name)))
-        made.timestamps.append(timestamp)
-        made.values.append(value)
-    return made
+    return batch_of([(known.setdefault(name, series(name)), timestamp, value) for name, timestamp, value in samples])
 
 
 def rows(made):
-    return [(dict(s.labels)["__name__"], t, v) for s, t, v in zip(made.series, made.timestamps, made.values)]
+    return [(dict(each.labels)["__name__"], timestamp, value) for each, timestamp, value in rows_of(made)]
 
 
 def taken_out(ordered):
@@ -92,8 +87,8 @@ def test_values_at_one_time_that_are_all_sent_are_in_successive_requests():
 
 
 def test_a_series_that_was_forgotten_and_made_again_is_still_one():
-    made = Batch([series("a"), series("a")], [2, 1], [1.0, 2.0])
-    assert made.in_order().batch.timestamps == [1, 2]
+    made = batch_of([(series("b"), 5, 0.0), (series("a"), 2, 1.0), (series("a"), 1, 2.0)])
+    assert rows(made.in_order().batch) == [("b", 5, 0.0), ("a", 1, 2.0), ("a", 2, 1.0)]
 
 
 def test_a_batch_without_repetition_is_left_as_it_is():
@@ -108,7 +103,7 @@ def test_by_time_keeps_the_order_of_a_series_even_at_the_same_time():
 
 
 def test_records_are_what_the_user_gave():
-    made = Batch([Series(canonical_labels("m", {"a": "1"}))], [5], [1.5])
+    made = batch_of([(Series(canonical_labels("m", {"a": "1"})), 5, 1.5)])
     assert list(made.records()) == [PrometheusTimeSeries("m", {"a": "1"}, ((1.5, 5),))]
 
 
@@ -119,7 +114,6 @@ def test_floats_that_follow_histograms_of_their_series_wait_for_the_next_request
         *[("a", 4, histogram), ("a", 5, STALE_MARKER), ("a", 6, 6.0)],
         *[("b", 1, histogram), ("b", 2, STALE_MARKER), ("c", 1, 1.0), ("c", 2, histogram), ("d", 1, histogram)],
     )
-    mixed.plain = False
     assert [[row[:2] for row in rows(each)] for each in mixed.requests()] == [
         [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 1), ("c", 2), ("d", 1)],
         [("a", 3), ("a", 4), ("a", 5)],
@@ -131,13 +125,12 @@ def test_most_batches_are_one_request():
     floats = batch(("a", 1, 1.0), ("b", 1, 1.0))
     assert floats.requests() == [floats]
     histograms = batch(("a", 1, Point(NativeHistogram.from_observations([1.0]))), ("a", 2, STALE_MARKER))
-    histograms.plain = False
     assert histograms.requests() == [histograms]
 
 
 def test_runs_that_are_in_order_are_left_as_they_are():
     made = batch(("b", 1, 1.0), ("b", 2, 1.0), ("a", 1, 1.0), ("a", 2, 1.0))
-    assert made.in_order().batch is made
+    assert rows(made.in_order().batch) == rows(made)
 
 
 def test_two_runs_of_a_series_become_one():

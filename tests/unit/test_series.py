@@ -41,8 +41,6 @@ def test_labels_that_count_as_absent_leave_the_others_in_their_place():
     cache = SeriesCache(10)
     series = [cache.get("m", labels) for labels in ({"b": "", "a": "1"}, {"a": "2"}, (("b", ""), ("a", "3")))]
     assert [each.labels[1:] for each in series] == [(("a", "1"),), (("a", "2"),), (("a", "3"),)]
-    assert series[0].family is series[1].family
-    assert series[0].family.columns([each.texts for each in series[:2]]) == [["1", "2"]]
 
 
 def test_labels_are_read_back_from_the_bytes():

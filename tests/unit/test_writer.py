@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from array import array
 from collections.abc import Callable
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_batch_that_grows_old_goes_without_a_flush(start):
     assert len(transport.requests[0].samples) == 2
 
 
-class Interrupted(list):
+class Interrupted(array):
     """A column that lets another thread run after each append."""
 
     interrupt: Callable[[], object]
@@ -103,7 +104,7 @@ class Interrupted(list):
         self.interrupt()
 
 
-@pytest.mark.parametrize("column", ["series", "timestamps", "values"])
+@pytest.mark.parametrize("column", ["numbers", "timestamps", "values"])
 def test_a_batch_may_be_taken_at_any_moment_of_adding_to_it(start, column):
     transport = ScriptedTransport()
     writer = start(transport)
@@ -114,7 +115,7 @@ def test_a_batch_may_be_taken_at_any_moment_of_adding_to_it(start, column):
             if len(queue.filling):
                 backlog.hand_over(queue.seal_what_is_there().size)
 
-    interrupted = Interrupted()
+    interrupted = Interrupted(getattr(queue.filling, column).typecode)
     interrupted.interrupt = take
     setattr(queue.filling, column, interrupted)
     for number in range(5):

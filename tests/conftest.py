@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from doors import RowWriter
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.transport import RequestsTransport, Transport
@@ -58,7 +59,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 @pytest.fixture
-def open_writer() -> Iterator[Callable[..., RemoteWriter]]:
+def door(request: pytest.FixtureRequest) -> str:
+    """Return how samples come to the writer: see :data:`doors.BOTH_DOORS`."""
+    return getattr(request, "param", "records")
+
+
+@pytest.fixture
+def open_writer(door: str) -> Iterator[Callable[..., RemoteWriter]]:
     """Return a function that opens a writer with such settings; all of them are closed at the end of the test."""
     writers = []
 
@@ -71,7 +78,8 @@ def open_writer() -> Iterator[Callable[..., RemoteWriter]]:
         **settings: Any,
     ) -> RemoteWriter:
         config = SinkConfig(prometheus_remote_write_url=url, **settings)
-        writers.append(RemoteWriter(config, new_transport=new_transport, clock=clock, draw=draw))
+        kind = RowWriter if door == "rows" else RemoteWriter
+        writers.append(kind(config, new_transport=new_transport, clock=clock, draw=draw))
         return writers[-1]
 
     yield open_one

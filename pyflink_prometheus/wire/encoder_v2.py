@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from pyflink_prometheus.wire.encoder_sample import (
 )
 from pyflink_prometheus.wire.runs import Run, SeriesRuns, messages, series_runs
 from pyflink_prometheus.wire.table import Numbers, SeriesTable
-from pyflink_prometheus.wire.varint import encode_rows, encode_varint, widths
+from pyflink_prometheus.wire.varint import encode_rows, encode_varint, groups, widths
 
 CONTENT_TYPE = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 VERSION_HEADER = "2.0.0"
@@ -90,7 +89,7 @@ class _Symbols:
         used = np.zeros(len(table.texts), np.bool_)
         used[0] = True
         references = []
-        for size, places in _groups(sizes * 2 + (metadata > 0)):
+        for size, places in groups(sizes * 2 + (metadata > 0)):
             references.append((places, table.references[begins[places, None] + np.arange(size // 2)]))
             used[references[-1][1]] = True
         kinds, kind_of = np.unique(metadata, return_inverse=True) if metadata.any() else (metadata[:0], metadata)
@@ -133,21 +132,10 @@ class _Symbols:
         """Return the ``labels_refs`` and ``metadata`` fields of each series, by its number."""
         heads: dict[int, bytes] = {}
         for shape in self.shapes:
-            encoded = encode_rows(_fields(shape))
-            ends = np.cumsum(encoded.lengths).tolist()
-            content = encoded.bytes.tobytes()
-            for number, start, end in zip(runs.numbers[shape.places].tolist(), [0, *ends], ends):
-                heads[number] = content[start:end]
+            numbers = runs.numbers[shape.places]
+            for places, rows in encode_rows(_fields(shape)):
+                heads.update(zip(numbers[places].tolist(), map(bytes, rows)))
         return heads
-
-
-def _groups(column: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Yield each number in a column, with the places where it is."""
-    if (column == column[0]).all():
-        yield int(column[0]), np.arange(len(column))
-        return
-    for number in np.unique(column).tolist():
-        yield number, np.flatnonzero(column == number)
 
 
 def _metadata(kind: str, text: int, unit: int) -> list[int]:
@@ -168,20 +156,22 @@ def _encode_floats(runs: SeriesRuns, shape: _Shape, samples: npt.NDArray[np.uint
     counts, fields = runs.counts[shape.places], _fields(shape)
     sizes = widths(fields).sum(axis=1, dtype=np.int32) + (ORDINARY_SAMPLE_SIZE * counts).astype(np.int32)
     tags = np.full(len(sizes), _TIMESERIES, np.int32)
-    heads = encode_rows(np.column_stack([tags, sizes, fields]))
-    lengths = heads.lengths + ORDINARY_SAMPLE_SIZE * counts
-    ends = np.cumsum(lengths)
+    heads = list(encode_rows(np.column_stack([tags, sizes, fields])))
+    head_sizes = np.empty(len(sizes), np.int64)
+    for places, rows in heads:
+        head_sizes[places] = rows.shape[1]
+    ends = np.cumsum(head_sizes + ORDINARY_SAMPLE_SIZE * counts)
+    begins = np.append(0, ends[:-1])
     message = np.empty(int(ends[-1]), np.uint8)
-    begins, sources = ends - lengths, np.cumsum(heads.lengths) - heads.lengths
-    for size, places in _groups(heads.lengths):
-        _at(message, size)[begins[places]] = _at(heads.bytes, size)[sources[places]]
+    for places, rows in heads:
+        _at(message, rows.shape[1])[begins[places]] = rows.view(f"V{rows.shape[1]}")[:, 0]
     first = np.cumsum(counts) - counts
     number = np.arange(int(counts.sum()))
-    targets = np.repeat(begins + heads.lengths - ORDINARY_SAMPLE_SIZE * first, counts) + ORDINARY_SAMPLE_SIZE * number
-    rows = _at(samples.ravel(), ORDINARY_SAMPLE_SIZE)[::ORDINARY_SAMPLE_SIZE]
+    targets = np.repeat(begins + head_sizes - ORDINARY_SAMPLE_SIZE * first, counts) + ORDINARY_SAMPLE_SIZE * number
+    sources = _at(samples.ravel(), ORDINARY_SAMPLE_SIZE)[::ORDINARY_SAMPLE_SIZE]
     if len(shape.places) < len(runs.numbers):
-        rows = rows[np.repeat(runs.starts[shape.places] - first, counts) + number]
-    _at(message, ORDINARY_SAMPLE_SIZE)[targets] = rows
+        sources = sources[np.repeat(runs.starts[shape.places] - first, counts) + number]
+    _at(message, ORDINARY_SAMPLE_SIZE)[targets] = sources
     return message.tobytes()
 
 

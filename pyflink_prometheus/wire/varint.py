@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+# So many digits to the base of 5 fit into a number of 64 bits.
+_MOST_DIGITS = 27
+
 
 class EncodedRows(NamedTuple):
     """
-    Rows of bytes, one after the other.
+    Rows of equally many bytes.
 
-    :param bytes: of all rows.
-    :param lengths: of each row.
+    :param places: where they are among all rows.
+    :param bytes: a matrix.
     """
 
+    places: npt.NDArray[np.int64]
     bytes: npt.NDArray[np.uint8]
-    lengths: npt.NDArray[np.int64]
 
 
 def encode_varint(number: int) -> bytes:
@@ -58,17 +62,40 @@ def widths(numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     return width
 
 
-def encode_rows(numbers: npt.NDArray[np.int32]) -> EncodedRows:
-    """Return each row of a matrix of numbers, none negative, as varints."""
-    width = widths(numbers)
-    lengths = width.sum(axis=1, dtype=np.int64)
-    flat, width = numbers.ravel(), width.ravel()
-    last = np.cumsum(width, dtype=np.int64) - 1  # where the last byte of each number is
-    encoded = np.empty(int(last[-1]) + 1 if len(last) else 0, np.uint8)
-    encoded[last] = flat >> 7 * (width - 1)
-    more = np.flatnonzero(width > 1)
-    for byte in range(1, int(width.max(initial=1))):
-        if byte > 1:
-            more = more[width[more] > byte]
-        encoded[last[more] - byte] = flat[more] >> 7 * (width[more] - 1 - byte) & 0x7F | 0x80
-    return EncodedRows(encoded, lengths)
+def encode_rows(numbers: npt.NDArray[np.int32]) -> Iterator[EncodedRows]:
+    """Yield all rows of a matrix of numbers, none negative, as varints, those of one length together."""
+    smallest, largest = widths(numbers.min(axis=0)), widths(numbers.max(axis=0))
+    mixed = np.flatnonzero(smallest < largest)
+    if not len(mixed):
+        yield EncodedRows(np.arange(len(numbers)), _encode_columns(numbers, largest))
+        return
+    width = widths(numbers[:, mixed])
+    if len(mixed) <= _MOST_DIGITS:
+        pattern = width @ 5 ** np.arange(len(mixed), dtype=np.int64)
+    else:
+        pattern = np.unique(width, axis=0, return_inverse=True)[1].reshape(-1)
+    for _, places in groups(pattern):
+        largest[mixed] = width[places[0]]
+        yield EncodedRows(places, _encode_columns(numbers[places], largest))
+
+
+def groups(column: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Yield each number in a column, with the places where it is."""
+    if (column == column[0]).all():
+        yield int(column[0]), np.arange(len(column))
+        return
+    for number in np.unique(column).tolist():
+        yield number, np.flatnonzero(column == number)
+
+
+def _encode_columns(numbers: npt.NDArray[np.int32], width: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return rows of varints, given how many bytes those of each column take."""
+    encoded = np.empty((len(numbers), int(width.sum())), np.uint8)
+    byte = 0
+    for column, size in enumerate(width.tolist()):
+        for shift in range(0, 7 * size - 7, 7):
+            encoded[:, byte] = numbers[:, column] >> shift & 0x7F | 0x80
+            byte += 1
+        encoded[:, byte] = numbers[:, column] >> 7 * size - 7
+        byte += 1
+    return encoded

@@ -43,6 +43,10 @@ from pyflink_prometheus.writer.shard import Shard
 
 _LATER, _BEYOND = USUAL.start, USUAL.stop
 
+# Rows within this time may be sent one series after the other. Without an out-of-order window Prometheus refuses what
+# is an hour older than its newest sample, of whatever series.
+_MAX_SPAN_MS = 300_000
+
 
 class RemoteWriter:
     """
@@ -121,7 +125,7 @@ class RemoteWriter:
             samples = self._intake.with_exemplars(samples, exemplars)
         shards = self._shards
         shard = shards[0] if len(shards) == 1 else shards[series.hash % len(shards)]
-        queue = shard.queue
+        filling, number = shard.queue.filling, series.number
         rejected_samples: list[RejectedSamples] = []
         sample: Any
         for sample in samples:
@@ -130,7 +134,6 @@ class RemoteWriter:
                 ordinary = type(value) is float and type(timestamp) is int and _LATER <= timestamp < _BEYOND
             except (TypeError, ValueError):
                 ordinary = False
-            batch = queue.filling
             if not ordinary or self._check_all:
                 try:
                     value, timestamp = self._intake.checked(series, sample)
@@ -139,18 +142,19 @@ class RemoteWriter:
                     continue
                 if isinstance(value, Point):
                     with self._backlog.lock:
-                        batch.points[len(batch)] = value
+                        filling.points[len(filling)] = value
                     value = value.as_float
             self.ledger.samples_in += 1
-            batch.numbers.append(series.number)
-            batch.timestamps.append(timestamp)
-            batch.values.append(value)  # last: see ShardQueue.seal_what_is_there
-            filled = len(batch.values)
+            filling.numbers.append(number)
+            filling.timestamps.append(timestamp)
+            filling.values.append(value)  # last: see ShardQueue.seal_what_is_there
+            filled = len(filling.values)
             if filled >= self._backlog.pace.batch_size:
                 self._send(shard)
+                filling = shard.queue.filling
             elif filled == 1:
                 with self._backlog.lock:
-                    queue.watch_age(self._clock.monotonic())
+                    shard.queue.watch_age(self._clock.monotonic())
         if rejected_samples:
             check_is_series(record)
             self._settlement.reject_before_sending(rejected_samples)
@@ -285,6 +289,10 @@ class RemoteWriter:
         values: npt.NDArray[np.float64],
     ) -> None:
         """Add samples to a shard's batches, all floats with usual timestamps."""
+        if len(values) > self._backlog.pace.batch_size and np.ptp(timestamps) <= _MAX_SPAN_MS:
+            # The more samples of a series a request holds, the less each costs, here and at the receiver.
+            order = np.argsort(numbers, kind="stable")
+            numbers, timestamps, values = numbers[order], timestamps[order], values[order]
         start = 0
         while start < len(values):
             filling, limit = shard.queue.filling, self._backlog.pace.batch_size

@@ -11,9 +11,12 @@ import time
 from typing import Any
 
 import pytest
+from doors import BOTH_DOORS
 from wire_receiver import T
 
 from pyflink_prometheus import Metadata
+
+pytestmark = BOTH_DOORS
 
 
 def test_senders_should_send_samples_of_several_series_in_one_request(version, sent):

@@ -6,9 +6,12 @@ import logging
 
 import pytest
 import snappy
+from doors import BOTH_DOORS
 from wire_receiver import V1, V2, T
 
 from pyflink_prometheus import RejectionReason
+
+pytestmark = BOTH_DOORS
 
 GOOD = ("good", {"a": "1"}, ((1.0, T),))
 # In order of their bytes in UTF-8; UTF-16 has the last two the other way round, and case folding the first ones.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import snappy
+from doors import BOTH_DOORS
 from wire_receiver import AUTO, V1, V2, Reply, T
 
 from pyflink_prometheus import (
@@ -12,6 +13,8 @@ from pyflink_prometheus import (
     NativeHistogram,
     RejectionReason,
 )
+
+pytestmark = BOTH_DOORS
 
 # The numbers of the specification's MetricType.
 TYPES = {

@@ -6,6 +6,7 @@ import math
 import struct
 
 import snappy
+from doors import BOTH_DOORS
 from wire_receiver import T
 
 from pyflink_prometheus import (
@@ -15,6 +16,8 @@ from pyflink_prometheus import (
     NativeHistogram,
     RejectionReason,
 )
+
+pytestmark = BOTH_DOORS
 
 STALE = 0x7FF0_0000_0000_0002
 HISTOGRAM = NativeHistogram(schema=0, sum=3.0, positive={1: 2})

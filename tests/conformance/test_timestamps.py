@@ -9,9 +9,12 @@ from __future__ import annotations
 import random
 
 import pytest
+from doors import BOTH_DOORS
 from wire_receiver import AUTO, V1, V2, Reply, T, written
 
 from pyflink_prometheus import Exemplar, NativeHistogram, RejectionReason
+
+pytestmark = BOTH_DOORS
 
 HISTOGRAM = NativeHistogram(schema=0, sum=3.0, positive={1: 2})
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import weakref
 
 import pytest
+import snappy
+from batches import append
 
-from pyflink_prometheus import InvalidTimeSeriesError
+from pyflink_prometheus import InvalidTimeSeriesError, RemoteWriteVersion
 from pyflink_prometheus.model.labels import canonical_labels
+from pyflink_prometheus.testing import decode_request
+from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
+from pyflink_prometheus.wire.request import encode, headers_of
 from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.writer.batch import FillingBatch
 from pyflink_prometheus.writer.series_cache import USUAL_SIZE, SeriesCache
 
 
@@ -93,3 +99,43 @@ def test_series_with_long_labels_count_as_several():
     for number in range(100):
         cache.get("m", {"a": f"{number}"})
     assert len(cache) > 50  # ordinary series count as one
+
+
+@pytest.mark.parametrize("version", [RemoteWriteVersion.V1, RemoteWriteVersion.V2])
+def test_samples_of_one_series_that_comes_in_several_forms_stand_together(version):
+    cache = SeriesCache(10)
+    others = [cache.get("m", {"a": str(number)}) for number in range(2)]
+    forms = [
+        cache.get("m", {"a": "1", "b": "2"}),
+        cache.get("m", {"b": "2", "a": "1"}),
+        cache.get("m", {"c": "", "b": "2", "a": "1"}),
+        cache.get("m", (("a", "1"), ("b", "2"))),
+        cache.get("m", {"a": "1", "b": "2"}, ("gauge", "helps", "s")),
+    ]
+    filling = FillingBatch(cache.table)
+    for timestamp, each in enumerate([*forms, *others, *forms]):
+        append(filling, each.number, timestamp + 1, 1.0)
+    batch = filling.take(len(filling)).in_order().batch
+    request = decode_request(encode(batch, version).body, headers_of(version))
+    assert sorted(len(each.samples) for each in request.series) == [1, 1, 10]
+    if version is RemoteWriteVersion.V2:
+        (metadata,) = [each.metadata for each in request.series if each.metadata]
+        assert metadata == ("gauge", "helps", "s")
+
+
+def test_symbols_are_not_repeated_even_if_they_come_again_after_many_others():
+    cache = SeriesCache(100_000)
+    first = cache.get("m", {"a": "first"})
+    for number in range(40_000):
+        cache.get("n", {"b": str(number)})
+    again = cache.get("m", {"c": "first"})
+    filling = FillingBatch(cache.table)
+    for each in (first, again):
+        append(filling, each.number, 1, 1.0)
+    body = encode(filling.take(2), RemoteWriteVersion.V2).body
+    request = Request.FromString(snappy.uncompress(body))
+    assert sorted(request.symbols) == ["", "__name__", "a", "c", "first", "m"]
+    assert [each.labels for each in decode_request(body, headers_of(RemoteWriteVersion.V2)).series] == [
+        (("a", "first"),),
+        (("c", "first"),),
+    ]

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable
 
 import pytest
+from doors import BOTH_DOORS
 from rejections import Rejections
 
 from pyflink_prometheus import (
@@ -25,6 +26,8 @@ from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.testing import FakeClock, Response, ScriptedTransport
 from pyflink_prometheus.writer.ledger import RejectionReason
+
+pytestmark = BOTH_DOORS
 
 T = 1_700_000_000_000
 URL = "http://receiver.invalid/api/v1/write"
@@ -101,6 +104,10 @@ class Interrupted(array):
 
     def append(self, item):
         super().append(item)
+        self.interrupt()
+
+    def frombytes(self, content):
+        super().frombytes(content)
         self.interrupt()
 
 

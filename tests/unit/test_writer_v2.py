@@ -6,6 +6,7 @@ import logging
 import struct
 
 import pytest
+from doors import BOTH_DOORS
 from rejections import Rejections
 
 from pyflink_prometheus import (
@@ -25,6 +26,8 @@ from pyflink_prometheus.testing import (
     ScriptedTransport,
     decode_request,
 )
+
+pytestmark = BOTH_DOORS
 
 V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.AUTO
 T = 1_700_000_000_000

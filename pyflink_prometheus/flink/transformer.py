@@ -13,6 +13,7 @@ from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import StreamTransformer
 from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment
 from pyflink.util.java_utils import get_j_env_configuration
 
 from pyflink_prometheus.config import SinkConfig
@@ -64,6 +65,14 @@ class WriterTransformer(StreamTransformer):
         except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
             _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
         columns, why = self._choose(ds, record_type, stays=stays, subtasks=subtasks)
+        t_env = None
+        if columns is not None:
+            try:
+                t_env = arrow.table_environment(env)
+            except Exception as error:  # without its planner, for example, or in runtime mode AUTOMATIC
+                if self._placement.transport is Transport.ARROW:
+                    raise
+                columns, why = None, f"because Flink's Table API is not available: {_first_line(error)}"
         if columns is None and self._placement.key_columns and isinstance(record_type, ExternalTypeInfo):
             raise ValueError(
                 f"key_columns: use key_by instead, because a table emits the records, and they are passed one by one "
@@ -73,8 +82,9 @@ class WriterTransformer(StreamTransformer):
         _log.info("%s", way)
         subtask = SubtaskWriter(self._config)
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
-        if columns is not None:
-            return DataStream(EndOfStream(self._in_batches(ds, subtask, columns, subtasks, way)._j_data_stream, uid))
+        if columns is not None and t_env is not None:
+            writer = self._in_batches(t_env, ds, subtask, columns, subtasks, way)
+            return DataStream(EndOfStream(writer._j_data_stream, uid))
         is_keyed = isinstance(ds, KeyedStream)
         hop = None if stays else Exchange(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
         function: ProcessFunction = WriterFunction(subtask, self._converter, hop, way)
@@ -121,10 +131,15 @@ class WriterTransformer(StreamTransformer):
         return columns, f"because they are of type {record_type}"
 
     def _in_batches(
-        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns, subtasks: int, way: str
+        self,
+        t_env: StreamTableEnvironment,
+        ds: DataStream,
+        subtask: SubtaskWriter,
+        columns: RecordColumns,
+        subtasks: int,
+        way: str,
     ) -> DataStream:
         """Add the writer as a function in SQL, which gets batches."""
-        t_env = arrow.table_environment(ds.get_execution_environment())
         table = t_env.from_data_stream(ds)
         if self._placement.key_columns and columns.may_hold_updates and subtasks > 1:
             types = dict(zip(columns.names, ds.get_type()._type_info.get_field_types()))
@@ -212,6 +227,10 @@ def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -
         and transformation.getParallelism() == subtasks
         and transformation.getClass().getSimpleName() != "PartitionTransformation"  # as with key_by
     )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _is_chained(ds: DataStream, subtasks: int) -> bool:

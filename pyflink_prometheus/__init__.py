@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         RetriesExhaustedError,
         SecretError,
     )
-    from pyflink_prometheus.flink.function import ElementConverter
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.operators.aggregate import Aggregate
     from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
@@ -42,7 +41,9 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.operators.filter import Filter
     from pyflink_prometheus.flink.operators.mark_stale import MarkStale
     from pyflink_prometheus.flink.operators.reorder import Reorder
+    from pyflink_prometheus.flink.placement import Transport
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
+    from pyflink_prometheus.flink.subtask import ElementConverter
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
     from pyflink_prometheus.model.exemplars import Exemplar
     from pyflink_prometheus.model.histogram import NativeHistogram
@@ -103,6 +104,7 @@ __all__ = [
     "SlidingWindows",
     "SpeedGate",
     "Threshold",
+    "Transport",
     "TumblingWindows",
     "__version__",
     "read_rejected_samples",
@@ -129,8 +131,9 @@ _MODULES = (
     "writer.ledger",
     "writer.rejected",
     "writer.rejected_files",
-    "flink.function",
+    "flink.subtask",
     "flink.keys",
+    "flink.placement",
     "flink.sink",
     "flink.operators.reorder",
     "flink.operators.aggregate",

@@ -103,7 +103,7 @@ def test_series_with_long_labels_count_as_several():
 
 @pytest.mark.parametrize("version", [RemoteWriteVersion.V1, RemoteWriteVersion.V2])
 def test_samples_of_one_series_that_comes_in_several_forms_stand_together(version):
-    cache = SeriesCache(10)
+    cache = SeriesCache(100)
     others = [cache.get("m", {"a": str(number)}) for number in range(2)]
     forms = [
         cache.get("m", {"a": "1", "b": "2"}),

@@ -7,7 +7,6 @@ from functools import lru_cache
 from itertools import chain
 
 from pyflink_prometheus.model.histogram import NativeHistogram
-from pyflink_prometheus.wire.columns import Columns
 from pyflink_prometheus.wire.encoder_histogram import encode_histogram
 from pyflink_prometheus.wire.encoder_sample import (
     NO_SAMPLES_TEXT,
@@ -17,6 +16,7 @@ from pyflink_prometheus.wire.encoder_sample import (
     encode_ordinary,
     encode_sample,
 )
+from pyflink_prometheus.wire.request_columns import Columns
 from pyflink_prometheus.wire.runs import Run, messages, series_runs
 from pyflink_prometheus.wire.series import Series, encode_label
 from pyflink_prometheus.wire.varint import encode_varint

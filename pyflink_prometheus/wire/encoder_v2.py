@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.metadata import METRIC_TYPES
-from pyflink_prometheus.wire.columns import Columns
 from pyflink_prometheus.wire.encoder_histogram import encode_histogram
 from pyflink_prometheus.wire.encoder_sample import (
     NO_SAMPLES_TEXT,
@@ -20,6 +19,7 @@ from pyflink_prometheus.wire.encoder_sample import (
     encode_ordinary,
     encode_sample,
 )
+from pyflink_prometheus.wire.request_columns import Columns
 from pyflink_prometheus.wire.runs import Run, SeriesRuns, messages, series_runs
 from pyflink_prometheus.wire.table import Numbers, SeriesTable
 from pyflink_prometheus.wire.varint import encode_rows, encode_varint, groups, widths

@@ -9,7 +9,7 @@ import snappy
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
-from pyflink_prometheus.wire.columns import Columns
+from pyflink_prometheus.wire.request_columns import Columns
 
 _ENCODERS = {RemoteWriteVersion.V1: encoder_v1, RemoteWriteVersion.V2: encoder_v2}
 _HEADERS: dict[RemoteWriteVersion, Mapping[str, str]] = {

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.labels import LabelPairs
-from pyflink_prometheus.wire.columns import Columns
 from pyflink_prometheus.wire.point import Point
+from pyflink_prometheus.wire.request_columns import Columns
 from pyflink_prometheus.wire.table import Numbers
 
 

@@ -22,8 +22,6 @@ PYTHONS := 3.10 3.11 3.12
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
 VENV_PEERS := .venv-peers
-# How `make test` runs the fast tests: `coverage` takes twice as long.
-FAST ?= test-fast
 FAST_TESTS := tests/unit tests/property tests/conformance tests/distribution
 # Fast as well, and the same on every Python.
 MODEL_TESTS := tests/receivers
@@ -43,7 +41,7 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
-  test-cluster test-oldest test-compose coverage docs bench check format build release-check proto clean
+  test-native test-cluster test-oldest test-compose coverage docs bench check format build release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,8 +64,7 @@ pictures: $(READY) $(RECORDING) ## run the example jobs and draw the pictures of
 recording: $(READY) ## fetch the recorded flights and print where they are
 	@$(BIN)/python tools/get_recording.py
 
-# The longest early, for those who run two at a time.
-test: $(FAST) test-cluster test-integration test-oldest test-compose ## run all tests
+test: test-fast test-cluster test-integration test-oldest test-compose ## run all tests
 
 test-fast: $(READY) ## unit, property, conformance and distribution tests, and those on model receivers
 	$(BIN)/python -m pytest $(FAST_TESTS) $(MODEL_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
@@ -82,6 +79,9 @@ test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker
 	@$(fetch_prometheus)
 	@$(fetch_receivers)
 	$(WITH_JAVA) $(BIN)/python -m pytest tests/integration $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+
+test-native: $(READY) ## the same natively, whether or not Docker runs
+	@PROMETHEUS_TESTS=native $(MAKE) --no-print-directory test-integration
 
 test-cluster: $(READY) $(RECORDING) ## on a standalone Flink cluster
 	@$(fetch_prometheus)

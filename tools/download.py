@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import os
 import shutil
 import urllib.request
 from pathlib import Path
@@ -28,7 +29,7 @@ def text(url: str) -> str:
 def file(url: str, target: Path, sha256: str) -> None:
     """Save a file if its checksum matches."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
+    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response, partial.open("wb") as out:
             shutil.copyfileobj(response, out)

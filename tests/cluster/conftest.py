@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from flink_cluster import FlinkCluster
+from flink_cluster import LOADED_CLASSES, FlinkCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def flink_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
-    """Yield a cluster of two slots that all tests share; tests that break things start their own."""
-    with FlinkCluster(tmp_path_factory.mktemp("flink"), slots=2) as cluster:
+    """Yield a cluster of three slots that all tests share; tests that break things start their own."""
+    folder = tmp_path_factory.mktemp("flink")
+    conf = {"env.java.opts.taskmanager": f"-Xlog:class+load:file={folder / LOADED_CLASSES}::filecount=0"}
+    with FlinkCluster(folder, slots=3, conf=conf) as cluster:
         yield cluster

@@ -31,6 +31,8 @@ PATIENCE_SECONDS = 300.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.1
 TAIL_LINES = 40
+# In the folder of the cluster that all tests share: which classes its TaskManager has loaded.
+LOADED_CLASSES = "classes"
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

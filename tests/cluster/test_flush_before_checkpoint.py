@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from local_job import run_job_file
 
 from pyflink_prometheus.testing import ReceivedRequest, Receiver
@@ -59,6 +60,7 @@ def test_no_record_is_lost_when_workers_are_killed_and_each_series_stays_in_orde
         assert values == sorted(values)
 
 
+@pytest.mark.once
 def test_without_the_hook_the_same_job_loses_what_was_read_before_a_checkpoint(tmp_path):
     store, broken_down_at = run(tmp_path, "without-hook")
     for metric_name in ("chained", "keyed"):

@@ -174,7 +174,13 @@ def rounded(found: dict[str, list[tuple[Any, int]]]) -> dict[str, list[tuple[Any
     }
 
 
-@pytest.mark.parametrize("bundle_ms", [200, 600_000], ids=["short bundles", "one bundle, which the savepoint ends"])
+@pytest.mark.parametrize(
+    "bundle_ms",
+    [
+        pytest.param(200, marks=pytest.mark.once, id="short bundles"),
+        pytest.param(600_000, id="one bundle, which the savepoint ends"),
+    ],
+)
 def test_all_goes_on_from_a_savepoint_as_if_nothing_had_been(flink_cluster: FlinkCluster, bundle_ms: int) -> None:
     expected = Resumed(count=6_000)
     with Receiver() as receiver:

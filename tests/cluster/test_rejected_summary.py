@@ -48,6 +48,7 @@ def test_each_subtask_of_a_local_job_says_on_the_console_how_many_were_not_writt
     assert "reason refused" in Path(log).read_text(errors="replace")
 
 
+@pytest.mark.once
 def test_nothing_is_printed_where_all_is_well():
     assert lines(run(parallelism=1, invalid=0)) == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flink_cluster import FlinkCluster, wait_for
+from flink_cluster import PATIENCE_SECONDS, wait_for
 from local_job import JOBS
 from steady_job import stop_with_savepoint
 from test_operators import Resumed, received, rounded
@@ -13,8 +13,7 @@ from test_operators import Resumed, received, rounded
 from pyflink_prometheus.testing import Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from flink_cluster import FlinkCluster
 
 pytestmark = pytest.mark.once
 
@@ -51,7 +50,7 @@ class Rescaled:
         wait_for(
             lambda: sum(series.startswith("keyed{") for series, _, _ in self._received()) > samples,
             f"{samples} samples",
-            120,
+            PATIENCE_SECONDS,
         )
         return stop_with_savepoint(self._cluster, job_id)
 
@@ -64,11 +63,9 @@ class Rescaled:
 
 
 @pytest.fixture(scope="module")
-def rescaled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rescaled]:
+def rescaled(flink_cluster: FlinkCluster) -> Rescaled:
     """Give what came of all runs."""
-    folder: Path = tmp_path_factory.mktemp("rescaled")
-    with FlinkCluster(folder, slots=3) as cluster:
-        yield Rescaled(cluster)
+    return Rescaled(flink_cluster)
 
 
 def sent() -> Found:

@@ -11,11 +11,13 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pyflink_prometheus.testing import PrometheusServer
+from pyflink_prometheus.testing.prometheus_server import PrometheusServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,18 +103,23 @@ class ComposeCluster:
         result = self.prometheus.query(promql)
         return float(result[0]["value"][1]) if result else None
 
-    def wait_for_value(self, promql: str, expected: float) -> None:
-        """Wait until the result of a query is this number; raise with the last result after some time."""
-        last: list[float | None] = [None]
+    def container_at(self, address: str) -> str:
+        """Return the id of the TaskManager's container that has this address now."""
+        containers = self.containers("taskmanager")
+        network = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        addresses = self._run("docker", "inspect", "--format", network, *containers).split()
+        return dict(zip(addresses, containers))[address]
 
-        def found() -> bool:
-            last[0] = self.value(promql)
-            return last[0] == expected
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job and wait for its end."""
 
-        try:
-            wait_for(found, f"{promql} to be {expected}")
-        except ComposeError as error:
-            raise ComposeError(f"{error}; it was {last[0]} then") from None
+        def is_cancelled() -> bool:
+            if self.rest(f"/jobs/{job_id}")["state"] == "CANCELED":
+                return True
+            self.rest(f"/jobs/{job_id}", "PATCH")
+            return False
+
+        wait_for(is_cancelled, f"the end of job {job_id}")
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(
@@ -137,14 +144,22 @@ def problem() -> str | None:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 300) -> Any:
-    """Call a function until it returns something true, and return that; raise when the time is over."""
+    """
+    Call a function until it returns something true, and return that; raise when the time is over.
+
+    A service that is busy or restarts may refuse a request or give up on it: that counts as "not yet".
+    """
     deadline = time.monotonic() + seconds
     while True:
-        found = condition()
+        found, reason = None, ""
+        try:
+            found = condition()
+        except (OSError, HTTPException, PrometheusServerError) as error:
+            reason = f"; the last request failed: {error}"
         if found:
             return found
         if time.monotonic() > deadline:
-            raise ComposeError(f"waited {seconds:.0f} s for {what}")
+            raise ComposeError(f"waited {seconds:.0f} s for {what}{reason}")
         time.sleep(POLL_SECONDS)
 
 

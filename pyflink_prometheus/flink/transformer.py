@@ -16,12 +16,11 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import get_j_env_configuration
 
 from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.flink import arrow, upstream
+from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Exchange
-from pyflink_prometheus.flink.batches import batch_function
 from pyflink_prometheus.flink.columns import NotColumnsError, RecordColumns, RecordReader, record_columns
 from pyflink_prometheus.flink.function import KeyedRecords, WriterFunction
-from pyflink_prometheus.flink.partitions import partitioned_stream, partitioned_table
+from pyflink_prometheus.flink.partitions import partitioned_stream
 from pyflink_prometheus.flink.placement import Placement, Transport
 from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter
 
@@ -68,8 +67,7 @@ class WriterTransformer(StreamTransformer):
         subtask = SubtaskWriter(self._config)
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
         if columns is not None:
-            function = batch_function(subtask, RecordReader(columns, self._converter), way)
-            writer = self._in_batches(ds, function, columns, subtasks)
+            writer = self._in_batches(ds, subtask, columns, subtasks, way)
         else:
             hop = None
             if not _stays_in_its_process(ds, subtasks, j_configuration):
@@ -109,6 +107,8 @@ class WriterTransformer(StreamTransformer):
             if isinstance(ds, KeyedStream):
                 raise NotColumnsError("the stream is keyed in Python; use set_key_columns instead of key_by")
             columns = record_columns(record_type)
+            from pyflink_prometheus.flink import arrow  # PyFlink's Table API warns of itself when it is imported
+
             arrow.check_available(ds.get_execution_environment())
         except NotColumnsError as error:
             if transport is Transport.ARROW:
@@ -124,15 +124,21 @@ class WriterTransformer(StreamTransformer):
             return None, "because a Python function passes them on in its own process"
         return columns, f"because they are of type {record_type}"
 
-    def _in_batches(self, ds: DataStream, function: Any, columns: RecordColumns, subtasks: int) -> DataStream:
+    def _in_batches(
+        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns, subtasks: int, way: str
+    ) -> DataStream:
         """Add the writer as a function in SQL, which gets batches."""
+        from pyflink_prometheus.flink import arrow
+        from pyflink_prometheus.flink.batches import batch_function
+
         t_env = arrow.table_environment(ds.get_execution_environment())
         table = t_env.from_data_stream(ds)
         record_type, key_columns = ds.get_type(), self._placement.key_columns
         if key_columns and isinstance(record_type, ExternalTypeInfo) and subtasks > 1:
             types = dict(zip(columns.names, record_type._type_info.get_field_types()))
-            table = partitioned_table(t_env, table, key_columns, types)
-        written = table.select(function(*columns.expressions()))
+            table = arrow.partitioned_table(t_env, table, key_columns, types)
+        function = batch_function(subtask, RecordReader(columns, self._converter), way)
+        written = table.select(function(*arrow.arguments(columns)))
         return arrow.written_stream(t_env, written, self._placement, subtasks, ds)
 
     def _one_by_one(self, ds: DataStream, function: ProcessFunction) -> DataStream:

@@ -60,7 +60,7 @@ def main() -> None:
             PrometheusSink.builder()
             .set_prometheus_remote_write_url(receiver.url)
             .set_element_converter(to_series)
-            .set_retry_configuration(RetryConfiguration(max_retry_delay_ms=500, max_retry_count=30))
+            .set_retry_configuration(RetryConfiguration(max_retry_delay_ms=100, max_retry_count=30))
             .set_socket_timeout_ms(3_600_000)
             .build()
         )

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.operators.reorder import Reorder
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
+    from pyflink_prometheus.http.proxies import ProxyConfiguration
+    from pyflink_prometheus.http.tls import TlsConfiguration
     from pyflink_prometheus.model.exemplars import Exemplar
     from pyflink_prometheus.model.histogram import NativeHistogram
     from pyflink_prometheus.model.metadata import Metadata
@@ -86,6 +88,7 @@ __all__ = [
     "PrometheusTimeSeries",
     "PrometheusTimeSeriesBuilder",
     "PrometheusTimeSeriesKeySelector",
+    "ProxyConfiguration",
     "RejectedSamples",
     "RejectedSamplesHandler",
     "RejectionReason",
@@ -103,6 +106,7 @@ __all__ = [
     "SlidingWindows",
     "SpeedGate",
     "Threshold",
+    "TlsConfiguration",
     "TumblingWindows",
     "__version__",
     "read_rejected_samples",
@@ -126,6 +130,8 @@ _MODULES = (
     "transforms.hampel",
     "transforms.speed_gate",
     "http.auth",
+    "http.tls",
+    "http.proxies",
     "writer.ledger",
     "writer.rejected",
     "writer.rejected_files",

@@ -196,6 +196,9 @@ class SinkConfig:
     http_user_agent: str = DEFAULT_USER_AGENT
     http_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     request_signer: Any = field(default=None, repr=False)
+    tls: Any = None
+    proxy: Any = None
+    round_robin_dns: bool = False
     metric_group_name: str = "Prometheus"
     rejected_samples_handler: Any = None
     max_sample_age_ms: Optional[int] = None
@@ -219,14 +222,13 @@ class SinkConfig:
         _validation.instance("retry", self.retry, RetryConfiguration)
         _validation.instance("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
         _validation.integer("socket_timeout_ms", self.socket_timeout_ms, least=1)
-        _validation.line("http_user_agent", self.http_user_agent)
-        if (problem := header_problem(self.http_user_agent)) is not None:
-            raise ValueError(f"http_user_agent: it {problem}")
+        _check_user_agent(self.http_user_agent)
         _validation.line("metric_group_name", self.metric_group_name)
         for name in ("max_isolation_requests", "max_sample_age_ms", "max_sample_lead_ms"):
             if getattr(self, name) is not None:
                 _validation.integer(name, getattr(self, name), least=0)
-        _validation.instance("drop_out_of_order_samples", self.drop_out_of_order_samples, bool)
+        for name in ("drop_out_of_order_samples", "round_robin_dns"):
+            _validation.instance(name, getattr(self, name), bool)
         _validation.instance("conflict_policy", self.conflict_policy, ConflictPolicy)
         if self.rejected_samples_handler is not None:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)
@@ -309,6 +311,12 @@ def _url_problem(url: str) -> str | None:
     if parts.fragment or "@" in parts.path or ("@" in parts.query and not parts.path):
         return f"got one with # or @ after the host; {encode}"
     return None if hostname else "got one without a host"
+
+
+def _check_user_agent(http_user_agent: str) -> None:
+    _validation.line("http_user_agent", http_user_agent)
+    if (problem := header_problem(http_user_agent)) is not None:
+        raise ValueError(f"http_user_agent: it {problem}")
 
 
 def _check_header(name: Any, value: Any) -> None:

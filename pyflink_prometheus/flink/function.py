@@ -11,7 +11,7 @@ from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
-from pyflink_prometheus.flink.advice import BundleAdvice, Exchange, log_exchange_cost
+from pyflink_prometheus.flink.advice import BundleAdvice, Exchange, log_exchange_cost, warn_of_unverified_tls
 from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
@@ -54,6 +54,7 @@ class WriterFunction(ProcessFunction):
                 "remove python.metric.enabled: false from the cluster's configuration, or set it to true in the job's: "
                 "without metrics PyFlink gives a sink no way to flush before a checkpoint"
             )
+        warn_of_unverified_tls(self._config)
         self._convert = self._converter if self._hop is None else partial(self._convert_first, self._hop)
         self._writer = RemoteWriter(self._config)
         group = group.add_group(self._config.metric_group_name)

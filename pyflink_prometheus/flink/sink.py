@@ -32,6 +32,9 @@ from pyflink_prometheus.config import (
 from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import ElementConverter, KeyedRecords, WriterFunction
+from pyflink_prometheus.http.auth import Secret
+from pyflink_prometheus.http.proxies import HeaderValue, ProxyConfiguration
+from pyflink_prometheus.http.tls import TlsConfiguration
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
 _log = logging.getLogger(__name__)
@@ -269,6 +272,75 @@ class PrometheusSinkBuilder:
         fails the job; only its type and place are shown, because its text may hold the secret.
         """
         return self._set(request_signer=request_signer)
+
+    def set_tls_configuration(
+        self,
+        tls_configuration: TlsConfiguration | None = None,
+        *,
+        ca: Secret | str | None = None,
+        ca_file: str | None = None,
+        cert: Secret | str | None = None,
+        cert_file: str | None = None,
+        key: Secret | str | None = None,
+        key_file: str | None = None,
+        server_name: str | None = None,
+        insecure_skip_verify: bool | None = None,
+        min_version: str | None = None,
+        max_version: str | None = None,
+    ) -> PrometheusSinkBuilder:
+        """
+        Set the trusted authorities, a client certificate and other settings of TLS.
+
+        Takes a :class:`~pyflink_prometheus.TlsConfiguration`, which describes them, or its settings as keywords. Files
+        are read on the workers, and again when they change. Default: authorities from REQUESTS_CA_BUNDLE on the
+        workers, else those of requests.
+        """
+        settings = {
+            "ca": ca,
+            "ca_file": ca_file,
+            "cert": cert,
+            "cert_file": cert_file,
+            "key": key,
+            "key_file": key_file,
+            "server_name": server_name,
+            "insecure_skip_verify": insecure_skip_verify,
+            "min_version": min_version,
+            "max_version": max_version,
+        }
+        return self._set(tls=_configuration(TlsConfiguration, tls_configuration, settings))
+
+    def set_proxy_configuration(
+        self,
+        proxy_configuration: ProxyConfiguration | None = None,
+        *,
+        proxy_url: str | None = None,
+        no_proxy: str | None = None,
+        proxy_from_environment: bool | None = None,
+        proxy_connect_header: Mapping[str, HeaderValue] | None = None,
+    ) -> PrometheusSinkBuilder:
+        """
+        Set the proxy to the receiver.
+
+        Takes a :class:`~pyflink_prometheus.ProxyConfiguration`, which describes the settings, or its settings as
+        keywords; without any, the sink uses no proxy. Default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the
+        workers.
+        """
+        settings = {
+            "proxy_url": proxy_url,
+            "no_proxy": no_proxy,
+            "proxy_from_environment": proxy_from_environment,
+            "proxy_connect_header": proxy_connect_header,
+        }
+        return self._set(proxy=_configuration(ProxyConfiguration, proxy_configuration, settings))
+
+    def set_round_robin_dns(self, round_robin_dns: bool) -> PrometheusSinkBuilder:
+        """
+        Set whether each connection goes to one of the addresses of the URL's host, chosen at random. Default False.
+
+        Otherwise the addresses are tried in the order in which the operating system returns them. It has no effect
+        through a proxy.
+        """
+        return self._set(round_robin_dns=round_robin_dns)
 
     def set_rejected_samples_handler(self, rejected_samples_handler: RejectedSamplesHandler) -> PrometheusSinkBuilder:
         """

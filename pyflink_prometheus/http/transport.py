@@ -14,17 +14,21 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import requests
 
 from pyflink_prometheus.config import SinkConfig, without_credentials
+from pyflink_prometheus.errors import SecretError
 from pyflink_prometheus.http.auth import basic_credentials, split_userinfo
 from pyflink_prometheus.http.connections import (
     Attempt,
     BoundedAdapter,
+    Route,
     Stage,
     proxy_authorization,
 )
 from pyflink_prometheus.http.failures import Surroundings, classify_failure
 from pyflink_prometheus.http.outcome import Kind, Outcome, classify
+from pyflink_prometheus.http.proxies import ProxyConfiguration
 from pyflink_prometheus.http.redaction import redacted
 from pyflink_prometheus.http.signing import CannotSignError, secrets_of, sign
+from pyflink_prometheus.http.tls import TlsConfiguration, TlsContext
 
 #: A connection that takes longer is not going to succeed.
 CONNECT_TIMEOUT_S = 5.0
@@ -54,9 +58,9 @@ class RequestsTransport:
     """
     A transport with its own requests adapter.
 
-    It follows no redirects, keeps no cookies and reads responses up to a limit. Proxies and certificates come from the
-    environment, as in any program that uses requests; credentials come only from the URL or the signer, never from a
-    .netrc. No outcome or log shows any of these, the query or the headers that the user set.
+    It follows no redirects, keeps no cookies and reads responses up to a limit. Proxies and certificates that are not
+    configured come from the environment, as in any program that uses requests; credentials come only from the URL or
+    the signer, never from a .netrc. No outcome or log shows any of these, the query or the headers that the user set.
 
     :param config: the settings: URL, timeouts, headers and signer.
     :param clock_time: returns seconds since 1970.
@@ -75,13 +79,21 @@ class RequestsTransport:
         # Read once: for every request it would cost more than all else.
         environment: Any = requests.Session().merge_environment_settings(self._url, {}, True, None, None)
         self._environment = {**environment, "timeout": (self._connect_timeout_s, self._timeout_s)}
+        tls: TlsConfiguration | None = config.tls
+        proxies: ProxyConfiguration | None = config.proxy
+        if proxies is not None and not proxies.proxy_from_environment:
+            self._environment["proxies"] = proxies.proxies(self._url)
         proxy = requests.utils.select_proxy(self._url, self._environment["proxies"]) or ""
+        verify = self._environment["verify"]
+        self._tls = None if tls is None else TlsContext(tls, verify if isinstance(verify, str) else None)
         self._surroundings = Surroundings(
             config.url_without_credentials,
             _shown_proxy(proxy),
-            self._environment["verify"],
+            verify if tls is None else None,
             self._connect_timeout_s,
             self._timeout_s,
+            has_own_tls=tls is not None,
+            has_own_proxy=proxies is not None and not proxies.proxy_from_environment,
         )
         self._secrets = [
             *(value for name, value in config.http_headers.items() if name.lower() not in _TENANT_HEADERS),
@@ -90,7 +102,10 @@ class RequestsTransport:
             *_proxy_secrets(proxy),
         ]
         self._attempt = Attempt()
-        self._adapter = BoundedAdapter(self._attempt)
+        self._route = Route(
+            connect_headers=None if proxies is None else proxies.connect_headers, random_address=config.round_robin_dns
+        )
+        self._adapter = BoundedAdapter(self._attempt, self._route)
         self._prepared_url = ""
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
@@ -100,13 +115,14 @@ class RequestsTransport:
         It does not bound name resolution, which the operating system does, nor the signer.
         """
         try:
+            self._use_current_tls()
             request = self._prepare(body, headers)
             unsigned = dict(request.headers)
             if self._signer is not None:
                 request = sign(request, self._signer)
                 request.headers.update({**headers, **self._user_agent})  # which the signer must not replace
                 request.prepare_content_length(request.body)
-        except CannotSignError as error:
+        except (CannotSignError, SecretError) as error:
             return Outcome(Kind.FATAL, str(error))
         except Exception as error:
             return classify_failure(error, Stage.CONNECT, self._surroundings._replace(proxy=""))
@@ -126,6 +142,16 @@ class RequestsTransport:
     def close(self) -> None:
         """Close the connection."""
         self._adapter.close()
+
+    def _use_current_tls(self) -> None:
+        """Replace the connections if a certificate or key has changed."""
+        if self._tls is None:
+            return
+        context = self._tls.current()
+        if context is not self._route.context:
+            self._adapter.close()
+            self._route = replace(self._route, context=context, server_name=self._tls.server_name)
+            self._adapter = BoundedAdapter(self._attempt, self._route)
 
     def _prepare(self, body: bytes, headers: Mapping[str, str]) -> requests.PreparedRequest:
         """Return the unsigned request."""

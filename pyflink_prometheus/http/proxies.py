@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.config import header_problem, is_header_name, without_credentials
+from pyflink_prometheus.errors import SecretError
 from pyflink_prometheus.http.auth import Secret
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -70,11 +71,10 @@ class ProxyConfiguration:
         """
         Return the headers for a proxy that opens a tunnel, read now.
 
-        :raises SecretError: if one cannot be read.
+        :raises SecretError: if one cannot be read or sent.
         """
         return {
-            name: ", ".join(each.read() if isinstance(each, Secret) else each for each in _values(value))
-            for name, value in self.proxy_connect_header.items()
+            name: ", ".join(_read(each) for each in _values(value)) for name, value in self.proxy_connect_header.items()
         }
 
     def __repr__(self) -> str:
@@ -156,6 +156,15 @@ def _check_header(name: Any, value: Any) -> None:
             raise TypeError(f"proxy_connect_header: expected strings or Secrets for {name}, got {type(each).__name__}")
         if isinstance(each, str) and (problem := header_problem(each)) is not None:
             raise ValueError(f"proxy_connect_header: the value of {name!r} {problem}")
+
+
+def _read(value: str | Secret) -> str:
+    if isinstance(value, str):
+        return value
+    read = value.read()
+    if (problem := header_problem(read)) is not None:
+        raise SecretError(f"check {value.source}: it {problem}")
+    return read
 
 
 def _values(value: HeaderValue) -> Sequence[str | Secret]:

@@ -134,6 +134,8 @@ class RequestsTransport:
             # An AuthBase may inspect the response; digest authentication then sends the request again.
             for hook in request.hooks["response"]:
                 response = hook(response, **self._environment) or response
+        except SecretError as error:  # of a header for the proxy
+            return Outcome(Kind.FATAL, str(error))
         except Exception as error:
             outcome = classify_failure(error, self._attempt.stage, self._surroundings)
             return replace(outcome, message=redacted(outcome.message, secrets))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SinkWriterErrorHandlingBehaviorConfiguration,
     )
     from pyflink_prometheus.errors import (
+        CredentialsUnavailableError,
         InvalidTimeSeriesError,
         PrometheusSinkError,
         RemoteWriteError,
@@ -43,7 +44,12 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.operators.mark_stale import MarkStale
     from pyflink_prometheus.flink.operators.reorder import Reorder
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
-    from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
+    from pyflink_prometheus.http.auth.basic import BasicAuth
+    from pyflink_prometheus.http.auth.entra import EntraAuth
+    from pyflink_prometheus.http.auth.jwt_bearer import JwtBearerAuth
+    from pyflink_prometheus.http.auth.oauth2 import OAuth2Auth
+    from pyflink_prometheus.http.auth.scheme import BearerAuth, SchemeAuth
+    from pyflink_prometheus.http.auth.sigv4 import SigV4Auth
     from pyflink_prometheus.http.proxies import ProxyConfiguration
     from pyflink_prometheus.http.tls import TlsConfiguration
     from pyflink_prometheus.model.exemplars import Exemplar
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.model.metadata import Metadata
     from pyflink_prometheus.model.samples import STALE_MARKER
     from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
+    from pyflink_prometheus.secret import Secret
     from pyflink_prometheus.transforms.checks import Check, Threshold
     from pyflink_prometheus.transforms.hampel import Hampel
     from pyflink_prometheus.transforms.reordering import SameTimestamp
@@ -68,19 +75,23 @@ __all__ = [
     "BearerAuth",
     "Check",
     "ConflictPolicy",
+    "CredentialsUnavailableError",
     "CumulativeAggregate",
     "ElementConverter",
     "Enrich",
     "EnrichFromStream",
+    "EntraAuth",
     "Exemplar",
     "Filter",
     "Hampel",
     "InvalidTimeSeriesError",
     "JsonLinesRejectedSamples",
+    "JwtBearerAuth",
     "LogRejectedSamples",
     "MarkStale",
     "Metadata",
     "NativeHistogram",
+    "OAuth2Auth",
     "OnErrorBehavior",
     "PrometheusSink",
     "PrometheusSinkBuilder",
@@ -99,9 +110,11 @@ __all__ = [
     "RetriesExhaustedError",
     "RetryConfiguration",
     "SameTimestamp",
+    "SchemeAuth",
     "Secret",
     "SecretError",
     "SessionWindows",
+    "SigV4Auth",
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "SlidingWindows",
     "SpeedGate",
@@ -118,6 +131,7 @@ __all__ = [
 _MODULES = (
     "_version",
     "errors",
+    "secret",
     "model.histogram",
     "model.samples",
     "model.metadata",
@@ -129,9 +143,14 @@ _MODULES = (
     "transforms.checks",
     "transforms.hampel",
     "transforms.speed_gate",
-    "http.auth",
     "http.tls",
     "http.proxies",
+    "http.auth.basic",
+    "http.auth.scheme",
+    "http.auth.oauth2",
+    "http.auth.jwt_bearer",
+    "http.auth.sigv4",
+    "http.auth.entra",
     "writer.ledger",
     "writer.rejected",
     "writer.rejected_files",

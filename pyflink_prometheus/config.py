@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._version import __version__
+from pyflink_prometheus.secret import Secret
 
 # Headers that the protocol or the connection sets; Prometheus refuses the same ones in its `headers` setting.
 RESERVED_HEADERS = frozenset(
@@ -194,7 +195,7 @@ class SinkConfig:
     )
     socket_timeout_ms: int = 30_000
     http_user_agent: str = DEFAULT_USER_AGENT
-    http_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    http_headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
     request_signer: Any = field(default=None, repr=False)
     tls: Any = None
     proxy: Any = None
@@ -268,6 +269,13 @@ def checked_url(url: object) -> str:
     return url
 
 
+def token_url_problem(url: object) -> str | None:
+    """Return what is wrong with the URL of a token endpoint, without any part of it that may be a secret."""
+    if not isinstance(url, str) or not url.strip():
+        return f"got {'nothing' if not url or isinstance(url, str) else type(url).__name__}"
+    return _url_problem(url.strip())
+
+
 def without_credentials(url: str) -> str:
     """Return a URL without user, password, query and fragment, any of which may hold a secret."""
     parts = urlsplit(url)
@@ -321,9 +329,9 @@ def _check_user_agent(http_user_agent: str) -> None:
 
 def _check_header(name: Any, value: Any) -> None:
     # An invalid name is not shown: it may be the value, if the two were swapped.
-    if not isinstance(name, str) or not isinstance(value, str):
+    if not isinstance(name, str) or not isinstance(value, (str, Secret)):
         raise TypeError(
-            "http_headers: expected strings as names and values, got a "
+            "http_headers: expected strings as names, and strings or Secrets as values, got a "
             f"{type(name).__name__} with a {type(value).__name__}"
         )
     if name.strip().lower() in RESERVED_HEADERS or name.lower().startswith("proxy-"):
@@ -333,7 +341,7 @@ def _check_header(name: Any, value: Any) -> None:
         )
     if not is_header_name(name):
         raise ValueError("http_headers: expected names of letters, digits and hyphens (RFC 9110, 5.6.2)")
-    if (problem := header_problem(value)) is not None:
+    if isinstance(value, str) and (problem := header_problem(value)) is not None:
         raise ValueError(f"http_headers: the value of {name!r} {problem}")
 
 

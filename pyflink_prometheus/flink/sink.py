@@ -32,9 +32,9 @@ from pyflink_prometheus.config import (
 from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import ElementConverter, KeyedRecords, WriterFunction
-from pyflink_prometheus.http.auth import Secret
 from pyflink_prometheus.http.proxies import HeaderValue, ProxyConfiguration
 from pyflink_prometheus.http.tls import TlsConfiguration
+from pyflink_prometheus.secret import Secret
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
 _log = logging.getLogger(__name__)
@@ -259,8 +259,12 @@ class PrometheusSinkBuilder:
         """Set the User-Agent header. Default ``pyflink-prometheus/`` and the version."""
         return self._set(http_user_agent=http_user_agent)
 
-    def set_http_headers(self, http_headers: Mapping[str, str]) -> PrometheusSinkBuilder:
-        """Set headers to send with each request, such as ``X-Scope-OrgID``; those of the protocol are refused."""
+    def set_http_headers(self, http_headers: Mapping[str, str | Secret]) -> PrometheusSinkBuilder:
+        """
+        Set headers to send with each request, such as ``X-Scope-OrgID``; those of the protocol are refused.
+
+        A value may be a :class:`~pyflink_prometheus.Secret`, such as an API key, which is read for each attempt.
+        """
         return self._set(http_headers=dict(http_headers))
 
     def set_request_signer(self, request_signer: Any) -> PrometheusSinkBuilder:

@@ -15,7 +15,7 @@ from typing import Any
 
 import requests.adapters
 
-from pyflink_prometheus.http.auth import basic_credentials, split_userinfo
+from pyflink_prometheus.http.auth.userinfo import basic_credentials, split_userinfo
 
 # A socket's timeout bounds a whole sendall, but an SSLSocket's only each record of it: so send record by record.
 _TLS_RECORD = 16 * 1024

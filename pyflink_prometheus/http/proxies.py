@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from pyflink_prometheus import _validation
 from pyflink_prometheus.config import header_problem, is_header_name, without_credentials
 from pyflink_prometheus.errors import SecretError
-from pyflink_prometheus.http.auth import Secret
+from pyflink_prometheus.secret import Secret
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _DEFAULT_PORTS = {"http": 80, "https": 443}

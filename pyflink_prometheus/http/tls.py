@@ -17,7 +17,7 @@ import requests
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.errors import SecretError
-from pyflink_prometheus.http.auth import Secret
+from pyflink_prometheus.secret import Secret
 
 _log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ import trustme
 from raw_server import RawServer, response
 
 from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.http.auth import Secret
 from pyflink_prometheus.http.outcome import Kind
 from pyflink_prometheus.http.proxies import ProxyConfiguration, is_excepted
 from pyflink_prometheus.http.tls import TlsConfiguration
 from pyflink_prometheus.http.transport import RequestsTransport
+from pyflink_prometheus.secret import Secret
 
 DONE = response(204, "Connection: close")
 

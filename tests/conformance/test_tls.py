@@ -16,10 +16,10 @@ import trustme
 from raw_server import RawServer, response
 
 from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.http.auth import Secret
 from pyflink_prometheus.http.outcome import Kind
 from pyflink_prometheus.http.tls import TlsConfiguration, TlsContext
 from pyflink_prometheus.http.transport import RequestsTransport
+from pyflink_prometheus.secret import Secret
 
 HEADERS = {"Content-Encoding": "snappy"}
 NAME = "receiver.test"

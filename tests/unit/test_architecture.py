@@ -16,7 +16,7 @@ PACKAGE = Path(pyflink_prometheus.__file__).parent
 # Each layer may import those in the rows above it, and itself; those of one row do not know each other.
 LAYERS = [
     {"_version", "errors", "clock", "_validation"},
-    {"model"},
+    {"model", "secret"},
     {"config"},
     {"wire", "http", "transforms"},
     {"writer"},
@@ -117,7 +117,8 @@ def test_all_is_the_public_surface():
 
 
 @pytest.mark.parametrize(
-    "package", ["", ".wire", ".wire._pb", ".http", ".writer", ".transforms", ".model", ".flink", ".flink.operators"]
+    "package",
+    ["", ".wire", ".wire._pb", ".http", ".http.auth", ".writer", ".transforms", ".model", ".flink", ".flink.operators"],
 )
 def test_a_package_imports_none_of_its_modules(package):
     """Otherwise threads that import different modules at once, as PyFlink's workers do, would deadlock."""

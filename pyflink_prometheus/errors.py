@@ -5,6 +5,7 @@ Every exception that this package raises.
 
     PrometheusSinkError
     ├── InvalidTimeSeriesError      a record or a sample cannot be written: names the field and what was expected
+    ├── InvalidConfigurationError   Prometheus's configuration cannot be used: names line and field, quotes Prometheus
     ├── SecretError                 a secret cannot be read or sent: names where it is and what is wrong, not the secret
     ├── CredentialsUnavailableError credentials cannot be had at the moment; the attempt counts as failed and is retried
     └── RemoteWriteError            a write request failed: status, excerpt of the response, sample count
@@ -46,6 +47,28 @@ class InvalidTimeSeriesError(PrometheusSinkError, ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+
+
+class InvalidConfigurationError(PrometheusSinkError, ValueError):
+    """
+    A configuration of Prometheus that is not valid, or that this sink cannot carry out.
+
+    :param source: the file, or what else was read.
+    :param line: the line, from 1; ``None`` if there is none.
+    :param field: the field, such as ``remote_write[0].queue_config.max_shards``; "" if none is at fault alone.
+    :param advice: what to change.
+    :param words: what Prometheus says; "" if it accepts the configuration.
+    """
+
+    def __init__(self, source: str, line: int | None, field: str, advice: str, words: str = "") -> None:
+        place = source if line is None else f"{source}, line {line}"
+        said = f" (Prometheus: {words})" if words else ""
+        super().__init__(f"{place}: {field + ': ' if field else ''}{advice}{said}")
+        self.source = source
+        self.line = line
+        self.field = field
+        self.advice = advice
+        self.words = words
 
 
 class SecretError(PrometheusSinkError):

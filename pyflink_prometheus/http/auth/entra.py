@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +77,7 @@ class EntraAuth(TokenAuth):
                 f"cloud: expected AzurePublic, AzureChina or AzureGovernment, got {_validation.shown(cloud)}"
             )
         if scope is not None and (not isinstance(scope, str) or not _SCOPE.fullmatch(scope)):
-            raise ValueError(f"scope: expected one such as https://monitor.azure.com/.default, got {scope!r}")
+            raise ValueError("scope: expected one such as https://monitor.azure.com/.default")
         self._source = source
         self._new_credential = new_credential
         of_cloud = _CLOUDS[cloud.lower()]
@@ -96,7 +98,7 @@ class EntraAuth(TokenAuth):
     ) -> EntraAuth:
         """Use a managed identity: the one with this client ID, or the machine's own."""
         if client_id is not None:
-            _check_client(client_id)
+            _check_uuid("client_id", client_id)
         return EntraAuth(
             "the managed identity" if client_id is None else f"the managed identity {client_id}",
             _ManagedIdentity(client_id),
@@ -122,8 +124,8 @@ class EntraAuth(TokenAuth):
         :param token_file_path: the file of the service account's token on the worker. Default: that which
             AZURE_FEDERATED_TOKEN_FILE names, else that which AKS mounts.
         """
-        _check_client(client_id)
-        _check_tenant(tenant_id)
+        _check_uuid("client_id", client_id)
+        _check_uuid("tenant_id", tenant_id)
         return EntraAuth(
             f"the workload identity {client_id}",
             _WorkloadIdentity(client_id, tenant_id, token_file_path),
@@ -145,7 +147,7 @@ class EntraAuth(TokenAuth):
         clock: Clock | None = None,
     ) -> EntraAuth:
         """Use an application with a client secret; Prometheus calls this ``oauth``."""
-        _check_client(client_id)
+        _check_uuid("client_id", client_id)
         _check_tenant(tenant_id)
         return EntraAuth(
             f"the application {client_id}",
@@ -178,7 +180,7 @@ class EntraAuth(TokenAuth):
         :param certificate_password: the password of the file.
         :param send_certificate_chain: whether to send the certificate's chain, for applications that trust an issuer.
         """
-        _check_client(client_id)
+        _check_uuid("client_id", client_id)
         _check_tenant(tenant_id)
         _validation.instance("send_certificate_chain", send_certificate_chain, bool)
         password = None if certificate_password is None else Secret.of(certificate_password)
@@ -285,15 +287,17 @@ class _Trace:
         self.status = response.http_response.status_code
 
 
-class _ManagedIdentity(NamedTuple):
+@dataclass(frozen=True)
+class _ManagedIdentity:
     client_id: str | None
 
     def __call__(self, identity: Any, client: Mapping[str, Any]) -> Any:
-        settings = {name: value for name, value in client.items() if name not in ("authority",)}
+        settings = {name: value for name, value in client.items() if name != "authority"}
         return identity.ManagedIdentityCredential(client_id=self.client_id, **settings)
 
 
-class _WorkloadIdentity(NamedTuple):
+@dataclass(frozen=True)
+class _WorkloadIdentity:
     client_id: str
     tenant_id: str
     token_file_path: str | None
@@ -306,56 +310,49 @@ class _WorkloadIdentity(NamedTuple):
         )
 
 
+@dataclass(frozen=True)
 class _Application:
-    def __init__(self, client_id: str, tenant_id: str, client_secret: Secret) -> None:
-        self._client_id = client_id
-        self._tenant_id = tenant_id
-        self._client_secret = client_secret
+    client_id: str
+    tenant_id: str
+    client_secret: Secret
 
     def __call__(self, identity: Any, client: Mapping[str, Any]) -> Any:
-        return identity.ClientSecretCredential(self._tenant_id, self._client_id, self._client_secret.read(), **client)
+        return identity.ClientSecretCredential(self.tenant_id, self.client_id, self.client_secret.read(), **client)
 
 
+@dataclass(frozen=True)
 class _Certificate:
-    def __init__(
-        self,
-        client_id: str,
-        tenant_id: str,
-        certificate_path: str,
-        key_path: str | None,
-        password: Secret | None,
-        send_chain: bool,
-    ) -> None:
-        self._client_id = client_id
-        self._tenant_id = tenant_id
-        self._certificate_path = certificate_path
-        self._key_path = key_path
-        self._password = password
-        self._send_chain = send_chain
+    client_id: str
+    tenant_id: str
+    certificate_path: str
+    key_path: str | None
+    password: Secret | None
+    send_chain: bool
 
     def __call__(self, identity: Any, client: Mapping[str, Any]) -> Any:
-        content = _read_file(self._certificate_path)
-        if self._key_path is not None:
-            content += b"\n" + _read_file(self._key_path)
-        password = None if self._password is None else self._password.read()
+        content = _read_file(self.certificate_path)
+        if self.key_path is not None:
+            content += b"\n" + _read_file(self.key_path)
+        password = None if self.password is None else self.password.read()
         try:
             return identity.CertificateCredential(
-                self._tenant_id,
-                self._client_id,
+                self.tenant_id,
+                self.client_id,
                 certificate_data=content,
                 password=password,
-                send_certificate_chain=self._send_chain,
+                send_certificate_chain=self.send_chain,
                 **client,
             )
         except (ValueError, TypeError) as error:  # of the parser, whose text may quote the file
             problem = type(error).__name__
         raise SecretError(
-            f"check the certificate {self._certificate_path!r}: expected a certificate with its RSA key, in PEM or PFX "
+            f"check the certificate {self.certificate_path!r}: expected a certificate with its RSA key, in PEM or PFX "
             f"format, and certificate_password if it has one ({problem})"
         )
 
 
-class _Default(NamedTuple):
+@dataclass(frozen=True)
+class _Default:
     tenant_id: str | None
 
     def __call__(self, identity: Any, client: Mapping[str, Any]) -> Any:
@@ -392,11 +389,17 @@ def _is_untrusted(error: BaseException | None) -> bool:
     return False
 
 
-def _check_client(client_id: Any) -> None:
-    _validation.line("client_id", client_id)
+def _check_uuid(name: str, value: Any) -> None:
+    _validation.line(name, value, hidden=True)
+    try:
+        uuid.UUID(value)
+        return
+    except ValueError:
+        pass
+    raise ValueError(f"{name}: expected a UUID, such as 12345678-90ab-cdef-1234-567890abcdef")
 
 
 def _check_tenant(tenant_id: Any) -> None:
-    _validation.line("tenant_id", tenant_id)
+    _validation.line("tenant_id", tenant_id, hidden=True)
     if not _TENANT.fullmatch(tenant_id):
-        raise ValueError(f"tenant_id: expected letters, digits, dots and hyphens, got {_validation.shown(tenant_id)}")
+        raise ValueError("tenant_id: expected a UUID or a domain, of letters, digits, dots and hyphens")

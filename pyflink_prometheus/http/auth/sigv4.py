@@ -53,7 +53,7 @@ class SigV4Auth(requests.auth.AuthBase):
     ) -> None:
         for name, value in (("region", region), ("profile", profile), ("role_arn", role_arn), ("service", service)):
             if value is not None:
-                _validation.line(name, value)
+                _validation.line(name, value, hidden=True)
         _validation.instance("use_fips_sts_endpoint", use_fips_sts_endpoint, bool)
         keys = None
         if access_key is not None and secret_key is not None:

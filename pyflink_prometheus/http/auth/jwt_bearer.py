@@ -64,7 +64,7 @@ class JwtBearerAuth(TokenAuth):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(clock)
-        _validation.line("client_id", client_id)
+        _validation.line("client_id", client_id, hidden=True)
         if signature_algorithm not in ALGORITHMS:
             raise ValueError(f"signature_algorithm: expected one of {', '.join(ALGORITHMS)}")
         self._key = Secret.of(client_certificate_key)

@@ -51,7 +51,7 @@ class OAuth2Auth(TokenAuth):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(clock)
-        _validation.line("client_id", client_id)
+        _validation.line("client_id", client_id, hidden=True)
         self._client_id = client_id
         self._client_secret = None if client_secret is None else Secret.of(client_secret)
         self._form = Form({"grant_type": "client_credentials"}, scopes, endpoint_params)

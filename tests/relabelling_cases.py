@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 ACTIONS_WITH_REGEX = ("keep", "drop", "labeldrop", "labelkeep")
 
 # Letters that differ in case by more than one way, others than ASCII, white space, and what expressions are made of.
-CHARACTERS = "aabbAB01_-. \n\té\u017f\u212aKkSs\u0130ßΣσς日\U0001f600٣"
+CHARACTERS = "aabbAB01_-. \n\té\u017f\u212aKkSs\u0130ß\u03a3\u03c3\u03c2\u01c6日\U0001f600٣"
 LITERALS = [re.escape(character) if character.isascii() else character for character in CHARACTERS]
 CLASSES = [
     *(".", r"\d", r"\D", r"\s", r"\S", r"\w", r"\W", "[ab]", "[^a]", "[a-k]", r"[\d_]", r"[^\W_]", "[[:alpha:]]"),
@@ -20,6 +20,30 @@ ASSERTIONS = ["^", "$", r"\A", r"\z", r"\b", r"\B"]
 REPETITIONS = ["*", "+", "?", "*?", "+?", "??", "{2}", "{0,2}", "{1,}", "{1,2}?", "{0}"]
 GROUPS = ["(", "(?:", "(?i:", "(?-s:", "(?m:", "(?U:", "(?P<n>", "(?<m>"]
 
+# What expressions consist of, to be put together at random.
+TOKENS = [
+    *"()[]{}?*+|^$.ab1,-:<>=!PQpné\n)",
+    *(r"\d", r"\b", r"\B", r"\z", r"\Z", r"\A", r"\Q", r"\E", r"\pL", r"\p{Greek}", r"\p", r"\x41", r"\x{1F600}"),
+    *(r"\x{110000}", r"\1", r"\12", r"\0", r"\07", r"\8", r"\_", r"\é", r"\a", r"\C", "\\", r"\/", r"\]", r"\v"),
+    *("(?i)", "(?i:", "(?s)", "(?m", "(?-s:", "(?U)", "(?:", "(?i-s)", "(?-)", "(?)", "(?z)"),
+    *("(?P<n>", "(?<n>", "(?P<a-b>", "(?P=n)", "(?=", "(?!", "(?<=", "(?>", "(?#"),
+    *("{2}", "{2,}", "{1,3}", "{1001}", "{01}", "{,3}", "{3,1}", "{500}", "(a{500})", "*?", "+?", "??", "++", "**"),
+    *(
+        "[[:alpha:]]",
+        "[[:^space:]]",
+        "[[:foo:]]",
+        "[^",
+        "[]a]",
+        "[a-z]",
+        "[z-a]",
+        r"[\d-z]",
+        r"[a-\d]",
+        r"[\b]",
+        r"[\]]",
+    ),
+]
+
+token_texts = st.lists(st.sampled_from(TOKENS), min_size=1, max_size=6).map("".join)
 texts = st.text(st.sampled_from(CHARACTERS), max_size=6)
 
 

@@ -86,11 +86,16 @@ def _re2_search(re2: ModuleType, parsed: Parsed) -> Callable[[str], Any]:
     try:
         search: Callable[[str], Any] = re2.compile(parsed.re2, options).search
     except re2.error as error:
-        words = error.args[0]
-        raise RegexSyntaxError(
-            f"error parsing regexp: {words.decode(errors='replace') if isinstance(words, bytes) else words}"
-        ) from None
+        raise RegexSyntaxError(_words_of(error)) from None
     return search
+
+
+def _words_of(error: Exception) -> str:
+    """Return what RE2 says as Go writes it; what is left to RE2 has the same words in both, and other quotes."""
+    words = error.args[0]
+    text = words.decode(errors="replace") if isinstance(words, bytes) else str(words)
+    kind, colon, where = text.partition(": ")
+    return f"error parsing regexp: {kind}: `{where}`" if colon else f"error parsing regexp: {kind}"
 
 
 def _installed_re2() -> ModuleType | None:

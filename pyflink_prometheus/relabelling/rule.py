@@ -143,6 +143,8 @@ class _Checks:
         except RegexSyntaxError as problem:
             self._refuse("regex", "correct the regular expression, which follows RE2's syntax", str(problem))
         self._check()
+        if not parsed.is_anchored:
+            self._refuse("regex", f"match whole texts: the parentheses of {shown(fields.regex)} are not in pairs")
         target = Template.parse(fields.target_label, parsed.names)
         replacement = Template.parse(fields.replacement, parsed.names)
         used: Collection[int] = target.groups | replacement.groups if action in _EXPANDING else ()
@@ -194,11 +196,14 @@ class _Checks:
             return None
         if not isinstance(value, (list, tuple)):
             self._refuse("source_labels", f"write a list of label names, not {shown(value)}")
-        names = tuple("" if name is None else self._text("source_labels", name) for name in value)
-        for name in names:
-            if not name:
-                self._refuse("source_labels", "remove the empty name", f"{_quoted(name)} is not a valid label name")
-        return names
+        # Prometheus refuses an empty name, but not an empty element, which names no label either.
+        return tuple("" if name is None else self._label_name(name) for name in value)
+
+    def _label_name(self, value: Any) -> str:
+        name = self._text("source_labels", value)
+        if not name:
+            self._refuse("source_labels", "remove the empty name", f"{_quoted(name)} is not a valid label name")
+        return name
 
     def _read_modulus(self, value: Any) -> int:
         if value is None:

@@ -52,6 +52,7 @@ class Parsed:
     :param python: what matches the same with Python's ``re``, unless ``only_re2`` says otherwise.
     :param re2: the same for RE2: the expression with its anchors, and without names, which RE2 does not allow twice.
     :param names: the name of each group, ``""`` for one without; the first is the whole match.
+    :param is_anchored: whether it matches only whole texts. Go accepts ``a)|(b``, of which the anchors hold only parts.
     :param repeated_groups: the groups in a repetition. RE2 and ``re`` do not always agree from which of its turns they
         are.
     :param only_re2: a part that ``re`` cannot match as RE2 does; ``None`` if there is none.
@@ -60,6 +61,7 @@ class Parsed:
     python: str
     re2: str
     names: tuple[str, ...]
+    is_anchored: bool
     repeated_groups: frozenset[int]
     only_re2: str | None
 
@@ -132,7 +134,7 @@ class _Parser:
         self._repeated_groups: frozenset[int] = frozenset()
         self._only_re2: str | None = None
         self._end_of_repetition: tuple[int, int] | None = None
-        self._anchored_until: int | None = None
+        self._first_closed_at: int | None = None
 
     def parse(self) -> Parsed:
         readers: dict[str, Callable[[], None]] = {
@@ -153,11 +155,13 @@ class _Parser:
             readers.get(self._text[self._at], self._character)()
         if len(self._open) > 1:
             self._fail("missing closing )", self._text)
-        if self._anchored_until != len(self._text) - 1:
-            # Prometheus accepts a)|(b, which its anchors then do not hold.
-            raise RegexSyntaxError(f"unexpected ): `{self._text[5:-2]}`")
         return Parsed(
-            self._open[0].closed().python, self._nameless(), tuple(self._names), self._repeated_groups, self._only_re2
+            python=self._open[0].closed().python,
+            re2=self._nameless(),
+            names=tuple(self._names),
+            is_anchored=self._first_closed_at == len(self._text) - 1,
+            repeated_groups=self._repeated_groups,
+            only_re2=self._only_re2,
         )
 
     def _nameless(self) -> str:
@@ -229,8 +233,8 @@ class _Parser:
         group = self._open.pop()
         self._flags = group.flags
         self._add(group.closed())
-        if len(self._open) == 1 and self._anchored_until is None:
-            self._anchored_until = self._at
+        if len(self._open) == 1 and self._first_closed_at is None:
+            self._first_closed_at = self._at
 
     # Repetitions.
 

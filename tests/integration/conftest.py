@@ -141,3 +141,12 @@ def native_prometheus() -> Path:
         return find_binary()
     except PrometheusServerError:
         missing("native Prometheus", CACHE / "prometheus" / "prometheus")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Give a promtool executable, which checks configurations."""
+    binary = CACHE / "prometheus" / "promtool"
+    if not binary.exists():
+        missing("promtool", binary)
+    return binary

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import time
 import urllib.request
 
 import pytest
 from hypothesis import strategies as st
-from relabelling_cases import as_yaml, drawn, rules, series
+from relabelling_cases import as_yaml, drawn, rules, series, token_texts
 from scraped_page import ScrapedPage
 
 from pyflink_prometheus.relabelling.relabelling import Relabelling
-from pyflink_prometheus.relabelling.rule import RelabelConfigError
+from pyflink_prometheus.relabelling.rule import Action, RelabelConfigError
+from pyflink_prometheus.relabelling.syntax import RegexSyntaxError, parse
 from pyflink_prometheus.testing.prometheus_server import PrometheusServer
 from pyflink_prometheus.testing.receiver import Receiver
 
+pytest.importorskip("re2", reason="needs google-re2, which the extra test has")
+
+ACTIONS = [action.value for action in Action]
+FIELDS = ("source_labels", "separator", "regex", "modulus", "replacement", "action", "target_label")
 RULE_SETS = 200
 SERIES = 60
 # No value of Prometheus's own series, such as `up`.
@@ -102,8 +108,75 @@ def test_the_same_rules_have_the_same_results(native_prometheus, monkeypatch):
 
 
 def _relabelling_if_possible(configs):
+    """Return the relabelling, ``None`` if it needs RE2."""
     try:
         return Relabelling.from_configs(configs)
     except RelabelConfigError as error:
-        assert "pip install" in str(error)
+        if "pip install" not in error.advice:
+            raise
         return None
+
+
+RULES = [
+    *({"action": action} for action in (*ACTIONS, "REPLACE", "Keep", "", "nothing", "labelMap", None)),
+    *({"action": action, "target_label": "t"} for action in ACTIONS),
+    *({"action": action, "target_label": "t", "source_labels": ["a"], "modulus": 3} for action in ACTIONS),
+    *({"action": action, "target_label": "t", "replacement": "r", "modulus": 3} for action in ACTIONS),
+    *({"action": action, "target_label": "t", "regex": "(.*)"} for action in ("keepequal", "dropequal")),
+    *({"action": action, "target_label": "t", "separator": "-"} for action in ("keepequal", "dropequal")),
+    *({"action": action, "target_label": "t", name: None} for action in ("keepequal", "replace") for name in FIELDS),
+    *({"action": action, "source_labels": value} for action in ("labeldrop", "labelkeep") for value in (None, [])),
+    *({"target_label": name} for name in ("a", "é", "a-b", "$1", "${1}", "-$1", "1", " ", "$", "${", "\n", "a$1-")),
+    *({"action": "lowercase", "target_label": name} for name in ("é", "a-b", "${3}", "1")),
+    *({"action": "labelmap", "replacement": text} for text in ("", "a", "$1", "${1}_", "-", "$", "é$1", None)),
+    *({"action": "keep", "source_labels": names} for names in (["é"], ["a-b"], [""], ["1"], [], [None], ["a", "a"])),
+    *({"action": "hashmod", "target_label": "t", "modulus": modulus} for modulus in (0, 1, 2**64 - 1, -1, None)),
+    *(
+        {"action": "keep", "regex": text}
+        for text in ("", None, 1, "(?i)a", "(?=a)", r"\p{Greek}", r"\p{Klingon}", "a{1001}")
+    ),
+    *({"target_label": "t", "replacement": text} for text in ("", None, 8080, "$1$1")),
+    {"target_label": "t", "separater": ";"},
+    {"action": "keep", "regex": "(?P<n>a)(?P<n>b)"},
+    {},
+    None,
+]
+
+
+def test_the_same_rules_are_refused_and_in_the_same_words(promtool, tmp_path):
+    found = [{"action": "keep", "regex": text} for text in drawn(token_texts, 600)]
+    cases = [*RULES, *(each for each in found if not _is_of_more_parts(each["regex"]))]
+    refusals = _refusals(promtool, tmp_path, cases)
+    assert 300 < len(refusals) < len(cases) - 150
+    for number, rule in enumerate(cases):
+        words = _words_of_refusal(rule)
+        assert (words is None) == (number not in refusals), (rule, words, refusals.get(number))
+        assert words is None or words in refusals[number], (rule, words, refusals[number])
+
+
+def _words_of_refusal(rule):
+    """Return what Prometheus is said to say of a rule, of an expression without the place; ``None`` if it is valid."""
+    try:
+        Relabelling.from_configs([rule])
+    except RelabelConfigError as error:
+        return error.words.partition(": `")[0]
+    return None
+
+
+def _is_of_more_parts(expression):
+    """Return whether an expression is one such as a)|(b, which Prometheus accepts and does not match as a whole."""
+    try:
+        return not parse(expression).is_anchored
+    except RegexSyntaxError:
+        return False
+
+
+def _refusals(promtool, folder, cases):
+    """Return what promtool says of the rules that it refuses, by their numbers."""
+    for number, rule in enumerate(cases):
+        text = f"remote_write: [{{url: 'http://127.0.0.1:1/', write_relabel_configs: {as_yaml([rule])}}}]\n"
+        (folder / f"{number}.yml").write_text(text, encoding="utf-8")
+    files = [str(folder / f"{number}.yml") for number in range(len(cases))]
+    run = subprocess.run([str(promtool), "check", "config", *files], capture_output=True, text=True, check=False)
+    refusals = (run.stdout + run.stderr).split(f"FAILED: parsing YAML file {folder}/")[1:]
+    return {int(number): words for number, _, words in (refusal.partition(".yml: ") for refusal in refusals)}

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._version import __version__
+from pyflink_prometheus.relabelling.relabelling import Relabelling
 
 # Headers that the protocol or the connection sets; Prometheus refuses the same ones in its `headers` setting.
 RESERVED_HEADERS = frozenset(
@@ -202,6 +203,7 @@ class SinkConfig:
     max_sample_lead_ms: Optional[int] = None
     drop_out_of_order_samples: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
+    relabelling: Relabelling = field(default_factory=Relabelling)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prometheus_remote_write_url", checked_url(self.prometheus_remote_write_url))
@@ -228,6 +230,7 @@ class SinkConfig:
                 _validation.integer(name, getattr(self, name), least=0)
         _validation.instance("drop_out_of_order_samples", self.drop_out_of_order_samples, bool)
         _validation.instance("conflict_policy", self.conflict_policy, ConflictPolicy)
+        _validation.instance("relabelling", self.relabelling, Relabelling)
         if self.rejected_samples_handler is not None:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)
         for name, value in self.http_headers.items():

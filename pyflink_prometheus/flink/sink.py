@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from pyflink_prometheus.config import (
 from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import ElementConverter, KeyedRecords, WriterFunction
+from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
 _log = logging.getLogger(__name__)
@@ -321,6 +322,23 @@ class PrometheusSinkBuilder:
         Prometheus would drop them silently. ``SEND_ALL`` leaves the choice to the receiver.
         """
         return self._set(conflict_policy=conflict_policy)
+
+    def set_write_relabel_configs(
+        self, write_relabel_configs: Iterable[Mapping[str, Any]], *, legacy_names: bool = False
+    ) -> PrometheusSinkBuilder:
+        """
+        Set rules that change the labels of series, or drop series, with the meaning that they have in Prometheus.
+
+        See https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config. The rules are
+        applied once for each series, so that a sample costs nothing. Some regular expressions need RE2, which
+        ``pip install 'pyflink-prometheus[re2]'`` brings: the message says which. Default: none.
+
+        :param write_relabel_configs: the rules in order, each as a mapping of its fields.
+        :param legacy_names: confine the names that rules write to letters, digits and underscores, as Prometheus does
+            with ``metric_name_validation_scheme: legacy``.
+        :raises ValueError: if a rule is not valid; the message has its number, its field, and Prometheus's words.
+        """
+        return self._set(relabelling=Relabelling.from_configs(write_relabel_configs, legacy_names=legacy_names))
 
     def set_metric_group_name(self, metric_group_name: str) -> PrometheusSinkBuilder:
         """

@@ -18,6 +18,7 @@ class Relabelling:
     it is installed.
 
     :param configs: the rules in order, each as a mapping like an entry of ``write_relabel_configs``.
+        Default: none.
     :param external_labels: labels that a series gets before the rules, unless it has one of that name already.
     :param legacy_names: whether rules may write names of labels of the legacy character set only, as with
         ``metric_name_validation_scheme: legacy``.
@@ -27,7 +28,7 @@ class Relabelling:
 
     def __init__(
         self,
-        configs: Iterable[Mapping[str, Any]],
+        configs: Iterable[Mapping[str, Any]] = (),
         *,
         external_labels: Mapping[str, str] | None = None,
         legacy_names: bool = False,

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from pyflink_prometheus import PrometheusSink
+from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.relabelling.rule import RelabelConfigError
 from pyflink_prometheus.relabelling.syntax import parse
@@ -400,3 +402,16 @@ def test_no_rules_change_nothing():
 
 def test_nothing_of_the_original_expression_is_left_to_python():
     assert parse("a#b c").python == r"(?:\A(?:a\U00000023b\U00000020c)\Z)"
+
+
+def test_the_builder_checks_the_rules_and_a_sink_takes_them_along():
+    builder = PrometheusSink.builder().set_prometheus_remote_write_url("http://localhost:9090/api/v1/write")
+    with pytest.raises(ValueError, match=r"write_relabel_configs\[0\].target_label: name the label to write"):
+        builder.set_write_relabel_configs([{"source_labels": ["a"]}])
+    with pytest.raises(ValueError, match="invalid 'target_label'"):
+        builder.set_write_relabel_configs([{"target_label": "é"}], legacy_names=True)
+    rules = [{"action": "labeldrop", "regex": "host"}]
+    sink = builder.set_write_relabel_configs(rules).build()
+    config = pickle.loads(pickle.dumps(sink.get_transformer()._config))
+    assert config.relabelling.apply(SERIES) == {"__name__": "requests", "code": "200"}
+    assert not SinkConfig(prometheus_remote_write_url="http://localhost/").relabelling

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from pyflink_prometheus.errors import (
         CredentialsUnavailableError,
+        InvalidConfigurationError,
         InvalidTimeSeriesError,
         PrometheusSinkError,
         RemoteWriteError,
@@ -84,6 +85,7 @@ __all__ = [
     "Exemplar",
     "Filter",
     "Hampel",
+    "InvalidConfigurationError",
     "InvalidTimeSeriesError",
     "JsonLinesRejectedSamples",
     "JwtBearerAuth",

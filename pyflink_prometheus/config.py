@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._version import __version__
+from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.secret import Secret
 
 # Headers that the protocol or the connection sets; Prometheus refuses the same ones in its `headers` setting.
@@ -200,12 +201,15 @@ class SinkConfig:
     tls: Any = None
     proxy: Any = None
     round_robin_dns: bool = False
+    send_exemplars: bool = True
+    send_native_histograms: bool = True
     metric_group_name: str = "Prometheus"
     rejected_samples_handler: Any = None
     max_sample_age_ms: Optional[int] = None
     max_sample_lead_ms: Optional[int] = None
     drop_out_of_order_samples: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
+    relabelling: Relabelling = field(default_factory=Relabelling)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prometheus_remote_write_url", checked_url(self.prometheus_remote_write_url))
@@ -228,9 +232,10 @@ class SinkConfig:
         for name in ("max_isolation_requests", "max_sample_age_ms", "max_sample_lead_ms"):
             if getattr(self, name) is not None:
                 _validation.integer(name, getattr(self, name), least=0)
-        for name in ("drop_out_of_order_samples", "round_robin_dns"):
+        for name in ("drop_out_of_order_samples", "round_robin_dns", "send_exemplars", "send_native_histograms"):
             _validation.instance(name, getattr(self, name), bool)
         _validation.instance("conflict_policy", self.conflict_policy, ConflictPolicy)
+        _validation.instance("relabelling", self.relabelling, Relabelling)
         if self.rejected_samples_handler is not None:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)
         for name, value in self.http_headers.items():

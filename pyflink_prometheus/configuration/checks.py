@@ -16,10 +16,9 @@ V1_MESSAGE = "prometheus.WriteRequest"
 V2_MESSAGE = "io.prometheus.write.v2.Request"
 
 # Those of Prometheus; the sink reserves some more, which it refuses on its own account.
-_RESERVED = (
-    RESERVED_HEADERS
-    - {"authorization", "retry-attempt", "te", "trailer", "transfer-encoding", "upgrade"}
-) | {"x-prometheus-remote-read-version"}
+_RESERVED = (RESERVED_HEADERS - {"authorization", "retry-attempt", "te", "trailer", "transfer-encoding", "upgrade"}) | {
+    "x-prometheus-remote-read-version"
+}
 _RESERVED_HTTP_HEADERS = _RESERVED | {"authorization", "x-prometheus-scrape-timeout-seconds"}
 
 _AUTHENTICATION = ("basic_auth", "authorization", "oauth2", "sigv4", "azuread", "google_iam")
@@ -153,7 +152,7 @@ def _check_azuread(azuread: Decoded) -> None:
     if azuread.get("cloud", "") not in _CLOUDS:
         words = "must provide a cloud in the Azure AD config"
         raise azuread.error("cloud", f"write one of {', '.join(_CLOUDS[1:])}", words)
-    ways = [each for each in ("managed_identity", "workload_identity", "oauth", "sdk", "certificate")]
+    ways = ("managed_identity", "workload_identity", "oauth", "sdk", "certificate")
     found = [each for each in ways if each in azuread.values]
     if not found:
         words = (
@@ -211,11 +210,7 @@ def _check_client(entry: Decoded) -> None:
         words = "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured"
         raise entry.error("", "keep one way to authenticate", words)
     if "basic_auth" in entry.values:
-        basic: Decoded = entry.values["basic_auth"]
-        for part in ("username", "password"):
-            if basic.count(part, f"{part}_file", f"{part}_ref") > 1:
-                words = f"at most one of basic_auth {part}, {part}_file & {part}_ref must be configured"
-                raise basic.error("", f"keep one of {part} and {part}_file", words)
+        _check_basic_auth(entry.values["basic_auth"])
     if "authorization" in entry.values:
         _check_authorization(entry, entry.values["authorization"], bearer)
     if "oauth2" in entry.values:
@@ -228,6 +223,13 @@ def _check_client(entry: Decoded) -> None:
         if name.lower() in _RESERVED_HTTP_HEADERS:
             canonical = "-".join(part.capitalize() for part in name.split("-"))
             raise entry.error("http_headers", f"remove {name}", f'setting header "{canonical}" is not allowed')
+
+
+def _check_basic_auth(basic: Decoded) -> None:
+    for part in ("username", "password"):
+        if basic.count(part, f"{part}_file", f"{part}_ref") > 1:
+            words = f"at most one of basic_auth {part}, {part}_file & {part}_ref must be configured"
+            raise basic.error("", f"keep one of {part} and {part}_file", words)
 
 
 def _check_authorization(entry: Decoded, authorization: Decoded, bearer: int) -> None:

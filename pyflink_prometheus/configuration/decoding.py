@@ -119,5 +119,3 @@ def _cannot(node: Node, go_type: str) -> str:
     if isinstance(node.value, (str, Secret)):
         return f"into {go_type}"
     return f"cannot unmarshal {'!!map' if isinstance(node.value, tuple) else '!!seq'} into {go_type}"
-
-

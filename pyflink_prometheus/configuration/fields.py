@@ -121,11 +121,11 @@ UNSIGNED = Scalar("int", scalars.unsigned)
 DURATION = Scalar("duration", scalars.duration)
 ANYTHING = Scalar("any", _anything)
 
-_NO_SECRET_MANAGER = "Prometheus itself has no secret manager that this could name; use the field for a file"
+_NO_MANAGER = "Prometheus itself has no secret manager that this could name; use the field for a file"
 
 
 def _ref(instead: str) -> Field:
-    return Field(TEXT, Use.REFUSED, f"{_NO_SECRET_MANAGER}, `{instead}`")
+    return Field(TEXT, Use.REFUSED, f"{_NO_MANAGER}, `{instead}`")
 
 
 TLS_CONFIG = Section(

@@ -104,7 +104,9 @@ def url(node: Node) -> str:
     written = text(node)
     problem = _url_problem(written)
     if problem:
-        raise node.error("write a URL such as https://host/api/v1/write; it is not shown, as it may hold secrets", problem)
+        raise node.error(
+            "write a URL such as https://host/api/v1/write; it is not shown, as it may hold secrets", problem
+        )
     return written
 
 

@@ -239,7 +239,7 @@ class SinkConfig:
         if self.rejected_samples_handler is not None:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)
         for name, value in self.http_headers.items():
-            _check_header(name, value)
+            check_header(name, value)
         if self.request_signer is not None:
             _check_signer(self.request_signer)
 
@@ -332,7 +332,13 @@ def _check_user_agent(http_user_agent: str) -> None:
         raise ValueError(f"http_user_agent: it {problem}")
 
 
-def _check_header(name: Any, value: Any) -> None:
+def check_header(name: Any, value: Any) -> None:
+    """
+    Check a header that the user sets.
+
+    :raises ValueError: if the sink or the connection sets it, or it cannot be sent.
+    :raises TypeError: if it is not text.
+    """
     # An invalid name is not shown: it may be the value, if the two were swapped.
     if not isinstance(name, str) or not isinstance(value, (str, Secret)):
         raise TypeError(

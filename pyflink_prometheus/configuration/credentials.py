@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyflink_prometheus.configuration.decoding import Decoded
+from pyflink_prometheus.configuration.decoded import Decoded
 from pyflink_prometheus.http.auth.basic import BasicAuth
 from pyflink_prometheus.http.auth.entra import EntraAuth
 from pyflink_prometheus.http.auth.jwt_bearer import GRANT_TYPE, JwtBearerAuth
@@ -69,7 +69,7 @@ def proxy(section: Decoded) -> ProxyConfiguration | None:
     settings = {name: value for name, value in section.plain().items() if name in _PROXY}
     headers = settings.get("proxy_connect_header", {})
     settings["proxy_connect_header"] = {name: list(values or ()) for name, values in headers.items()}
-    if not any(settings.values()):
+    if "proxy_url" not in settings and not settings.get("proxy_from_environment"):
         return None
     problem = ""
     try:

@@ -12,6 +12,7 @@ _TRUE = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"
 _FALSE = {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"}
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"(?P<sign>[-+]?)(0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|[0-9]+)")
+_NOT_FINITE = {f"{sign}.{name}" for sign in ("", "+", "-") for name in ("inf", "Inf", "INF")} | {".nan", ".NaN", ".NAN"}
 _BITS = 63
 
 _WRONG_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
@@ -154,7 +155,9 @@ def _tag(node: Node) -> str:
         if node.is_plain and node.value in _TRUE | _FALSE:
             return "!!bool"
         number = _number(node)
-        return "!!str" if number is None else "!!int" if isinstance(number, int) else "!!float"
+        if number is None:
+            return "!!float" if node.is_plain and node.value in _NOT_FINITE else "!!str"
+        return "!!int" if isinstance(number, int) and -(1 << _BITS) <= number < 1 << (_BITS + 1) else "!!float"
     return "!!map" if isinstance(node.value, tuple) else "!!seq"
 
 

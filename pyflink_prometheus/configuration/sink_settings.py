@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyflink_prometheus.config import AdaptiveSendingConfiguration, RemoteWriteVersion, RetryConfiguration, checked_url
+from pyflink_prometheus.config import (
+    AdaptiveSendingConfiguration,
+    RemoteWriteVersion,
+    RetryConfiguration,
+    check_header,
+    checked_url,
+)
 from pyflink_prometheus.configuration import credentials
-from pyflink_prometheus.configuration.checks import V2_MESSAGE
-from pyflink_prometheus.configuration.decoding import Decoded
+from pyflink_prometheus.configuration.decoded import Decoded
+from pyflink_prometheus.configuration.prometheus_checks import V2_MESSAGE
 from pyflink_prometheus.secret import Secret
 
 
@@ -78,29 +84,40 @@ def _at_least_1(duration_ms: int) -> int:
 
 
 def _headers(entry: Decoded) -> dict[str, str | Secret]:
-    """Return the headers of both fields; the values of one header are joined, which means the same (RFC 9110, 5.3)."""
-    headers: dict[str, str | Secret] = {}
-    taken = {name.lower(): name for name in entry.get("headers", {})}
-    for name, value in entry.get("headers", {}).items():
-        headers[name] = value
+    """
+    Return the headers of both fields; the values of one header are joined, which means the same (RFC 9110, 5.3).
+
+    :raises InvalidConfigurationError: if one cannot be sent.
+    """
+    headers: dict[str, str | Secret] = dict(entry.get("headers", {}))
+    names = {name.lower(): name for name in headers}
     for name, header in entry.get("http_headers", {}).items():
-        given = [] if header is None else [*header.get("values", []), *header.get("secrets", [])]
-        files = [] if header is None else header.get("files", [])
-        existing = headers.pop(taken.get(name.lower(), ""), None)
-        given = [*([] if existing is None else [existing]), *given]
-        if files and (len(files) > 1 or given):
-            raise entry.error("http_headers", f"give {name} one value only: it has a file, and others")
-        if files:
-            headers[name] = Secret.file(files[0])
-        elif len(given) == 1 and isinstance(given[0], Secret):
-            headers[name] = given[0]
-        elif any(isinstance(each, Secret) for each in given):
-            raise entry.error("http_headers", f"give {name} one value only: it has a Secret, and others")
-        elif given:
-            joined = ", ".join(given)
-            is_secret = header is not None and header.count("secrets") > 0
-            headers[name] = Secret.value(joined) if is_secret else joined
+        before = headers.pop(names.get(name.lower(), ""), None)
+        values = [] if before is None else [before]
+        if header is not None:
+            values += [*header.get("values", []), *header.get("secrets", [])]
+            values += [Secret.file(path) for path in header.get("files", [])]
+        if len(values) == 1:
+            headers[name] = values[0]
+        elif any(isinstance(each, Secret) for each in values):
+            raise entry.error("http_headers", f"give {name} one value only: it has a file or a Secret, and others")
+        elif values:
+            headers[name] = ", ".join(values)
+        if header is not None and header.count("secrets") and isinstance(headers.get(name), str):
+            headers[name] = Secret.value(str(headers[name]))
+    for name, value in headers.items():
+        _check_header(entry, name, value)
     return headers
+
+
+def _check_header(entry: Decoded, name: str, value: str | Secret) -> None:
+    try:
+        check_header(name, value)
+    except ValueError as error:
+        problem = str(error).removeprefix("http_headers: ")
+    else:
+        return
+    raise entry.error("headers" if name in entry.get("headers", {}) else "http_headers", problem)
 
 
 def without_effect(entry: Decoded) -> list[tuple[str, str]]:

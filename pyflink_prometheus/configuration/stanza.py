@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyflink_prometheus.configuration.checks import check_entry, check_global
-from pyflink_prometheus.configuration.decoding import Decoded, decoded
+from pyflink_prometheus.configuration.decoded import Decoded, decoded
 from pyflink_prometheus.configuration.document import Node, from_value, parsed
 from pyflink_prometheus.configuration.fields import GLOBAL, OTHER_PARTS, REMOTE_WRITE, Use
+from pyflink_prometheus.configuration.prometheus_checks import check_entry, check_global
 from pyflink_prometheus.configuration.scalars import expanded
 from pyflink_prometheus.configuration.sink_settings import settings_of, without_effect
 from pyflink_prometheus.errors import InvalidConfigurationError

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyflink_prometheus.config import RESERVED_HEADERS
-from pyflink_prometheus.configuration.decoding import Decoded
+from pyflink_prometheus.configuration.decoded import Decoded
 from pyflink_prometheus.errors import InvalidConfigurationError
 from pyflink_prometheus.http.auth.jwt_bearer import ALGORITHMS, GRANT_TYPE
 from pyflink_prometheus.http.tls import TLS_VERSIONS

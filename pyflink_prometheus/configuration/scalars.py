@@ -23,8 +23,7 @@ _UNITS_MS = {"y": 31_536_000_000, "w": 604_800_000, "d": 86_400_000, "h": 3_600_
 _DURATION_PART = re.compile(r"([0-9]+)([^0-9]+)")
 _LONGEST_MS = (1 << 63) // 1_000_000
 _SIZE = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)[KMGTPE]?i?B([0-9.]+[KMGTPE]?i?B)*)")
-_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z0-9_]+|[*#$@!?-]))|\$\{")
-_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[*#$@!?0-9-]")
+_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([*#$@!?0-9-]|[A-Za-z_][A-Za-z0-9_]*)|\{)")
 
 
 def text(node: Node) -> str:
@@ -120,16 +119,13 @@ def expanded(value: str) -> tuple[str, list[str]]:
     missing = []
 
     def value_of(found: re.Match[str]) -> str:
-        name = found[1] if found[1] is not None else found[2]
-        if name is None:
-            return ""  # ${ without }
-        if name == "$":
-            return "$"
-        if _ENVIRONMENT_NAME.fullmatch(name) is None and not name:
+        name = found[1] or found[2]
+        if not name:
             return ""
-        if not os.environ.get(name):
+        value = "$" if name == "$" else os.environ.get(name, "")
+        if not value:
             missing.append(name)
-        return os.environ.get(name, "")
+        return value
 
     return _VARIABLE.sub(value_of, value), missing
 

@@ -56,9 +56,6 @@ def settings_of(entry: Decoded) -> dict[str, Any]:
 def _queue(queue: Decoded) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "max_batch_size_in_samples": queue.get("max_samples_per_send"),
-        "max_time_in_buffer_ms": None
-        if queue.get("batch_send_deadline") is None
-        else _at_least_1(queue.get("batch_send_deadline")),
         "max_sample_age_ms": queue.get("sample_age_limit") or None,
     }
     if "batch_send_deadline" in queue.values:
@@ -93,16 +90,17 @@ def _headers(entry: Decoded) -> dict[str, str | Secret]:
     names = {name.lower(): name for name in headers}
     for name, header in entry.get("http_headers", {}).items():
         before = headers.pop(names.get(name.lower(), ""), None)
-        values = [] if before is None else [before]
+        values: list[str | Secret] = [] if before is None else [before]
         if header is not None:
             values += [*header.get("values", []), *header.get("secrets", [])]
             values += [Secret.file(path) for path in header.get("files", [])]
+        texts = [each for each in values if isinstance(each, str)]
         if len(values) == 1:
             headers[name] = values[0]
-        elif any(isinstance(each, Secret) for each in values):
+        elif len(texts) < len(values):
             raise entry.error("http_headers", f"give {name} one value only: it has a file or a Secret, and others")
-        elif values:
-            headers[name] = ", ".join(values)
+        elif texts:
+            headers[name] = ", ".join(texts)
         if header is not None and header.count("secrets") and isinstance(headers.get(name), str):
             headers[name] = Secret.value(str(headers[name]))
     for name, value in headers.items():

@@ -11,6 +11,7 @@ import os
 import pickle
 import ssl
 import sys
+from typing import Any
 
 import jwt
 import pytest
@@ -282,7 +283,7 @@ def in_two_files(certificate, tmp_path):
 
 
 def as_pfx(certificate, tmp_path):
-    key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    key: Any = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None)
     cert = x509.load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes())
     encryption = serialization.BestAvailableEncryption(b"p4ssword")
     (tmp_path / "it.pfx").write_bytes(pkcs12.serialize_key_and_certificates(b"it", key, cert, None, encryption))
@@ -295,7 +296,7 @@ def test_a_certificate_signs_an_assertion(authority, certificate, tmp_path, file
     settings = {**files(certificate, tmp_path), "send_certificate_chain": chain, "authority": authority.host}
     assert signed(EntraAuth.certificate(CLIENT, TENANT, **settings)) == "Bearer t1"
     (form,) = token_forms(authority)
-    key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None).public_key()
+    key: Any = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None).public_key()
     header = jwt.get_unverified_header(form["client_assertion"])
     claims = jwt.decode(form["client_assertion"], key, algorithms=[header["alg"]], options={"verify_aud": False})
     assert (claims["iss"], claims["sub"]) == (CLIENT, CLIENT)

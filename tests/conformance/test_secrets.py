@@ -24,11 +24,12 @@ import pytest
 import requests
 from raw_server import RawServer, response
 from web_service import WebService
-from wire_receiver import AUTO, T
+from wire_receiver import AUTO, V1, T
 
 from pyflink_prometheus import (
     BasicAuth,
     BearerAuth,
+    CredentialsUnavailableError,
     EntraAuth,
     JwtBearerAuth,
     OAuth2Auth,
@@ -443,6 +444,70 @@ def test_a_secret_that_is_missing_or_empty_fails_the_job(start, tmp_path, auth, 
         writer.flush()
 
 
+def test_an_api_key_in_a_header_is_read_for_each_attempt(start, receiver, tmp_path):
+    (tmp_path / "key").write_text("one\n")
+    writer = start(V1, http_headers={"X-API-Key": Secret.file(tmp_path / "key"), "X-Scope-OrgID": "a"})
+    for key in ("one", "two"):
+        (tmp_path / "key").write_text(f"{key}\n")
+        writer.add(ONE)
+        writer.flush()
+    assert [seen.headers["x-api-key"] for seen in receiver.requests] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, "it cannot be read on this worker"), ("a\nb", "it contains a line break")]
+)
+def test_an_api_key_that_cannot_be_sent_is_named_by_its_source(start, receiver, tmp_path, content, problem):
+    if content is not None:
+        (tmp_path / "key").write_text(content)
+    writer = start(V1, http_headers={"X-API-Key": Secret.file(tmp_path / "key")})
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError, match=f"check the secret in file '.*/key': {problem}"):
+        writer.flush()
+    assert receiver.requests == []
+
+
+def test_a_token_that_is_rotated_while_it_is_refused_is_sent_at_once(start, receiver, tmp_path):
+    def decide(seen):
+        (tmp_path / "token").write_text("two")
+        return 204 if seen.headers["authorization"] == "Bearer two" else 401
+
+    (tmp_path / "token").write_text("one")
+    receiver.decide = decide
+    writer = start(V1, request_signer=BearerAuth(Secret.file(tmp_path / "token")))
+    writer.add(ONE)
+    writer.flush()
+    assert (writer.ledger.samples_accepted, writer.ledger.requests_retried) == (1, 0)
+
+
+def test_a_signer_of_the_user_may_have_the_request_retried(start, receiver, clock):
+    failures = [7.0, None]
+
+    def sign(headers, body):
+        if failures:
+            raise CredentialsUnavailableError("no ticket yet", retry_after_s=failures.pop(0))
+        return headers
+
+    writer = start(V1, request_signer=sign)
+    writer.add(ONE)
+    writer.flush()
+    assert (writer.ledger.samples_accepted, writer.ledger.requests_retried) == (1, 2)
+    assert 7 in clock.sleeps
+    assert len(receiver.requests) == 1
+
+
+def test_a_signer_of_the_user_is_not_asked_for_other_credentials(start, receiver):
+    class Renewing(Signer):
+        def renew(self, reason):
+            raise AssertionError
+
+    receiver.decide = lambda seen: 401
+    writer = start(V1, request_signer=Renewing("secret"))
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError, match="HTTP 401"):
+        writer.flush()
+
+
 def test_a_password_in_the_url_may_be_any_text(sent, receiver):
     url = receiver.url.replace("://", "://j%C3%BCrgen:pä%3Ass€@")
     assert sent(AUTO, ONE, url=url).headers["authorization"] == "Basic asO8cmdlbjpww6Q6c3Pigqw="
@@ -528,7 +593,16 @@ def test_words_that_hold_no_secret_are_shown_as_they_are(start):
     assert failed.value.body_excerpt == text
 
 
-@pytest.mark.parametrize("auth", [BearerAuth, functools.partial(BasicAuth, "user")])
+@pytest.mark.parametrize(
+    "auth",
+    [
+        BearerAuth,
+        functools.partial(BasicAuth, "user"),
+        lambda secret: BasicAuth(secret, None),
+        functools.partial(SchemeAuth, "Token"),
+        lambda secret: SigV4Auth("us-east-1", access_key=secret, secret_key=secret, session_token=secret),
+    ],
+)
 def test_the_pickle_of_a_sink_holds_no_secret_that_is_read_on_the_worker(tmp_path, monkeypatch, auth):
     for secret in (in_a_file(CANARY, tmp_path), in_the_environment(CANARY, monkeypatch)):
         signer = auth(secret)

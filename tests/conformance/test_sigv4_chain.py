@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import botocore.utils
 import pytest
@@ -29,7 +30,7 @@ from pyflink_prometheus import (
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 REGION = "eu-central-1"
 ROLE = "arn:aws:iam::123456789012:role/writer"
-STATIC = {"access_key": "AKIA1", "secret_key": "secret-of-AKIA1"}
+STATIC: dict[str, Any] = {"access_key": "AKIA1", "secret_key": "secret-of-AKIA1"}
 QUICK = RetryConfiguration(max_retry_count=2, initial_retry_delay_ms=1)
 
 

@@ -11,13 +11,14 @@ from pyflink_prometheus import _validation
 from pyflink_prometheus.errors import SecretError
 from pyflink_prometheus.http.auth.aws_chain import AwsChain, ChainSettings, KeySecrets, botocore
 from pyflink_prometheus.http.auth.extras import quiet
+from pyflink_prometheus.http.auth.signer import Signer
 from pyflink_prometheus.secret import Secret
 
 # Hosts of Amazon Managed Service for Prometheus: public, FIPS, dual-stack, China's, and those of VPC endpoints.
 _HOST = re.compile(r"(?:^|\.)aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws|api)\.")
 
 
-class SigV4Auth(requests.auth.AuthBase):
+class SigV4Auth(Signer):
     """
     Amazon's Signature Version 4, for Amazon Managed Service for Prometheus.
 

@@ -35,7 +35,7 @@ def test_a_user_name_may_be_in_a_file_and_a_password_may_be_empty(tmp_path):
     (tmp_path / "user").write_text("user\n")
     auth = BasicAuth(Secret.file(tmp_path / "user"), None)
     assert authorization(auth) == requests.auth._basic_auth_str("user", "")
-    (tmp_path / "user").write_text("u:ser")
+    (tmp_path / "user").write_text("us:er")
     with pytest.raises(SecretError, match=r"^check the secret in file '.*/user': as a user name, it contains a colon$"):
         authorization(auth)
 

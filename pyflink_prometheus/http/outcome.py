@@ -78,7 +78,7 @@ _SAMPLES_AT_FAULT = (400, 409, 422)
 _RETRYABLE_4XX = (408, 425, 429)
 
 _ADVICE = {
-    401: "the receiver requires credentials: set them with set_request_signer",
+    401: "the receiver requires credentials, or other ones: set them with set_request_signer",
     403: "the credentials have no permission to write: check them and the receiver's access rules",
     404: "there is no receiver at this URL: check its path (/api/v1/write on Prometheus) and start Prometheus with "
     "--web.enable-remote-write-receiver",

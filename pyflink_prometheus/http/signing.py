@@ -14,6 +14,7 @@ import requests
 
 from pyflink_prometheus.config import header_problem, is_header_name
 from pyflink_prometheus.errors import CredentialsUnavailableError, SecretError
+from pyflink_prometheus.http.auth.signer import Signer
 from pyflink_prometheus.http.outcome import Kind, Outcome
 
 
@@ -45,13 +46,12 @@ def renews(signer: Any, request: requests.PreparedRequest, status: int) -> bool:
     """
     Return whether to sign and send a refused request again, because the signer has or gets other credentials.
 
-    :param signer: any signer; only one with a method ``renew(request, status)``, as those of this package, is asked.
+    :param signer: any signer; only those of this package are asked.
     :param request: the request as it was signed.
     :param status: the status with which the receiver refused it.
     :raises CannotSignError: if the signer fails.
     """
-    renew = getattr(signer, "renew", None)
-    return callable(renew) and bool(_guarded(signer, lambda: renew(request, status)))
+    return isinstance(signer, Signer) and bool(_guarded(signer, lambda: signer.renew(request, status)))
 
 
 def _guarded(signer: Any, action: Callable[[], Any]) -> Any:

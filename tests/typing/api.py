@@ -20,13 +20,16 @@ from pyflink_prometheus import (
     Check,
     ConflictPolicy,
     ElementConverter,
+    EntraAuth,
     Exemplar,
     Filter,
     Hampel,
     JsonLinesRejectedSamples,
+    JwtBearerAuth,
     MarkStale,
     Metadata,
     NativeHistogram,
+    OAuth2Auth,
     OnErrorBehavior,
     PrometheusSink,
     PrometheusTimeSeries,
@@ -36,7 +39,9 @@ from pyflink_prometheus import (
     RemoteWriteVersion,
     Reorder,
     RetryConfiguration,
+    SchemeAuth,
     Secret,
+    SigV4Auth,
     SpeedGate,
     Threshold,
     TumblingWindows,
@@ -104,8 +109,15 @@ sink = (
     .set_conflict_policy(ConflictPolicy.KEEP_LAST)
     .set_max_batch_size_in_bytes(1_000_000)
     .set_http_headers({"X-Scope-OrgID": "tenant"})
+    .set_http_headers({"X-API-Key": Secret.file("/run/secrets/key"), "X-Scope-OrgID": "tenant"})
     .set_request_signer(BearerAuth(Secret.file("/run/secrets/token")))
     .set_request_signer(BasicAuth("user", "password"))
+    .set_request_signer(BasicAuth(Secret.file("/run/secrets/user"), Secret.environment("PASSWORD")))
+    .set_request_signer(SchemeAuth("Token", Secret.file("/run/secrets/token")))
+    .set_request_signer(SigV4Auth(role_arn="arn:aws:iam::123456789012:role/writer", external_id="id"))
+    .set_request_signer(OAuth2Auth("https://login.example/token", "client", Secret.file("/run/secrets/client")))
+    .set_request_signer(JwtBearerAuth("https://login.example/token", "client", Secret.file("/run/secrets/key")))
+    .set_request_signer(EntraAuth.managed_identity(cloud="AzureChina"))
     .set_request_signer(sign)
     .set_rejected_samples_handler(handle)
     .set_rejected_samples_handler(JsonLinesRejectedSamples("/var/lib/rejected"))

@@ -10,6 +10,7 @@ import datetime
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.auth
@@ -21,7 +22,7 @@ from pyflink_prometheus import Secret, SecretError, SigV4Auth
 
 VECTORS = json.loads((Path(__file__).parent / "sigv4_vectors.json").read_text(encoding="utf-8"))
 NOW = datetime.datetime(2015, 8, 30, 12, 36, tzinfo=datetime.timezone.utc)
-KEYS = {"access_key": "AKIDEXAMPLE", "secret_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+KEYS: dict[str, Any] = {"access_key": "AKIDEXAMPLE", "secret_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
 URL = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
 
 
@@ -41,7 +42,7 @@ def prepared(vector):
     url = f"https://example.amazonaws.com{vector['target']}"
     request = requests.Request(vector["method"], url).prepare()
     # The suite's paths are not encoded yet, its signatures are for those that are encoded once.
-    request.url = urlsplit(request.url)._replace(path=vector["target"].partition("?")[0]).geturl()
+    request.url = urlsplit(str(request.url))._replace(path=vector["target"].partition("?")[0]).geturl()
     request.headers.clear()
     request.headers.update(vector["headers"])
     request.body = vector["body"].encode()

@@ -27,7 +27,8 @@ def wait_in_get(threads):
 
 @pytest.mark.parametrize("failure", KINDS, ids=lambda each: type(each).__name__)
 def test_those_who_wait_for_a_token_share_the_failure(failure):
-    store, failed, others, fetches = TokenStore(FakeClock()), [], [], []
+    store, failed, fetches = TokenStore(FakeClock()), [], []
+    others: list[threading.Thread] = []
 
     def fetch():
         fetches.append(1)

@@ -115,7 +115,7 @@ class AwsChain:
         """
         if self._settings.keys is not None and self._settings.role_arn is None:
             return self._settings.keys.get_frozen_credentials()
-        session_module = required("botocore.session", package="botocore", extra="aws")
+        session_module = botocore("session")
         failure: PrometheusSinkError
         try:
             with quiet("botocore", "urllib3"):
@@ -137,7 +137,7 @@ class AwsChain:
         if region:
             return region
         failure: SecretError
-        session_module = required("botocore.session", package="botocore", extra="aws")
+        session_module = botocore("session")
         try:
             with quiet("botocore", "urllib3"):
                 found = session_module.Session(profile=self._settings.profile).get_config_variable("region")
@@ -154,7 +154,7 @@ class AwsChain:
     def _find(self, session_module: Any, region: str) -> Any:
         """Return botocore's credentials, which refresh themselves."""
         settings = self._settings
-        config = required("botocore.config", package="botocore", extra="aws").Config(
+        config = botocore("config").Config(
             connect_timeout=_CONNECT_TIMEOUT_S,
             read_timeout=_READ_TIMEOUT_S,
             retries={"total_max_attempts": 1},
@@ -174,7 +174,7 @@ class AwsChain:
             )
         if settings.role_arn is None:
             return source
-        module = required("botocore.credentials", package="botocore", extra="aws")
+        module = botocore("credentials")
         more = {} if settings.external_id is None else {"ExternalId": settings.external_id}
         fetcher = module.AssumeRoleCredentialFetcher(
             session.create_client,
@@ -197,7 +197,7 @@ class AwsChain:
 
     def _failure(self, error: BaseException) -> PrometheusSinkError:
         """Return the exception for one of botocore."""
-        module = required("botocore.exceptions", package="botocore", extra="aws")
+        module = botocore("exceptions")
         what = f"no AWS credentials from {self._settings}: {self._shown(error, module)}"
         if isinstance(error, module.ClientError):
             code = str(error.response.get("Error", {}).get("Code", ""))
@@ -207,17 +207,7 @@ class AwsChain:
             return SecretError(f"check the role, its trust policy and external_id, and this worker's clock: {what}")
         if isinstance(error, (module.SSLError, ssl.SSLError)):
             return SecretError(f"check AWS_CA_BUNDLE on the workers: {what}")
-        if isinstance(
-            error,
-            (
-                module.ConnectionError,
-                module.HTTPClientError,
-                module.CredentialRetrievalError,
-                module.MetadataRetrievalError,
-                module.IncompleteReadError,
-                RuntimeError,
-            ),
-        ):
+        if _may_pass(error, module):
             return CredentialsUnavailableError(what)
         return SecretError(f"check the settings, the environment and the shared files of AWS on this worker: {what}")
 
@@ -245,3 +235,26 @@ class AwsChain:
 
     def __reduce__(self) -> tuple[object, ...]:
         return AwsChain, (self._settings,)
+
+
+def botocore(module: str) -> Any:
+    """
+    Return a module of botocore.
+
+    :raises SecretError: if it is not installed on this worker.
+    """
+    return required(f"botocore.{module}", package="botocore", extra="aws")
+
+
+def _may_pass(error: BaseException, module: Any) -> bool:
+    """Return whether an error is about the moment: of the network, a metadata service, or a gateway in front of STS."""
+    of_the_moment = (
+        module.ConnectionError,
+        module.HTTPClientError,
+        module.IncompleteReadError,
+        module.CredentialRetrievalError,
+        module.MetadataRetrievalError,
+        botocore("parsers").ResponseParserError,
+        RuntimeError,  # for new credentials that have ended already
+    )
+    return isinstance(error, of_the_moment)

@@ -11,7 +11,8 @@ from typing import Any
 
 from pyflink_prometheus.errors import SecretError
 
-_quiet = threading.local()
+_NOWHERE = logging.NullHandler()
+_thread = threading.local()
 
 
 def required(module: str, *, package: str, extra: str) -> Any:
@@ -33,23 +34,46 @@ def required(module: str, *, package: str, extra: str) -> Any:
 @contextmanager
 def quiet(*libraries: str) -> Iterator[None]:
     """
-    Keep what libraries log of this thread out of the log, except for warnings without a traceback.
+    Keep what libraries log of this thread out of the log.
 
-    Their debug messages quote requests and responses with the secrets in them. Other threads, with the user's own calls
-    of these libraries, are not affected.
+    Their messages quote requests and responses with the secrets in them; what a user has to know is in their
+    exceptions. Other threads, with the user's own calls of these libraries, are not affected.
     """
-    for name in [*logging.root.manager.loggerDict]:
-        if name.partition(".")[0] in libraries:
-            logger = logging.getLogger(name)
-            if _is_shown not in logger.filters:
-                logger.addFilter(_is_shown)
-    before = getattr(_quiet, "on", False)
-    _quiet.on = True
+    for name in libraries:
+        logger = logging.getLogger(name)
+        if not isinstance(logger, _Gate):
+            logger.__class__ = type("GatedLogger", (_Gate, type(logger)), {})
+    before, _thread.is_quiet = _is_quiet(), True
     try:
         yield
     finally:
-        _quiet.on = before
+        _thread.is_quiet = before
 
 
-def _is_shown(record: logging.LogRecord) -> bool:
-    return not getattr(_quiet, "on", False) or (record.levelno >= logging.WARNING and not record.exc_info)
+def _is_quiet() -> bool:
+    return getattr(_thread, "is_quiet", False)
+
+
+class _Gate:
+    """
+    The logger of a library, which passes on nothing of a quiet thread, also of loggers below it that come later.
+
+    It has a handler all the same, or logging would print warnings to the console.
+    """
+
+    @property
+    def handlers(self) -> list[logging.Handler]:
+        own: list[logging.Handler] = self.__dict__["handlers"]
+        return [_NOWHERE] if _is_quiet() else own
+
+    @handlers.setter
+    def handlers(self, handlers: list[logging.Handler]) -> None:
+        self.__dict__["handlers"] = handlers
+
+    @property
+    def propagate(self) -> bool:
+        return bool(self.__dict__["propagate"]) and not _is_quiet()
+
+    @propagate.setter
+    def propagate(self, propagate: bool) -> None:
+        self.__dict__["propagate"] = propagate

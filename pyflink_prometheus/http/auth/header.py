@@ -6,8 +6,10 @@ from abc import abstractmethod
 
 import requests
 
+from pyflink_prometheus.http.auth.signer import Signer
 
-class AuthorizationHeader(requests.auth.AuthBase):
+
+class AuthorizationHeader(Signer):
     """The base of signers that read secrets for each attempt and set the Authorization header."""
 
     @abstractmethod

@@ -9,15 +9,16 @@ import requests
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.errors import SecretError
-from pyflink_prometheus.http.auth.aws_chain import AwsChain, ChainSettings, KeySecrets
-from pyflink_prometheus.http.auth.extras import quiet, required
+from pyflink_prometheus.http.auth.aws_chain import AwsChain, ChainSettings, KeySecrets, botocore
+from pyflink_prometheus.http.auth.extras import quiet
+from pyflink_prometheus.http.auth.signer import Signer
 from pyflink_prometheus.secret import Secret
 
 # Hosts of Amazon Managed Service for Prometheus: public, FIPS, dual-stack, China's, and those of VPC endpoints.
 _HOST = re.compile(r"(?:^|\.)aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws|api)\.")
 
 
-class SigV4Auth(requests.auth.AuthBase):
+class SigV4Auth(Signer):
     """
     Amazon's Signature Version 4, for Amazon Managed Service for Prometheus.
 
@@ -77,8 +78,8 @@ class SigV4Auth(requests.auth.AuthBase):
         :raises SecretError: if there are no credentials.
         :raises CredentialsUnavailableError: if they cannot be had at the moment.
         """
-        signers = required("botocore.auth", package="botocore", extra="aws")
-        messages = required("botocore.awsrequest", package="botocore", extra="aws")
+        signers = botocore("auth")
+        messages = botocore("awsrequest")
         region = self._region_for(str(request.url))
         signer = signers.SigV4Auth(self._chain.get(region), self._service, region)
         signed = messages.AWSRequest(

@@ -7,10 +7,11 @@ from abc import abstractmethod
 import requests
 
 from pyflink_prometheus.clock import Clock
+from pyflink_prometheus.http.auth.signer import Signer
 from pyflink_prometheus.http.auth.token_store import Token, TokenStore
 
 
-class TokenAuth(requests.auth.AuthBase):
+class TokenAuth(Signer):
     """
     The base of signers that fetch a token on the worker, keep it until shortly before its end, and send it.
 

@@ -17,6 +17,7 @@ PACKAGE = Path(pyflink_prometheus.__file__).parent
 LAYERS = [
     {"_version", "errors", "clock", "_validation"},
     {"model", "relabelling"},
+    {"guards"},
     {"config"},
     {"wire", "http", "transforms"},
     {"writer"},
@@ -128,6 +129,7 @@ def test_all_is_the_public_surface():
         ".transforms",
         ".model",
         ".relabelling",
+        ".guards",
         ".flink",
         ".flink.operators",
     ],

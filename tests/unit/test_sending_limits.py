@@ -197,18 +197,25 @@ def test_of_two_rates_the_scarcer_decides():
     assert admitting.counts[Guard.SAMPLES_PER_SECOND] == 0
 
 
-@given(st.lists(st.tuples(st.integers(1, 300), st.floats(0, 3)), max_size=40), st.sampled_from([1.0, 100.0, 400.0]))
-def test_no_time_sees_more_than_rate_and_burst_allow(requests, burst):
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300), st.floats(0, 3)), max_size=40),
+    st.sampled_from([1.0, 100.0, 400.0]),
+    st.sampled_from([1.0, 100.0, 400.0]),
+)
+def test_no_time_sees_more_than_rate_and_burst_allow(requests, samples_burst, bytes_burst):
     clock = FakeClock()
-    admitting = guards(clock, max_samples_per_second=100, samples_burst=burst)
+    rates = {"max_samples_per_second": 100, "max_bytes_per_second": 100}
+    admitting = guards(clock, **rates, samples_burst=samples_burst, bytes_burst=bytes_burst)
     sent = []
-    for samples, pause in requests:
+    for samples, size, pause in requests:
         clock.advance(pause)
-        sent.append((clock.monotonic() + admitting.reserve(samples, 0), samples))
-    for first, (start, _) in enumerate(sent):
+        sent.append((clock.monotonic() + admitting.reserve(samples, size), samples, size))
+    for first, (start, *_) in enumerate(sent):
         for last in range(first, len(sent)):
-            before_the_last = sum(samples for _, samples in sent[first:last])
-            assert before_the_last <= 100 * (sent[last][0] - start) + burst + 1e-6
+            seconds = sent[last][0] - start
+            before_the_last = sent[first:last]
+            assert sum(samples for _, samples, _ in before_the_last) <= 100 * seconds + samples_burst + 1e-6
+            assert sum(size for _, _, size in before_the_last) <= 100 * seconds + bytes_burst + 1e-6
 
 
 def test_track_only_changes_nothing_and_counts_all(caplog):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from pyflink_prometheus.relabelling.syntax import Parsed, RegexSyntaxError, parse
+from pyflink_prometheus.relabelling.syntax import Parsed, RegexSyntaxError
 
 INSTALL = "pip install 'pyflink-prometheus[re2]'"
 
@@ -41,15 +41,6 @@ class Expression:
         """Return the groups of a match of the whole text, the match itself first; ``None`` if there is none."""
         found = self.search(text)
         return None if found is None else (found[0], *found.groups())
-
-
-def parsed_expression(text: str) -> Parsed:
-    """
-    Return an expression as parsed by Go's rules.
-
-    :raises RegexSyntaxError: if Go refuses it; the message has Go's words.
-    """
-    return parse(text)
 
 
 def compiled(text: str, parsed: Parsed, used_groups: Collection[int] = ()) -> Expression:

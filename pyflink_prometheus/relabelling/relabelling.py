@@ -109,18 +109,11 @@ class _LabelState(dict[str, str]):
         self._set: set[str] = set()
 
     def __setitem__(self, name: str, value: str) -> None:
-        if name not in self._set:
+        if not value or name not in self._set:
             self.pop(name, None)
         if value:
             self._set.add(name)
             super().__setitem__(name, value)
-        else:
-            self.remove(name)
-
-    def remove(self, name: str) -> None:
-        """Remove a label, if there is one of that name."""
-        self._set.discard(name)
-        self.pop(name, None)
 
 
 def _replace(rule: Rule, labels: _LabelState) -> bool:
@@ -164,13 +157,13 @@ def _label_map(rule: Rule, labels: _LabelState) -> bool:
 
 def _label_drop(rule: Rule, labels: _LabelState) -> bool:
     for name in [name for name in labels if rule.expression.matches(name)]:
-        labels.remove(name)
+        del labels[name]
     return True
 
 
 def _label_keep(rule: Rule, labels: _LabelState) -> bool:
     for name in [name for name in labels if not rule.expression.matches(name)]:
-        labels.remove(name)
+        del labels[name]
     return True
 
 

@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Any, NamedTuple, NoReturn
 
 from pyflink_prometheus._validation import shown
-from pyflink_prometheus.relabelling.expression import INSTALL, Expression, NeedsRe2, compiled, parsed_expression
-from pyflink_prometheus.relabelling.syntax import RegexSyntaxError
+from pyflink_prometheus.relabelling.expression import INSTALL, Expression, NeedsRe2, compiled
+from pyflink_prometheus.relabelling.syntax import RegexSyntaxError, parse
 from pyflink_prometheus.relabelling.template import Template
 
 _LEGACY_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -139,7 +139,7 @@ class _Checks:
         """Return the rule if it is valid."""
         fields, action = self._fields, self._action
         try:
-            parsed = parsed_expression(fields.regex)
+            parsed = parse(fields.regex)
         except RegexSyntaxError as problem:
             self._refuse("regex", "correct the regular expression, which follows RE2's syntax", str(problem))
         self._check()

@@ -17,6 +17,7 @@ PACKAGE = Path(pyflink_prometheus.__file__).parent
 LAYERS = [
     {"_version", "errors", "clock", "_validation"},
     {"model", "relabelling", "secret"},
+    {"guards"},
     {"config"},
     {"wire", "http", "transforms"},
     {"writer", "configuration"},
@@ -130,6 +131,7 @@ def test_all_is_the_public_surface():
         ".model",
         ".relabelling",
         ".configuration",
+        ".guards",
         ".flink",
         ".flink.operators",
     ],

@@ -324,6 +324,11 @@ def test_deep_nesting_is_not_an_error_of_python(without_re2):
             "write_relabel_configs[0]: remove the empty rule (Prometheus: empty or null relabeling rule in remote "
             "write config)",
         ),
+        (
+            {"action": "keepequal", "target_label": "t", "regex": "(.*)"},
+            "write_relabel_configs[0].regex: remove it (Prometheus: keepequal action requires only 'source_labels' and "
+            "`target_label`, and no other fields)",
+        ),
         ("keep", "write_relabel_configs[0]: write the rule as fields with values, not as 'keep'"),
         (
             {"target_label": "t", "replacement": True},

@@ -319,7 +319,7 @@ REMOTE_WRITE = Section(
         "url": Field(URL),
         "remote_timeout": Field(DURATION, note="`set_socket_timeout_ms`"),
         "headers": Field(MapOf(TEXT, "map[string]string"), note="`set_http_headers`"),
-        "write_relabel_configs": Field(ListOf(RELABEL_CONFIG, "[]*relabel.Config")),
+        "write_relabel_configs": Field(ListOf(RELABEL_CONFIG, "[]*relabel.Config"), note="`set_write_relabel_configs`"),
         "name": Field(TEXT, note="selects the entry; also in the name of the operator"),
         "send_exemplars": Field(BOOLEAN, note="`false` drops them; by default the sink sends what a record holds"),
         "send_native_histograms": Field(
@@ -342,7 +342,7 @@ REMOTE_WRITE = Section(
         "oauth2": Field(OAUTH2),
         "bearer_token": Field(SECRET),
         "bearer_token_file": Field(FILE, note="read for each request"),
-        "tls_config": Field(TLS_CONFIG),
+        "tls_config": Field(TLS_CONFIG, note="`set_tls_configuration`"),
         "follow_redirects": Field(
             BOOLEAN, note="`true` has no meaning here: the sink follows no redirect, and a message names its target"
         ),

@@ -33,6 +33,7 @@ from pyflink_prometheus import (
     OnErrorBehavior,
     PrometheusSink,
     PrometheusTimeSeries,
+    ProxyConfiguration,
     RejectedSamples,
     RejectedSamplesHandler,
     RejectionReason,
@@ -44,6 +45,7 @@ from pyflink_prometheus import (
     SigV4Auth,
     SpeedGate,
     Threshold,
+    TlsConfiguration,
     TumblingWindows,
     read_rejected_samples,
 )
@@ -128,6 +130,12 @@ sink = (
 )
 assert_type(sink, PrometheusSink)
 assert_type(pyflink_prometheus.__version__, str)
+PrometheusSink.from_remote_write_config("prometheus.yml", "mimir").set_tls_configuration(ca_file="ca.pem").build()
+PrometheusSink.from_remote_write_config({"url": "http://localhost:9090/api/v1/write"}).set_proxy_configuration(
+    ProxyConfiguration(proxy_url="http://localhost:3128", proxy_connect_header={"X-A": ["a", Secret.file("b")]})
+)
+PrometheusSink.builder().set_tls_configuration(TlsConfiguration(key=Secret.file("key.pem"), cert="pem"))
+PrometheusSink.builder().set_tls_configuration(ca=b"pem")  # type: ignore[arg-type]
 PrometheusSink.builder().set_max_batch_size_in_samples("2000")  # type: ignore[arg-type]
 PrometheusSink.builder().set_retry_configuration(max_retries=3)  # type: ignore[call-arg]
 

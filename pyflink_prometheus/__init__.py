@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         SinkWriterErrorHandlingBehaviorConfiguration,
     )
     from pyflink_prometheus.errors import (
+        CredentialsUnavailableError,
+        InvalidConfigurationError,
         InvalidTimeSeriesError,
         PrometheusSinkError,
         RemoteWriteError,
@@ -44,12 +46,20 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.placement import Transport
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.flink.subtask import ElementConverter
-    from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
+    from pyflink_prometheus.http.auth.basic import BasicAuth
+    from pyflink_prometheus.http.auth.entra import EntraAuth
+    from pyflink_prometheus.http.auth.jwt_bearer import JwtBearerAuth
+    from pyflink_prometheus.http.auth.oauth2 import OAuth2Auth
+    from pyflink_prometheus.http.auth.scheme import BearerAuth, SchemeAuth
+    from pyflink_prometheus.http.auth.sigv4 import SigV4Auth
+    from pyflink_prometheus.http.proxies import ProxyConfiguration
+    from pyflink_prometheus.http.tls import TlsConfiguration
     from pyflink_prometheus.model.exemplars import Exemplar
     from pyflink_prometheus.model.histogram import NativeHistogram
     from pyflink_prometheus.model.metadata import Metadata
     from pyflink_prometheus.model.samples import STALE_MARKER
     from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
+    from pyflink_prometheus.secret import Secret
     from pyflink_prometheus.transforms.checks import Check, Threshold
     from pyflink_prometheus.transforms.hampel import Hampel
     from pyflink_prometheus.transforms.reordering import SameTimestamp
@@ -67,19 +77,24 @@ __all__ = [
     "BearerAuth",
     "Check",
     "ConflictPolicy",
+    "CredentialsUnavailableError",
     "CumulativeAggregate",
     "ElementConverter",
     "Enrich",
     "EnrichFromStream",
+    "EntraAuth",
     "Exemplar",
     "Filter",
     "Hampel",
+    "InvalidConfigurationError",
     "InvalidTimeSeriesError",
     "JsonLinesRejectedSamples",
+    "JwtBearerAuth",
     "LogRejectedSamples",
     "MarkStale",
     "Metadata",
     "NativeHistogram",
+    "OAuth2Auth",
     "OnErrorBehavior",
     "PrometheusSink",
     "PrometheusSinkBuilder",
@@ -87,6 +102,7 @@ __all__ = [
     "PrometheusTimeSeries",
     "PrometheusTimeSeriesBuilder",
     "PrometheusTimeSeriesKeySelector",
+    "ProxyConfiguration",
     "RejectedSamples",
     "RejectedSamplesHandler",
     "RejectionReason",
@@ -97,13 +113,16 @@ __all__ = [
     "RetriesExhaustedError",
     "RetryConfiguration",
     "SameTimestamp",
+    "SchemeAuth",
     "Secret",
     "SecretError",
     "SessionWindows",
+    "SigV4Auth",
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "SlidingWindows",
     "SpeedGate",
     "Threshold",
+    "TlsConfiguration",
     "Transport",
     "TumblingWindows",
     "__version__",
@@ -116,6 +135,7 @@ __all__ = [
 _MODULES = (
     "_version",
     "errors",
+    "secret",
     "model.histogram",
     "model.samples",
     "model.metadata",
@@ -127,7 +147,14 @@ _MODULES = (
     "transforms.checks",
     "transforms.hampel",
     "transforms.speed_gate",
-    "http.auth",
+    "http.tls",
+    "http.proxies",
+    "http.auth.basic",
+    "http.auth.scheme",
+    "http.auth.oauth2",
+    "http.auth.jwt_bearer",
+    "http.auth.sigv4",
+    "http.auth.entra",
     "writer.ledger",
     "writer.rejected",
     "writer.rejected_files",

@@ -78,12 +78,15 @@ def instance(name: str, value: Any, kind: type) -> None:
         raise TypeError(f"{name}: expected {article} {kind.__name__}, got {shown(value)}")
 
 
-def line(name: str, value: Any) -> None:
-    """Check that a value is a non-empty line of text."""
+def line(name: str, value: Any, *, hidden: bool = False) -> None:
+    """Check that a value is a non-empty line of text; a hidden one is not shown, in case it is a secret."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}: expected a non-empty line of text, got {shown(value)}")
+        raise TypeError(
+            f"{name}: expected a non-empty line of text, got {type(value).__name__ if hidden else shown(value)}"
+        )
     if not value or not value.isprintable():
-        raise ValueError(f"{name}: expected a non-empty line of text, got {shown(value)}")
+        found = ("another text" if value else "an empty one") if hidden else shown(value)
+        raise ValueError(f"{name}: expected a non-empty line of text, got {found}")
 
 
 def shown(value: Any, longest: int = 120) -> str:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._version import __version__
+from pyflink_prometheus.relabelling.relabelling import Relabelling
+from pyflink_prometheus.secret import Secret
 
 # Headers that the protocol or the connection sets; Prometheus refuses the same ones in its `headers` setting.
 RESERVED_HEADERS = frozenset(
@@ -194,14 +196,20 @@ class SinkConfig:
     )
     socket_timeout_ms: int = 30_000
     http_user_agent: str = DEFAULT_USER_AGENT
-    http_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    http_headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
     request_signer: Any = field(default=None, repr=False)
+    tls: Any = None
+    proxy: Any = None
+    round_robin_dns: bool = False
+    send_exemplars: bool = True
+    send_native_histograms: bool = True
     metric_group_name: str = "Prometheus"
     rejected_samples_handler: Any = None
     max_sample_age_ms: Optional[int] = None
     max_sample_lead_ms: Optional[int] = None
     drop_out_of_order_samples: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
+    relabelling: Relabelling = field(default_factory=Relabelling)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prometheus_remote_write_url", checked_url(self.prometheus_remote_write_url))
@@ -219,19 +227,19 @@ class SinkConfig:
         _validation.instance("retry", self.retry, RetryConfiguration)
         _validation.instance("error_handling", self.error_handling, SinkWriterErrorHandlingBehaviorConfiguration)
         _validation.integer("socket_timeout_ms", self.socket_timeout_ms, least=1)
-        _validation.line("http_user_agent", self.http_user_agent)
-        if (problem := header_problem(self.http_user_agent)) is not None:
-            raise ValueError(f"http_user_agent: it {problem}")
+        _check_user_agent(self.http_user_agent)
         _validation.line("metric_group_name", self.metric_group_name)
         for name in ("max_isolation_requests", "max_sample_age_ms", "max_sample_lead_ms"):
             if getattr(self, name) is not None:
                 _validation.integer(name, getattr(self, name), least=0)
-        _validation.instance("drop_out_of_order_samples", self.drop_out_of_order_samples, bool)
+        for name in ("drop_out_of_order_samples", "round_robin_dns", "send_exemplars", "send_native_histograms"):
+            _validation.instance(name, getattr(self, name), bool)
         _validation.instance("conflict_policy", self.conflict_policy, ConflictPolicy)
+        _validation.instance("relabelling", self.relabelling, Relabelling)
         if self.rejected_samples_handler is not None:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)
         for name, value in self.http_headers.items():
-            _check_header(name, value)
+            check_header(name, value)
         if self.request_signer is not None:
             _check_signer(self.request_signer)
 
@@ -264,6 +272,13 @@ def checked_url(url: object) -> str:
                 f"Prometheus and VictoriaMetrics: {found[1]} {purpose}"
             )
     return url
+
+
+def token_url_problem(url: object) -> str | None:
+    """Return what is wrong with the URL of a token endpoint, without any part of it that may be a secret."""
+    if not isinstance(url, str) or not url.strip():
+        return f"got {'nothing' if not url or isinstance(url, str) else type(url).__name__}"
+    return _url_problem(url.strip())
 
 
 def without_credentials(url: str) -> str:
@@ -311,11 +326,23 @@ def _url_problem(url: str) -> str | None:
     return None if hostname else "got one without a host"
 
 
-def _check_header(name: Any, value: Any) -> None:
+def _check_user_agent(http_user_agent: str) -> None:
+    _validation.line("http_user_agent", http_user_agent)
+    if (problem := header_problem(http_user_agent)) is not None:
+        raise ValueError(f"http_user_agent: it {problem}")
+
+
+def check_header(name: Any, value: Any) -> None:
+    """
+    Check a header that the user sets.
+
+    :raises ValueError: if the sink or the connection sets it, or it cannot be sent.
+    :raises TypeError: if it is not text.
+    """
     # An invalid name is not shown: it may be the value, if the two were swapped.
-    if not isinstance(name, str) or not isinstance(value, str):
+    if not isinstance(name, str) or not isinstance(value, (str, Secret)):
         raise TypeError(
-            "http_headers: expected strings as names and values, got a "
+            "http_headers: expected strings as names, and strings or Secrets as values, got a "
             f"{type(name).__name__} with a {type(value).__name__}"
         )
     if name.strip().lower() in RESERVED_HEADERS or name.lower().startswith("proxy-"):
@@ -325,7 +352,7 @@ def _check_header(name: Any, value: Any) -> None:
         )
     if not is_header_name(name):
         raise ValueError("http_headers: expected names of letters, digits and hyphens (RFC 9110, 5.6.2)")
-    if (problem := header_problem(value)) is not None:
+    if isinstance(value, str) and (problem := header_problem(value)) is not None:
         raise ValueError(f"http_headers: the value of {name!r} {problem}")
 
 

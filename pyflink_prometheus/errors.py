@@ -5,7 +5,9 @@ Every exception that this package raises.
 
     PrometheusSinkError
     ├── InvalidTimeSeriesError      a record or a sample cannot be written: names the field and what was expected
+    ├── InvalidConfigurationError   Prometheus's configuration cannot be used: names line and field, quotes Prometheus
     ├── SecretError                 a secret cannot be read or sent: names where it is and what is wrong, not the secret
+    ├── CredentialsUnavailableError credentials cannot be had at the moment; the attempt counts as failed and is retried
     └── RemoteWriteError            a write request failed: status, excerpt of the response, sample count
         ├── RemoteWriteFatalError   a retry cannot help (401, 403, 404, not a receiver): says what to change
         └── RetriesExhaustedError   the request kept failing for as long as the retry configuration allows
@@ -47,8 +49,45 @@ class InvalidTimeSeriesError(PrometheusSinkError, ValueError):
         self.field = field
 
 
+class InvalidConfigurationError(PrometheusSinkError, ValueError):
+    """
+    A configuration of Prometheus that is not valid, or that this sink cannot carry out.
+
+    :param source: the file, or what else was read.
+    :param line: the line, from 1; ``None`` if there is none.
+    :param field: the field, such as ``remote_write[0].queue_config.max_shards``; "" if none is at fault alone.
+    :param advice: what to change.
+    :param words: what Prometheus says; "" if it accepts the configuration.
+    """
+
+    def __init__(self, source: str, line: int | None, field: str, advice: str, words: str = "") -> None:
+        place = source if line is None else f"{source}, line {line}"
+        said = f" (Prometheus: {words})" if words else ""
+        super().__init__(f"{place}: {field + ': ' if field else ''}{advice}{said}")
+        self.source = source
+        self.line = line
+        self.field = field
+        self.advice = advice
+        self.words = words
+
+
 class SecretError(PrometheusSinkError):
     """Report a secret that cannot be read or sent: where it comes from and what is wrong with it, never its content."""
+
+
+class CredentialsUnavailableError(PrometheusSinkError):
+    """
+    Report credentials that cannot be had at the moment, as when a token endpoint is down: the request is retried.
+
+    A signer of your own may raise it, too. Its message is shown, so it must not hold a secret.
+
+    :param message: one line for a person.
+    :param retry_after_s: how many seconds to wait at least; ``None`` leaves that to the sink.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class RemoteWriteError(PrometheusSinkError):

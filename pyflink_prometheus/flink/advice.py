@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.pace import FlushStats, PaceWatch
 
@@ -99,4 +100,14 @@ def log_exchange_cost(hop: Exchange, record: Any) -> None:
             " together with its class, which is defined in the job's own file: a plain tuple costs a small part"
             if kind.__module__ == "__main__"
             else ": a plain tuple costs less than half",
+        )
+
+
+def warn_of_unverified_tls(config: SinkConfig) -> None:
+    """Warn, at each start, if any certificate is accepted."""
+    if config.tls is not None and config.tls.insecure_skip_verify:
+        _log.warning(
+            "set ca_file in place of insecure_skip_verify: the certificate of %s is not verified, so anyone on the way "
+            "can read and change what is sent",
+            config.url_without_credentials,
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import cloudpickle
@@ -22,10 +23,17 @@ from pyflink_prometheus.config import (
     SinkWriterErrorHandlingBehaviorConfiguration,
     checked_url,
 )
+from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.flink.placement import Placement, Transport
 from pyflink_prometheus.flink.subtask import ElementConverter
 from pyflink_prometheus.flink.transformer import WriterTransformer
+from pyflink_prometheus.http.proxies import HeaderValue, ProxyConfiguration
+from pyflink_prometheus.http.tls import TlsConfiguration
+from pyflink_prometheus.relabelling.relabelling import Relabelling
+from pyflink_prometheus.secret import Secret
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
+
+_T = TypeVar("_T")
 
 
 class PrometheusSink(Sink, SupportsPreprocessing):
@@ -53,6 +61,30 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         """Return a builder; only the URL must be set."""
         return PrometheusSinkBuilder()
 
+    @staticmethod
+    def from_remote_write_config(
+        config: str | os.PathLike[str] | Mapping[str, Any], name: str | None = None
+    ) -> PrometheusSinkBuilder:
+        """
+        Return a builder with the settings of an entry of ``remote_write`` in Prometheus's configuration.
+
+        ::
+
+            sink = PrometheusSink.from_remote_write_config("prometheus.yml", "mimir").set_parallelism(4).build()
+
+        The configuration is read here and now, files that it names are read on the workers. What it doesn't say keeps
+        the sink's default, and what is set on the builder replaces what it says. Fields that have no meaning for a sink
+        are named in one line of the log. docs/configuration.md lists all fields.
+
+        :param config: a file or a mapping: a whole ``prometheus.yml``, a part of it with ``remote_write``, or an entry.
+        :param name: the entry's name; ``None`` for the only one.
+        :raises InvalidConfigurationError: if Prometheus would refuse the configuration, or if the sink cannot do what
+            it says. The message names line and field.
+        """
+        read = read_remote_write(config, name)
+        builder = PrometheusSinkBuilder(read.settings)
+        return builder.set_name(f"Prometheus writer {read.name}") if read.name else builder
+
     def get_transformer(self) -> StreamTransformer:
         """Return what adds the writer upstream of the discarding sink; PyFlink calls this in ``sink_to``."""
         return self._transformer
@@ -65,8 +97,9 @@ class PrometheusSink(Sink, SupportsPreprocessing):
 class PrometheusSinkBuilder:
     """A builder of :class:`PrometheusSink`; names follow PyFlink and the Java connector."""
 
-    def __init__(self) -> None:
-        self._settings: dict[str, Any] = {}
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        self._given = dict(settings or {})
+        self._settings: dict[str, Any] = dict(self._given)
         self._converter: ElementConverter | None = None
         self._placement = Placement()
 
@@ -159,7 +192,9 @@ class PrometheusSinkBuilder:
             "max_batch_size_in_samples": max_batch_size_in_samples,
         }
         return self._set(
-            adaptive_sending=_configuration(AdaptiveSendingConfiguration, adaptive_sending_configuration, settings)
+            adaptive_sending=self._configured(
+                "adaptive_sending", AdaptiveSendingConfiguration, adaptive_sending_configuration, settings
+            )
         )
 
     def set_max_buffered_samples(self, max_buffered_samples: int) -> PrometheusSinkBuilder:
@@ -200,7 +235,7 @@ class PrometheusSinkBuilder:
             "max_retry_count": max_retry_count,
             "max_retry_duration_ms": max_retry_duration_ms,
         }
-        return self._set(retry=_configuration(RetryConfiguration, retry_configuration, settings))
+        return self._set(retry=self._configured("retry", RetryConfiguration, retry_configuration, settings))
 
     def set_error_handling_behavior_configuration(
         self,
@@ -234,9 +269,18 @@ class PrometheusSinkBuilder:
         """Set the User-Agent header. Default ``pyflink-prometheus/`` and the version."""
         return self._set(http_user_agent=http_user_agent)
 
-    def set_http_headers(self, http_headers: Mapping[str, str]) -> PrometheusSinkBuilder:
-        """Set headers to send with each request, such as ``X-Scope-OrgID``; those of the protocol are refused."""
-        return self._set(http_headers=dict(http_headers))
+    def set_http_headers(self, http_headers: Mapping[str, str | Secret]) -> PrometheusSinkBuilder:
+        """
+        Set headers to send with each request, such as ``X-Scope-OrgID``; those of the protocol are refused.
+
+        A value may be a :class:`~pyflink_prometheus.Secret`, such as an API key, which is read for each attempt.
+        """
+        headers = dict(http_headers)
+        replaced = {str(name).lower() for name in headers}
+        kept = {
+            name: value for name, value in self._given.get("http_headers", {}).items() if name.lower() not in replaced
+        }
+        return self._set(http_headers={**kept, **headers})
 
     def set_request_signer(self, request_signer: Any) -> PrometheusSinkBuilder:
         """
@@ -247,6 +291,87 @@ class PrometheusSinkBuilder:
         fails the job; only its type and place are shown, because its text may hold the secret.
         """
         return self._set(request_signer=request_signer)
+
+    def set_tls_configuration(
+        self,
+        tls_configuration: TlsConfiguration | None = None,
+        *,
+        ca: Secret | str | None = None,
+        ca_file: str | None = None,
+        cert: Secret | str | None = None,
+        cert_file: str | None = None,
+        key: Secret | str | None = None,
+        key_file: str | None = None,
+        server_name: str | None = None,
+        insecure_skip_verify: bool | None = None,
+        min_version: str | None = None,
+        max_version: str | None = None,
+    ) -> PrometheusSinkBuilder:
+        """
+        Set the trusted authorities, a client certificate and other settings of TLS.
+
+        Takes a :class:`~pyflink_prometheus.TlsConfiguration`, which describes them, or its settings as keywords. Files
+        are read on the workers, and again when they change. Default: authorities from REQUESTS_CA_BUNDLE on the
+        workers, else those of requests.
+        """
+        settings = {
+            "ca": ca,
+            "ca_file": ca_file,
+            "cert": cert,
+            "cert_file": cert_file,
+            "key": key,
+            "key_file": key_file,
+            "server_name": server_name,
+            "insecure_skip_verify": insecure_skip_verify,
+            "min_version": min_version,
+            "max_version": max_version,
+        }
+        return self._set(tls=self._configured("tls", TlsConfiguration, tls_configuration, settings))
+
+    def set_proxy_configuration(
+        self,
+        proxy_configuration: ProxyConfiguration | None = None,
+        *,
+        proxy_url: str | None = None,
+        no_proxy: str | None = None,
+        proxy_from_environment: bool | None = None,
+        proxy_connect_header: Mapping[str, HeaderValue] | None = None,
+    ) -> PrometheusSinkBuilder:
+        """
+        Set the proxy to the receiver.
+
+        Takes a :class:`~pyflink_prometheus.ProxyConfiguration`, which describes the settings, or its settings as
+        keywords; without any, the sink uses no proxy. Default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the
+        workers.
+        """
+        settings = {
+            "proxy_url": proxy_url,
+            "no_proxy": no_proxy,
+            "proxy_from_environment": proxy_from_environment,
+            "proxy_connect_header": proxy_connect_header,
+        }
+        return self._set(proxy=self._configured("proxy", ProxyConfiguration, proxy_configuration, settings))
+
+    def set_round_robin_dns(self, round_robin_dns: bool) -> PrometheusSinkBuilder:
+        """
+        Set whether each connection goes to one of the addresses of the URL's host, chosen at random. Default False.
+
+        Otherwise the addresses are tried in the order in which the operating system returns them. It has no effect
+        through a proxy.
+        """
+        return self._set(round_robin_dns=round_robin_dns)
+
+    def set_send_exemplars(self, send_exemplars: bool) -> PrometheusSinkBuilder:
+        """Set whether the exemplars of records are sent. Default True."""
+        return self._set(send_exemplars=send_exemplars)
+
+    def set_send_native_histograms(self, send_native_histograms: bool) -> PrometheusSinkBuilder:
+        """
+        Set whether native histograms are sent. Default True.
+
+        If not, they are dropped without being counted, as in Prometheus, and other samples of their records are sent.
+        """
+        return self._set(send_native_histograms=send_native_histograms)
 
     def set_rejected_samples_handler(self, rejected_samples_handler: RejectedSamplesHandler) -> PrometheusSinkBuilder:
         """
@@ -299,6 +424,23 @@ class PrometheusSinkBuilder:
         Prometheus would drop them silently. ``SEND_ALL`` leaves the choice to the receiver.
         """
         return self._set(conflict_policy=conflict_policy)
+
+    def set_write_relabel_configs(
+        self, write_relabel_configs: Iterable[Mapping[str, Any]], *, legacy_names: bool = False
+    ) -> PrometheusSinkBuilder:
+        """
+        Set rules that change the labels of series, or drop series, with the meaning that they have in Prometheus.
+
+        See https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config. The rules are
+        applied once for each series, so that a sample costs nothing. Some regular expressions need RE2, which
+        ``pip install 'pyflink-prometheus[re2]'`` brings: the message says which. Default: none.
+
+        :param write_relabel_configs: the rules in order, each as a mapping of its fields.
+        :param legacy_names: confine the names that rules write to letters, digits and underscores, as Prometheus does
+            with ``metric_name_validation_scheme: legacy``.
+        :raises ValueError: if a rule is not valid; the message has its number, its field, and Prometheus's words.
+        """
+        return self._set(relabelling=Relabelling.from_configs(write_relabel_configs, legacy_names=legacy_names))
 
     def set_metric_group_name(self, metric_group_name: str) -> PrometheusSinkBuilder:
         """
@@ -369,6 +511,11 @@ class PrometheusSinkBuilder:
         _check_travels("element_converter", self._converter)
         return PrometheusSink(config, self._converter, self._placement)
 
+    def _configured(self, name: str, kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
+        """Return a configuration as set on this builder, with what Prometheus's configuration says for the rest."""
+        base: _T | None = self._given.get(name)
+        return _configuration(kind, given, settings, base)
+
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)
         return self
@@ -393,14 +540,18 @@ def _check_travels(setting: str, value: Any) -> None:
         )
 
 
-_T = TypeVar("_T")
-
-
-def _configuration(kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
-    """Return a configuration that was given as a whole or as keywords."""
+def _configuration(kind: type[_T], given: _T | None, settings: Mapping[str, Any], base: _T | None = None) -> _T:
+    """Return a configuration that was given as a whole or as keywords, which then replace some of the base's."""
     named = {name: value for name, value in settings.items() if value is not None}
     if given is None:
-        return kind(**named)
+        kept = {} if base is None or not named else _kept(base, named)
+        return kind(**{**kept, **named})
     if named:
         raise TypeError(f"expected either a {kind.__name__} or its settings as keywords, got both")
     return given
+
+
+def _kept(base: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a configuration that others leave as they are; ``ca`` replaces ``ca_file``, too."""
+    replaced = {*named, *(f"{name}_file" for name in named), *(name.removesuffix("_file") for name in named)}
+    return {each.name: getattr(base, each.name) for each in fields(base) if each.name not in replaced}

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
-from pyflink_prometheus.flink.advice import BundleAdvice
+from pyflink_prometheus.flink.advice import BundleAdvice, warn_of_unverified_tls
 from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
@@ -67,6 +67,7 @@ class SubtaskWriter:
                 "remove python.metric.enabled: false from the cluster's configuration, or set it to true in the job's: "
                 "without metrics PyFlink gives a sink no way to flush before a checkpoint"
             )
+        warn_of_unverified_tls(self._config)
         self._writer = writer = RemoteWriter(self._config)
         group = group.add_group(self._config.metric_group_name)
         _writers_of[group] = number = _writers_of.get(group, 0) + 1

@@ -37,20 +37,24 @@ class RejectedSummary:
 
     def flushed(self) -> None:
         """Log the sum after a flush, if it has doubled."""
-        rejected = sum(self._ledger.samples_rejected.values())
+        rejected = self._ledger.samples_lost
         if rejected >= self._next:
             self._next = 2 * rejected
             _log.warning("%s so far; earlier log lines give the reasons%s", self._summary(), self._advice)
 
     def closed(self) -> None:
         """Print the sum in a local job, at the end of a subtask."""
-        if self._is_local and any(self._ledger.samples_rejected.values()):
+        if self._is_local and self._ledger.samples_lost:
             sys.stderr.write(f"{self._summary()}; the reasons are in {self._where}{self._advice}\n")
             sys.stderr.flush()
 
     def _summary(self) -> str:
         """Return the line, without a total if samples are pending: then the job has failed or was cancelled."""
-        rejected = {reason.value.replace("_", " "): count for reason, count in self._ledger.samples_rejected.items()}
+        rejected = {
+            reason.value.replace("_", " "): count
+            for reason, count in self._ledger.samples_rejected.items()
+            if reason is not RejectionReason.EXCLUDED
+        }
         reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items() if count)
         if self._ledger.samples_rejected[RejectionReason.UNCONFIRMED]:
             reasons += "; unconfirmed ones may be stored"

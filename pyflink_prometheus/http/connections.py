@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import http.client
 import io
+import random
 import socket
 import ssl
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import requests.adapters
 
-from pyflink_prometheus.http.auth import basic_credentials, split_userinfo
+from pyflink_prometheus.http.auth.userinfo import basic_credentials, split_userinfo
 
 # A socket's timeout bounds a whole sendall, but an SSLSocket's only each record of it: so send record by record.
 _TLS_RECORD = 16 * 1024
+
+# How long to wait for the reason why a receiver has closed a connection. It is there already, or never.
+_ALERT_SECONDS = 0.5
 
 
 class Stage(Enum):
@@ -61,29 +67,65 @@ class Attempt:
         return left_s
 
 
+@dataclass(frozen=True)
+class Route:
+    """
+    The settings of the way to an endpoint that requests itself does not have.
+
+    :param context: the TLS settings; ``None`` for those of requests.
+    :param server_name: the name that the endpoint's certificate must cover; ``None`` for the URL's.
+    :param connect_headers: returns more headers for a proxy that opens a tunnel; called for each tunnel.
+    :param random_address: whether each connection goes to one of the host's addresses at random.
+    """
+
+    context: ssl.SSLContext | None = None
+    server_name: str | None = None
+    connect_headers: Callable[[], dict[str, str]] | None = None
+    random_address: bool = False
+
+
 class BoundedAdapter(requests.adapters.HTTPAdapter):
     """
     A requests adapter whose connections, direct or through a proxy, keep to the attempt's deadline.
 
     :param attempt: the current attempt; a transport has one at a time.
+    :param route: TLS and proxy settings.
     """
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, route: Route = Route()) -> None:
         self._attempt = attempt
+        self._route = route
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Prepare direct connections."""
-        super().init_poolmanager(*args, **kwargs)
-        _bound(self.poolmanager, self._attempt)
+        super().init_poolmanager(*args, **{**kwargs, **self._tls()})
+        _bound(self.poolmanager, self._attempt, self._route)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Prepare connections through a proxy."""
         exists = proxy in self.proxy_manager
-        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not exists and self._route.context is not None and proxy.startswith("https:"):
+            kwargs["proxy_ssl_context"] = self._route.context
+        manager = super().proxy_manager_for(proxy, **{**kwargs, **self._tls()})
         if not exists:
-            _bound(manager, self._attempt)
+            _bound(manager, self._attempt, self._route)
         return manager
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Add the trusted authorities of requests to a connection, unless the context has them all."""
+        if self._route.context is None:
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """Return where to connect, and the TLS settings of requests unless there is a context."""
+        host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
+        return (host, tls) if self._route.context is None else (host, {})
+
+    def _tls(self) -> dict[str, Any]:
+        if self._route.context is None:
+            return {}
+        return {"ssl_context": self._route.context, "server_hostname": self._route.server_name}
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """Return the proxy's credentials as UTF-8; requests assumes Latin-1, and quotes in its error what is not."""
@@ -96,44 +138,107 @@ def proxy_authorization(proxy: str) -> dict[str, str]:
     return {} if username is None else {"Proxy-Authorization": basic_credentials(username, password)}
 
 
-def _bound(manager: Any, attempt: Attempt) -> None:
-    """Make a urllib3 pool manager create connections that keep to the attempt's deadline."""
+def _bound(manager: Any, attempt: Attempt, route: Route) -> None:
+    """Make a urllib3 pool manager create connections that keep to the attempt's deadline and the route."""
     manager.pool_classes_by_scheme = {
-        scheme: _bounded_pool(pool_class, attempt) for scheme, pool_class in manager.pool_classes_by_scheme.items()
+        scheme: _bounded_pool(pool_class, attempt, route)
+        for scheme, pool_class in manager.pool_classes_by_scheme.items()
     }
 
 
-def _bounded_pool(pool_class: Any, attempt: Attempt) -> Any:
-    class Connection(pool_class.ConnectionCls):  # type: ignore[misc]
-        def connect(self) -> None:
-            attempt.stage = Stage.CONNECT
-            super().connect()
-            attempt.stage = Stage.SEND
+def _bounded_pool(pool_class: Any, attempt: Attempt, route: Route) -> Any:
+    shared = {"attempt": attempt, "route": route}
+    connection_class = pool_class.ConnectionCls
+    # Messages begin with the name.
+    connection = type(connection_class.__name__, (_BoundedConnection, connection_class), shared)
+    return type(pool_class.__name__, (_RoutedPool, pool_class), {**shared, "ConnectionCls": connection})
 
-        def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-            if self.sock is not None:
-                attempt.stage = Stage.SEND  # on a kept-alive connection
-            super().putrequest(method, url + attempt.query, *args, **kwargs)
 
-        def send(self, data: bytes) -> None:
-            if self.sock is None:
-                self.connect()
-            is_plain = isinstance(self.sock, socket.socket) and not isinstance(self.sock, ssl.SSLSocket)
-            size = len(data) if is_plain else _TLS_RECORD
+class _BoundedConnection:
+    """What a connection of urllib3 does otherwise here."""
+
+    attempt: Attempt
+    route: Route
+    sock: Any
+    _dns_host: str
+
+    def connect(self) -> None:
+        self.attempt.stage = Stage.CONNECT
+        super().connect()  # type: ignore[misc]
+        if self.route.context is not None and self.route.context.verify_mode is ssl.CERT_NONE:
+            self.is_verified = True  # or urllib3 warns of each request; one warning at the start is enough
+        self.attempt.stage = Stage.SEND
+
+    def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:
+            self.attempt.stage = Stage.SEND  # on a kept-alive connection
+        super().putrequest(method, url + self.attempt.query, *args, **kwargs)  # type: ignore[misc]
+
+    def send(self, data: bytes) -> None:
+        if self.sock is None:
+            self.connect()
+        is_plain = isinstance(self.sock, socket.socket) and not isinstance(self.sock, ssl.SSLSocket)
+        size = len(data) if is_plain else _TLS_RECORD
+        try:
             for start in range(0, len(data), size or 1):
-                self.sock.settimeout(attempt.left_s())
-                super().send(data[start : start + size])
+                self.sock.settimeout(self.attempt.left_s())
+                super().send(data[start : start + size])  # type: ignore[misc]
+        except OSError:
+            if not is_plain:
+                self._raise_alert()
+            raise
 
-        def getresponse(self) -> Any:
-            attempt.stage = Stage.RESPONSE
-            return super().getresponse()
+    def _raise_alert(self) -> None:
+        """Raise the TLS alert that the receiver has sent before it closed the connection, if it is still to be read."""
+        try:
+            self.sock.settimeout(min(self.attempt.left_s(), _ALERT_SECONDS))
+            self.sock.recv(1)
+        except ssl.SSLError as error:
+            if error.reason and "ALERT" in error.reason:
+                raise
+        except OSError:
+            pass
 
-        def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-            attempt.response = http.client.HTTPResponse(_BoundedSocket(sock, attempt), *args, **kwargs)  # type: ignore[arg-type]
-            return attempt.response
+    def getresponse(self) -> Any:
+        self.attempt.stage = Stage.RESPONSE
+        return super().getresponse()  # type: ignore[misc]
 
-    Connection.__name__ = Connection.__qualname__ = pool_class.ConnectionCls.__name__  # messages begin with it
-    return type(pool_class.__name__, (pool_class,), {"ConnectionCls": Connection})
+    def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+        bounded: Any = _BoundedSocket(sock, self.attempt)
+        self.attempt.response = http.client.HTTPResponse(bounded, *args, **kwargs)
+        return self.attempt.response
+
+    def _new_conn(self) -> Any:
+        is_direct = getattr(self, "proxy", None) is None and not hasattr(self, "_socks_options")
+        if not self.route.random_address or not is_direct:
+            return super()._new_conn()  # type: ignore[misc]
+        host = self._dns_host
+        self._dns_host = _random_address(host, self.port)  # type: ignore[attr-defined]
+        try:
+            return super()._new_conn()  # type: ignore[misc]
+        finally:
+            self._dns_host = host  # which the certificate must cover
+
+
+class _RoutedPool:
+    """What a pool of urllib3 does otherwise here."""
+
+    route: Route
+    proxy_headers: Any
+
+    def _prepare_proxy(self, connection: Any) -> None:
+        if self.route.connect_headers is not None:
+            self.proxy_headers = {**self.proxy_headers, **self.route.connect_headers()}
+        super()._prepare_proxy(connection)  # type: ignore[misc]
+
+
+def _random_address(host: str, port: int) -> str:
+    """Return one of a host's addresses; the host itself if its name cannot be resolved."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return host
+    return str(random.choice(found)[4][0])  # noqa: S311
 
 
 class _BoundedSocket:

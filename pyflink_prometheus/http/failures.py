@@ -17,7 +17,18 @@ from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.http.signing import place_of
 
 # OpenSSL's names for a response that is not TLS.
+_NO_COMMON_VERSION = {
+    "NO_PROTOCOLS_AVAILABLE",
+    "TLSV1_ALERT_PROTOCOL_VERSION",
+    "UNSUPPORTED_PROTOCOL",
+    "VERSION_TOO_LOW",
+}
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"}
+# The alerts with which a receiver refuses a client certificate, or asks for one (RFC 8446, 6.2), in OpenSSL's names.
+_CLIENT_CERTIFICATE_ALERT = re.compile(
+    r"ALERT_(CERTIFICATE_\w+|BAD_CERTIFICATE\w*|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|NO_CERTIFICATE|"
+    r"HANDSHAKE_FAILURE)"
+)
 # The beginning of the alert with which a TLS port responds to a request without TLS (RFC 8446, 5.1 and 6).
 _TLS_ALERT = "\x15\x03"
 # The limit for quoted messages of the libraries.
@@ -36,6 +47,8 @@ class Surroundings(NamedTuple):
     :param connect_timeout_s: how long connecting may take.
     :param timeout_s: how long the whole attempt may take.
     :param has_responded: whether the endpoint has ever sent an HTTP response.
+    :param has_own_tls: whether the sink has TLS settings, rather than those of the environment.
+    :param has_own_proxy: whether the sink has proxy settings, rather than those of the environment.
     """
 
     url: str
@@ -44,6 +57,13 @@ class Surroundings(NamedTuple):
     connect_timeout_s: float
     timeout_s: float
     has_responded: bool = False
+    has_own_tls: bool = False
+    has_own_proxy: bool = False
+
+    @property
+    def proxy_setting(self) -> str:
+        """Where the proxy's URL is set."""
+        return "proxy_url" if self.has_own_proxy else "HTTPS_PROXY on the workers"
 
 
 def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundings) -> Outcome:
@@ -59,8 +79,12 @@ def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundi
     # Most specific first: a certificate's error is an SSL error is an OSError, and so on.
     fatal = _wrong_certificate(error, cause, surroundings) or _wrong_scheme(error, cause, surroundings)
     fatal = fatal or _wrong_proxy(error, cause, stage, surroundings) or _wrong_authorities(cause, surroundings)
-    if fatal:
-        return Outcome(Kind.FATAL, fatal)
+    fatal = fatal or _wrong_version(cause, surroundings)
+    refused = _refused_client_certificate(error, cause, surroundings)
+    if fatal or refused:
+        # A client certificate that was accepted before is due for rotation, and each attempt looks for a new one.
+        is_due = bool(refused) and surroundings.has_responded and surroundings.has_own_tls
+        return Outcome(Kind.RETRYABLE if is_due else Kind.FATAL, fatal or refused)
     if isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) and not isinstance(
         cause, urllib3.exceptions.NewConnectionError
     ):
@@ -95,9 +119,21 @@ def _wrong_certificate(error: BaseException, cause: BaseException, surroundings:
     reason = f"the certificate of {owner} was not accepted ({_one_line(message)})"
     if is_wrong_name:
         return f"use a host name in the URL that the certificate covers: {reason}"
+    setting = "ca_file" if surroundings.has_own_tls else "REQUESTS_CA_BUNDLE on the workers"
     return (
-        "if the certificate is from a private authority, set REQUESTS_CA_BUNDLE on the workers to that authority's "
-        f"certificate file: {reason}"
+        f"if the certificate is from a private authority, set {setting} to that authority's certificate file: {reason}"
+    )
+
+
+def _refused_client_certificate(error: BaseException, cause: BaseException, surroundings: Surroundings) -> str:
+    reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
+    if not _CLIENT_CERTIFICATE_ALERT.search(reason):
+        return ""
+    owner = f"the proxy {surroundings.proxy}" if _is_proxy_error(error) else surroundings.url
+    condition = "if it demands one, " if "HANDSHAKE_FAILURE" in reason else ""
+    return (
+        f"{condition}set a client certificate that the receiver accepts, with cert_file and key_file of "
+        f"set_tls_configuration: {owner} refused the connection ({reason.lower().replace('_', ' ')})"
     )
 
 
@@ -105,7 +141,7 @@ def _wrong_scheme(error: BaseException, cause: BaseException, surroundings: Surr
     if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
         if _is_proxy_error(error):
             return (
-                "use http:// in the proxy's URL in HTTPS_PROXY on the workers: the proxy "
+                f"use http:// in the proxy's URL in {surroundings.proxy_setting}: the proxy "
                 f"{surroundings.proxy} does not speak TLS ({_shown(cause)})"
             )
         return f"use http:// in the URL: {surroundings.url} does not speak TLS ({_shown(cause)})"
@@ -114,25 +150,36 @@ def _wrong_scheme(error: BaseException, cause: BaseException, surroundings: Surr
     return ""
 
 
+def _wrong_version(cause: BaseException, surroundings: Surroundings) -> str:
+    if surroundings.has_own_tls and isinstance(cause, ssl.SSLError) and cause.reason in _NO_COMMON_VERSION:
+        return (
+            "change min_version or max_version of set_tls_configuration: no version of TLS is common to both sides "
+            f"({_shown(cause)})"
+        )
+    return ""
+
+
 def _wrong_proxy(error: BaseException, cause: BaseException, stage: Stage, surroundings: Surroundings) -> str:
     """Return what is wrong with the proxy's settings; the libraries' own messages quote the proxy's password."""
     refused = _TUNNEL_STATUS.search(str(cause)) if isinstance(cause, OSError) else None
     if refused and refused[1] == "407":
         return (
-            "set the proxy's user name and password in HTTPS_PROXY on the workers "
+            f"set the proxy's user name and password in {surroundings.proxy_setting} "
             f"(http://user:password@host:port): {_shown(cause)}"
         )
     if refused and refused[1].startswith("4"):
+        exception = "no_proxy" if surroundings.has_own_proxy else "NO_PROXY on the workers"
         return (
-            f"allow the proxy {surroundings.proxy} to connect to {surroundings.url}, or add the host to NO_PROXY on "
-            f"the workers: {_shown(cause)}"
+            f"allow the proxy {surroundings.proxy} to connect to {surroundings.url}, or add the host to {exception}: "
+            f"{_shown(cause)}"
         )
     if not surroundings.proxy or stage is not Stage.CONNECT or _is_network_error(cause):
         return ""
     if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
-        return "install PySocks on the workers (pip install 'requests[socks]'): the proxy is a SOCKS proxy"
+        return "run pip install 'pyflink-prometheus[socks]' on the workers: the proxy is a SOCKS proxy"
+    where = "proxy_url" if surroundings.has_own_proxy else "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY on the workers"
     return (
-        "correct the proxy's URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY on the workers: it cannot be used as it is; "
+        f"correct the proxy's URL in {where}: it cannot be used as it is; "
         "expected a URL such as http://user:password@host:port"
     )
 

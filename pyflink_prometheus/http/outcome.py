@@ -53,6 +53,7 @@ class Outcome:
     :param retry_after_s: the Retry-After header, in seconds.
     :param written: the counts in the Written headers; ``None`` if there are none. Meaningful only for a 2.0 request.
     :param timed_out: whether there was a connection, but no complete response in time.
+    :param unsigned: whether nothing was sent, because there were no credentials to sign it with.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class Outcome:
     retry_after_s: float | None = None
     written: Written | None = None
     timed_out: bool = False
+    unsigned: bool = False
 
 
 # Enough of the response body to understand it ("Senders ... SHOULD log it as is").
@@ -76,7 +78,7 @@ _SAMPLES_AT_FAULT = (400, 409, 422)
 _RETRYABLE_4XX = (408, 425, 429)
 
 _ADVICE = {
-    401: "the receiver requires credentials: set them with set_request_signer",
+    401: "the receiver requires credentials, or other ones: set them with set_request_signer",
     403: "the credentials have no permission to write: check them and the receiver's access rules",
     404: "there is no receiver at this URL: check its path (/api/v1/write on Prometheus) and start Prometheus with "
     "--web.enable-remote-write-receiver",
@@ -128,7 +130,7 @@ def classify_status(
     plain = _with_words("", status, body_excerpt)
     if 200 <= status < 300:
         return Outcome(Kind.ACCEPTED, f"HTTP {status}", status, body_excerpt)
-    if status in _RETRYABLE_4XX or 500 <= status < 600:
+    if is_retryable(status):
         return Outcome(Kind.RETRYABLE, plain, status, body_excerpt, parse_retry_after(retry_after, now_s))
     if status == 413:
         return Outcome(Kind.TOO_LARGE, plain, status, body_excerpt)
@@ -141,6 +143,11 @@ def classify_status(
         return Outcome(Kind.FATAL, f"{_REDIRECT_ADVICE} (HTTP {status}{target})", status, body_excerpt)
     advice = _ADVICE.get(status, _GENERIC_ADVICE)
     return Outcome(Kind.FATAL, _with_words(advice, status, body_excerpt), status, body_excerpt)
+
+
+def is_retryable(status: int) -> bool:
+    """Return whether a status is about the moment, so that the same request may be accepted later."""
+    return status in _RETRYABLE_4XX or 500 <= status < 600
 
 
 def parse_written(headers: Mapping[str, str]) -> Written | None:

@@ -6,18 +6,25 @@ import base64
 import binascii
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
 import requests
 
 from pyflink_prometheus.config import header_problem, is_header_name
-from pyflink_prometheus.errors import SecretError
+from pyflink_prometheus.errors import CredentialsUnavailableError, SecretError
+from pyflink_prometheus.http.auth.signer import Signer
+from pyflink_prometheus.http.outcome import Kind, Outcome
 
 
 class CannotSignError(Exception):
     """A request that cannot be signed; the message says what to do and shows nothing of the request."""
+
+    def __init__(self, message: str, *, kind: Kind = Kind.FATAL, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        #: The outcome of the attempt.
+        self.outcome = Outcome(kind, message, retry_after_s=retry_after_s, unsigned=True)
 
 
 def sign(request: requests.PreparedRequest, signer: Any) -> requests.PreparedRequest:
@@ -28,10 +35,36 @@ def sign(request: requests.PreparedRequest, signer: Any) -> requests.PreparedReq
     :raises CannotSignError: if the signer fails or its request cannot be sent. What the signer raised may hold a
         secret, so only its type and place are shown, and it is neither the cause nor the context of this error.
     """
-    signed: Any
+    signed: Any = _guarded(signer, lambda: signer(request) if _is_auth(signer) else _call(signer, request))
+    problem = _problem(signed, _name_of(signer))
+    if problem:
+        raise CannotSignError(problem)
+    return signed  # type: ignore[no-any-return]
+
+
+def renews(signer: Any, request: requests.PreparedRequest, status: int) -> bool:
+    """
+    Return whether to sign and send a refused request again, because the signer has or gets other credentials.
+
+    :param signer: any signer; only those of this package are asked.
+    :param request: the request as it was signed.
+    :param status: the status with which the receiver refused it.
+    :raises CannotSignError: if the signer fails.
+    """
+    return isinstance(signer, Signer) and bool(_guarded(signer, lambda: signer.renew(request, status)))
+
+
+def _guarded(signer: Any, action: Callable[[], Any]) -> Any:
+    """
+    Return what a signer returns.
+
+    :raises CannotSignError: if it raises. That is neither the cause nor the context of this error.
+    """
+    kind, retry_after_s = Kind.FATAL, None
     try:
-        signed = signer(request) if isinstance(signer, requests.auth.AuthBase) else _call(signer, request)
-        problem = _problem(signed, _name_of(signer))
+        return action()
+    except CredentialsUnavailableError as error:
+        kind, retry_after_s, problem = Kind.RETRYABLE, error.retry_after_s, str(error)
     except SecretError as error:
         problem = str(error)
     except BaseException as error:  # whatever it is, it concerns the request, not this thread
@@ -39,9 +72,7 @@ def sign(request: requests.PreparedRequest, signer: Any) -> requests.PreparedReq
             f"call the request signer {_name_of(signer)} on its own to see the error: it raised "
             f"{type(error).__name__} {place_of(error.__traceback__)} (its text may hold a secret and is not shown)"
         )
-    if problem:
-        raise CannotSignError(problem)
-    return signed  # type: ignore[no-any-return]
+    raise CannotSignError(problem, kind=kind, retry_after_s=retry_after_s)
 
 
 def _problem(signed: Any, name: str) -> str:
@@ -96,6 +127,10 @@ class _NotHeaders:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+
+
+def _is_auth(signer: Any) -> bool:
+    return isinstance(signer, requests.auth.AuthBase)
 
 
 def _call(function: Any, request: requests.PreparedRequest) -> requests.PreparedRequest | _NotHeaders:

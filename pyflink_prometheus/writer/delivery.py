@@ -262,7 +262,9 @@ class Delivery:
         waited_s = 0.0 if self._first_attempt_at is None else self.now() - self._first_attempt_at
         is_enough = state.retries >= FIRST_CONTACT_RETRIES or waited_s >= FIRST_CONTACT_S
         if fail and not self.endpoint.reached and is_enough:
-            what = f"got no response in {state.retries + 1} attempts: check the URL, and that the receiver runs"
+            times = f"{state.retries + 1} attempts"
+            what = f"got no response in {times}: check the URL, and that the receiver runs"
+            what = f"could not be signed in {times}" if outcome.unsigned else what
             raise self.error(RetriesExhaustedError, outcome, batch, what)
         following, exhausted = state.next(), "max_retry_count"
         delay_s = 0.0 if following is None else following.delay_s(self._draw(), outcome.retry_after_s)

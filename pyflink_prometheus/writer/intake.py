@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.model.exemplars import checked_exemplar
+from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.samples import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_sample, likely_unit
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point, PointOrFloat
@@ -52,6 +53,7 @@ class Intake:
     def __init__(self, config: SinkConfig, time: Callable[[], float], ledger: Ledger) -> None:
         guard = _TimestampGuard(config, time)
         self._guard = guard if guard.is_needed else None
+        self._sends_histograms = config.send_native_histograms
         self._ledger = ledger
         self._warned_of: set[str] = set()
 
@@ -88,6 +90,8 @@ class Intake:
             sample, exemplars = sample
         try:
             value, timestamp, start_timestamp = checked_sample(sample)
+            if not self._sends_histograms and isinstance(value, NativeHistogram):
+                raise SampleRejected(RejectionReason.EXCLUDED, "native histograms are not to be sent")
             if self._guard is not None:
                 self._guard.check(series, timestamp)
         except InvalidTimeSeriesError as error:

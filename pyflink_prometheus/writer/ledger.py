@@ -11,6 +11,9 @@ class RejectionReason(Enum):
 
     #: A name, label, value or timestamp is not valid; found before sending.
     INVALID = "invalid"
+    #: The configuration excludes it: a rule of ``write_relabel_configs`` drops its series, or it is a native histogram
+    #: where these are not sent. It is only counted, and not passed to the handler.
+    EXCLUDED = "excluded"
     #: Older than the window of a guard that the user has set.
     TOO_OLD = "too_old"
     #: Newer than the window of a guard that the user has set.
@@ -65,6 +68,16 @@ class Ledger:
         with self._lock:
             self.samples_accepted += samples
             self.newest_timestamp = max(self.newest_timestamp, newest_timestamp)
+
+    def exclude(self, samples: int) -> None:
+        """Count samples that come in and that the configuration excludes, on the caller's thread."""
+        self.samples_in += samples
+        self.reject(RejectionReason.EXCLUDED, samples)
+
+    @property
+    def samples_lost(self) -> int:
+        """The number of samples that were not written although they should have been."""
+        return sum(count for reason, count in self.samples_rejected.items() if reason is not RejectionReason.EXCLUDED)
 
     def reject(self, reason: RejectionReason, samples: int) -> None:
         """Count rejected samples."""

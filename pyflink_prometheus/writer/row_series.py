@@ -9,9 +9,10 @@ import numpy as np
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.wire.table import Numbers
 from pyflink_prometheus.writer.family import RowFamily
-from pyflink_prometheus.writer.series_cache import SeriesCache
+from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 
-_INVALID = -1
+#: Instead of a number: no series, because it is not valid, or because the configuration excludes it.
+INVALID_NUMBER, EXCLUDED_NUMBER = -1, -2
 
 
 class RowSeries:
@@ -28,7 +29,7 @@ class RowSeries:
 
     def numbers(self, family: RowFamily, columns: Sequence[Sequence[str | None]], count: int) -> Numbers | None:
         """
-        Return the number of each row's series, -1 for one that is not valid.
+        Return the number of each row's series, :data:`INVALID_NUMBER` or :data:`EXCLUDED_NUMBER` if it has none.
 
         :param columns: the metric names, unless the family has one, and the values of the labels.
         :param count: the number of rows.
@@ -50,8 +51,10 @@ class RowSeries:
                 if number is None and row not in known:
                     ((metric_name, labels),) = family.records([[text] for text in row], 1)
                     try:
-                        known[row] = self._cache.get(metric_name, labels, family.metadata).number
+                        series = self._cache.get(metric_name, labels, family.metadata)
                     except InvalidTimeSeriesError:
-                        known[row] = _INVALID
+                        known[row] = INVALID_NUMBER
+                    else:
+                        known[row] = EXCLUDED_NUMBER if series is EXCLUDED else series.number
             found = list(map(known.__getitem__, rows))
         return np.array(found, np.int32)

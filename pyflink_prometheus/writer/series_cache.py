@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pyflink_prometheus.model.labels import canonical_labels, has_classic_names
+from pyflink_prometheus.model.labels import LabelPairs, canonical_labels, has_classic_names
 from pyflink_prometheus.model.metadata import checked_metadata
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.wire.table import SeriesTable
+from pyflink_prometheus.writer.admission import Admission
 
 #: Few series have more bytes of labels.
 USUAL_SIZE = 1024
+
+#: Stands for all series that the configuration excludes; it is in no table.
+EXCLUDED = Series(())
 
 
 class SeriesCache:
@@ -24,14 +28,18 @@ class SeriesCache:
 
     :param limit: the largest number of series to keep; at least half as many, the most recently used, are kept. A
         series with long labels counts once more for each :data:`USUAL_SIZE` bytes, so that memory is bounded, too.
+    :param admission: decides with which labels a series is sent. Default: its own.
     :param on_new_table: called when a generation begins, before a series gets a number in its table.
     :ivar table: the series of the young generation, by number.
     :ivar without_legacy_names: the first series, if any, without the legacy names that Remote-Write 1.0 demands.
     """
 
-    def __init__(self, limit: int, on_new_table: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, limit: int, admission: Admission | None = None, on_new_table: Callable[[], None] = lambda: None
+    ) -> None:
         self.table = SeriesTable()
         self.without_legacy_names: Series | None = None
+        self._admission = admission if admission and admission.changes_labels else None
         self._on_new_table = on_new_table
         self._generation_size = max(1, limit // 2)
         self._young: dict[Any, Series] = {}
@@ -42,6 +50,7 @@ class SeriesCache:
         """
         Return the series of that name, these labels and that metadata, with its number in :attr:`table`.
 
+        :return: :data:`EXCLUDED` if the configuration excludes it.
         :raises InvalidTimeSeriesError: if they cannot be written.
         """
         # A flat tuple of names, then values: built and hashed faster than pairs, and ignored by the garbage collector.
@@ -65,19 +74,35 @@ class SeriesCache:
     def _find_or_make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
         series = self._old.get(key)
         if series is None:
-            checked = None if metadata is None else checked_metadata(metadata)
-            series = Series(canonical_labels(metric_name, labels), checked)
-            if self.without_legacy_names is None and not has_classic_names(series.labels):
-                self.without_legacy_names = series
+            series = self._make(metric_name, labels, metadata)
         size = 1 + len(series.head) // USUAL_SIZE
         if self._young and self._young_size + size > self._generation_size:
             self._old, self._young, self._young_size = self._young, {}, 0
             self.table = SeriesTable()
             self._on_new_table()
-        self.table.add(series, tuple(labels) if isinstance(labels, Mapping) else [name for name, _ in labels])
+        if series is not EXCLUDED:
+            self.table.add(series, self._form(labels))
         self._young[self._shared(key)] = series
         self._young_size += size
         return series
+
+    def _make(self, metric_name: Any, labels: Any, metadata: Any) -> Series:
+        checked = None if metadata is None else checked_metadata(metadata)
+        canonical: LabelPairs | None = canonical_labels(metric_name, labels)
+        if self._admission is not None and canonical is not None:
+            canonical = self._admission.labels(canonical)
+        if canonical is None:
+            return EXCLUDED
+        series = Series(canonical, checked)
+        if self.without_legacy_names is None and not has_classic_names(canonical):
+            self.without_legacy_names = series
+        return series
+
+    def _form(self, labels: Any) -> Any:
+        """Return what distinguishes series with the same metric name and label names: see :meth:`SeriesTable.add`."""
+        if self._admission is not None:
+            return object()
+        return tuple(labels) if isinstance(labels, Mapping) else [name for name, _ in labels]
 
     def _shared(self, key: Any) -> Any:
         """

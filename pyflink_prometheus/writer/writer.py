@@ -21,6 +21,7 @@ from pyflink_prometheus.model.samples import checked_samples
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, check_is_series
 from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.table import Numbers
+from pyflink_prometheus.writer.admission import Admission
 from pyflink_prometheus.writer.backlog import Backlog
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.endpoint import Endpoint
@@ -32,12 +33,12 @@ from pyflink_prometheus.writer.intake import (
     count_of,
     invalid,
 )
-from pyflink_prometheus.writer.ledger import Ledger
+from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.pace import Pace
 from pyflink_prometheus.writer.prepared import Preparation, PreparedRequest, SealedBatch
 from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples
-from pyflink_prometheus.writer.row_series import RowSeries
-from pyflink_prometheus.writer.series_cache import SeriesCache
+from pyflink_prometheus.writer.row_series import EXCLUDED_NUMBER, INVALID_NUMBER, RowSeries
+from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
 
@@ -82,7 +83,7 @@ class RemoteWriter:
         self._settlement = Settlement(self.ledger, handler)
         self._intake = Intake(config, self._clock.time, self.ledger)
         self._check_all = self._intake.looks_at_every_sample
-        self._known_series = SeriesCache(config.max_cached_series, self._begin_table)
+        self._known_series = SeriesCache(config.max_cached_series, Admission(config.relabelling), self._begin_table)
         self._rows = RowSeries(self._known_series)
         self._preparation = Preparation(config, self._settlement)
         self._endpoint = Endpoint(config.remote_write_version)
@@ -121,7 +122,10 @@ class RemoteWriter:
             rejected = invalid(PrometheusTimeSeries(*record), count_of(samples), error)
             self._settlement.reject_before_sending([rejected])
             return
-        if exemplars:
+        if series is EXCLUDED:
+            self.ledger.exclude(len(samples))
+            return
+        if exemplars and self._config.send_exemplars:
             samples = self._intake.with_exemplars(samples, exemplars)
         shards = self._shards
         shard = shards[0] if len(shards) == 1 else shards[series.hash % len(shards)]
@@ -138,7 +142,10 @@ class RemoteWriter:
                 try:
                     value, timestamp = self._intake.checked(series, sample)
                 except SampleRejected as error:
-                    rejected_samples.append(error.of(record, sample))
+                    if error.reason is RejectionReason.EXCLUDED:
+                        self.ledger.exclude(1)
+                    else:
+                        rejected_samples.append(error.of(record, sample))
                     continue
                 if isinstance(value, Point):
                     with self._backlog.lock:
@@ -185,7 +192,12 @@ class RemoteWriter:
         if unusual is None or numbers is None:
             self._add_one_by_one(family, labels, timestamps, values)
             return
-        unusual |= numbers < 0
+        if excluded := int(np.count_nonzero(numbers == EXCLUDED_NUMBER)):
+            self.ledger.exclude(excluded)
+            kept = np.flatnonzero(numbers != EXCLUDED_NUMBER)
+            labels = [[column[place] for place in kept.tolist()] for column in labels]
+            unusual, numbers, timestamps, values = unusual[kept], numbers[kept], timestamps[kept], values[kept]
+        unusual |= numbers == INVALID_NUMBER
         if unusual.any():
             chosen = np.flatnonzero(unusual)
             columns = [[column[place] for place in chosen.tolist()] for column in labels]

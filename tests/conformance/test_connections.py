@@ -351,7 +351,7 @@ def test_a_socks_proxy_without_its_library_is_fatal_with_advice(post, monkeypatc
     monkeypatch.setenv("HTTP_PROXY", "socks5://user:hunter22@127.0.0.1:1")
     outcome = post("http://receiver.invalid/api/v1/write")
     assert outcome.kind is Kind.FATAL
-    assert outcome.message.startswith("install PySocks on the workers")
+    assert outcome.message.startswith("run pip install 'pyflink-prometheus[socks]' on the workers")
 
 
 @pytest.mark.parametrize(

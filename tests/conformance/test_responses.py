@@ -158,7 +158,7 @@ def test_what_fails_a_job_is_told_on_one_line_with_the_advice_first(version, sta
     with pytest.raises(PrometheusSinkError) as error:
         writer.flush()
     assert str(error.value).endswith(
-        "the receiver requires credentials: set them with set_request_signer (HTTP 401: Who are you?)"
+        "the receiver requires credentials, or other ones: set them with set_request_signer (HTTP 401: Who are you?)"
     )
     assert len(str(error.value).splitlines()) == 1
 

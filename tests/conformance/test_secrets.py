@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import html
 import logging
 import os
 import pickle
@@ -17,25 +18,34 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import botocore.utils
 import cloudpickle
 import pytest
 import requests
 from raw_server import RawServer, response
-from wire_receiver import AUTO, T
+from web_service import WebService
+from wire_receiver import AUTO, V1, T
 
 from pyflink_prometheus import (
     BasicAuth,
     BearerAuth,
+    CredentialsUnavailableError,
+    EntraAuth,
+    JwtBearerAuth,
+    OAuth2Auth,
     PrometheusSink,
     PrometheusSinkError,
     RemoteWriteFatalError,
     RetryConfiguration,
+    SchemeAuth,
     Secret,
+    SigV4Auth,
 )
 from pyflink_prometheus.config import SinkConfig
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 CANARY = "c4nary-of-mine"
+TENANT = "66666666-7777-8888-9999-000000000000"
 RETRIES = RetryConfiguration(max_retry_count=1, initial_retry_delay_ms=1)
 
 BREAKS = {
@@ -114,6 +124,55 @@ def in_the_proxy(url, secret, monkeypatch):
     return {"url": url.replace("127.0.0.1", "receiver.invalid")}
 
 
+def issued(service, secret):
+    """Return the token endpoint whose tokens are the secret."""
+    service.decide = lambda asked: {"access_token": secret, "expires_in": 3600, "token_type": "Bearer", "resource": "r"}
+    return service.url()
+
+
+def from_a_container(service, secret, monkeypatch):
+    keys = {"AccessKeyId": "AKIA1", "SecretAccessKey": secret, "Token": secret, "Expiration": "2099-01-01T00:00:00Z"}
+    service.decide = lambda asked: keys
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", service.url("/credentials"))
+    return {"request_signer": SigV4Auth("us-east-1")}
+
+
+def asking_a_container(url, secret, monkeypatch):
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", os.fsdecode(secret.encode("utf-8", "surrogatepass")))
+    return {"request_signer": SigV4Auth("us-east-1")}
+
+
+def from_sts(service, secret, monkeypatch):
+    service.decide = lambda asked: (
+        200,
+        '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
+        f"<AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>{html.escape(secret)}</SecretAccessKey><SessionToken>"
+        f"{html.escape(secret)}</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>"
+        "</AssumeRoleResult></AssumeRoleResponse>",
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", service.url())
+    return {"request_signer": SigV4Auth("us-east-1", access_key="A", secret_key="s", role_arn="arn:aws:iam::1:role/r")}
+
+
+def asking_sts(url, secret, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+    role = {"role_arn": "arn:aws:iam::1:role/r", "external_id": secret}
+    keys = {"access_key": "A", "secret_key": secret, "session_token": secret}
+    return {"request_signer": SigV4Auth("us-east-1", **keys, **role)}
+
+
+def from_azure(service, secret, monkeypatch):
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", issued(service, secret))
+    return {"request_signer": EntraAuth.managed_identity()}
+
+
+def asking_azure(url, secret, monkeypatch):
+    monkeypatch.setenv("IDENTITY_ENDPOINT", url)
+    monkeypatch.setenv("IDENTITY_HEADER", os.fsdecode(secret.encode("utf-8", "surrogatepass")))
+    return {"request_signer": EntraAuth.managed_identity()}
+
+
 # What makes the settings of a writer with the secret in one place.
 PLACES: dict[str, Callable[..., dict[str, Any]]] = {
     "basic, value": lambda url, secret, **_: {"request_signer": BasicAuth("user", secret)},
@@ -122,6 +181,39 @@ PLACES: dict[str, Callable[..., dict[str, Any]]] = {
         "request_signer": BasicAuth("user", in_the_environment(secret, monkeypatch))
     },
     "basic, user name": lambda url, secret, **_: {"request_signer": BasicAuth(secret, "password")},
+    "basic, user name in a file": lambda url, secret, tmp_path, **_: {
+        "request_signer": BasicAuth(in_a_file(secret, tmp_path), None)
+    },
+    "scheme": lambda url, secret, **_: {"request_signer": SchemeAuth(secret, "Token")},
+    "scheme, file": lambda url, secret, tmp_path, **_: {
+        "request_signer": SchemeAuth("Token", in_a_file(secret, tmp_path))
+    },
+    "header, file": lambda url, secret, tmp_path, **_: {"http_headers": {"X-API-Key": in_a_file(secret, tmp_path)}},
+    "header, value": lambda url, secret, **_: {"http_headers": {"X-API-Key": Secret.value(secret)}},
+    "OAuth, secret": lambda url, secret, **_: {"request_signer": OAuth2Auth(url, "client", secret)},
+    "OAuth, ID": lambda url, secret, **_: {"request_signer": OAuth2Auth(url, secret, "secret")},
+    "OAuth, URL": lambda url, secret, **_: {"request_signer": OAuth2Auth(f"{url}?key={secret}", "client", "secret")},
+    "OAuth, password in the URL": lambda url, secret, **_: {
+        "request_signer": JwtBearerAuth(url.replace("://", f"://user:{secret}@"), "client", "key")
+    },
+    "OAuth, parameter": lambda url, secret, **_: {
+        "request_signer": OAuth2Auth(url, "client", "secret", endpoint_params={"password": secret})
+    },
+    "OAuth, token": lambda url, secret, service, **_: {
+        "request_signer": OAuth2Auth(issued(service, secret), "client", "secret")
+    },
+    "JWT, key": lambda url, secret, **_: {"request_signer": JwtBearerAuth(url, "client", secret)},
+    "SigV4, keys": lambda url, secret, **_: {
+        "request_signer": SigV4Auth("us-east-1", access_key="A", secret_key=secret, session_token=secret)
+    },
+    "SigV4, container": lambda url, secret, service, monkeypatch, **_: from_a_container(service, secret, monkeypatch),
+    "SigV4, container's token": lambda url, secret, monkeypatch, **_: asking_a_container(url, secret, monkeypatch),
+    "SigV4, STS": lambda url, secret, service, monkeypatch, **_: from_sts(service, secret, monkeypatch),
+    "SigV4, STS's request": lambda url, secret, monkeypatch, **_: asking_sts(url, secret, monkeypatch),
+    "Entra, ID": lambda url, secret, **_: {"request_signer": EntraAuth.application(secret, TENANT, "secret")},
+    "Entra, tenant": lambda url, secret, **_: {"request_signer": EntraAuth.application(TENANT, secret, "secret")},
+    "Entra, token": lambda url, secret, service, monkeypatch, **_: from_azure(service, secret, monkeypatch),
+    "Entra, identity header": lambda url, secret, monkeypatch, **_: asking_azure(url, secret, monkeypatch),
     "bearer, value": lambda url, secret, **_: {"request_signer": BearerAuth(Secret.value(secret))},
     "bearer, file": lambda url, secret, tmp_path, **_: {"request_signer": BearerAuth(in_a_file(secret, tmp_path))},
     "bearer, environment": lambda url, secret, monkeypatch, **_: {
@@ -209,14 +301,22 @@ def closed_port():
 
 
 @pytest.fixture(autouse=True)
-def no_proxies(monkeypatch):
+def own_environment(monkeypatch):
     for name in [*os.environ]:
-        if name.lower().endswith("_proxy"):
+        if name.lower().endswith("_proxy") or name.startswith(("AWS_", "AZURE_", "IDENTITY_", "MSI_", "IMDS_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, "SLEEP_TIME", 0)
+
+
+@pytest.fixture(scope="module")
+def service():
+    with WebService() as service:
+        yield service
 
 
 @pytest.fixture
-def assert_hidden(start, caplog, capfd, tmp_path, monkeypatch):
+def assert_hidden(start, service, caplog, capfd, tmp_path, monkeypatch):
     """Return a function that writes with a secret in a place, and looks for it in all that can be seen afterwards."""
     caplog.set_level(logging.DEBUG)
 
@@ -225,7 +325,7 @@ def assert_hidden(start, caplog, capfd, tmp_path, monkeypatch):
         sink: PrometheusSink | None = None
         config: SinkConfig | None = None
         try:
-            settings = PLACES[place](url, secret, tmp_path=tmp_path, monkeypatch=monkeypatch)
+            settings = PLACES[place](url, secret, tmp_path=tmp_path, monkeypatch=monkeypatch, service=service)
             shown += [repr(each) for each in settings.values() if not isinstance(each, (str, dict))]
             config = SinkConfig(
                 prometheus_remote_write_url=settings.pop("url", url),
@@ -253,7 +353,7 @@ def assert_hidden(start, caplog, capfd, tmp_path, monkeypatch):
             if record.exc_info:
                 shown += shown_by(record.exc_info[1])
         shown += capfd.readouterr()
-        hidden = [CANARY, *(base64.b64encode(f"{user}:{CANARY}".encode()).decode() for user in ("u", "user"))]
+        hidden = [CANARY, *(base64.b64encode(f"{user}:{CANARY}".encode()).decode() for user in ("u", "user", "client"))]
         for text in shown:
             for each in hidden:
                 assert each not in text, f"{place}: {text}"
@@ -262,7 +362,11 @@ def assert_hidden(start, caplog, capfd, tmp_path, monkeypatch):
 
 
 # What no environment variable can hold.
-IMPOSSIBLE = {(place, "NUL") for place in PLACES if "environment" in place} | {("proxy", "NUL"), ("proxy", "surrogate")}
+IN_ENVIRONMENT = {place for place in PLACES if "environment" in place} | {
+    "SigV4, container's token",
+    "Entra, identity header",
+}
+IMPOSSIBLE = {(place, "NUL") for place in {*IN_ENVIRONMENT, "proxy"}} | {("proxy", "surrogate")}
 BROKEN = [(place, how) for place in PLACES for how in BREAKS if (place, how) not in IMPOSSIBLE]
 
 
@@ -337,6 +441,70 @@ def test_a_secret_that_is_missing_or_empty_fails_the_job(start, tmp_path, auth, 
     writer.add(ONE)
     problem = "it cannot be read on this worker: FileNotFoundError" if content is None else "it is empty"
     with pytest.raises(RemoteWriteFatalError, match=f"check the secret in file '.*/secret': {problem}"):
+        writer.flush()
+
+
+def test_an_api_key_in_a_header_is_read_for_each_attempt(start, receiver, tmp_path):
+    (tmp_path / "key").write_text("one\n")
+    writer = start(V1, http_headers={"X-API-Key": Secret.file(tmp_path / "key"), "X-Scope-OrgID": "a"})
+    for key in ("one", "two"):
+        (tmp_path / "key").write_text(f"{key}\n")
+        writer.add(ONE)
+        writer.flush()
+    assert [seen.headers["x-api-key"] for seen in receiver.requests] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, "it cannot be read on this worker"), ("a\nb", "it contains a line break")]
+)
+def test_an_api_key_that_cannot_be_sent_is_named_by_its_source(start, receiver, tmp_path, content, problem):
+    if content is not None:
+        (tmp_path / "key").write_text(content)
+    writer = start(V1, http_headers={"X-API-Key": Secret.file(tmp_path / "key")})
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError, match=f"check the secret in file '.*/key': {problem}"):
+        writer.flush()
+    assert receiver.requests == []
+
+
+def test_a_token_that_is_rotated_while_it_is_refused_is_sent_at_once(start, receiver, tmp_path):
+    def decide(seen):
+        (tmp_path / "token").write_text("two")
+        return 204 if seen.headers["authorization"] == "Bearer two" else 401
+
+    (tmp_path / "token").write_text("one")
+    receiver.decide = decide
+    writer = start(V1, request_signer=BearerAuth(Secret.file(tmp_path / "token")))
+    writer.add(ONE)
+    writer.flush()
+    assert (writer.ledger.samples_accepted, writer.ledger.requests_retried) == (1, 0)
+
+
+def test_a_signer_of_the_user_may_have_the_request_retried(start, receiver, clock):
+    failures = [7.0, None]
+
+    def sign(headers, body):
+        if failures:
+            raise CredentialsUnavailableError("no ticket yet", retry_after_s=failures.pop(0))
+        return headers
+
+    writer = start(V1, request_signer=sign)
+    writer.add(ONE)
+    writer.flush()
+    assert (writer.ledger.samples_accepted, writer.ledger.requests_retried) == (1, 2)
+    assert 7 in clock.sleeps
+    assert len(receiver.requests) == 1
+
+
+def test_a_signer_of_the_user_is_not_asked_for_other_credentials(start, receiver):
+    class Renewing(Signer):
+        def renew(self, reason):
+            raise AssertionError
+
+    receiver.decide = lambda seen: 401
+    writer = start(V1, request_signer=Renewing("secret"))
+    writer.add(ONE)
+    with pytest.raises(RemoteWriteFatalError, match="HTTP 401"):
         writer.flush()
 
 
@@ -425,7 +593,16 @@ def test_words_that_hold_no_secret_are_shown_as_they_are(start):
     assert failed.value.body_excerpt == text
 
 
-@pytest.mark.parametrize("auth", [BearerAuth, functools.partial(BasicAuth, "user")])
+@pytest.mark.parametrize(
+    "auth",
+    [
+        BearerAuth,
+        functools.partial(BasicAuth, "user"),
+        lambda secret: BasicAuth(secret, None),
+        functools.partial(SchemeAuth, "Token"),
+        lambda secret: SigV4Auth("us-east-1", access_key=secret, secret_key=secret, session_token=secret),
+    ],
+)
 def test_the_pickle_of_a_sink_holds_no_secret_that_is_read_on_the_worker(tmp_path, monkeypatch, auth):
     for secret in (in_a_file(CANARY, tmp_path), in_the_environment(CANARY, monkeypatch)):
         signer = auth(secret)

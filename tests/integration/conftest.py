@@ -132,3 +132,21 @@ def victoria_metrics_empty() -> Iterator[VictoriaMetrics]:
     """Give a VictoriaMetrics of the test's own, with nothing in it."""
     with start_victoria_metrics() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def native_prometheus() -> Path:
+    """Give a Prometheus 3 executable: one in a container reaches nothing that a test serves on loopback."""
+    try:
+        return find_binary()
+    except PrometheusServerError:
+        missing("native Prometheus", CACHE / "prometheus" / "prometheus")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Give a promtool executable, which checks configurations."""
+    binary = CACHE / "prometheus" / "promtool"
+    if not binary.exists():
+        missing("promtool", binary)
+    return binary

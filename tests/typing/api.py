@@ -20,25 +20,32 @@ from pyflink_prometheus import (
     Check,
     ConflictPolicy,
     ElementConverter,
+    EntraAuth,
     Exemplar,
     Filter,
     Hampel,
     JsonLinesRejectedSamples,
+    JwtBearerAuth,
     MarkStale,
     Metadata,
     NativeHistogram,
+    OAuth2Auth,
     OnErrorBehavior,
     PrometheusSink,
     PrometheusTimeSeries,
+    ProxyConfiguration,
     RejectedSamples,
     RejectedSamplesHandler,
     RejectionReason,
     RemoteWriteVersion,
     Reorder,
     RetryConfiguration,
+    SchemeAuth,
     Secret,
+    SigV4Auth,
     SpeedGate,
     Threshold,
+    TlsConfiguration,
     TumblingWindows,
     read_rejected_samples,
 )
@@ -104,8 +111,15 @@ sink = (
     .set_conflict_policy(ConflictPolicy.KEEP_LAST)
     .set_max_batch_size_in_bytes(1_000_000)
     .set_http_headers({"X-Scope-OrgID": "tenant"})
+    .set_http_headers({"X-API-Key": Secret.file("/run/secrets/key"), "X-Scope-OrgID": "tenant"})
     .set_request_signer(BearerAuth(Secret.file("/run/secrets/token")))
     .set_request_signer(BasicAuth("user", "password"))
+    .set_request_signer(BasicAuth(Secret.file("/run/secrets/user"), Secret.environment("PASSWORD")))
+    .set_request_signer(SchemeAuth("Token", Secret.file("/run/secrets/token")))
+    .set_request_signer(SigV4Auth(role_arn="arn:aws:iam::123456789012:role/writer", external_id="id"))
+    .set_request_signer(OAuth2Auth("https://login.example/token", "client", Secret.file("/run/secrets/client")))
+    .set_request_signer(JwtBearerAuth("https://login.example/token", "client", Secret.file("/run/secrets/key")))
+    .set_request_signer(EntraAuth.managed_identity(cloud="AzureChina"))
     .set_request_signer(sign)
     .set_rejected_samples_handler(handle)
     .set_rejected_samples_handler(JsonLinesRejectedSamples("/var/lib/rejected"))
@@ -116,6 +130,12 @@ sink = (
 )
 assert_type(sink, PrometheusSink)
 assert_type(pyflink_prometheus.__version__, str)
+PrometheusSink.from_remote_write_config("prometheus.yml", "mimir").set_tls_configuration(ca_file="ca.pem").build()
+PrometheusSink.from_remote_write_config({"url": "http://localhost:9090/api/v1/write"}).set_proxy_configuration(
+    ProxyConfiguration(proxy_url="http://localhost:3128", proxy_connect_header={"X-A": ["a", Secret.file("b")]})
+)
+PrometheusSink.builder().set_tls_configuration(TlsConfiguration(key=Secret.file("key.pem"), cert="pem"))
+PrometheusSink.builder().set_tls_configuration(ca=b"pem")  # type: ignore[arg-type]
 PrometheusSink.builder().set_max_batch_size_in_samples("2000")  # type: ignore[arg-type]
 PrometheusSink.builder().set_retry_configuration(max_retries=3)  # type: ignore[call-arg]
 

@@ -10,6 +10,8 @@ import requests
 from pyflink_prometheus import (
     BasicAuth,
     BearerAuth,
+    CredentialsUnavailableError,
+    SchemeAuth,
     Secret,
     SecretError,
 )
@@ -27,6 +29,42 @@ def test_basic_and_bearer_sign_a_request():
 
 def test_a_password_may_be_any_text():
     assert authorization(BasicAuth("jürgen", "pä:ss€")) == "Basic asO8cmdlbjpww6Q6c3Pigqw="
+
+
+def test_a_user_name_may_be_in_a_file_and_a_password_may_be_empty(tmp_path):
+    (tmp_path / "user").write_text("user\n")
+    auth = BasicAuth(Secret.file(tmp_path / "user"), None)
+    assert authorization(auth) == requests.auth._basic_auth_str("user", "")
+    (tmp_path / "user").write_text("us:er")
+    with pytest.raises(SecretError, match=r"^check the secret in file '.*/user': as a user name, it contains a colon$"):
+        authorization(auth)
+
+
+def test_any_other_scheme_carries_its_credentials(tmp_path):
+    assert authorization(SchemeAuth("Token", "hunter2")) == "Token hunter2"
+    (tmp_path / "key").write_text("hunter2\n")
+    assert authorization(SchemeAuth("GenieKey", Secret.file(tmp_path / "key"))) == "GenieKey hunter2"
+
+
+@pytest.mark.parametrize("scheme", ["", "a b", "Token:", "Basic", "BASIC", None])
+def test_a_scheme_that_cannot_be_sent_is_refused_when_it_is_given(scheme):
+    with pytest.raises(ValueError, match="expected a scheme of letters|use BasicAuth"):
+        SchemeAuth(scheme, "hunter2")
+
+
+def test_secrets_that_have_changed_since_they_were_refused_are_sent_again(tmp_path):
+    (tmp_path / "token").write_text("one")
+    for auth in (BearerAuth(Secret.file(tmp_path / "token")), BasicAuth("user", Secret.file(tmp_path / "token"))):
+        request = requests.Request("POST", "http://receiver/write", auth=auth).prepare()
+        assert not auth.renew(request, 401)
+        (tmp_path / "token").write_text(f"another for {auth}")
+        assert auth.renew(request, 401)
+        assert not auth.renew(request, 403)
+
+
+def test_an_error_about_credentials_survives_pickling():
+    error = pickle.loads(pickle.dumps(CredentialsUnavailableError("not now", retry_after_s=7.0)))
+    assert (str(error), error.retry_after_s) == ("not now", 7.0)
 
 
 def test_a_file_is_read_for_each_attempt(tmp_path):
@@ -83,7 +121,13 @@ def test_a_user_name_that_cannot_be_sent_is_refused_when_it_is_given(name):
 
 
 def test_no_repr_shows_a_secret():
-    signers = [BasicAuth("user", "hunter2"), BasicAuth("hunter2", "password"), BearerAuth("hunter2")]
+    signers = [
+        BasicAuth("user", "hunter2"),
+        BasicAuth("hunter2", "password"),
+        BearerAuth("hunter2"),
+        SchemeAuth("Token", "hunter2"),
+        SchemeAuth("hunter2", "Token"),
+    ]
     assert "hunter2" not in repr([Secret.value("hunter2"), *signers])
     assert repr(BearerAuth(Secret.file("/run/token"))) == "BearerAuth(Secret(file '/run/token'))"
 

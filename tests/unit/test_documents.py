@@ -27,6 +27,14 @@ BLOCKS = [
 ]
 
 
+# The one of docs/configuration.md.
+CONFIGURATION = """
+remote_write:
+  - {name: mimir, url: "https://mimir.example/api/v1/push"}
+  - {name: other, url: "https://other.example/api/v1/write"}
+"""
+
+
 class Stream:
     """A replacement for a data stream that records the elements for each sink."""
 
@@ -56,7 +64,9 @@ class Rows(Stream):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_the_code_in_the_documents_runs(block, tmp_path):
+def test_the_code_in_the_documents_runs(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prometheus.yml").write_text(CONFIGURATION)
     handler = JsonLinesRejectedSamples(tmp_path)
     handler(
         [RejectedSamples(PrometheusTimeSeries("m", {"a": "1"}, ((1.0, 2),)), 1, RejectionReason.REFUSED, "late", 400)]

@@ -44,6 +44,7 @@ PARTS = (
     ("flink", "Sink"),
     ("config", "Settings"),
     ("http", "Credentials"),
+    ("secret", "Credentials"),
     ("writer", "Rejected samples"),
     ("model", "Records"),
     ("timeseries", "Records"),

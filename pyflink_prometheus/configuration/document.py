@@ -1,0 +1,161 @@
+"""A configuration as a tree whose nodes know their place, from YAML or from Python's own values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+from pyflink_prometheus.errors import InvalidConfigurationError
+from pyflink_prometheus.secret import Secret
+
+#: Far more than any configuration has: aliases may repeat a node without end.
+_MOST_NODES = 100_000
+_MOST_DEPTH = 100
+
+_NULLS = ("", "~", "null", "Null", "NULL")
+_MERGE_KEY = "<<"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """
+    A value of a configuration, with its place.
+
+    :param value: a text, pairs of keys and nodes, a list of nodes, a :class:`~pyflink_prometheus.Secret`, or ``None``.
+    :param source: the file's name, or another one for messages.
+    :param path: the fields that lead to it, such as ``remote_write[0].queue_config``.
+    :param line: the line, from 1; ``None`` if it is not from a file.
+    :param is_plain: whether a text is written without quotes, so that it may be a number or the like.
+    """
+
+    value: str | tuple[tuple[str, Node], ...] | list[Node] | Secret | None
+    source: str
+    path: str
+    line: int | None
+    is_plain: bool = False
+
+    def get(self, key: str) -> Node | None:
+        """Return the last node under a key of pairs; ``None`` if there is none."""
+        found = None
+        if isinstance(self.value, tuple):
+            for name, node in self.value:
+                found = node if name == key else found
+        return found
+
+    def error(self, advice: str, words: str = "", field: str = "") -> InvalidConfigurationError:
+        """
+        Return the error of this place.
+
+        :param advice: what to change, without secrets.
+        :param words: what Prometheus says; "" if it would accept this.
+        :param field: a field of this node that is at fault.
+        """
+        at = self.get(field) if field else None
+        path = ".".join(each for each in (self.path, field) if each)
+        return InvalidConfigurationError(self.source, self.line if at is None else at.line, path, advice, words)
+
+
+def parsed(text: str, source: str) -> Node:
+    """
+    Return the first document of a YAML text.
+
+    :raises InvalidConfigurationError: if it is not valid YAML.
+    """
+    problem, line = "", None
+    try:
+        root = next(iter(YAML(typ="safe", pure=True).compose_all(text)), None)
+    except MarkedYAMLError as error:  # its text quotes the line, which may hold a secret
+        mark = error.problem_mark or error.context_mark
+        problem, line = error.problem or "it is not valid", None if mark is None else mark.line + 1
+    except (YAMLError, ValueError) as error:
+        problem = type(error).__name__
+    if problem:
+        raise InvalidConfigurationError(source, line, "", f"correct the YAML: {problem}", "yaml: ")
+    if root is None:
+        return Node(None, source, "", 1)
+    return _Composer(source).node(root, "", 0)
+
+
+def from_value(value: Any, source: str) -> Node:
+    """
+    Return the tree of a mapping of Python's own values.
+
+    :raises InvalidConfigurationError: if it holds others.
+    """
+    return _node_of(value, source, "")
+
+
+class _Composer:
+    """The conversion of the nodes of ruamel.yaml."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._count = 0
+
+    def node(self, composed: Any, path: str, depth: int) -> Node:
+        self._count += 1
+        line = composed.start_mark.line + 1
+        if self._count > _MOST_NODES or depth > _MOST_DEPTH:
+            raise InvalidConfigurationError(self._source, line, path, "use fewer aliases", "yaml: ")
+        if isinstance(composed, ScalarNode):
+            is_plain = composed.style is None
+            is_null = is_plain and composed.value in _NULLS
+            return Node(None if is_null else composed.value, self._source, path, line, is_plain)
+        if isinstance(composed, SequenceNode):
+            items = [self.node(each, f"{path}[{number}]", depth + 1) for number, each in enumerate(composed.value)]
+            return Node(items, self._source, path, line)
+        pairs: list[tuple[str, Node, bool]] = []
+        for key, value in composed.value:
+            self._add(pairs, key, value, path, depth)
+        return Node(tuple((key, node) for key, node, _ in pairs), self._source, path, line)
+
+    def _add(self, pairs: list[tuple[str, Node, bool]], key: Any, value: Any, path: str, depth: int) -> None:
+        line = key.start_mark.line + 1
+        if not isinstance(key, ScalarNode):
+            raise InvalidConfigurationError(self._source, line, path, "use texts as keys", "yaml: ")
+        if key.value == _MERGE_KEY and key.style is None:
+            merged = value.value if isinstance(value, SequenceNode) else [value]
+            if not all(isinstance(each, MappingNode) for each in merged):
+                words = "yaml: map merge requires map or sequence of maps as the value"
+                raise InvalidConfigurationError(self._source, line, path, "merge mappings only", words)
+            for each in reversed(merged):
+                node = self.node(each, path, depth + 1)
+                for name, inner in node.value if isinstance(node.value, tuple) else ():
+                    pairs[:] = [pair for pair in pairs if pair[0] != name]
+                    pairs.append((name, inner, True))
+            return
+        node = self.node(value, f"{path}.{key.value}" if path else key.value, depth + 1)
+        pairs[:] = [pair for pair in pairs if pair[0] != key.value or not pair[2]]
+        # The key's line: a value that is missing, or a block, begins on another one.
+        pairs.append((key.value, Node(node.value, node.source, node.path, line, node.is_plain), False))
+
+
+def _node_of(value: Any, source: str, path: str) -> Node:
+    def node(content: Any, *, is_plain: bool = False) -> Node:
+        return Node(content, source, path, None, is_plain)
+
+    converters: tuple[tuple[Any, Callable[[Any], Node]], ...] = (
+        (type(None), node),
+        ((str, Secret), node),
+        (bool, lambda given: node(str(given).lower(), is_plain=True)),
+        ((int, float), lambda given: node(repr(given), is_plain=True)),
+        (Mapping, lambda given: node(_pairs_of(given, source, path))),
+        (Sequence, lambda given: node([_node_of(each, source, f"{path}[{at}]") for at, each in enumerate(given)])),
+    )
+    for kinds, converter in converters:
+        if isinstance(value, kinds):
+            return converter(value)
+    raise InvalidConfigurationError(
+        source, None, path, f"use a text, number, boolean, mapping or list, got a {type(value).__name__}"
+    )
+
+
+def _pairs_of(value: Mapping[Any, Any], source: str, path: str) -> tuple[tuple[str, Node], ...]:
+    if not all(isinstance(key, str) for key in value):
+        raise InvalidConfigurationError(source, None, path, "use strings as keys")
+    return tuple((key, _node_of(each, source, f"{path}.{key}" if path else key)) for key, each in value.items())

@@ -1,0 +1,163 @@
+"""An entry of ``remote_write`` as settings of the sink, from a file or a mapping."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyflink_prometheus.configuration.decoded import Decoded, decoded
+from pyflink_prometheus.configuration.document import Node, from_value, parsed
+from pyflink_prometheus.configuration.fields import GLOBAL, OTHER_PARTS, REMOTE_WRITE, Use
+from pyflink_prometheus.configuration.prometheus_checks import check_entry, check_global
+from pyflink_prometheus.configuration.scalars import expanded
+from pyflink_prometheus.configuration.sink_settings import settings_of, without_effect
+from pyflink_prometheus.errors import InvalidConfigurationError
+from pyflink_prometheus.relabelling.relabelling import Relabelling
+from pyflink_prometheus.relabelling.rule import RelabelConfigError
+
+_log = logging.getLogger(__name__)
+
+_MAPPING = "the mapping"
+
+
+@dataclass(frozen=True)
+class RemoteWriteSettings:
+    """
+    An entry of ``remote_write`` as settings of the sink.
+
+    :param settings: those of :class:`~pyflink_prometheus.config.SinkConfig` that the entry has.
+    :param name: the entry's name; "" for none.
+    """
+
+    settings: dict[str, Any] = field(repr=False)
+    name: str
+
+
+def read_remote_write(
+    config: str | os.PathLike[str] | Mapping[str, Any], name: str | None = None
+) -> RemoteWriteSettings:
+    """
+    Return the settings of an entry; one line of the log names fields that have no meaning for a sink.
+
+    :param config: a file or a mapping: a whole ``prometheus.yml``, a part of it with ``remote_write``, or an entry.
+    :param name: the entry's name; ``None`` for the only one.
+    :raises InvalidConfigurationError: if Prometheus would refuse it, or the sink cannot do what it says.
+    """
+    root, folder = _root(config)
+    external_labels, legacy_names, entries = _parts(root, folder)
+    entry = _selected(root, entries, name)
+    for path, note in entry.fields(Use.REFUSED):
+        inner = path.removeprefix(f"{entry.node.path}.") if entry.node.path else path
+        raise _error_at(entry.node, inner, f"remove it: {note}")
+    settings = settings_of(entry)
+    settings["relabelling"] = _relabelling(entry, external_labels, legacy_names)
+    ignored = [f"{path} ({note})" for path, note in (*entry.fields(Use.IGNORED), *without_effect(entry))]
+    if ignored:
+        _log.info("%s: these fields have no meaning for a sink: %s", root.source, "; ".join(ignored))
+    return RemoteWriteSettings(settings, entry.get("name", ""))
+
+
+def _root(config: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Node, str | None]:
+    """Return the tree of a configuration, and the folder of its relative paths."""
+    if isinstance(config, Mapping):
+        return from_value(config, _MAPPING), None
+    path = Path(config)
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
+    else:
+        return parsed(content, str(path)), os.path.abspath(path.parent)
+    raise InvalidConfigurationError(str(path), None, "", f"name a file that can be read here: {problem}")
+
+
+def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[Decoded]]:
+    """Return the external labels, whether names are legacy ones only, and the checked entries."""
+    if isinstance(root.value, list) or (root.get("url") is not None and root.get("remote_write") is None):
+        nodes = root.value if isinstance(root.value, list) else [root]
+        return {}, False, _entries(root, nodes, folder)
+    settings = None
+    for key, node in root.value if isinstance(root.value, tuple) else ():
+        if key == "global" and node.value is not None:
+            settings = decoded(GLOBAL, node, folder)
+            check_global(settings)
+        elif key not in {"global", "remote_write", *OTHER_PARTS}:
+            raise node.error("remove it: Prometheus has no such part", f"field {key} not found in type config.plain")
+    written = root.get("remote_write")
+    if written is None or written.value in (None, []):
+        raise root.error("add an entry of remote_write: there is none")
+    if not isinstance(written.value, list):
+        raise written.error("write a list: - url: ...", "into []*config.RemoteWriteConfig")
+    entries = _entries(root, written.value, folder)
+    legacy = settings is not None and settings.get("metric_name_validation_scheme") == "legacy"
+    return _external_labels(settings), legacy, entries
+
+
+def _entries(root: Node, nodes: list[Node], folder: str | None) -> list[Decoded]:
+    entries: list[Decoded] = []
+    names = set()
+    for node in nodes:
+        if node.value is None:
+            raise node.error("remove the empty entry", "empty or null remote write config section")
+        entry = decoded(REMOTE_WRITE, node, folder)
+        check_entry(entry)
+        name = entry.get("name", "")
+        if name and name in names:
+            words = f'found multiple remote write configs with job name "{name}"'
+            raise entry.error("name", "give each entry a name of its own", words)
+        names.add(name)
+        _relabelling(entry, {}, legacy_names=False)
+        entries.append(entry)
+    if not entries:
+        raise root.error("add an entry of remote_write: there is none")
+    return entries
+
+
+def _selected(root: Node, entries: list[Decoded], name: str | None) -> Decoded:
+    names = ", ".join(repr(each.get("name")) for each in entries if each.get("name")) or "none"
+    if name is None:
+        if len(entries) > 1:
+            advice = f"pass the name of one of the {len(entries)} entries of remote_write (names: {names})"
+            raise InvalidConfigurationError(root.source, None, "", advice)
+        return entries[0]
+    for entry in entries:
+        if entry.get("name") == name:
+            return entry
+    advice = f"pass the name of an entry of remote_write: there is no {name!r} (names: {names})"
+    raise InvalidConfigurationError(root.source, None, "", advice)
+
+
+def _external_labels(settings: Decoded | None) -> dict[str, str]:
+    labels = {}
+    for name, value in ({} if settings is None else settings.get("external_labels", {})).items():
+        labels[name], missing = expanded(value)
+        for each in missing:
+            _log.warning("set the environment variable %s: it is used in external_labels and is empty", each)
+    return labels
+
+
+def _relabelling(entry: Decoded, external_labels: Mapping[str, str], legacy_names: bool) -> Relabelling:
+    rules = [rule.values for rule in entry.get("write_relabel_configs", [])]
+    try:
+        return Relabelling(rules, external_labels=external_labels, legacy_names=legacy_names)
+    except RelabelConfigError as error:
+        where, at, advice, words = error.where, error.field, error.advice, error.words
+    raise _error_at(entry.node, f"{where}.{at}" if at else where, advice, words)
+
+
+def _error_at(node: Node, path: str, advice: str, words: str = "") -> InvalidConfigurationError:
+    """Return the error of a field that is some levels below a node."""
+    at = node
+    for part in path.replace("[", ".[").split("."):
+        inner = at.get(part)
+        if part.startswith("[") and isinstance(at.value, list):
+            inner = at.value[int(part[1:-1])]
+        if inner is None:
+            break
+        at = inner
+    full = f"{node.path}.{path}".lstrip(".")
+    return InvalidConfigurationError(node.source, at.line, full, advice, words)

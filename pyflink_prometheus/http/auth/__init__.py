@@ -1,0 +1,1 @@
+"""The signers: what authenticates a request, a file each."""

@@ -1,0 +1,260 @@
+"""Amazon's credentials, from settings or from botocore's chain, refreshed before they end."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from pyflink_prometheus.errors import CredentialsUnavailableError, PrometheusSinkError, SecretError
+from pyflink_prometheus.http.auth.extras import quiet, required
+from pyflink_prometheus.http.outcome import is_retryable, one_line
+from pyflink_prometheus.http.redaction import redacted
+from pyflink_prometheus.secret import Secret
+
+# Limits for one call of STS, which the sink retries itself, and for the metadata service of an instance.
+_CONNECT_TIMEOUT_S = 5
+_READ_TIMEOUT_S = 10
+_METADATA_ATTEMPTS = 3
+
+_SESSION_NAME = "pyflink-prometheus"
+# Codes of STS for what may succeed later; the status is 400, as with most of its errors.
+_RETRYABLE_CODES = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"}
+_NOT_200 = re.compile(r"Received non 200 response \d{3}")
+
+
+class Keys(NamedTuple):
+    """
+    An access key.
+
+    :param access_key: its ID.
+    :param secret_key: the secret key.
+    :param token: the session token of temporary keys, ``None`` for others.
+    """
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
+
+    def get_frozen_credentials(self) -> Keys:
+        """Return itself: what botocore asks of credentials."""
+        return self
+
+    def __repr__(self) -> str:
+        return "Keys()"
+
+
+@dataclass(frozen=True)
+class KeySecrets:
+    """An access key that is read each time it is used."""
+
+    access_key: Secret
+    secret_key: Secret
+    token: Secret | None
+
+    def get_frozen_credentials(self) -> Keys:
+        """
+        Return the key.
+
+        :raises SecretError: if a part of it cannot be read.
+        """
+        return Keys(self.access_key.read(), self.secret_key.read(), None if self.token is None else self.token.read())
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """
+    Where credentials come from.
+
+    :param keys: the access key; ``None`` for botocore's chain.
+    :param profile: a profile of the shared files.
+    :param role_arn: a role to assume.
+    :param external_id: the external ID for that.
+    :param use_fips_sts_endpoint: whether to assume the role at a FIPS endpoint.
+    """
+
+    keys: KeySecrets | None = None
+    profile: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = field(default=None, repr=False)
+    use_fips_sts_endpoint: bool = False
+
+    def __str__(self) -> str:
+        source = "the chain of botocore" if self.profile is None else f"the profile {self.profile!r}"
+        if self.keys is not None:
+            source = f"access_key ({self.keys.access_key.source}) and secret_key ({self.keys.secret_key.source})"
+        return source if self.role_arn is None else f"the role {self.role_arn}, assumed with {source}"
+
+
+class AwsChain:
+    """
+    The credentials of a signer, shared by all shards of a writer. It is pickled without what it holds.
+
+    :param settings: where the credentials come from.
+    """
+
+    def __init__(self, settings: ChainSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._credentials: Any = None
+        self._secrets: list[str] = []
+
+    def get(self, region: str) -> Keys:
+        """
+        Return the key to sign with, which is refreshed before it ends, once for all threads.
+
+        :param region: the region whose STS assumes the role.
+        :raises SecretError: if there are no credentials.
+        :raises CredentialsUnavailableError: if they cannot be had at the moment.
+        """
+        if self._settings.keys is not None and self._settings.role_arn is None:
+            return self._settings.keys.get_frozen_credentials()
+        session_module = botocore("session")
+        failure: PrometheusSinkError
+        try:
+            with quiet("botocore", "urllib3"):
+                with self._lock:
+                    if self._credentials is None:
+                        self._credentials = self._find(session_module, region)
+                    credentials = self._credentials
+                found = credentials.get_frozen_credentials()
+                return Keys(found.access_key, found.secret_key, found.token)
+        except PrometheusSinkError as error:
+            failure = error
+        except Exception as error:
+            failure = self._failure(error)
+        raise failure
+
+    def region(self) -> str | None:
+        """Return the region of the environment or the profile."""
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if region:
+            return region
+        failure: SecretError
+        session_module = botocore("session")
+        try:
+            with quiet("botocore", "urllib3"):
+                found = session_module.Session(profile=self._settings.profile).get_config_variable("region")
+                return found if isinstance(found, str) else None
+        except Exception as error:
+            failure = SecretError(f"check the profile and the shared files of AWS: {type(error).__name__}")
+        raise failure
+
+    def forget(self) -> None:
+        """Find the credentials anew when they are next needed: the shared files may have changed."""
+        with self._lock:
+            self._credentials = None
+
+    def _find(self, session_module: Any, region: str) -> Any:
+        """Return botocore's credentials, which refresh themselves."""
+        settings = self._settings
+        config = botocore("config").Config(
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            read_timeout=_READ_TIMEOUT_S,
+            retries={"total_max_attempts": 1},
+            use_fips_endpoint=settings.use_fips_sts_endpoint or None,
+        )
+        session = session_module.Session(profile=settings.profile)
+        session.set_default_client_config(config)
+        session.set_config_variable("region", region)
+        session.set_config_variable("metadata_service_num_attempts", _METADATA_ATTEMPTS)
+        session.register("before-send.sts", self._remember)
+        source = session.get_credentials() if settings.keys is None else settings.keys
+        if source is None:
+            raise SecretError(
+                "give this worker AWS credentials: there are none in environment variables, a web identity, "
+                f"{'the shared files' if settings.profile is None else f'the profile {settings.profile!r}'}, the "
+                "container's or the instance's metadata service"
+            )
+        if settings.role_arn is None:
+            return source
+        module = botocore("credentials")
+        more = {} if settings.external_id is None else {"ExternalId": settings.external_id}
+        fetcher = module.AssumeRoleCredentialFetcher(
+            session.create_client,
+            source,
+            settings.role_arn,
+            extra_args={"RoleSessionName": _SESSION_NAME, **more},
+        )
+        return module.DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+
+    def _remember(self, request: Any, **_: Any) -> None:
+        """Remember what is sent to STS, which its errors might quote."""
+        body = request.body if isinstance(request.body, str) else (request.body or b"").decode("utf-8", "replace")
+        form = parse_qs(body)
+        sent = [*form.get("WebIdentityToken", ()), *form.get("ExternalId", ())]
+        for name in ("Authorization", "X-Amz-Security-Token"):
+            value = request.headers.get(name)
+            if value is not None:
+                sent.append(value.decode("latin-1") if isinstance(value, bytes) else str(value))
+        self._secrets = sent
+
+    def _failure(self, error: BaseException) -> PrometheusSinkError:
+        """Return the exception for one of botocore."""
+        module = botocore("exceptions")
+        what = f"no AWS credentials from {self._settings}: {self._shown(error, module)}"
+        if isinstance(error, module.ClientError):
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            if is_retryable(status) or code in _RETRYABLE_CODES:
+                return CredentialsUnavailableError(what)
+            return SecretError(f"check the role, its trust policy and external_id, and this worker's clock: {what}")
+        if isinstance(error, (module.SSLError, ssl.SSLError)):
+            return SecretError(f"check AWS_CA_BUNDLE on the workers: {what}")
+        if _may_pass(error, module):
+            return CredentialsUnavailableError(what)
+        return SecretError(f"check the settings, the environment and the shared files of AWS on this worker: {what}")
+
+    def _shown(self, error: BaseException, module: Any) -> str:
+        """Return what may be shown of an error: not what a metadata service or a command has printed."""
+        text = str(error)
+        if isinstance(error, (module.CredentialRetrievalError, module.MetadataRetrievalError)):
+            found = _NOT_200.search(text)
+            provider = error.kwargs.get("provider", "the metadata service") if hasattr(error, "kwargs") else ""
+            return f"{provider}: {found[0] if found else type(error).__name__}"
+        if not isinstance(error, (module.BotoCoreError, module.ClientError)):
+            return type(error).__name__
+        return one_line(redacted(text, [*self._secrets, *self._known()]))
+
+    def _known(self) -> Iterator[str]:
+        """Yield the secrets of the source, as far as they can be known."""
+        paths: Iterable[str] = filter(None, map(os.environ.get, ("AWS_WEB_IDENTITY_TOKEN_FILE",)))
+        for path in paths:
+            try:
+                yield Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, ValueError):
+                continue
+        for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            yield os.environ.get(name, "")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return AwsChain, (self._settings,)
+
+
+def botocore(module: str) -> Any:
+    """
+    Return a module of botocore.
+
+    :raises SecretError: if it is not installed on this worker.
+    """
+    return required(f"botocore.{module}", package="botocore", extra="aws")
+
+
+def _may_pass(error: BaseException, module: Any) -> bool:
+    """Return whether an error is about the moment: of the network, a metadata service, or a gateway in front of STS."""
+    of_the_moment = (
+        module.ConnectionError,
+        module.HTTPClientError,
+        module.IncompleteReadError,
+        module.CredentialRetrievalError,
+        module.MetadataRetrievalError,
+        botocore("parsers").ResponseParserError,
+        RuntimeError,  # for new credentials that have ended already
+    )
+    return isinstance(error, of_the_moment)

@@ -1,0 +1,79 @@
+"""Libraries that come with extras of this package, imported where they are first used."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pyflink_prometheus.errors import SecretError
+
+_NOWHERE = logging.NullHandler()
+_thread = threading.local()
+
+
+def required(module: str, *, package: str, extra: str) -> Any:
+    """
+    Return a module of a library that an extra brings.
+
+    :raises SecretError: if it is not installed on this worker, with the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        problem = type(error).__name__
+    raise SecretError(
+        f"run pip install 'pyflink-prometheus[{extra}]' for the Python of the workers: {package} cannot be imported "
+        f"({problem})"
+    )
+
+
+@contextmanager
+def quiet(*libraries: str) -> Iterator[None]:
+    """
+    Keep what libraries log of this thread out of the log.
+
+    Their messages quote requests and responses with the secrets in them; what a user has to know is in their
+    exceptions. Other threads, with the user's own calls of these libraries, are not affected.
+    """
+    for name in libraries:
+        logger = logging.getLogger(name)
+        if not isinstance(logger, _Gate):
+            logger.__class__ = type("GatedLogger", (_Gate, type(logger)), {})
+    before, _thread.is_quiet = _is_quiet(), True
+    try:
+        yield
+    finally:
+        _thread.is_quiet = before
+
+
+def _is_quiet() -> bool:
+    return getattr(_thread, "is_quiet", False)
+
+
+class _Gate:
+    """
+    The logger of a library, which passes on nothing of a quiet thread, also of loggers below it that come later.
+
+    It has a handler all the same, or logging would print warnings to the console.
+    """
+
+    @property
+    def handlers(self) -> list[logging.Handler]:
+        own: list[logging.Handler] = self.__dict__["handlers"]
+        return [_NOWHERE] if _is_quiet() else own
+
+    @handlers.setter
+    def handlers(self, handlers: list[logging.Handler]) -> None:
+        self.__dict__["handlers"] = handlers
+
+    @property
+    def propagate(self) -> bool:
+        return bool(self.__dict__["propagate"]) and not _is_quiet()
+
+    @propagate.setter
+    def propagate(self, propagate: bool) -> None:
+        self.__dict__["propagate"] = propagate

@@ -1,0 +1,69 @@
+"""What promtool accepts of the corpus, the sink accepts; what it refuses, the sink refuses, in promtool's words."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+from configuration_files import ACCEPTED, REFUSED, REFUSED_HERE, configuration_files
+
+from pyflink_prometheus.configuration.stanza import read_remote_write
+from pyflink_prometheus.errors import InvalidConfigurationError
+
+_ALL_WAYS = "oauth2, sigv4, azuread or google_iam"
+_WAYS_OF_DEBIAN = "oauth2, or sigv4"
+
+
+@pytest.fixture(scope="module")
+def build(promtool):
+    """Return promtool's version, and whether Debian has left out Azure and Google."""
+    run = subprocess.run([str(promtool), "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+)\.(\d+)\.\d+(\+ds)?", run.stdout + run.stderr)
+    assert found is not None
+    return (int(found[1]), int(found[2])), found[3] is not None
+
+
+@pytest.fixture(scope="module")
+def said(promtool, build):
+    """Return a function from a file to whether promtool accepts it, and what it says; skips what it does not know."""
+
+    def check(file):
+        version, is_of_debian = build
+        if file.since > version or (file.official and is_of_debian):
+            pytest.skip(f"this promtool does not know it: {version}, {'Debian' if is_of_debian else 'official'}")
+        command = [str(promtool), "check", "config", str(file.path)]
+        run = subprocess.run(command, check=False, capture_output=True, text=True)
+        return run.returncode == 0, _without_values(run.stdout + run.stderr)
+
+    return check
+
+
+def _without_values(text):
+    """Return a text without the values that the YAML parser quotes: ours has none where they may be secrets."""
+    return re.sub(r"(?:cannot unmarshal !!\w+ )?(?:`[^`]*` )?into ", "into ", text)
+
+
+@pytest.mark.parametrize("file", configuration_files(ACCEPTED), ids=lambda file: file.path.stem)
+def test_what_is_accepted_promtool_accepts(said, file):
+    accepted, words = said(file)
+    assert accepted, words
+    read_remote_write(file.path, file.entry)
+
+
+@pytest.mark.parametrize("file", configuration_files(REFUSED), ids=lambda file: file.path.stem)
+def test_what_is_refused_promtool_refuses_in_the_same_words(said, build, file):
+    accepted, words = said(file)
+    assert not accepted
+    with pytest.raises(InvalidConfigurationError) as caught:
+        read_remote_write(file.path, file.entry)
+    expected = _without_values(caught.value.words)
+    if build[1]:
+        expected = expected.replace(_ALL_WAYS, _WAYS_OF_DEBIAN)
+    assert expected in words
+
+
+@pytest.mark.parametrize("file", configuration_files(REFUSED_HERE), ids=lambda file: file.path.stem)
+def test_what_the_sink_alone_refuses_promtool_accepts(said, file):
+    accepted, words = said(file)
+    assert accepted, words

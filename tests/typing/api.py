@@ -46,6 +46,7 @@ from pyflink_prometheus import (
     SpeedGate,
     Threshold,
     TlsConfiguration,
+    Transport,
     TumblingWindows,
     read_rejected_samples,
 )
@@ -123,6 +124,8 @@ sink = (
     .set_request_signer(sign)
     .set_rejected_samples_handler(handle)
     .set_rejected_samples_handler(JsonLinesRejectedSamples("/var/lib/rejected"))
+    .set_key_columns("device", "room")
+    .set_transport(Transport.ARROW)
     .set_name("sink")
     .set_uid("sink")
     .set_parallelism(2)

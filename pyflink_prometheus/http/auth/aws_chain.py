@@ -163,6 +163,9 @@ class AwsChain:
         session = session_module.Session(profile=settings.profile)
         session.set_default_client_config(config)
         session.set_config_variable("region", region)
+        session.set_config_variable(
+            "sts_regional_endpoints", "regional"
+        )  # which older versions do not do by themselves
         session.set_config_variable("metadata_service_num_attempts", _METADATA_ATTEMPTS)
         session.register("before-send.sts", self._remember)
         source = session.get_credentials() if settings.keys is None else settings.keys

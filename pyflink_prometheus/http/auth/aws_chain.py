@@ -170,11 +170,14 @@ class AwsChain:
         session.register("before-send.sts", self._remember)
         source = session.get_credentials() if settings.keys is None else settings.keys
         if source is None:
-            raise SecretError(
-                "give this worker AWS credentials: there are none in environment variables, a web identity, "
-                f"{'the shared files' if settings.profile is None else f'the profile {settings.profile!r}'}, the "
-                "container's or the instance's metadata service"
+            place = "the shared files" if settings.profile is None else f"the profile {settings.profile!r}"
+            problem = (
+                f"give this worker AWS credentials: there are none in environment variables, a web identity, {place}, "
+                "the container's or the instance's metadata service"
             )
+            # An instance's service that does not respond is as if there were none; it may respond later.
+            is_final = os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
+            raise SecretError(problem) if is_final else CredentialsUnavailableError(problem)
         if settings.role_arn is None:
             return source
         module = botocore("credentials")

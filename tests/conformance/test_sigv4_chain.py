@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import sys
 import threading
 from datetime import datetime, timedelta, timezone
@@ -15,6 +16,7 @@ from typing import Any
 
 import botocore.utils
 import pytest
+import trustme
 from raw_server import RawServer, response
 from sigv4_verifier import problem_of
 from web_service import WebService
@@ -411,6 +413,16 @@ def test_a_role_is_assumed_at_a_fips_endpoint_where_that_is_set(start, aws, fips
         with pytest.raises(RetriesExhaustedError, match="no AWS credentials from the role arn:"):
             writer.flush()
     assert proxy.requests[0].startswith(f"CONNECT {host}.amazonaws.com:443 ")
+
+
+def test_an_sts_that_is_not_trusted_fails_the_job(start, aws, tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with WebService(tls=context) as service:
+        writer = start(V1, request_signer=SigV4Auth(REGION, **with_a_role(service, aws, tmp_path)))
+        writer.add(ONE)
+        with pytest.raises(RemoteWriteFatalError, match="check AWS_CA_BUNDLE on the workers: .*certificate"):
+            writer.flush()
 
 
 def test_a_missing_extra_is_named_with_the_command(start, monkeypatch):

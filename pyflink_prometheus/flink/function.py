@@ -14,7 +14,6 @@ from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkErro
 from pyflink_prometheus.flink.advice import BundleAdvice, Exchange, log_exchange_cost, warn_of_unverified_tls
 from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
-from pyflink_prometheus.flink.unsent import sends_all, without_unsent
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -56,8 +55,6 @@ class WriterFunction(ProcessFunction):
                 "without metrics PyFlink gives a sink no way to flush before a checkpoint"
             )
         warn_of_unverified_tls(self._config)
-        if not sends_all(self._config):
-            self._converter = partial(_sent_part, self._config, self._converter)
         self._convert = self._converter if self._hop is None else partial(self._convert_first, self._hop)
         self._writer = RemoteWriter(self._config)
         group = group.add_group(self._config.metric_group_name)
@@ -149,11 +146,3 @@ def as_records(converted: Any) -> Iterable[Any]:
     if isinstance(converted, Iterable) and not isinstance(converted, (str, bytes, dict)):
         return converted
     return (converted,)  # not a series: rejected later, with a message that says what was expected
-
-
-def _sent_part(config: SinkConfig, converter: ElementConverter | None, value: Any) -> list[PrometheusTimeSeries]:
-    """Convert a record, and leave out what the settings keep from being sent."""
-    converted = value if converter is None else converter(value)
-    records = () if converted is None else as_records(converted)
-    parts = [without_unsent(config, as_time_series(each)) for each in records]
-    return [each for each in parts if each is not None]

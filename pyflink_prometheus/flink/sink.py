@@ -34,6 +34,7 @@ from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import ElementConverter, KeyedRecords, WriterFunction
+from pyflink_prometheus.flink.unsent import sent_converter
 from pyflink_prometheus.http.proxies import HeaderValue, ProxyConfiguration
 from pyflink_prometheus.http.tls import TlsConfiguration
 from pyflink_prometheus.relabelling.relabelling import Relabelling
@@ -507,7 +508,7 @@ class PrometheusSinkBuilder:
         _check_travels("request_signer", config.request_signer)
         _check_travels("rejected_samples_handler", config.rejected_samples_handler)
         _check_travels("element_converter", self._converter)
-        return PrometheusSink(config, self._converter, self._operator)
+        return PrometheusSink(config, sent_converter(config, self._converter), self._operator)
 
     def _configured(self, name: str, kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
         """Return a configuration as set on this builder, with what Prometheus's configuration says for the rest."""

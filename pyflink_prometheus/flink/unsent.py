@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Optional
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.model.histogram import NativeHistogram
-from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
+
+_Converter = Optional[Callable[[Any], Any]]
 
 
-def sends_all(config: SinkConfig) -> bool:
-    """Return whether everything that a record holds is sent."""
-    return config.send_exemplars and config.send_native_histograms
+def sent_converter(config: SinkConfig, converter: _Converter) -> _Converter:
+    """
+    Return a converter to the parts of records that are sent; the same one if the settings keep nothing back.
+
+    :param converter: the user's; ``None`` if records are series.
+    """
+    if config.send_exemplars and config.send_native_histograms:
+        return converter
+    return partial(_sent_parts, config, converter)
+
+
+def _sent_parts(config: SinkConfig, converter: _Converter, value: Any) -> list[PrometheusTimeSeries]:
+    converted = value if converter is None else converter(value)
+    if converted is None:
+        return []
+    is_one = isinstance(converted, tuple) and bool(converted) and isinstance(converted[0], str)
+    records = (converted,) if is_one or not isinstance(converted, Iterable) else converted
+    parts = (without_unsent(config, as_time_series(each)) for each in records)
+    return [each for each in parts if each is not None]
 
 
 def without_unsent(config: SinkConfig, series: PrometheusTimeSeries) -> PrometheusTimeSeries | None:

@@ -13,8 +13,9 @@ from pyflink_prometheus.configuration.document import parsed
 from pyflink_prometheus.configuration.scalars import duration, expanded, integer
 from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.errors import InvalidConfigurationError
+from pyflink_prometheus.flink.advice import warn_of_unverified_tls
 from pyflink_prometheus.flink.sink import PrometheusSink
-from pyflink_prometheus.flink.unsent import without_unsent
+from pyflink_prometheus.flink.unsent import sent_converter, without_unsent
 from pyflink_prometheus.http.auth.basic import BasicAuth
 from pyflink_prometheus.http.auth.entra import EntraAuth
 from pyflink_prometheus.http.auth.jwt_bearer import JwtBearerAuth
@@ -382,3 +383,31 @@ def test_histograms_can_be_left_out_and_other_samples_stay():
     kept = unsent(series(1.0, HISTOGRAM), send_native_histograms=False)
     assert (kept.samples, len(kept.exemplars)) == (((1.0, 1000),), 0)
     assert unsent(series(1.0), send_native_histograms=False) == series(1.0)
+
+
+def test_a_converter_keeps_back_what_is_not_sent():
+    config = SinkConfig(URL, send_native_histograms=False)
+    records = [series(1.0), series(HISTOGRAM)]
+    for converter, value, kept in (
+        (None, records[0], records[:1]),
+        (None, tuple(records[0]), records[:1]),
+        (None, records[1], []),
+        (lambda _: records, 0, records[:1]),
+        (lambda _: None, 0, []),
+        (lambda _: iter(records), 0, records[:1]),
+    ):
+        sent = pickle.loads(cloudpickle.dumps(sent_converter(config, converter)))
+        assert sent(value) == kept
+    assert sent_converter(SinkConfig(URL), len) is len
+    with pytest.raises(TypeError):
+        sent_converter(config, None)("no series")  # type: ignore[misc]
+
+
+# Warnings
+
+
+def test_each_start_without_verification_is_warned_of(caplog):
+    for tls in ({"insecure_skip_verify": True}, {"insecure_skip_verify": False}):
+        warn_of_unverified_tls(SinkConfig(**settings_of(tls_config=tls)))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].startswith("set ca_file in place of insecure_skip_verify: the certificate of https://")

@@ -17,10 +17,14 @@ FATAL = "RemoteWriteFatalError: "
 
 @pytest.mark.once
 def test_a_secret_that_fails_a_job_is_shown_nowhere(flink_cluster: FlinkCluster, tmp_path: Path) -> None:
-    secrets = {"bearer": f"{CANARY}\n{CANARY}", "signer": CANARY}
+    broken = f"{CANARY}\n{CANARY}"
+    secrets = {"bearer": broken, "signer": CANARY, "sigv4": broken, "jwt": CANARY, "entra": CANARY}
     advice = {
         "bearer": f"check the secret in file '{tmp_path}/bearer': it contains a line break",
         "signer": "call the request signer sign on its own to see the error: it raised ValueError in leaking.py, ",
+        "sigv4": "check the value that the request signer SigV4Auth gives the header Authorization: it contains a line",
+        "jwt": f"check the secret in file '{tmp_path}/jwt': it cannot sign as RS256",
+        "entra": f"check the certificate '{tmp_path}/entra': expected a certificate with its RSA key",
     }
     for name, secret in secrets.items():
         (tmp_path / name).write_text(secret)

@@ -11,6 +11,7 @@ import os
 import pickle
 import ssl
 import sys
+import threading
 from typing import Any
 
 import jwt
@@ -30,6 +31,7 @@ from pyflink_prometheus import (
     Secret,
     SecretError,
 )
+from pyflink_prometheus.http.auth import entra
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 CLIENT = "11111111-2222-3333-4444-555555555555"
@@ -175,6 +177,22 @@ def test_a_metadata_service_that_fails_is_asked_again_by_the_sink_alone(write, m
     assert len(metadata.requests) == 4
 
 
+def test_a_metadata_service_that_does_not_respond_is_given_up_and_asked_again(write, metadata, monkeypatch):
+    monkeypatch.setitem(entra._CLIENT, "read_timeout", 0.3)
+    done, issued = threading.Event(), issue()
+
+    def decide(asked):
+        if len(metadata.requests) == 1:
+            done.wait(60)
+        return issued(asked)
+
+    metadata.decide = decide
+    writer = write(V1, ONE, request_signer=EntraAuth.managed_identity())
+    done.set()
+    assert writer.ledger.samples_accepted == 1
+    assert writer.ledger.requests_retried >= 1
+
+
 def test_a_metadata_service_that_is_not_there_is_named_when_the_retries_end(start, azure):
     with WebService() as service:
         azure("AZURE_POD_IDENTITY_AUTHORITY_HOST", service.url())
@@ -191,7 +209,7 @@ def test_an_identity_that_the_machine_does_not_have_fails_the_job(start, receive
     writer = start(V1, request_signer=EntraAuth.managed_identity(CLIENT))
     writer.add(ONE)
     with pytest.raises(
-        RemoteWriteFatalError, match=f"check the identity, its tenant .*the managed identity {CLIENT}.*not found"
+        RemoteWriteFatalError, match=f"check the identity, its tenant .*the managed identity {CLIENT}: "
     ):
         writer.flush()
     assert len(metadata.requests) == 1

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import itertools
 import pickle
+import sys
 import threading
 
 import jwt
@@ -176,6 +177,22 @@ def test_an_endpoint_that_fails_is_asked_again(write, receiver, auth, endpoint, 
     assert (writer.ledger.samples_accepted, writer.ledger.requests_retried) == (1, 3)
     assert len(receiver.requests) == 1
     assert len(endpoint.requests) == 4
+
+
+def test_an_endpoint_that_does_not_respond_is_given_up_and_asked_again(write, auth, endpoint, monkeypatch):
+    monkeypatch.setattr("pyflink_prometheus.http.auth.token_endpoint.TIMEOUT_S", 0.1)
+    done, issued = threading.Event(), issue()
+
+    def decide(asked):
+        if len(endpoint.requests) == 1:
+            done.wait(60)
+        return issued(asked)
+
+    endpoint.decide = decide
+    writer = write(V1, ONE, request_signer=auth())
+    done.set()
+    assert writer.ledger.samples_accepted == 1
+    assert writer.ledger.requests_retried >= 1
 
 
 def test_an_endpoint_may_say_how_long_to_wait(write, receiver, auth, endpoint, clock):
@@ -424,6 +441,21 @@ def test_an_assertion_that_is_refused_says_what_to_check(start, endpoint, key):
         RemoteWriteFatalError, match=r"check the key, its ID, iss, audience .*invalid_grant: bad: \*\*\*"
     ):
         writer.flush()
+
+
+def test_claims_that_cannot_be_written_are_refused():
+    for claims in ({"a": object()}, [("a", 1)]):
+        with pytest.raises(TypeError, match="claims: expected"):
+            JwtBearerAuth("https://login.example", "c", "key", claims=claims)  # type: ignore[arg-type]
+
+
+def test_a_missing_extra_is_named_with_the_command(monkeypatch, endpoint, key):
+    for module, package in {"jwt": "pyjwt", "cryptography": "cryptography"}.items():
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, module, None)
+            command = rf"run pip install 'pyflink-prometheus\[jwt\]' .* {package} cannot be imported"
+            with pytest.raises(SecretError, match=command):
+                signed(JwtBearerAuth(endpoint.url(), "c", pem(key)))
 
 
 def test_an_algorithm_that_is_not_known_is_refused():

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import sys
+import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import botocore.utils
 import pytest
+import trustme
 from raw_server import RawServer, response
 from sigv4_verifier import problem_of
 from web_service import WebService
@@ -262,16 +265,36 @@ def test_keys_that_the_receiver_refuses_are_fetched_anew(start, verifying, place
     assert keys_of(verifying) == ["ASIA1", "ASIA1", "ASIA2"]
 
 
-@pytest.mark.parametrize("place", [in_a_container, *OF_STS], indirect=True, ids=lambda each: each.__name__)
+@everywhere
 @pytest.mark.parametrize("answer", [(500, "down"), (503, "down"), None], ids=str)
 def test_a_service_that_fails_is_asked_again(start, clock, verifying, place, answer):
     service, _, signer = place
-    service.script += [answer] * 6  # a container's is asked three times at once
-    writer = start(V1, request_signer=signer, retry=RetryConfiguration(max_retry_count=9))
+    service.script += [answer] * 8  # a container's, and an instance's, is asked several times at once
+    writer = start(V1, request_signer=signer, retry=RetryConfiguration(max_retry_count=20))
     samples(writer, 1)
     assert writer.ledger.samples_accepted == 1
-    assert writer.ledger.requests_retried >= 2
+    assert writer.ledger.requests_retried >= 1
     assert len(verifying.requests) == 1
+
+
+@everywhere
+def test_a_service_that_does_not_respond_is_given_up_and_asked_again(start, place, aws, monkeypatch):
+    service, _, signer = place
+    monkeypatch.setattr("pyflink_prometheus.http.auth.aws_chain._READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(botocore.utils.ContainerMetadataFetcher, "TIMEOUT_SECONDS", 0.3)
+    aws("AWS_METADATA_SERVICE_TIMEOUT", "1")
+    done, decide = threading.Event(), service.decide
+
+    def slowly(asked):
+        if len(service.requests) == 1:
+            done.wait(60)
+        return decide(asked)
+
+    service.decide = slowly
+    writer = start(V1, request_signer=signer)
+    samples(writer, 1)
+    done.set()
+    assert writer.ledger.samples_accepted == 1
 
 
 @pytest.mark.parametrize("place", [with_a_role], indirect=True, ids=["role"])
@@ -352,12 +375,12 @@ def test_no_credentials_at_all_fail_the_job_and_name_where_they_were_looked_for(
 
 
 @pytest.mark.parametrize("status", [500, 404])
-def test_an_instance_without_a_role_fails_the_job(start, aws, tmp_path, status):
+def test_an_instance_without_a_role_fails_the_job_when_the_retries_end(start, aws, tmp_path, status):
     with WebService(lambda asked: (status, "")) as service:
         at_the_instance(service, aws, tmp_path)
         writer = start(V1, request_signer=SigV4Auth(REGION))
         writer.add(ONE)
-        with pytest.raises(RemoteWriteFatalError, match="give this worker AWS credentials"):
+        with pytest.raises(RetriesExhaustedError, match="in 11 attempts: give this worker AWS credentials"):
             writer.flush()
         assert service.requests
 
@@ -390,6 +413,16 @@ def test_a_role_is_assumed_at_a_fips_endpoint_where_that_is_set(start, aws, fips
         with pytest.raises(RetriesExhaustedError, match="no AWS credentials from the role arn:"):
             writer.flush()
     assert proxy.requests[0].startswith(f"CONNECT {host}.amazonaws.com:443 ")
+
+
+def test_an_sts_that_is_not_trusted_fails_the_job(start, aws, tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with WebService(tls=context) as service:
+        writer = start(V1, request_signer=SigV4Auth(REGION, **with_a_role(service, aws, tmp_path)))
+        writer.add(ONE)
+        with pytest.raises(RemoteWriteFatalError, match="check AWS_CA_BUNDLE on the workers: .*certificate"):
+            writer.flush()
 
 
 def test_a_missing_extra_is_named_with_the_command(start, monkeypatch):

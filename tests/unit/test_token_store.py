@@ -16,11 +16,11 @@ from pyflink_prometheus.testing import FakeClock
 KINDS = [CredentialsUnavailableError("not now", retry_after_s=7.0), SecretError("never")]
 
 
-def wait_in_get(threads):
+def wait_in_run(threads):
     """Return once all threads wait for the one that fetches."""
     while True:
         frames = [sys._current_frames().get(thread.ident) for thread in threads]
-        if all(frame and frame.f_code.co_name == "get" and "fetches" in frame.f_locals for frame in frames):
+        if all(frame and frame.f_code.co_name == "run" and "calls" in frame.f_locals for frame in frames):
             return
         time.sleep(0)
 
@@ -35,7 +35,7 @@ def test_those_who_wait_for_a_token_share_the_failure(failure):
         others.extend(threading.Thread(target=get) for _ in range(7))
         for thread in others:
             thread.start()
-        wait_in_get(others)
+        wait_in_run(others)
         raise failure
 
     def get():

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
-import threading
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from pyflink_prometheus.errors import CredentialsUnavailableError, PrometheusSinkError, SecretError
-from pyflink_prometheus.http.auth.extras import quiet, required
+from pyflink_prometheus.http.auth.extras import is_untrusted, quiet, required
+from pyflink_prometheus.http.auth.shared_call import SharedCall
 from pyflink_prometheus.http.outcome import is_retryable, one_line
 from pyflink_prometheus.http.redaction import redacted
 from pyflink_prometheus.secret import Secret
@@ -101,8 +98,9 @@ class AwsChain:
 
     def __init__(self, settings: ChainSettings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
-        self._credentials: Any = None
+        self._call = SharedCall()
+        self._searches = 1  # that are due, with each time that the credentials were forgotten
+        self._found: tuple[int, Any] = (0, None)  # botocore's credentials, with the number of the search
         self._secrets: list[str] = []
 
     def get(self, region: str) -> Keys:
@@ -115,16 +113,19 @@ class AwsChain:
         """
         if self._settings.keys is not None and self._settings.role_arn is None:
             return self._settings.keys.get_frozen_credentials()
-        session_module = botocore("session")
+        return self._call.run(lambda: self._current(region))
+
+    def _current(self, region: str) -> Keys:
         failure: PrometheusSinkError
+        session_module = botocore("session")
         try:
             with quiet("botocore", "urllib3"):
-                with self._lock:
-                    if self._credentials is None:
-                        self._credentials = self._find(session_module, region)
-                    credentials = self._credentials
-                found = credentials.get_frozen_credentials()
-                return Keys(found.access_key, found.secret_key, found.token)
+                search, (found_by, credentials) = self._searches, self._found
+                if found_by != search:
+                    credentials = self._find(session_module, region)
+                    self._found = search, credentials
+                keys = credentials.get_frozen_credentials()
+                return Keys(keys.access_key, keys.secret_key, keys.token)
         except PrometheusSinkError as error:
             failure = error
         except Exception as error:
@@ -148,8 +149,7 @@ class AwsChain:
 
     def forget(self) -> None:
         """Find the credentials anew when they are next needed: the shared files may have changed."""
-        with self._lock:
-            self._credentials = None
+        self._searches += 1
 
     def _find(self, session_module: Any, region: str) -> Any:
         """Return botocore's credentials, which refresh themselves."""
@@ -163,15 +163,19 @@ class AwsChain:
         session = session_module.Session(profile=settings.profile)
         session.set_default_client_config(config)
         session.set_config_variable("region", region)
+        session.set_config_variable("sts_regional_endpoints", "regional")  # as newer versions do by themselves
         session.set_config_variable("metadata_service_num_attempts", _METADATA_ATTEMPTS)
         session.register("before-send.sts", self._remember)
         source = session.get_credentials() if settings.keys is None else settings.keys
         if source is None:
-            raise SecretError(
-                "give this worker AWS credentials: there are none in environment variables, a web identity, "
-                f"{'the shared files' if settings.profile is None else f'the profile {settings.profile!r}'}, the "
-                "container's or the instance's metadata service"
+            place = "the shared files" if settings.profile is None else f"the profile {settings.profile!r}"
+            problem = (
+                f"give this worker AWS credentials: there are none in environment variables, a web identity, {place}, "
+                "the container's or the instance's metadata service"
             )
+            # An instance's service that does not respond is as if there were none; it may respond later.
+            is_final = os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
+            raise SecretError(problem) if is_final else CredentialsUnavailableError(problem)
         if settings.role_arn is None:
             return source
         module = botocore("credentials")
@@ -205,7 +209,7 @@ class AwsChain:
             if is_retryable(status) or code in _RETRYABLE_CODES:
                 return CredentialsUnavailableError(what)
             return SecretError(f"check the role, its trust policy and external_id, and this worker's clock: {what}")
-        if isinstance(error, (module.SSLError, ssl.SSLError)):
+        if is_untrusted(error):
             return SecretError(f"check AWS_CA_BUNDLE on the workers: {what}")
         if _may_pass(error, module):
             return CredentialsUnavailableError(what)
@@ -220,18 +224,7 @@ class AwsChain:
             return f"{provider}: {found[0] if found else type(error).__name__}"
         if not isinstance(error, (module.BotoCoreError, module.ClientError)):
             return type(error).__name__
-        return one_line(redacted(text, [*self._secrets, *self._known()]))
-
-    def _known(self) -> Iterator[str]:
-        """Yield the secrets of the source, as far as they can be known."""
-        paths: Iterable[str] = filter(None, map(os.environ.get, ("AWS_WEB_IDENTITY_TOKEN_FILE",)))
-        for path in paths:
-            try:
-                yield Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, ValueError):
-                continue
-        for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-            yield os.environ.get(name, "")
+        return one_line(redacted(text, self._secrets))
 
     def __reduce__(self) -> tuple[object, ...]:
         return AwsChain, (self._settings,)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pyflink_prometheus import _validation
 from pyflink_prometheus.clock import Clock
 from pyflink_prometheus.config import header_problem
 from pyflink_prometheus.errors import CredentialsUnavailableError, PrometheusSinkError, SecretError
-from pyflink_prometheus.http.auth.extras import quiet, required
+from pyflink_prometheus.http.auth.extras import is_untrusted, quiet, required
 from pyflink_prometheus.http.auth.token_auth import TokenAuth
 from pyflink_prometheus.http.auth.token_store import Token
 from pyflink_prometheus.http.outcome import is_retryable, one_line
@@ -254,11 +253,11 @@ class EntraAuth(TokenAuth):
         """Return the exception for one of azure-identity."""
         words = one_line(redacted(str(error), trace.secrets))
         what = f"no token from {self._source}: {words or type(error).__name__}"
-        if trace.is_unanswered and not _is_untrusted(error):
+        if trace.is_unanswered and not is_untrusted(error):
             return CredentialsUnavailableError(what)
         if trace.status is not None and (is_retryable(trace.status) or trace.status in _RETRYABLE):
             return CredentialsUnavailableError(f"{what} (HTTP {trace.status})")
-        if _is_untrusted(error):
+        if is_untrusted(error):
             return SecretError(f"set REQUESTS_CA_BUNDLE on the workers to the authority's certificate file: {what}")
         return SecretError(f"check the identity, its tenant and its credentials: {what}")
 
@@ -376,17 +375,6 @@ def _read_file(path: str) -> bytes:
     except (OSError, ValueError) as error:
         problem = type(error).__name__
     raise SecretError(f"check the file {path!r}: it cannot be read on this worker: {problem}")
-
-
-def _is_untrusted(error: BaseException | None) -> bool:
-    """Return whether an error was caused by a certificate that is not trusted."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        seen.append(error)
-        if "CERTIFICATE_VERIFY_FAILED" in str(error) or isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _check_uuid(name: str, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,17 @@ def required(module: str, *, package: str, extra: str) -> Any:
         f"run pip install 'pyflink-prometheus[{extra}]' for the Python of the workers: {package} cannot be imported "
         f"({problem})"
     )
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Return whether an error was caused by a certificate that is not trusted."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error) or isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -79,7 +80,7 @@ class JwtBearerAuth(TokenAuth):
             "aud": self._endpoint.audience if audience is None else audience,
             **({"scope": self._form.scope} if self._form.scope else {}),
         }
-        self._more_claims = dict(claims or {})
+        self._more_claims = _checked_claims(claims or {})
 
     def fetch(self) -> Token:
         """
@@ -108,3 +109,13 @@ class JwtBearerAuth(TokenAuth):
 
     def __repr__(self) -> str:
         return f"JwtBearerAuth({self._endpoint.url!r}, {self._key!r})"
+
+
+def _checked_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
+    _validation.instance("claims", claims, Mapping)
+    try:
+        json.dumps(dict(claims))
+        return dict(claims)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError("claims: expected what JSON can carry: strings as names, and strings, numbers, lists and mappings")

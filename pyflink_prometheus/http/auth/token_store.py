@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
 from pyflink_prometheus.clock import Clock, SystemClock
-from pyflink_prometheus.errors import CredentialsUnavailableError, PrometheusSinkError, SecretError
+from pyflink_prometheus.errors import CredentialsUnavailableError, SecretError
+from pyflink_prometheus.http.auth.shared_call import SharedCall
 
 #: A token is replaced so long before its end, or at four fifths of its life if that is later.
 REFRESH_BEFORE_S = 60.0
@@ -43,11 +42,9 @@ class TokenStore:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = SystemClock() if clock is None else clock
-        self._lock = threading.Lock()
+        self._call = SharedCall()
         self._token: Token | None = None
         self._refresh_at: float | None = None
-        self._fetches = 0  # that have ended
-        self._failure: PrometheusSinkError | None = None  # of the last one
 
     def get(self, fetch: Callable[[], Token]) -> Token:
         """
@@ -60,44 +57,31 @@ class TokenStore:
         """
         if (token := self._current()) is not None:
             return token
-        fetches = self._fetches
-        if not self._lock.acquire(blocking=self._lasting() is None):
-            token = self._lasting()  # another shard is replacing it
-            return self.get(fetch) if token is None else token
-        try:
-            if (token := self._current()) is not None:
-                return token
-            if fetches == self._fetches:
-                self._fetch(fetch)
-            token = self._lasting()
-            failure = self._failure
-        finally:
-            self._lock.release()
-        if token is not None:
-            return token
-        raise SecretError("no token could be had") if failure is None else copy.copy(failure)
+        return self._call.run(lambda: self._renewed(fetch), otherwise=self._lasting())
 
     def drop(self, header: str | None) -> None:
         """Forget the token if it is the one with this header: another shard may have replaced it already."""
-        with self._lock:
-            if self._token is not None and self._token.header == header:
-                self._token = None
+        if self._token is not None and self._token.header == header:
+            self._token = None
 
-    def _fetch(self, fetch: Callable[[], Token]) -> None:
-        self._failure = None
+    def _renewed(self, fetch: Callable[[], Token]) -> Token:
+        """Return the token that another thread has fetched, else fetch one, else keep the one that has not ended."""
+        if (token := self._current()) is not None:
+            return token
         try:
             self._token = token = fetch()
         except (SecretError, CredentialsUnavailableError) as error:
-            self._failure = error
+            lasting, failure = self._lasting(), error
             self._refresh_at = self._clock.time() + REFRESH_AGAIN_S
-            if self._lasting() is not None:
-                _log.warning("the token is used until it ends, because it cannot be replaced: %s", error)
         else:
             now = self._clock.time()
             life_s = None if token.expires_at is None else max(0.0, token.expires_at - now)
             self._refresh_at = None if life_s is None else now + max(life_s - REFRESH_BEFORE_S, 0.8 * life_s)
-        finally:
-            self._fetches += 1
+            return token
+        if lasting is None:
+            raise failure
+        _log.warning("the token is used until it ends, because it cannot be replaced: %s", failure)
+        return lasting
 
     def _current(self) -> Token | None:
         """Return the token if it need not be replaced yet."""

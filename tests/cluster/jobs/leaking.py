@@ -19,9 +19,12 @@ from pyflink.datastream import StreamExecutionEnvironment
 
 from pyflink_prometheus import (
     BearerAuth,
+    EntraAuth,
+    JwtBearerAuth,
     PrometheusSink,
     PrometheusTimeSeries,
     Secret,
+    SigV4Auth,
 )
 
 URL, FOLDER = sys.argv[1:]
@@ -54,7 +57,15 @@ def error_of(name: str, signer: Any) -> str:
 
 def main() -> None:
     """Run all."""
-    signers = {"bearer": BearerAuth(Secret.file(f"{FOLDER}/bearer")), "signer": sign}
+    key = Secret.file(f"{FOLDER}/sigv4")
+    uuid = "11111111-2222-3333-4444-555555555555"
+    signers = {
+        "bearer": BearerAuth(Secret.file(f"{FOLDER}/bearer")),
+        "signer": sign,
+        "sigv4": SigV4Auth("eu-central-1", access_key=key, secret_key=key),
+        "jwt": JwtBearerAuth("http://127.0.0.1:9/token", "client", Secret.file(f"{FOLDER}/jwt")),
+        "entra": EntraAuth.certificate(uuid, uuid, f"{FOLDER}/entra"),
+    }
     print(json.dumps({name: error_of(name, signer) for name, signer in signers.items()}))
 
 

@@ -278,7 +278,9 @@ def test_a_socks_proxy_resolves_the_name_and_makes_a_tunnel(serve, post, context
     assert len(receiver.requests) == 1
 
 
-def test_each_connection_goes_to_one_of_the_addresses_if_that_is_set(serve, post, monkeypatch, context, trusted):
+def test_each_connection_goes_to_one_of_the_addresses_if_that_is_set(serve, post, monkeypatch, authority, trusted):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("receiver.test").configure_cert(context)  # not for the address
     receiver = serve(tls=context)
     resolved = socket.getaddrinfo
     names = []

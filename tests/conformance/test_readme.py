@@ -10,9 +10,12 @@ ABOUT_SOMETHING_ELSE = {
     "test_connections.py",
     "test_entra.py",
     "test_oauth2.py",
+    "test_proxies.py",
     "test_secrets.py",
     "test_sender_program.py",
     "test_sigv4_chain.py",
+    "test_stanza_on_the_wire.py",
+    "test_tls.py",
 }
 
 

@@ -13,6 +13,7 @@ from pyflink_prometheus.configuration.document import parsed
 from pyflink_prometheus.configuration.scalars import duration, expanded, integer
 from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.errors import InvalidConfigurationError
+from pyflink_prometheus.flink.advice import warn_of_unverified_tls
 from pyflink_prometheus.flink.sink import PrometheusSink
 from pyflink_prometheus.http.auth.basic import BasicAuth
 from pyflink_prometheus.http.auth.entra import EntraAuth
@@ -353,3 +354,13 @@ def test_no_secret_of_a_file_travels_in_the_job(file, tmp_path):
 
 
 # What is not sent
+
+
+# Warnings
+
+
+def test_each_start_without_verification_is_warned_of(caplog):
+    for tls in ({"insecure_skip_verify": True}, {"insecure_skip_verify": False}):
+        warn_of_unverified_tls(SinkConfig(**settings_of(tls_config=tls)))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].startswith("set ca_file in place of insecure_skip_verify: the certificate of https://")

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.operators.reorder import Reorder
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
+    from pyflink_prometheus.model.column_mapping import ColumnMapping
     from pyflink_prometheus.model.exemplars import Exemplar
     from pyflink_prometheus.model.histogram import NativeHistogram
     from pyflink_prometheus.model.metadata import Metadata
@@ -65,6 +66,7 @@ __all__ = [
     "BasicAuth",
     "BearerAuth",
     "Check",
+    "ColumnMapping",
     "ConflictPolicy",
     "CumulativeAggregate",
     "ElementConverter",
@@ -119,6 +121,7 @@ _MODULES = (
     "model.metadata",
     "model.exemplars",
     "model.timeseries",
+    "model.column_mapping",
     "config",
     "transforms.reordering",
     "transforms.windows",

@@ -24,13 +24,14 @@ LAYERS = [
 ]
 # And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
 ROOMS = [
-    {"ledger", "retry", "endpoint", "batch", "series_cache"},
+    {"ledger", "retry", "endpoint", "batch", "series_cache", "family"},
     {"pace", "rejected", "delivery"},
     {"backlog", "rejected_files", "intake"},
     {"isolation", "settlement"},
     {"prepared"},
     {"shard"},
     {"writer"},
+    {"mapped_records", "mapped_columns"},
 ]
 OUTSIDE = {
     "pyflink": {"flink"},

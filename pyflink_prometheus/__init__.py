@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         RetriesExhaustedError,
         SecretError,
     )
-    from pyflink_prometheus.flink.function import ElementConverter
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.operators.aggregate import Aggregate
     from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.operators.mark_stale import MarkStale
     from pyflink_prometheus.flink.operators.reorder import Reorder
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
+    from pyflink_prometheus.flink.subtask import ElementConverter
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
     from pyflink_prometheus.model.column_mapping import ColumnMapping
     from pyflink_prometheus.model.exemplars import Exemplar
@@ -132,7 +132,7 @@ _MODULES = (
     "writer.ledger",
     "writer.rejected",
     "writer.rejected_files",
-    "flink.function",
+    "flink.subtask",
     "flink.keys",
     "flink.sink",
     "flink.operators.reorder",

@@ -1,117 +1,63 @@
-"""The function that runs a writer in each subtask, and flushes it at the end of each bundle."""
+"""The function that runs a writer in each subtask, and passes it one record at a time."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, Optional, Union
+import logging
+from collections.abc import Callable
+from typing import Any
 
 from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 
-from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
-from pyflink_prometheus.flink.advice import BundleAdvice, Exchange, log_exchange_cost
-from pyflink_prometheus.flink.metrics import LedgerMetrics
-from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
-from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
-from pyflink_prometheus.writer.writer import RemoteWriter
+from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.flink.advice import Exchange, log_exchange_cost
+from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter, adder
 
-#: Converts a user's record to a series, an iterable of several, or ``None`` to skip it. It runs inside the sink, on the
-#: worker. What it raises fails the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError`, which rejects that
-#: record alone.
-ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable[PrometheusTimeSeries]]]]
+_log = logging.getLogger(__name__)
 
 
 class WriterFunction(ProcessFunction):
     """
     The function that passes each record to a writer, and emits nothing.
 
-    Before a checkpoint barrier, a savepoint or the end of input passes, Flink ends the current bundle, waits for Python
-    to respond, and throws what Python raised. The only code of a function that PyFlink's public API runs then is a
-    gauge, which is read at the end of every bundle. So the flush is a gauge, whose value is its duration. That is why
-    the writer needs metrics, and a Python process of its own (thread mode reads no gauges).
-
-    :param config: the writer's settings.
+    :param subtask: the writer, and what Flink has to do with it.
     :param converter: turns a record into series; ``None`` if records are series.
     :param hop: how records reach the writer; ``None`` if they stay in its process.
-    :ivar log_file: Flink's log file if the job runs in the process that builds it.
+    :param way: says so, and why, for the worker's log.
     """
 
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Exchange | None = None) -> None:
-        self._config = config
+    def __init__(
+        self, subtask: SubtaskWriter, converter: ElementConverter | None, hop: Exchange | None = None, way: str = ""
+    ) -> None:
+        self._subtask = subtask
         self._converter = converter
         self._hop = hop
-        self._writer: RemoteWriter | None = None
-        self._built_in = THIS_PROCESS
-        self.log_file: str | None = None
+        self._way = way
+        self._add: Callable[[Any], None] | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start the writer; Flink calls this at the first record, in the worker process."""
-        group = runtime_context.get_metrics_group()
-        if group is None:
-            raise PrometheusSinkError(
-                "remove python.metric.enabled: false from the cluster's configuration, or set it to true in the job's: "
-                "without metrics PyFlink gives a sink no way to flush before a checkpoint"
-            )
-        self._convert = self._converter if self._hop is None else partial(self._convert_first, self._hop)
-        self._writer = RemoteWriter(self._config)
-        group = group.add_group(self._config.metric_group_name)
-        self._metrics = LedgerMetrics(group, self._writer, self._flush)
-        self._advice = BundleAdvice(self._writer.ledger)
-        self._summary = RejectedSummary(
-            self._writer.ledger,
-            has_handler=self._config.rejected_samples_handler is not None,
-            built_in=self._built_in,
-            log_file=self.log_file,
-        )
+        writer = self._subtask.open(runtime_context.get_metrics_group())
+        if self._way:
+            _log.info("%s", self._way)
+        self._add = adder(writer, self._converter) if self._hop is None else self._add_first
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
         """Convert a record and add its series to the writer; blocks while too many are pending (backpressure)."""
-        writer = self._writer
-        if writer is None:
+        if self._add is None:
             raise PrometheusSinkError("the writer accepts records only between open() and close()")
-        convert = self._convert
-        if convert is None:
-            # A tuple of this length stays as it is: to make a named tuple of it would cost a quarter of a microsecond.
-            writer.add(value if type(value) is tuple and len(value) == 5 else as_time_series(value))
-            return
-        try:
-            converted = convert(value)
-            if type(converted) is PrometheusTimeSeries:
-                writer.add(converted)
-            elif converted is not None:
-                for series in as_records(converted):
-                    writer.add(as_time_series(series))
-        except InvalidTimeSeriesError as error:  # raised by the record's builder in the converter
-            writer.reject(value, error)
+        self._add(value)
 
     def close(self) -> None:
         """Release threads and connections without sending; Flink calls this at the end and after failures."""
-        if self._writer is None:
-            return
-        self._writer.close()
-        self._summary.closed()
-        self._writer = None
+        self._add = None
+        self._subtask.close()
 
-    def _convert_first(self, hop: Exchange, value: Any) -> Any:
-        """Convert the first record, and log the cost of passing records; later records skip this check."""
-        log_exchange_cost(hop, value)
-        self._convert = self._converter
-        return as_time_series(value) if self._converter is None else self._converter(value)
-
-    def _flush(self) -> int:
-        if self._writer is None:
-            return 0
-        began = time.monotonic()
-        try:
-            self._writer.flush()
-        finally:
-            self._metrics.publish()
-        took_s = time.monotonic() - began
-        self._summary.flushed()
-        self._advice.flushed(took_s, self._writer.pace.batch_size)
-        return round(took_s * 1000)
+    def _add_first(self, value: Any) -> None:
+        """Log the cost of passing records, and add the first one; later records skip this check."""
+        if self._hop is not None:
+            log_exchange_cost(self._hop, value)
+        self._add = adder(self._subtask.writer, self._converter)
+        self._add(value)
 
 
 class KeyedRecords(ProcessFunction):
@@ -136,12 +82,3 @@ class KeyedRecords(ProcessFunction):
     def close(self) -> None:
         """Close the function."""
         self._function.close()
-
-
-def as_records(converted: Any) -> Iterable[Any]:
-    """Return what a converter returned as an iterable of records; a single one may be a plain tuple."""
-    if isinstance(converted, tuple) and converted and isinstance(converted[0], str):
-        return (converted,)
-    if isinstance(converted, Iterable) and not isinstance(converted, (str, bytes, dict)):
-        return converted
-    return (converted,)  # not a series: rejected later, with a message that says what was expected

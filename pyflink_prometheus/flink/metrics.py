@@ -52,18 +52,23 @@ class LedgerMetrics:
     :param group: the metric group in which to register them.
     :param writer: the writer.
     :param flush: called at the end of each bundle; returns its duration in milliseconds.
+    :param number: of the writer within the group, from 1. All functions of an operator share one group, in which a
+        gauge replaces an earlier one of the same name. Counters of the same name add up.
     """
 
-    def __init__(self, group: Any, writer: RemoteWriter, flush: Callable[[], int]) -> None:
+    def __init__(self, group: Any, writer: RemoteWriter, flush: Callable[[], int], number: int = 1) -> None:
         self._ledger = ledger = writer.ledger
         self._counters = {name: group.counter(name) for name in _COUNTERS}
         # None rather than 0: Flink shows a counter only after its first increment, which may be by 0.
         self._published: dict[str, int | None] = dict.fromkeys(_COUNTERS)
-        group.gauge("lastFlushDurationMs", flush)  # first, so that the others are read after the flush
-        for name, read in _GAUGES.items():
-            group.gauge(name, partial(read, ledger))
-        group.gauge("maxInFlightRequests", lambda: writer.pace.shards)
-        group.gauge("maxBatchSizeInSamples", lambda: writer.pace.batch_size)
+        gauges: dict[str, Callable[[], int]] = {
+            "lastFlushDurationMs": flush,  # first, so that the others are read after the flush
+            **{name: partial(read, ledger) for name, read in _GAUGES.items()},
+            "maxInFlightRequests": lambda: writer.pace.shards,
+            "maxBatchSizeInSamples": lambda: writer.pace.batch_size,
+        }
+        for name, read_gauge in gauges.items():
+            group.gauge(name if number == 1 else f"{name}{number}", read_gauge)
 
     def publish(self) -> None:
         """Add the changes since the last call to the counters."""

@@ -31,7 +31,8 @@ from pyflink_prometheus.config import (
 )
 from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Exchange
-from pyflink_prometheus.flink.function import ElementConverter, KeyedRecords, WriterFunction
+from pyflink_prometheus.flink.function import KeyedRecords, WriterFunction
+from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
 _log = logging.getLogger(__name__)
@@ -429,8 +430,9 @@ class _WriterTransformer(StreamTransformer):
                 _warn_of_unused_uid(ds, subtasks, uid)
         except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
             _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
-        function: ProcessFunction = WriterFunction(self._config, self._converter, hop)
-        function.log_file = get_gateway().jvm.System.getProperty("log.file")
+        subtask = SubtaskWriter(self._config)
+        subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
+        function: ProcessFunction = WriterFunction(subtask, self._converter, hop, "")
         if is_keyed:
             # PyFlink's own way, ds._values(), adds a keyed operator upstream of the writer. Flink treats it as stateful
             # and derives its id from the whole graph, so a savepoint would fit no other graph.

@@ -10,6 +10,7 @@ import pytest
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import WriterFunction
+from pyflink_prometheus.flink.subtask import SubtaskWriter
 
 GOOD: tuple[Any, ...] = ("m", {}, ((1.0, 1_700_000_000_000),))
 
@@ -18,7 +19,7 @@ GOOD: tuple[Any, ...] = ("m", {}, ((1.0, 1_700_000_000_000),))
 def function(request):
     """Yield an open function without a converter."""
     config = SinkConfig(prometheus_remote_write_url="http://receiver.invalid/api/v1/write")
-    made = WriterFunction(config, None, request.param)
+    made = WriterFunction(SubtaskWriter(config), None, request.param)
     made.open(MagicMock())
     yield made
     made.close()

@@ -10,6 +10,7 @@ from pyflink.common import Row
 from pyflink_prometheus import PrometheusTimeSeries, RejectedSamples
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink.function import WriterFunction
+from pyflink_prometheus.flink.subtask import SubtaskWriter
 
 T = 1_700_000_000_000
 SAMPLES = ((1.0, T),)
@@ -61,7 +62,7 @@ class Sink:
         config = SinkConfig(
             prometheus_remote_write_url="http://receiver.invalid/api/v1/write", rejected_samples_handler=self._take
         )
-        self.function = WriterFunction(config, converter)
+        self.function = WriterFunction(SubtaskWriter(config), converter)
         self.function.open(MagicMock())
 
     def _take(self, rejected: list[RejectedSamples]) -> None:

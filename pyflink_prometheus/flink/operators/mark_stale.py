@@ -8,8 +8,8 @@ from typing import Any
 from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 
 from pyflink_prometheus import _validation
-from pyflink_prometheus.flink.function import ElementConverter, as_records
 from pyflink_prometheus.flink.operators._context import Counters, TimedState
+from pyflink_prometheus.flink.subtask import ElementConverter, as_records
 from pyflink_prometheus.model.timeseries import as_time_series
 from pyflink_prometheus.transforms.staleness import StalenessTracker
 

@@ -19,7 +19,7 @@ from replayable import numbers
 
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration
 from pyflink_prometheus.flink import sink as sink_module
-from pyflink_prometheus.flink.function import WriterFunction
+from pyflink_prometheus.flink.subtask import SubtaskWriter
 
 RECORDS = 8_000
 RECORDS_PER_SECOND = 2_000.0
@@ -28,10 +28,11 @@ BREAKDOWN_AFTER = 1_000
 FIRST_TIMESTAMP_MS = 1_700_000_000_000
 
 
-class WriterWithoutHook(WriterFunction):
+class WriterWithoutHook(SubtaskWriter):
     """The writer without a hook to flush: it sends full batches, and the rest when it is closed."""
 
-    def _flush(self) -> int:
+    def flush(self) -> int:
+        """Do nothing."""
         return 0
 
     def close(self) -> None:
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("hook", choices=["with-hook", "without-hook"])
     arguments = parser.parse_args()
     if arguments.hook == "without-hook":
-        sink_module.WriterFunction = WriterWithoutHook  # type: ignore[misc]
+        sink_module.SubtaskWriter = WriterWithoutHook  # type: ignore[misc]
 
     config = Configuration()
     config.set_string("restart-strategy.type", "fixed-delay")

@@ -25,10 +25,10 @@ from pyflink_prometheus import (
     PrometheusTimeSeries,
     PrometheusTimeSeriesKeySelector,
 )
-from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink import sink as sink_module
 from pyflink_prometheus.flink.advice import Exchange
-from pyflink_prometheus.flink.function import ElementConverter, WriterFunction
+from pyflink_prometheus.flink.function import WriterFunction
+from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter
 
 URL = sys.argv[1]
 T = 1_700_000_000_000
@@ -177,8 +177,10 @@ def hops() -> dict[str, Any]:
     seen: list[Exchange | None] = []
 
     class Witness(WriterFunction):
-        def __init__(self, config: SinkConfig, converter: ElementConverter | None, hop: Exchange | None) -> None:
-            super().__init__(config, converter, hop)
+        def __init__(
+            self, subtask: SubtaskWriter, converter: ElementConverter | None, hop: Exchange | None, way: str
+        ) -> None:
+            super().__init__(subtask, converter, hop, way)
             seen.append(hop)
 
     def witnessed(stream: DataStream, parallelism: int = 1) -> Exchange | None:

@@ -1,0 +1,90 @@
+"""The function that runs a writer in each subtask, and passes it batches of rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Union
+
+from pyflink.table import DataTypes
+from pyflink.table.udf import FunctionContext, ScalarFunction, udf
+
+from pyflink_prometheus.flink.subtask import SubtaskWriter
+from pyflink_prometheus.writer.writer import RemoteWriter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_log = logging.getLogger(__name__)
+
+#: A column of a batch: a Series; or the plain value of a constant, such as a literal of a SQL query.
+Column = Union["pd.Series[Any]", Any]
+
+
+class BatchReader(Protocol):
+    """
+    What makes samples of a batch of rows.
+
+    It is pickled into the job; each subtask has its own copy.
+    """
+
+    def read(self, columns: Sequence[Column], rows: int, writer: RemoteWriter) -> None:
+        """
+        Add the samples of a batch to the writer; blocks while too many are pending (backpressure).
+
+        :param columns: the arguments of the function, in their order. Series have the number of rows as their length;
+            constants do not come as Series, but as plain values.
+        :param rows: the number of rows, above 0.
+        :param writer: the subtask's writer, the same in each call.
+        """
+
+
+class BatchFunction(ScalarFunction):
+    """
+    A pandas function in SQL that passes each batch of rows to a writer, and returns zeros.
+
+    Make it with :func:`batch_function`. Thread mode runs such functions in a Python process, too.
+
+    :param subtask: the writer, and what Flink has to do with it.
+    :param reader: makes samples of rows.
+    :param way: says how records reach the writer, and why, for the worker's log.
+    """
+
+    def __init__(self, subtask: SubtaskWriter, reader: BatchReader, way: str = "") -> None:
+        self._subtask = subtask
+        self._reader = reader
+        self._way = way
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Start the writer; Flink calls this at the first batch, in the worker process."""
+        try:
+            group = function_context.get_metric_group()
+        except RuntimeError:  # metrics are off
+            group = None
+        self._subtask.open(group)
+        if self._way:
+            _log.info("%s", self._way)
+
+    def eval(self, *columns: Column) -> Any:
+        """Add a batch to the writer; Flink calls this for all batches of a bundle in a row."""
+        import numpy as np  # loaded by PyFlink on the worker, and not needed on the client
+        import pandas as pd
+
+        rows = next(len(column) for column in columns if isinstance(column, (pd.Series, pd.DataFrame)))
+        if rows:
+            self._reader.read(columns, rows, self._subtask.writer)
+        return pd.Series(np.zeros(rows, np.int8))
+
+    def is_deterministic(self) -> bool:
+        """Return False, so that Flink never folds or repeats a call."""
+        return False
+
+    def close(self) -> None:
+        """Release threads and connections without sending; Flink calls this at the end and after failures."""
+        self._subtask.close()
+
+
+def batch_function(subtask: SubtaskWriter, reader: BatchReader, way: str = "") -> Any:
+    """Return a :class:`BatchFunction` as PyFlink's tables and SQL take it; its result is a TINYINT for each row."""
+    function = BatchFunction(subtask, reader, way)
+    return udf(function, result_type=DataTypes.TINYINT(), func_type="pandas", deterministic=False)

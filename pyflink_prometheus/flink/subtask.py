@@ -1,0 +1,144 @@
+"""The writer of one subtask, as Flink sees it: its counters, its flush, and its end."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Optional, Union
+
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
+from pyflink_prometheus.flink.advice import BundleAdvice
+from pyflink_prometheus.flink.metrics import LedgerMetrics
+from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
+from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
+from pyflink_prometheus.writer.writer import RemoteWriter
+
+#: Converts a user's record to a series, an iterable of several, or ``None`` to skip it. It runs inside the sink, on the
+#: worker. What it raises fails the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError`, which rejects that
+#: record alone.
+ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable[PrometheusTimeSeries]]]]
+
+# The number of writers in each metric group: all functions of an operator share one.
+_writers_of: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+
+class SubtaskWriter:
+    """
+    A writer that flushes at the end of each bundle, for the function that owns it.
+
+    Before a checkpoint barrier, a savepoint or the end of input passes, Flink ends the current bundle, waits for Python
+    to respond, and throws what Python raised. The only code of a function that PyFlink's public API runs then is a
+    gauge, which is read at the end of every bundle. So the flush is a gauge, whose value is its duration. That is why
+    the writer needs metrics, and a Python process of its own (thread mode reads no gauges).
+
+    Build it with the function, on the client; :meth:`open` starts the writer, on the worker.
+
+    :param config: the writer's settings.
+    :ivar log_file: Flink's log file if the job runs in the process that builds it.
+    """
+
+    def __init__(self, config: SinkConfig) -> None:
+        self._config = config
+        self._writer: RemoteWriter | None = None
+        self._built_in = THIS_PROCESS
+        self.log_file: str | None = None
+
+    @property
+    def writer(self) -> RemoteWriter:
+        """
+        The writer.
+
+        :raises PrometheusSinkError: if it is not open.
+        """
+        if self._writer is None:
+            raise PrometheusSinkError("the writer accepts records only between open() and close()")
+        return self._writer
+
+    def open(self, group: Any) -> RemoteWriter:
+        """
+        Start the writer; the function calls this when Flink opens it.
+
+        :param group: the function's metric group; ``None`` if metrics are off.
+        """
+        if group is None:
+            raise PrometheusSinkError(
+                "remove python.metric.enabled: false from the cluster's configuration, or set it to true in the job's: "
+                "without metrics PyFlink gives a sink no way to flush before a checkpoint"
+            )
+        self._writer = writer = RemoteWriter(self._config)
+        group = group.add_group(self._config.metric_group_name)
+        _writers_of[group] = number = _writers_of.get(group, 0) + 1
+        self._metrics = LedgerMetrics(group, writer, self.flush, number)
+        self._advice = BundleAdvice(writer.ledger)
+        self._summary = RejectedSummary(
+            writer.ledger,
+            has_handler=self._config.rejected_samples_handler is not None,
+            built_in=self._built_in,
+            log_file=self.log_file,
+        )
+        return writer
+
+    def flush(self) -> int:
+        """Flush, and return how many milliseconds it took; Flink calls this at the end of each bundle."""
+        if self._writer is None:
+            return 0
+        began = time.monotonic()
+        try:
+            self._writer.flush()
+        finally:
+            self._metrics.publish()
+        took_s = time.monotonic() - began
+        self._summary.flushed()
+        self._advice.flushed(took_s, self._writer.pace.batch_size)
+        return round(took_s * 1000)
+
+    def close(self) -> None:
+        """Release threads and connections without sending; the function calls this when Flink closes it."""
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._summary.closed()
+        self._writer = None
+
+
+def adder(writer: RemoteWriter, converter: ElementConverter | None) -> Callable[[Any], None]:
+    """
+    Return a function that converts a record and adds its series to a writer.
+
+    It blocks while too many samples are pending (backpressure).
+
+    :param converter: turns a record into series; ``None`` if records are series.
+    """
+    add = writer.add
+
+    def add_series(value: Any) -> None:
+        # A tuple of this length stays as it is: to make a named tuple of it would cost a quarter of a microsecond.
+        add(value if type(value) is tuple and len(value) == 5 else as_time_series(value))
+
+    if converter is None:
+        return add_series
+    convert = converter
+
+    def add_converted(value: Any) -> None:
+        try:
+            converted = convert(value)
+            if type(converted) is PrometheusTimeSeries:
+                add(converted)
+            elif converted is not None:
+                for series in as_records(converted):
+                    add(as_time_series(series))
+        except InvalidTimeSeriesError as error:  # raised by the record's builder in the converter
+            writer.reject(value, error)
+
+    return add_converted
+
+
+def as_records(converted: Any) -> Iterable[Any]:
+    """Return what a converter returned as an iterable of records; a single one may be a plain tuple."""
+    if isinstance(converted, tuple) and converted and isinstance(converted[0], str):
+        return (converted,)
+    if isinstance(converted, Iterable) and not isinstance(converted, (str, bytes, dict)):
+        return converted
+    return (converted,)  # not a series: rejected later, with a message that says what was expected

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.operators.filter import Filter
     from pyflink_prometheus.flink.operators.mark_stale import MarkStale
     from pyflink_prometheus.flink.operators.reorder import Reorder
+    from pyflink_prometheus.flink.placement import Transport
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.flink.subtask import ElementConverter
     from pyflink_prometheus.http.auth import BasicAuth, BearerAuth, Secret
@@ -105,6 +106,7 @@ __all__ = [
     "SlidingWindows",
     "SpeedGate",
     "Threshold",
+    "Transport",
     "TumblingWindows",
     "__version__",
     "read_rejected_samples",
@@ -134,6 +136,7 @@ _MODULES = (
     "writer.rejected_files",
     "flink.subtask",
     "flink.keys",
+    "flink.placement",
     "flink.sink",
     "flink.operators.reorder",
     "flink.operators.aggregate",

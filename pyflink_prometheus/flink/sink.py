@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import cloudpickle
-from pyflink.common import Types
-from pyflink.common.typeinfo import PickledBytesTypeInfo
-from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import Sink, StreamTransformer, SupportsPreprocessing
-from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
-from pyflink.util.java_utils import get_j_env_configuration
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.config import (
@@ -29,26 +22,10 @@ from pyflink_prometheus.config import (
     SinkWriterErrorHandlingBehaviorConfiguration,
     checked_url,
 )
-from pyflink_prometheus.flink import upstream
-from pyflink_prometheus.flink.advice import Exchange
-from pyflink_prometheus.flink.function import KeyedRecords, WriterFunction
-from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter
+from pyflink_prometheus.flink.placement import Placement, Transport
+from pyflink_prometheus.flink.subtask import ElementConverter
+from pyflink_prometheus.flink.transformer import WriterTransformer
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
-
-_log = logging.getLogger(__name__)
-
-_EXECUTION_MODE = "python.execution-mode"
-_OPERATOR_CHAINING = "python.operator-chaining.enabled"
-_METRICS_ENABLED = "python.metric.enabled"
-
-
-@dataclass(frozen=True)
-class _Operator:
-    """The writer's operator in the job graph; ``None`` leaves an attribute to Flink."""
-
-    name: str = "Prometheus writer"
-    uid: str | None = None
-    parallelism: int | None = None
 
 
 class PrometheusSink(Sink, SupportsPreprocessing):
@@ -67,9 +44,9 @@ class PrometheusSink(Sink, SupportsPreprocessing):
     sink, which is downstream of the writer because a Flink graph must end in a sink of its own.
     """
 
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None, operator: _Operator) -> None:
+    def __init__(self, config: SinkConfig, converter: ElementConverter | None, placement: Placement) -> None:
         super().__init__(None)
-        self._transformer = _WriterTransformer(config, converter, operator)
+        self._transformer = WriterTransformer(config, converter, placement)
 
     @staticmethod
     def builder() -> PrometheusSinkBuilder:
@@ -91,7 +68,7 @@ class PrometheusSinkBuilder:
     def __init__(self) -> None:
         self._settings: dict[str, Any] = {}
         self._converter: ElementConverter | None = None
-        self._operator = _Operator()
+        self._placement = Placement()
 
     def set_prometheus_remote_write_url(self, prometheus_remote_write_url: str) -> PrometheusSinkBuilder:
         """
@@ -334,7 +311,7 @@ class PrometheusSinkBuilder:
     def set_name(self, name: str) -> PrometheusSinkBuilder:
         """Set the name of the writer's operator. Default ``Prometheus writer``."""
         _validation.line("name", name)
-        self._operator = replace(self._operator, name=name)
+        self._placement = replace(self._placement, name=name)
         return self
 
     def set_uid(self, uid: str) -> PrometheusSinkBuilder:
@@ -345,12 +322,36 @@ class PrometheusSinkBuilder:
         with Python functions upstream, the uid of the first function takes effect: set it there.
         """
         _validation.line("uid", uid)
-        self._operator = replace(self._operator, uid=uid)
+        self._placement = replace(self._placement, uid=uid)
         return self
 
     def set_parallelism(self, parallelism: int) -> PrometheusSinkBuilder:
         """Set the number of the writer's subtasks. Default: the environment's. Key the stream if it is above 1."""
-        self._operator = replace(self._operator, parallelism=_validation.integer("parallelism", parallelism, least=1))
+        self._placement = replace(self._placement, parallelism=_validation.integer("parallelism", parallelism, least=1))
+        return self
+
+    def set_key_columns(self, *key_columns: str) -> PrometheusSinkBuilder:
+        """
+        Set the fields by which Java distributes the records over several subtasks, such as ``"device", "room"``.
+
+        Records with the same values in these fields go to the same subtask, so if they include or determine all that
+        makes a series, its samples stay in order. Name fields of named rows, or ``f0``, ``f1`` and so on of tuples.
+        It costs some 4 µs a record, where ``key_by`` with a Python function costs 50. Default: none.
+        """
+        for each in key_columns:
+            _validation.line("key_columns", each)
+        self._placement = replace(self._placement, key_columns=key_columns)
+        return self
+
+    def set_transport(self, transport: Transport) -> PrometheusSinkBuilder:
+        """
+        Set how records reach the writer's Python process: in Arrow batches, or one by one.
+
+        Default ``Transport.AUTO``: in batches if Java passes records whose type it knows, else one by one. Flink's log
+        says which, and why. See docs/how-it-works.md, "How records reach the sink".
+        """
+        _validation.instance("transport", transport, Transport)
+        self._placement = replace(self._placement, transport=transport)
         return self
 
     def build(self) -> PrometheusSink:
@@ -366,7 +367,7 @@ class PrometheusSinkBuilder:
         _check_travels("request_signer", config.request_signer)
         _check_travels("rejected_samples_handler", config.rejected_samples_handler)
         _check_travels("element_converter", self._converter)
-        return PrometheusSink(config, self._converter, self._operator)
+        return PrometheusSink(config, self._converter, self._placement)
 
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)
@@ -403,145 +404,3 @@ def _configuration(kind: type[_T], given: _T | None, settings: Mapping[str, Any]
     if named:
         raise TypeError(f"expected either a {kind.__name__} or its settings as keywords, got both")
     return given
-
-
-class _WriterTransformer(StreamTransformer):
-    """The transformer that adds the writer's operator to a stream."""
-
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None, operator: _Operator) -> None:
-        self._config = config
-        self._converter = converter
-        self._operator = operator
-
-    def apply(self, ds: DataStream) -> DataStream:
-        """Return the writer's stream, which has no elements."""
-        env = ds.get_execution_environment()
-        j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
-        _enable_metrics(j_configuration)
-        uid, parallelism = self._operator.uid, self._operator.parallelism
-        subtasks = env.get_parallelism() if parallelism is None else parallelism
-        stays = _stays_in_its_process(ds, subtasks, j_configuration)
-        is_keyed = isinstance(ds, KeyedStream)
-        record_type = ds._original_data_type_info if isinstance(ds, KeyedStream) else ds.get_type()
-        hop = None if stays else Exchange(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
-        try:
-            _warn_of_lost_order(ds, subtasks)
-            if uid is not None and stays:
-                _warn_of_unused_uid(ds, subtasks, uid)
-        except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
-            _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
-        subtask = SubtaskWriter(self._config)
-        subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
-        function: ProcessFunction = WriterFunction(subtask, self._converter, hop, "")
-        if is_keyed:
-            # PyFlink's own way, ds._values(), adds a keyed operator upstream of the writer. Flink treats it as stateful
-            # and derives its id from the whole graph, so a savepoint would fit no other graph.
-            ds, function = DataStream(ds._j_data_stream), KeyedRecords(function)
-        with _process_mode(j_configuration):
-            writer = ds.process(function, Types.BYTE())
-        writer.name(self._operator.name)
-        if uid is not None:
-            writer.uid(uid)
-        if parallelism is not None:
-            writer.set_parallelism(parallelism)
-        return DataStream(_EndOfStream(writer._j_data_stream, uid))
-
-
-class _EndOfStream:
-    """
-    A wrapper of the writer's Java stream that gives the discarding sink its own uid and the writer's parallelism.
-
-    PyFlink adds that sink itself after the :class:`StreamTransformer`, with the environment's parallelism, which would
-    add an exchange between the two.
-    """
-
-    def __init__(self, j_data_stream: Any, uid: str | None) -> None:
-        self._j_data_stream = j_data_stream
-        self._uid = uid
-
-    def sinkTo(self, j_sink: Any) -> Any:  # noqa: N802
-        """Add the sink as Java's ``sinkTo`` does; PyFlink calls this."""
-        j_data_stream_sink = self._j_data_stream.sinkTo(j_sink)
-        j_data_stream_sink.setParallelism(self._j_data_stream.getParallelism())
-        if self._uid is not None:
-            j_data_stream_sink.uid(f"{self._uid}-end")
-        return j_data_stream_sink
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._j_data_stream, name)
-
-
-@contextlib.contextmanager
-def _process_mode(j_configuration: Any) -> Iterator[None]:
-    """
-    Set process mode while operators are built, whatever the job's mode.
-
-    PyFlink reads the mode when it builds an operator. In thread mode the writer could not flush before a checkpoint.
-    """
-    mode = j_configuration.getString(_EXECUTION_MODE, "process")
-    if mode == "process":
-        yield
-        return
-    _log.info("the Prometheus writer runs in process mode, although %s is %s", _EXECUTION_MODE, mode)
-    j_configuration.setString(_EXECUTION_MODE, "process")
-    try:
-        yield
-    finally:
-        j_configuration.setString(_EXECUTION_MODE, mode)
-
-
-def _enable_metrics(j_configuration: Any) -> None:
-    if j_configuration.getString(_METRICS_ENABLED, "true").lower() == "false":
-        _log.warning(
-            "%s is false, but the Prometheus sink needs Python metrics to flush before a checkpoint: it is set to true "
-            "for this job",
-            _METRICS_ENABLED,
-        )
-        j_configuration.setString(_METRICS_ENABLED, "true")
-
-
-def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -> bool:
-    """Return whether records of a Python operator reach the writer as objects, without being serialized."""
-    transformation = ds._j_data_stream.getTransformation()
-    return bool(
-        j_configuration.getString(_EXECUTION_MODE, "process") == "process"
-        and j_configuration.getString(_OPERATOR_CHAINING, "true").lower() == "true"
-        and transformation.getParallelism() == subtasks
-        and transformation.getClass().getSimpleName() != "PartitionTransformation"  # as with key_by
-    )
-
-
-def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
-    """Warn if records are distributed over the subtasks of the writer, or of an operator upstream, without a key."""
-    edges = upstream.edges_from(ds._j_data_stream.getTransformation())
-    if any(edge.loses_order(subtasks) for edge in edges):
-        _log.warning(
-            "key the stream, for example by PrometheusTimeSeriesKeySelector: Flink distributes its records over the "
-            "Prometheus writer's %d subtasks, so samples of a series may overtake each other",
-            subtasks,
-        )
-    seen: dict[int, list[upstream.Redistribution]] = {}
-    found = {each: None for edge in edges for each in upstream.redistributions_before(edge, seen)}
-    if found:
-        _log.warning(
-            "give these operators the same parallelism without rebalance() between them, or key the stream upstream of "
-            "them, or put Reorder after the key; otherwise samples of a series may overtake each other upstream of the "
-            "Prometheus writer, and a key does not restore their order: %s",
-            "; ".join(
-                f"{each.producer!r} ({each.produced_by}) distributes records over {each.consumer!r} "
-                f"({each.consumed_by} subtasks)"
-                for each in found
-            ),
-        )
-
-
-def _warn_of_unused_uid(ds: DataStream, subtasks: int, uid: str) -> None:
-    """Warn if the uid of another operator will replace the writer's, and that operator has none."""
-    chained = upstream.chained_with(ds._j_data_stream.getTransformation(), subtasks)
-    if chained and chained[0].getUid() is None:
-        _log.warning(
-            "call uid() on %r: PyFlink chains the Prometheus writer with it, unless something else reads the same "
-            "stream, and uses only its uid, so set_uid(%r) has no effect",
-            chained[0].getName(),
-            uid,
-        )

@@ -1,0 +1,69 @@
+"""The part of a job graph that passes rows to the writer in Arrow batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment, Table
+from pyflink.util.java_utils import get_j_env_configuration
+
+from pyflink_prometheus.flink.placement import Placement
+
+_BATCH_SIZE, _BUNDLE_SIZE = "python.fn-execution.arrow.batch.size", "python.fn-execution.bundle.size"
+
+
+def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:
+    """
+    Return a table environment of the sink's own, with the options of the job.
+
+    A bundle is one batch in it, unless the user has set the size of batches.
+    """
+    j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
+    t_env = StreamTableEnvironment.create(env)
+    set_batch_size(t_env, j_configuration)
+    return t_env
+
+
+def set_batch_size(t_env: StreamTableEnvironment, j_configuration: Any) -> None:
+    """Set the size of Arrow batches to that of bundles, unless the user has set it."""
+    if j_configuration.getString(_BATCH_SIZE, "") == "":
+        t_env.get_config().set(_BATCH_SIZE, j_configuration.getString(_BUNDLE_SIZE, "1000"))
+
+
+def written_stream(
+    t_env: StreamTableEnvironment, written: Table, placement: Placement, subtasks: int, reads: DataStream
+) -> DataStream:
+    """
+    Return the stream of a table whose rows are results of the function that writes.
+
+    Flink's planner knows no names, uids and parallelism of single operators, so its graph is changed afterwards.
+
+    :param written: the table.
+    :param placement: name and uid of the writer's operator.
+    :param subtasks: of the writer.
+    :param reads: the stream that the table was made of.
+    """
+    stream = t_env.to_data_stream(written)
+    end, begin = stream._j_data_stream.getTransformation(), reads._j_data_stream.getTransformation()
+    parallelism = subtasks
+    for number, added in enumerate(_between(end, begin)):
+        if added.getClass().getSimpleName() == "PartitionTransformation":
+            parallelism = begin.getParallelism()  # of what is upstream of the partition
+            continue
+        added.setParallelism(parallelism)
+        is_writer = added.getName().startswith("PythonCalc")
+        if is_writer:
+            added.setName(placement.name)
+            added.setDescription(placement.name)
+        if placement.uid is not None:
+            added.setUid(placement.uid if is_writer else f"{placement.uid}-{number}")
+    return stream
+
+
+def _between(end: Any, begin: Any) -> Iterator[Any]:
+    """Return the transformations from one up to, and without, another that it reads, the last one first."""
+    while end.getId() != begin.getId():
+        yield end
+        (end,) = end.getInputs()

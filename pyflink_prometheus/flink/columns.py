@@ -1,0 +1,177 @@
+"""Which records can be passed as columns, and how records are made of columns again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from pyflink.common import Row, Types
+from pyflink.common.typeinfo import ExternalTypeInfo, PickledBytesTypeInfo, RowTypeInfo, TupleTypeInfo, TypeInformation
+from pyflink.table import Expression
+from pyflink.table.expressions import col, if_then_else, lit
+
+from pyflink_prometheus.flink.subtask import ElementConverter, adder
+from pyflink_prometheus.writer.writer import RemoteWriter
+
+if TYPE_CHECKING:
+    from pyflink_prometheus.flink.batches import Column
+
+
+class _Kind(Enum):
+    """What a column holds; PyFlink's types can't be pickled into the job."""
+
+    INTEGER = auto()
+    FLOAT = auto()
+    OTHER = auto()
+
+
+_KINDS = (
+    *((each, _Kind.INTEGER) for each in (Types.LONG(), Types.INT(), Types.SHORT(), Types.BYTE())),
+    *((each, _Kind.FLOAT) for each in (Types.DOUBLE(), Types.FLOAT())),
+    *((each, _Kind.OTHER) for each in (Types.STRING(), Types.BOOLEAN(), Types.PRIMITIVE_ARRAY(Types.BYTE()))),
+)
+_NULLS_IN_A_MASK = 62  # bits of a BIGINT, without its sign
+
+_CAN_BE_COLUMNS = "numbers, strings, booleans and bytes, alone or as fields of a tuple or row"
+
+
+class NotColumnsError(TypeError):
+    """Records that cannot be passed as columns; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordColumns:
+    """
+    The columns of records of one type.
+
+    SQL has two kinds of missing numbers: NULL, and NaN in a DOUBLE. Pandas has only NaN, for which it even turns
+    integers into floats. So numbers that may be NULL get a bit each in further columns, and integers are 0 there.
+
+    :ivar names: of the fields; one if records are plain values.
+    :ivar kinds: of the fields.
+    :ivar of_columns: makes records of the columns' values.
+    :ivar may_be_null: whether a number may be NULL.
+    :ivar may_hold_updates: whether a table emits the records, so that they may be updates rather than insertions.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[_Kind, ...]
+    of_columns: Callable[[Sequence[list[Any]]], Iterable[Any]]
+    may_be_null: bool = False
+    may_hold_updates: bool = False
+
+    def expressions(self) -> list[Expression]:
+        """Return the arguments of the function that gets the columns: the fields, and which numbers are NULL."""
+        fields = [
+            col(name).if_null(0) if self.may_be_null and kind is _Kind.INTEGER else col(name)
+            for name, kind in zip(self.names, self.kinds)
+        ]
+        masks = []
+        for group in self._nullable_numbers():
+            bits = [if_then_else(col(self.names[field]).is_null, lit(bit), lit(0)) for field, bit in group]
+            mask = bits[0]
+            for each in bits[1:]:
+                mask = mask + each
+            masks.append(mask)
+        return fields + masks
+
+    def records(self, columns: Sequence[Column]) -> Iterable[Any]:
+        """Return the records, as a Python function of a DataStream would get them."""
+        values = [column.tolist() for column in columns[: len(self.names)]]
+        for group, mask in zip(self._nullable_numbers(), columns[len(self.names) :]):
+            bits = mask.to_numpy()
+            if bits.any():
+                for field, bit in group:
+                    for row in (bits & bit).nonzero()[0].tolist():
+                        values[field][row] = None
+        return self.of_columns(values)
+
+    def _nullable_numbers(self) -> list[list[tuple[int, int]]]:
+        """Return (field, bit) of the numbers that may be NULL, grouped by the masks."""
+        if not self.may_be_null:
+            return []
+        fields = [field for field, kind in enumerate(self.kinds) if kind is not _Kind.OTHER]
+        return [
+            [(field, 1 << bit) for bit, field in enumerate(fields[first : first + _NULLS_IN_A_MASK])]
+            for first in range(0, len(fields), _NULLS_IN_A_MASK)
+        ]
+
+
+def record_columns(record_type: TypeInformation) -> RecordColumns:
+    """
+    Return the columns of records.
+
+    :param record_type: of a stream.
+    :raises NotColumnsError: if some of what records hold would be lost.
+    """
+    from_table = isinstance(record_type, ExternalTypeInfo)
+    if from_table:
+        record_type = record_type._type_info
+    if isinstance(record_type, RowTypeInfo):
+        names = tuple(record_type.get_field_names())
+        fields = _fields(names, record_type.get_field_types())
+        return RecordColumns(names, fields, _Rows(names), may_be_null=True, may_hold_updates=from_table)
+    if isinstance(record_type, TupleTypeInfo):
+        types = record_type.get_field_types()
+        names = tuple(f"f{number}" for number in range(len(types)))
+        return RecordColumns(names, _fields(names, types), _tuples)
+    if isinstance(record_type, PickledBytesTypeInfo):
+        raise NotColumnsError("records are pickled objects; give the stream's operator an output_type")
+    kind = _kind("records are", record_type)
+    return RecordColumns(("f0",), (kind,), _values, may_be_null=from_table, may_hold_updates=from_table)
+
+
+class RecordReader:
+    """
+    A :class:`~pyflink_prometheus.flink.batches.BatchReader` that makes a record of each row, and converts it.
+
+    :param columns: says how records are made of rows.
+    :param converter: turns a record into series; ``None`` if records are series.
+    """
+
+    def __init__(self, columns: RecordColumns, converter: ElementConverter | None) -> None:
+        self._columns = columns
+        self._converter = converter
+
+    def read(self, columns: Sequence[Column], rows: int, writer: RemoteWriter) -> None:
+        """Add all records of a batch, as if they came one by one."""
+        add = adder(writer, self._converter)
+        for record in self._columns.records(columns):
+            add(record)
+
+
+class _Rows:
+    """Makes rows of columns, as PyFlink's coders do."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = list(names)
+
+    def __call__(self, columns: Sequence[list[Any]]) -> Iterable[Row]:
+        names = self._names
+        for values in zip(*columns):
+            row = Row(*values)
+            row.set_field_names(names)
+            yield row
+
+
+def _tuples(columns: Sequence[list[Any]]) -> Iterable[tuple[Any, ...]]:
+    return zip(*columns)
+
+
+def _values(columns: Sequence[list[Any]]) -> Iterable[Any]:
+    return columns[0]
+
+
+def _fields(names: Sequence[str], types: Sequence[TypeInformation]) -> tuple[_Kind, ...]:
+    if not names:
+        raise NotColumnsError("records have no fields")
+    return tuple(_kind(f"field {name} is", each) for name, each in zip(names, types))
+
+
+def _kind(what_is: str, found: TypeInformation) -> _Kind:
+    for known, kind in _KINDS:
+        if found == known:
+            return kind
+    raise NotColumnsError(f"{what_is} of type {found}; {_CAN_BE_COLUMNS} can be columns")

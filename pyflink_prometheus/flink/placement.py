@@ -1,0 +1,40 @@
+"""The writer's place in the job graph, as the builder of a sink takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Transport(Enum):
+    """
+    How records reach the writer's Python process.
+
+    The samples, their order and all guarantees are the same; only the price of a record differs.
+    """
+
+    AUTO = "auto"
+    """ARROW where it is faster and loses nothing, else RECORDS."""
+    ARROW = "arrow"
+    """In batches, as columns. Streams that cannot be passed this way are refused when the job is built."""
+    RECORDS = "records"
+    """One by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """
+    The writer's place in the job graph; ``None`` leaves an attribute to Flink.
+
+    :ivar name: of its operator.
+    :ivar uid: of its operator; what is added around it gets uids that begin with this one.
+    :ivar parallelism: the number of its subtasks.
+    :ivar key_columns: records with the same values in these go to the same subtask.
+    :ivar transport: how records reach it.
+    """
+
+    name: str = "Prometheus writer"
+    uid: str | None = None
+    parallelism: int | None = None
+    key_columns: tuple[str, ...] = ()
+    transport: Transport = Transport.AUTO

@@ -1,0 +1,259 @@
+"""What ``sink_to`` adds to a job graph."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from pyflink.common import Types
+from pyflink.common.typeinfo import ExternalTypeInfo, PickledBytesTypeInfo, TypeInformation
+from pyflink.datastream import DataStream, KeyedStream
+from pyflink.datastream.connectors.base import StreamTransformer
+from pyflink.datastream.functions import ProcessFunction
+from pyflink.java_gateway import get_gateway
+from pyflink.util.java_utils import get_j_env_configuration
+
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.flink import arrow, upstream
+from pyflink_prometheus.flink.advice import Exchange
+from pyflink_prometheus.flink.batches import batch_function
+from pyflink_prometheus.flink.columns import NotColumnsError, RecordColumns, RecordReader, record_columns
+from pyflink_prometheus.flink.function import KeyedRecords, WriterFunction
+from pyflink_prometheus.flink.partitions import partitioned_stream, partitioned_table
+from pyflink_prometheus.flink.placement import Placement, Transport
+from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter
+
+_log = logging.getLogger(__name__)
+
+_EXECUTION_MODE = "python.execution-mode"
+_OPERATOR_CHAINING = "python.operator-chaining.enabled"
+_METRICS_ENABLED = "python.metric.enabled"
+
+
+class WriterTransformer(StreamTransformer):
+    """
+    The transformer that adds the writer's operator to a stream.
+
+    :param config: the writer's settings.
+    :param converter: turns a record into series; ``None`` if records are series.
+    :param placement: the writer's place in the job graph.
+    """
+
+    def __init__(self, config: SinkConfig, converter: ElementConverter | None, placement: Placement) -> None:
+        self._config = config
+        self._converter = converter
+        self._placement = placement
+
+    def apply(self, ds: DataStream) -> DataStream:
+        """Return the writer's stream; its elements, if it has any, mean nothing."""
+        env = ds.get_execution_environment()
+        j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
+        enable_metrics(j_configuration)
+        parallelism = self._placement.parallelism
+        subtasks = env.get_parallelism() if parallelism is None else parallelism
+        record_type = ds._original_data_type_info if isinstance(ds, KeyedStream) else ds.get_type()
+        ds = self._partitioned(ds, record_type, subtasks)
+        stays = _stays_in_its_process(ds, subtasks, j_configuration)
+        uid = self._placement.uid
+        try:
+            _warn_of_lost_order(ds, subtasks)
+            if uid is not None and stays:
+                _warn_of_unused_uid(ds, subtasks, uid)
+        except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
+            _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
+        columns, why = self._choose(ds, record_type, stays=stays, subtasks=subtasks)
+        if columns is None and self._placement.key_columns and isinstance(record_type, ExternalTypeInfo):
+            raise ValueError(
+                f"key_columns: use key_by instead, because a table emits the records, and they are passed one by one "
+                f"{why}"
+            )
+        way = f"{self._placement.name}: records come {'one by one' if columns is None else 'in Arrow batches'}, {why}"
+        _log.info("%s", way)
+        subtask = SubtaskWriter(self._config)
+        subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
+        if columns is not None:
+            return DataStream(EndOfStream(self._in_batches(ds, subtask, columns, subtasks, way)._j_data_stream, uid))
+        is_keyed = isinstance(ds, KeyedStream)
+        hop = None if stays else Exchange(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
+        function: ProcessFunction = WriterFunction(subtask, self._converter, hop, way)
+        return DataStream(EndOfStream(self._one_by_one(ds, function, j_configuration)._j_data_stream, uid))
+
+    def _partitioned(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> DataStream:
+        """Return the stream, partitioned by the key columns if the user has set some and there are several subtasks."""
+        columns = self._placement.key_columns
+        if not columns:
+            return ds
+        if isinstance(ds, KeyedStream):
+            raise ValueError("key_columns: remove key_by before sink_to, or set no key columns: either is enough")
+        if isinstance(record_type, ExternalTypeInfo):
+            return ds  # its table is partitioned
+        partitioned = partitioned_stream(ds, columns, record_type)
+        return ds if subtasks == 1 else partitioned
+
+    def _choose(
+        self, ds: DataStream, record_type: TypeInformation, *, stays: bool, subtasks: int
+    ) -> tuple[RecordColumns | None, str]:
+        """
+        Choose how records reach the writer.
+
+        :return: the columns if it gets batches, and why it gets what it gets.
+        :raises ValueError: if the user has chosen batches, and they are not possible.
+        """
+        transport = self._placement.transport
+        if transport is Transport.RECORDS:
+            return None, "as set_transport says"
+        try:
+            if isinstance(ds, KeyedStream):
+                raise NotColumnsError("the stream is keyed in Python; use set_key_columns instead of key_by")
+            columns = record_columns(record_type)
+        except NotColumnsError as error:
+            if transport is Transport.ARROW:
+                raise ValueError(f"transport: use Transport.AUTO, or change the stream: {error}") from None
+            return None, f"because {error}"
+        if transport is Transport.ARROW:
+            return columns, "as set_transport says"
+        if columns.may_hold_updates and not self._placement.key_columns:
+            return None, "because a table emits them, and they may be updates; if not, set Transport.ARROW"
+        if stays and _is_chained(ds, subtasks):
+            return None, "because a Python function passes them on in its own process"
+        return columns, f"because they are of type {record_type}"
+
+    def _in_batches(
+        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns, subtasks: int, way: str
+    ) -> DataStream:
+        """Add the writer as a function in SQL, which gets batches."""
+        t_env = arrow.table_environment(ds.get_execution_environment())
+        table = t_env.from_data_stream(ds)
+        if self._placement.key_columns and columns.may_hold_updates and subtasks > 1:
+            types = dict(zip(columns.names, ds.get_type()._type_info.get_field_types()))
+            table = partitioned_table(t_env, table, self._placement.key_columns, types)
+        function = batch_function(subtask, RecordReader(columns, self._converter), way)
+        written = table.select(function(*columns.expressions()))
+        return arrow.written_stream(t_env, written, self._placement, subtasks, ds)
+
+    def _one_by_one(self, ds: DataStream, function: ProcessFunction, j_configuration: Any) -> DataStream:
+        """Add the writer as a function of a stream."""
+        if isinstance(ds, KeyedStream):
+            # PyFlink's own way, ds._values(), adds a keyed operator upstream of the writer. Flink treats it as stateful
+            # and derives its id from the whole graph, so a savepoint would fit no other graph.
+            ds, function = DataStream(ds._j_data_stream), KeyedRecords(function)
+        with process_mode(j_configuration):
+            writer = ds.process(function, Types.BYTE())
+        writer.name(self._placement.name)
+        if self._placement.uid is not None:
+            writer.uid(self._placement.uid)
+        if self._placement.parallelism is not None:
+            writer.set_parallelism(self._placement.parallelism)
+        return writer
+
+
+class EndOfStream:
+    """
+    A wrapper of the writer's Java stream that gives the discarding sink its own uid and the writer's parallelism.
+
+    PyFlink adds that sink itself after the :class:`StreamTransformer`, with the environment's parallelism, which would
+    add an exchange between the two.
+    """
+
+    def __init__(self, j_data_stream: Any, uid: str | None) -> None:
+        self._j_data_stream = j_data_stream
+        self._uid = uid
+
+    def sinkTo(self, j_sink: Any) -> Any:  # noqa: N802
+        """Add the sink as Java's ``sinkTo`` does; PyFlink calls this."""
+        j_data_stream_sink = self._j_data_stream.sinkTo(j_sink)
+        j_data_stream_sink.setParallelism(self._j_data_stream.getParallelism())
+        if self._uid is not None:
+            j_data_stream_sink.uid(f"{self._uid}-end")
+        return j_data_stream_sink
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._j_data_stream, name)
+
+
+@contextlib.contextmanager
+def process_mode(j_configuration: Any) -> Iterator[None]:
+    """
+    Set process mode while operators are built, whatever the job's mode.
+
+    PyFlink reads the mode when it builds an operator. In thread mode the writer could not flush before a checkpoint.
+    """
+    mode = j_configuration.getString(_EXECUTION_MODE, "process")
+    if mode == "process":
+        yield
+        return
+    _log.info("the Prometheus writer runs in process mode, although %s is %s", _EXECUTION_MODE, mode)
+    j_configuration.setString(_EXECUTION_MODE, "process")
+    try:
+        yield
+    finally:
+        j_configuration.setString(_EXECUTION_MODE, mode)
+
+
+def enable_metrics(j_configuration: Any) -> None:
+    """Switch Python metrics on for the job, with a warning if they were off."""
+    if j_configuration.getString(_METRICS_ENABLED, "true").lower() == "false":
+        _log.warning(
+            "%s is false, but the Prometheus sink needs Python metrics to flush before a checkpoint: it is set to true "
+            "for this job",
+            _METRICS_ENABLED,
+        )
+        j_configuration.setString(_METRICS_ENABLED, "true")
+
+
+def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -> bool:
+    """Return whether records of a Python operator reach the writer as objects, without being serialized."""
+    transformation = ds._j_data_stream.getTransformation()
+    return bool(
+        j_configuration.getString(_EXECUTION_MODE, "process") == "process"
+        and j_configuration.getString(_OPERATOR_CHAINING, "true").lower() == "true"
+        and transformation.getParallelism() == subtasks
+        and transformation.getClass().getSimpleName() != "PartitionTransformation"  # as with key_by
+    )
+
+
+def _is_chained(ds: DataStream, subtasks: int) -> bool:
+    """Return whether PyFlink chains the writer with a Python function upstream."""
+    try:
+        return bool(upstream.chained_with(ds._j_data_stream.getTransformation(), subtasks))
+    except Exception:  # not Flink's public API
+        _log.info("could not see what PyFlink chains with the Prometheus writer", exc_info=True)
+        return True
+
+
+def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
+    """Warn if records are distributed over the subtasks of the writer, or of an operator upstream, without a key."""
+    edges = upstream.edges_from(ds._j_data_stream.getTransformation())
+    if any(edge.loses_order(subtasks) for edge in edges):
+        _log.warning(
+            "key the stream, for example by PrometheusTimeSeriesKeySelector: Flink distributes its records over the "
+            "Prometheus writer's %d subtasks, so samples of a series may overtake each other",
+            subtasks,
+        )
+    seen: dict[int, list[upstream.Redistribution]] = {}
+    found = {each: None for edge in edges for each in upstream.redistributions_before(edge, seen)}
+    if found:
+        _log.warning(
+            "give these operators the same parallelism without rebalance() between them, or key the stream upstream of "
+            "them, or put Reorder after the key; otherwise samples of a series may overtake each other upstream of the "
+            "Prometheus writer, and a key does not restore their order: %s",
+            "; ".join(
+                f"{each.producer!r} ({each.produced_by}) distributes records over {each.consumer!r} "
+                f"({each.consumed_by} subtasks)"
+                for each in found
+            ),
+        )
+
+
+def _warn_of_unused_uid(ds: DataStream, subtasks: int, uid: str) -> None:
+    """Warn if the uid of another operator will replace the writer's, and that operator has none."""
+    chained = upstream.chained_with(ds._j_data_stream.getTransformation(), subtasks)
+    if chained and chained[0].getUid() is None:
+        _log.warning(
+            "call uid() on %r: PyFlink chains the Prometheus writer with it, unless something else reads the same "
+            "stream, and uses only its uid, so set_uid(%r) has no effect",
+            chained[0].getName(),
+            uid,
+        )

@@ -12,7 +12,7 @@ from pyflink.common.typeinfo import ExternalTypeInfo, PickledBytesTypeInfo, RowT
 from pyflink.table import Expression
 from pyflink.table.expressions import col, if_then_else, lit
 
-from pyflink_prometheus.flink.subtask import ElementConverter, adder
+from pyflink_prometheus.flink.subtask import Conversion, adder
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class RecordReader:
     :param converter: turns a record into series; ``None`` if records are series.
     """
 
-    def __init__(self, columns: RecordColumns, converter: ElementConverter | None) -> None:
+    def __init__(self, columns: RecordColumns, converter: Conversion | None) -> None:
         self._columns = columns
         self._converter = converter
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import cloudpickle
 from pyflink.datastream.connectors.base import Sink, StreamTransformer, SupportsPreprocessing
 from pyflink.java_gateway import get_gateway
+from pyflink.table import ExplainDetail, StatementSet, Table, TableEnvironment, TableResult
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.config import (
@@ -23,8 +24,18 @@ from pyflink_prometheus.config import (
     checked_url,
 )
 from pyflink_prometheus.flink.placement import Placement, Transport
-from pyflink_prometheus.flink.subtask import ElementConverter
+from pyflink_prometheus.flink.subtask import Conversion, ElementConverter
+from pyflink_prometheus.flink.table_writer import (
+    TIMESTAMP_TYPES,
+    TableWriter,
+    check_inserts_only,
+    check_time_zones,
+    create_nowhere,
+    nowhere,
+    prepare,
+)
 from pyflink_prometheus.flink.transformer import WriterTransformer
+from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 
 
@@ -44,14 +55,92 @@ class PrometheusSink(Sink, SupportsPreprocessing):
     sink, which is downstream of the writer because a Flink graph must end in a sink of its own.
     """
 
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None, placement: Placement) -> None:
+    def __init__(self, config: SinkConfig, converter: Conversion | None, placement: Placement) -> None:
         super().__init__(None)
         self._transformer = WriterTransformer(config, converter, placement)
+        self._mapping = converter if isinstance(converter, ColumnMapping) else None
+        self._config = config
+        self._placement = placement
 
     @staticmethod
     def builder() -> PrometheusSinkBuilder:
         """Return a builder; only the URL must be set."""
         return PrometheusSinkBuilder()
+
+    def execute_insert(self, table: Table) -> TableResult:
+        """
+        Write a table in a job of its own, like ``Table.execute_insert``.
+
+        The sink needs a column mapping. See docs/tables.md for the types that columns may have.
+
+        :raises ValueError: if the table lacks columns of the mapping, or updates its rows.
+        :raises TypeError: naming a column of a type that does not fit.
+        """
+        return self._table_writer().written(table).execute_insert(nowhere())
+
+    def add_insert(self, statement_set: StatementSet, table: Table) -> StatementSet:
+        """
+        Write a table as part of a statement set, like ``StatementSet.add_insert``.
+
+        :return: the statement set.
+        :raises ValueError: if the table lacks columns of the mapping, or updates its rows.
+        :raises TypeError: naming a column of a type that does not fit.
+        """
+        return statement_set.add_insert(nowhere(), self._table_writer().written(table))
+
+    def create_temporary_function(
+        self,
+        t_env: TableEnvironment,
+        name: str,
+        *,
+        timestamp_type: str = "TIMESTAMP(3)",
+        table_name: str = "prometheus",
+    ) -> None:
+        """
+        Create a SQL function that writes its arguments, and the table into which its results are inserted.
+
+        ::
+
+            sink.create_temporary_function(t_env, "write_temperature")
+            t_env.execute_sql("INSERT INTO prometheus SELECT write_temperature(room, celsius, time) FROM readings")
+
+        The arguments are the columns of the mapping, in the order of :attr:`ColumnMapping.columns`: STRING for labels,
+        DOUBLE for values, ``timestamp_type`` for the timestamp. Flink casts integers and decimals to DOUBLE by itself,
+        and refuses what does not fit. In a SQL function NaN counts as NULL.
+
+        :param t_env: the table environment.
+        :param name: of the function.
+        :param timestamp_type: ``TIMESTAMP(3)``, which TIMESTAMP_LTZ is cast to as well, or ``BIGINT`` for milliseconds
+            since 1970.
+        :param table_name: of the table, which several sinks may share. It keeps nothing.
+        :raises ValueError: if times would be taken for those of another zone, or there is another table of this name.
+        """
+        _validation.line("name", name)
+        _validation.line("table_name", table_name)
+        if timestamp_type not in TIMESTAMP_TYPES:
+            raise ValueError(
+                f"timestamp_type: expected {' or '.join(TIMESTAMP_TYPES)}, got {_validation.shown(timestamp_type)}"
+            )
+        writer = self._table_writer()
+        if timestamp_type != "BIGINT":
+            check_time_zones(t_env, writer.mapping)
+        create_nowhere(t_env, table_name)
+        prepare(t_env)
+        t_env.create_temporary_function(name, writer.function(timestamp_type))
+
+    @staticmethod
+    def check_sql(t_env: TableEnvironment, statement: str) -> None:
+        """
+        Check that a statement with a SQL function of the sink inserts rows only, and never updates them.
+
+        Flink does not tell a SQL function whether a row is new, so it would write each intermediate result. The other
+        ways of writing a table check that by themselves.
+
+        :param t_env: the table environment.
+        :param statement: ``INSERT INTO prometheus SELECT ...``.
+        :raises ValueError: if it updates rows, saying what to do instead.
+        """
+        check_inserts_only(t_env.explain_sql(statement, ExplainDetail.CHANGELOG_MODE))
 
     def get_transformer(self) -> StreamTransformer:
         """Return what adds the writer upstream of the discarding sink; PyFlink calls this in ``sink_to``."""
@@ -61,6 +150,11 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         """Return Java's discarding sink."""
         return get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()
 
+    def _table_writer(self) -> TableWriter:
+        if self._mapping is None:
+            raise ValueError("call set_column_mapping on the sink's builder: a table's rows are written by its columns")
+        return TableWriter(self._config, self._mapping, self._placement)
+
 
 class PrometheusSinkBuilder:
     """A builder of :class:`PrometheusSink`; names follow PyFlink and the Java connector."""
@@ -68,6 +162,7 @@ class PrometheusSinkBuilder:
     def __init__(self) -> None:
         self._settings: dict[str, Any] = {}
         self._converter: ElementConverter | None = None
+        self._mapping: ColumnMapping | None = None
         self._placement = Placement()
 
     def set_prometheus_remote_write_url(self, prometheus_remote_write_url: str) -> PrometheusSinkBuilder:
@@ -100,6 +195,17 @@ class PrometheusSinkBuilder:
         """
         _validation.function("element_converter", element_converter)
         self._converter = element_converter
+        return self
+
+    def set_column_mapping(self, column_mapping: ColumnMapping) -> PrometheusSinkBuilder:
+        """
+        Set which columns of a row are metric name, labels, values and timestamp, instead of an element converter.
+
+        It works for streams of named rows, dicts and tuples, for tables and in SQL. Where rows come in batches no
+        Python runs for a single one. See docs/tables.md.
+        """
+        _validation.instance("column_mapping", column_mapping, ColumnMapping)
+        self._mapping = column_mapping
         return self
 
     def set_max_batch_size_in_samples(self, max_batch_size_in_samples: int) -> PrometheusSinkBuilder:
@@ -363,11 +469,13 @@ class PrometheusSinkBuilder:
         """
         if "prometheus_remote_write_url" not in self._settings:
             raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
+        if self._converter is not None and self._mapping is not None:
+            raise ValueError("call either set_element_converter or set_column_mapping, not both")
         config = SinkConfig(**self._settings)
         _check_travels("request_signer", config.request_signer)
         _check_travels("rejected_samples_handler", config.rejected_samples_handler)
         _check_travels("element_converter", self._converter)
-        return PrometheusSink(config, self._converter, self._placement)
+        return PrometheusSink(config, self._converter or self._mapping, self._placement)
 
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)

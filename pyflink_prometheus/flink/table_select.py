@@ -16,9 +16,6 @@ _FLOATS = ("FLOAT", "DOUBLE")
 # BIGINT's least, which cannot be written as a literal; pandas would make floats of a column with NULLs.
 _NO_TIMESTAMP = "-9223372036854775807 - 1"
 
-# Differences are cut off towards zero, so they are counted from before all that is measured: 1945.
-_BASE_MIN = -13_000_000
-
 
 class SqlType(NamedTuple):
     """
@@ -48,11 +45,20 @@ class Selection(NamedTuple):
     A query's list of expressions, and what the batches that it gives look like.
 
     :param expressions: one for each column of the mapping, then the flags of values that may be NULL.
+    :param names: of the expressions.
     :param nulls: how NULLs look in the columns of values.
+    :param has_local_time: whether the timestamps are those of the mapping's time zone, as if it were UTC.
     """
 
     expressions: tuple[str, ...]
+    names: tuple[str, ...]
     nulls: tuple[NullValues, ...]
+    has_local_time: bool
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The names of the columns that say whether a value is NULL."""
+        return self.names[len(self.names) - self.nulls.count(NullValues.FLAGGED) :]
 
 
 def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
@@ -86,15 +92,21 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
     if mapping.labels_column is not None:
         name = mapping.labels_column
         take(name, _map(quoted(name), types[name]), "a map of labels", "MAP<STRING, STRING>")
-    nulls, flags = [], []
+    nulls: list[NullValues] = []
+    flags: dict[str, str] = {}
     for name in mapping.value_columns.values():
         take(name, _value(quoted(name), types[name]), "a value", "DOUBLE")
         nulls.append(_nulls(types[name]))
         if nulls[-1] is NullValues.FLAGGED:
-            flags.append(f"{quoted(name)} IS NULL")
+            flags[f"{name} is null"] = f"{quoted(name)} IS NULL"
     name = mapping.timestamp
     take(name, timestamp(quoted(name), types[name]), "a timestamp", "TIMESTAMP_LTZ(3) or BIGINT (milliseconds)")
-    return Selection((*(found[name] for name in mapping.columns), *flags), tuple(nulls))
+    return Selection(
+        expressions=(*(found[name] for name in mapping.columns), *flags.values()),
+        names=(*mapping.columns, *flags),
+        nulls=tuple(nulls),
+        has_local_time=types[name].root == "TIMESTAMP_WITHOUT_TIME_ZONE" and mapping.time_zone != "UTC",
+    )
 
 
 def quoted(name: str) -> str:
@@ -108,6 +120,7 @@ def timestamp(column: str, of: SqlType) -> str | None:
 
     A TIMESTAMP_LTZ must not cross as such: PyFlink takes its UTC time for one in the session's zone. There is no
     function from it to milliseconds, and differences in anything finer than minutes overflow.
+    Where the session's zone is not UTC, times before 1970 may be off by up to a minute.
     """
     if of.root == "BIGINT":
         millis = column
@@ -117,8 +130,7 @@ def timestamp(column: str, of: SqlType) -> str | None:
         millis = f"EXTRACT(EPOCH FROM {column}) * 1000 + EXTRACT(MILLISECOND FROM {column})"
     elif of.root == "TIMESTAMP_WITH_LOCAL_TIME_ZONE":
         millis = (
-            f"(CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ({_BASE_MIN * 60_000}, 3), {column}) AS BIGINT)"
-            f" - {-_BASE_MIN}) * 60000"
+            f"CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), {column}) AS BIGINT) * 60000"
             f" + EXTRACT(SECOND FROM {column}) * 1000 + EXTRACT(MILLISECOND FROM {column})"
         )
     else:

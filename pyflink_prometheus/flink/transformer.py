@@ -8,22 +8,34 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyflink.common import Types
-from pyflink.common.typeinfo import ExternalTypeInfo, PickledBytesTypeInfo, TypeInformation
+from pyflink.common.typeinfo import (
+    ExternalTypeInfo,
+    PickledBytesTypeInfo,
+    RowTypeInfo,
+    TupleTypeInfo,
+    TypeInformation,
+)
 from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import StreamTransformer
 from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment
+from pyflink.table.expressions import col
 from pyflink.util.java_utils import get_j_env_configuration
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink import arrow, upstream
 from pyflink_prometheus.flink.advice import Exchange
-from pyflink_prometheus.flink.batches import batch_function
+from pyflink_prometheus.flink.batches import BatchReader, batch_function
 from pyflink_prometheus.flink.columns import NotColumnsError, RecordColumns, RecordReader, record_columns
 from pyflink_prometheus.flink.function import KeyedRecords, WriterFunction
 from pyflink_prometheus.flink.partitions import partitioned_stream, partitioned_table
 from pyflink_prometheus.flink.placement import Placement, Transport
-from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter
+from pyflink_prometheus.flink.subtask import Conversion, SubtaskWriter
+from pyflink_prometheus.flink.table_select import Selection, select
+from pyflink_prometheus.flink.table_writer import ColumnReader, key_columns, selected, stream_types, types_of
+from pyflink_prometheus.model.column_mapping import ColumnMapping
+from pyflink_prometheus.model.mapped_rows import check_columns, positional
 
 _log = logging.getLogger(__name__)
 
@@ -37,11 +49,11 @@ class WriterTransformer(StreamTransformer):
     The transformer that adds the writer's operator to a stream.
 
     :param config: the writer's settings.
-    :param converter: turns a record into series; ``None`` if records are series.
+    :param converter: turns a record into series, or says which of its columns are what; ``None`` if records are series.
     :param placement: the writer's place in the job graph.
     """
 
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None, placement: Placement) -> None:
+    def __init__(self, config: SinkConfig, converter: Conversion | None, placement: Placement) -> None:
         self._config = config
         self._converter = converter
         self._placement = placement
@@ -82,7 +94,7 @@ class WriterTransformer(StreamTransformer):
 
     def _partitioned(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> DataStream:
         """Return the stream, partitioned by the key columns if the user has set some and there are several subtasks."""
-        columns = self._placement.key_columns
+        columns = self._placement.key_columns or self._columns_of_labels(ds, record_type)
         if not columns:
             return ds
         if isinstance(ds, KeyedStream):
@@ -92,9 +104,22 @@ class WriterTransformer(StreamTransformer):
         partitioned = partitioned_stream(ds, columns, record_type)
         return ds if subtasks == 1 else partitioned
 
+    def _columns_of_labels(self, ds: DataStream, record_type: TypeInformation) -> tuple[str, ...]:
+        """Return the columns of a mapping by which records can be distributed, so that a series stays together."""
+        if not isinstance(self._converter, ColumnMapping):
+            return ()
+        if isinstance(record_type, RowTypeInfo):
+            names = list(record_type.get_field_names())
+        elif isinstance(record_type, TupleTypeInfo):
+            names = list(positional(len(record_type.get_field_types())))
+        else:
+            return ()
+        check_columns(self._converter.columns, names)
+        return () if isinstance(ds, KeyedStream) else key_columns(self._converter)
+
     def _choose(
         self, ds: DataStream, record_type: TypeInformation, *, stays: bool, subtasks: int
-    ) -> tuple[RecordColumns | None, str]:
+    ) -> tuple[RecordColumns | Selection | None, str]:
         """
         Choose how records reach the writer.
 
@@ -107,30 +132,51 @@ class WriterTransformer(StreamTransformer):
         try:
             if isinstance(ds, KeyedStream):
                 raise NotColumnsError("the stream is keyed in Python; use set_key_columns instead of key_by")
-            columns = record_columns(record_type)
+            columns = self._columns(ds, record_type)
         except NotColumnsError as error:
             if transport is Transport.ARROW:
                 raise ValueError(f"transport: use Transport.AUTO, or change the stream: {error}") from None
             return None, f"because {error}"
         if transport is Transport.ARROW:
             return columns, "as set_transport says"
-        if columns.may_hold_updates and not self._placement.key_columns:
+        if isinstance(record_type, ExternalTypeInfo) and not self._placement.key_columns:
             return None, "because a table emits them, and they may be updates; if not, set Transport.ARROW"
         if stays and _is_chained(ds, subtasks):
             return None, "because a Python function passes them on in its own process"
         return columns, f"because they are of type {record_type}"
 
+    def _columns(self, ds: DataStream, record_type: TypeInformation) -> RecordColumns | Selection:
+        """
+        Return how records can be passed as columns.
+
+        :raises NotColumnsError: if they cannot.
+        """
+        if not isinstance(self._converter, ColumnMapping) or isinstance(record_type, PickledBytesTypeInfo):
+            return record_columns(record_type)
+        t_env = StreamTableEnvironment.create(ds.get_execution_environment())
+        try:
+            return select(self._converter, types_of(t_env.from_data_stream(ds)))
+        except TypeError as error:
+            raise NotColumnsError(str(error)) from None
+
     def _in_batches(
-        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns, subtasks: int, way: str
+        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns | Selection, subtasks: int, way: str
     ) -> DataStream:
         """Add the writer as a function in SQL, which gets batches."""
         t_env = arrow.table_environment(ds.get_execution_environment())
         table = t_env.from_data_stream(ds)
-        if self._placement.key_columns and columns.may_hold_updates and subtasks > 1:
-            types = dict(zip(columns.names, ds.get_type()._type_info.get_field_types()))
+        is_partitioned = self._placement.key_columns and isinstance(ds.get_type(), ExternalTypeInfo) and subtasks > 1
+        reader: BatchReader
+        if isinstance(columns, RecordColumns):
+            types = dict(zip(columns.names, ds.get_type()._type_info.get_field_types())) if is_partitioned else {}
+            reader, arguments = RecordReader(columns, self._converter), columns.expressions()
+        elif isinstance(self._converter, ColumnMapping):
+            table = selected(t_env, table, columns)
+            types = stream_types(self._converter, columns)
+            reader, arguments = ColumnReader(self._converter, columns), [col(name) for name in columns.names]
+        if is_partitioned:
             table = partitioned_table(t_env, table, self._placement.key_columns, types)
-        function = batch_function(subtask, RecordReader(columns, self._converter), way)
-        written = table.select(function(*columns.expressions()))
+        written = table.select(batch_function(subtask, reader, way)(*arguments))
         return arrow.written_stream(t_env, written, self._placement, subtasks, ds)
 
     def _one_by_one(self, ds: DataStream, function: ProcessFunction, j_configuration: Any) -> DataStream:

@@ -63,7 +63,7 @@ class Epoch:
     def all_from_local(self, local: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return times without a zone, which are given as if they were in UTC, in milliseconds since 1970."""
         if self._zone is None or not local.size:
-            return local
+            return local.copy()
         minutes, places = np.unique(local // _MINUTE_MS, return_inverse=True)
         offsets = [self._from_local(minute * _MINUTE_MS) - minute * _MINUTE_MS for minute in minutes.tolist()]
         found: npt.NDArray[np.int64] = local + np.array(offsets, dtype=np.int64)[places]

@@ -47,12 +47,21 @@ class MappedColumns:
     :param mapping: which columns are what.
     :param writer: gets the samples.
     :param nulls: how NULLs look in the columns of values, in the order of ``mapping.value_columns``. Default: NaN.
+    :param has_local_time: whether timestamps that are integers are those of the mapping's time zone, as if it were UTC.
     """
 
-    def __init__(self, mapping: ColumnMapping, writer: RemoteWriter, nulls: Sequence[NullValues] | None = None) -> None:
+    def __init__(
+        self,
+        mapping: ColumnMapping,
+        writer: RemoteWriter,
+        nulls: Sequence[NullValues] | None = None,
+        *,
+        has_local_time: bool = False,
+    ) -> None:
         self._mapping = mapping
         self._writer = writer
         self._epoch = Epoch(mapping.time_zone)
+        self._has_local_time = has_local_time
         self._place = {name: number for number, name in enumerate(mapping.columns)}
         self._nulls = [NullValues.NAN] * len(mapping.value_columns) if nulls is None else list(nulls)
         self._constants = list(mapping.constant_labels.items())
@@ -225,7 +234,8 @@ class MappedColumns:
                 f"TIMESTAMP_LTZ, and PyFlink mistakes its UTC time for one in {zone}"
             )
         if kind in "iu":
-            return np.asarray(column, dtype=np.int64)
+            integers = np.asarray(column, dtype=np.int64)
+            return self._from_local(integers) if self._has_local_time else integers
         if kind == "f":  # integers, with NULLs among them
             numbers = np.asarray(column, dtype=np.float64)
             millis: npt.NDArray[np.int64] = np.nan_to_num(numbers).astype(np.int64)
@@ -234,12 +244,13 @@ class MappedColumns:
         if kind == "M":
             plain = column if zone is None else column.dt.tz_convert("UTC").dt.tz_localize(None)
             millis = np.asarray(plain).astype("datetime64[ms]").astype(np.int64)
-            if zone is not None:
-                return millis
-            is_there = millis != NO_TIMESTAMP
-            millis[is_there] = self._epoch.all_from_local(millis[is_there])
-            return millis
+            return self._from_local(millis) if zone is None else millis
         return np.array([self._timestamp(each) for each in column.tolist()], dtype=np.int64)
+
+    def _from_local(self, local: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        millis = self._epoch.all_from_local(local)
+        millis[local == NO_TIMESTAMP] = NO_TIMESTAMP
+        return millis
 
     def _timestamp(self, value: Any) -> int:
         millis = NO_TIMESTAMP if value is None else self._epoch.millis(value)

@@ -22,7 +22,7 @@ from pyflink_prometheus.writer.writer import RemoteWriter
 T = 1_700_000_000_000
 
 names = st.sampled_from(["m", "n", "o"])
-texts = st.none() | st.sampled_from(["", "a", "b", "ü", "a\"b\\\n"])
+texts = st.none() | st.sampled_from(["", "a", "b", "ü", 'a"b\\\n'])
 tags = st.none() | st.dictionaries(st.sampled_from(["x", "y", "room", "site"]), texts, max_size=3)
 floats = st.none() | st.floats(width=32)
 integers = st.none() | st.integers(-(2**40), 2**40)
@@ -107,11 +107,7 @@ class Outcome:
             for series, value, timestamp in request.samples:
                 self.stored[series].append((np.float64(value).tobytes(), timestamp))
         self.rejected = sorted((each.reason.value, each.message, each.count) for each in rejected)
-        self.metadata = {
-            series.key(): series.metadata
-            for request in transport.accepted
-            for series in request.series
-        }
+        self.metadata = {series.key(): series.metadata for request in transport.accepted for series in request.series}
         ledger = writer.ledger
         assert ledger.samples_in == ledger.samples_accepted + sum(ledger.samples_rejected.values())
         self.skipped = ledger.null_values_skipped

@@ -120,7 +120,7 @@ class TableWriter:
     def _placed(self, t_env: StreamTableEnvironment, rows: Table, selection: Selection, subtasks: int) -> Table:
         """Return the written table, with the writer where it was to be placed; by way of a stream."""
         j_added = t_env._j_tenv.execEnv().getTransformations()
-        before = j_added.size()
+        before = len(j_added)
         stream = t_env.to_data_stream(rows)
         table = t_env.from_data_stream(stream)
         keys = self._placement.key_columns or key_columns(self.mapping)
@@ -129,8 +129,8 @@ class TableWriter:
         written = table.select(self._function(selection)(*map(col, selection.names)).alias(RESULT_COLUMN))
         result = t_env.from_data_stream(arrow.written_stream(t_env, written, self._placement, subtasks, stream))
         # They run as inputs of the insertion, and not once more when the stream's environment executes a job.
-        while j_added.size() > before:
-            j_added.remove(j_added.size() - 1)
+        while len(j_added) > before:
+            j_added.pop(before)
         return result
 
     def _warn_of_placement(self, subtasks: int) -> None:

@@ -9,9 +9,23 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment, Table
 from pyflink.util.java_utils import get_j_env_configuration
 
+from pyflink_prometheus.flink.columns import NotColumnsError
 from pyflink_prometheus.flink.placement import Placement
 
 _BATCH_SIZE, _BUNDLE_SIZE = "python.fn-execution.arrow.batch.size", "python.fn-execution.bundle.size"
+
+
+def check_available(env: StreamExecutionEnvironment) -> None:
+    """
+    Check that Flink's Table API can be used: it needs its planner, and a runtime mode other than AUTOMATIC.
+
+    :raises NotColumnsError: with Flink's reason.
+    """
+    try:
+        StreamTableEnvironment.create(env)
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise NotColumnsError(f"Flink's Table API is not available: {reason}") from None
 
 
 def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:

@@ -53,14 +53,12 @@ class RecordColumns:
     :ivar kinds: of the fields.
     :ivar of_columns: makes records of the columns' values.
     :ivar may_be_null: whether a number may be NULL.
-    :ivar may_hold_updates: whether a table emits the records, so that they may be updates rather than insertions.
     """
 
     names: tuple[str, ...]
     kinds: tuple[_Kind, ...]
     of_columns: Callable[[Sequence[list[Any]]], Iterable[Any]]
     may_be_null: bool = False
-    may_hold_updates: bool = False
 
     def expressions(self) -> list[Expression]:
         """Return the arguments of the function that gets the columns: the fields, and which numbers are NULL."""
@@ -112,7 +110,7 @@ def record_columns(record_type: TypeInformation) -> RecordColumns:
     if isinstance(record_type, RowTypeInfo):
         names = tuple(record_type.get_field_names())
         fields = _fields(names, record_type.get_field_types())
-        return RecordColumns(names, fields, _Rows(names), may_be_null=True, may_hold_updates=from_table)
+        return RecordColumns(names, fields, _Rows(names), may_be_null=True)
     if isinstance(record_type, TupleTypeInfo):
         types = record_type.get_field_types()
         names = tuple(f"f{number}" for number in range(len(types)))
@@ -120,7 +118,7 @@ def record_columns(record_type: TypeInformation) -> RecordColumns:
     if isinstance(record_type, PickledBytesTypeInfo):
         raise NotColumnsError("records are pickled objects; give the stream's operator an output_type")
     kind = _kind("records are", record_type)
-    return RecordColumns(("f0",), (kind,), _values, may_be_null=from_table, may_hold_updates=from_table)
+    return RecordColumns(("f0",), (kind,), _values, may_be_null=from_table)
 
 
 class RecordReader:

@@ -123,7 +123,7 @@ class TableWriter:
         before = len(j_added)
         stream = t_env.to_data_stream(rows)
         table = t_env.from_data_stream(stream)
-        keys = self._placement.key_columns or key_columns(self.mapping)
+        keys = self._placement.key_columns or key_columns_of(self.mapping)
         if subtasks > 1 and keys:
             table = partitioned_table(t_env, table, keys, stream_types(self.mapping, selection))
         written = table.select(self._function(selection)(*map(col, selection.names)).alias(RESULT_COLUMN))
@@ -148,7 +148,7 @@ class TableWriter:
             )
 
 
-def key_columns(mapping: ColumnMapping) -> tuple[str, ...]:
+def key_columns_of(mapping: ColumnMapping) -> tuple[str, ...]:
     """
     Return the columns in which the rows of a series have the same values.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyflink.common import Types
@@ -19,7 +19,6 @@ from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import StreamTransformer
 from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
-from pyflink.table import StreamTableEnvironment
 from pyflink.table.expressions import col
 from pyflink.util.java_utils import get_j_env_configuration
 
@@ -33,7 +32,7 @@ from pyflink_prometheus.flink.partitions import partitioned_stream, partitioned_
 from pyflink_prometheus.flink.placement import Placement, Transport
 from pyflink_prometheus.flink.subtask import Conversion, SubtaskWriter
 from pyflink_prometheus.flink.table_select import Selection, select
-from pyflink_prometheus.flink.table_writer import ColumnReader, key_columns, selected, stream_types, types_of
+from pyflink_prometheus.flink.table_writer import ColumnReader, key_columns_of, selected, stream_types, types_of
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.mapped_rows import check_columns, positional
 
@@ -63,38 +62,37 @@ class WriterTransformer(StreamTransformer):
         env = ds.get_execution_environment()
         j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
         enable_metrics(j_configuration)
-        parallelism = self._placement.parallelism
+        uid, parallelism = self._placement.uid, self._placement.parallelism
         subtasks = env.get_parallelism() if parallelism is None else parallelism
         record_type = ds._original_data_type_info if isinstance(ds, KeyedStream) else ds.get_type()
         ds = self._partitioned(ds, record_type, subtasks)
-        stays = _stays_in_its_process(ds, subtasks, j_configuration)
-        uid = self._placement.uid
-        try:
-            _warn_of_lost_order(ds, subtasks)
-            if uid is not None and stays:
-                _warn_of_unused_uid(ds, subtasks, uid)
-        except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
-            _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
-        columns, why = self._choose(ds, record_type, stays=stays, subtasks=subtasks)
-        if columns is None and self._placement.key_columns and isinstance(record_type, ExternalTypeInfo):
-            raise ValueError(
-                f"key_columns: use key_by instead, because a table emits the records, and they are passed one by one "
-                f"{why}"
-            )
+        chained = _chained(ds, subtasks, j_configuration)
+        columns, why = self._choose(ds, record_type, chained)
         way = f"{self._placement.name}: records come {'one by one' if columns is None else 'in Arrow batches'}, {why}"
         _log.info("%s", way)
+        try:
+            _warn_of_lost_order(ds, subtasks)
+            if uid is not None and columns is None:
+                _warn_of_unused_uid(chained, uid)
+        except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
+            _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
         subtask = SubtaskWriter(self._config)
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
         if columns is not None:
-            return DataStream(EndOfStream(self._in_batches(ds, subtask, columns, subtasks, way)._j_data_stream, uid))
-        is_keyed = isinstance(ds, KeyedStream)
-        hop = None if stays else Exchange(is_keyed and subtasks == 1, isinstance(record_type, PickledBytesTypeInfo))
-        function: ProcessFunction = WriterFunction(subtask, self._converter, hop, way)
-        return DataStream(EndOfStream(self._one_by_one(ds, function, j_configuration)._j_data_stream, uid))
+            function = batch_function(subtask, self._reader(columns), way)
+            writer = self._in_batches(ds, function, columns, subtasks)
+        else:
+            hop = None
+            if not _stays_in_its_process(ds, subtasks, j_configuration):
+                is_needless = isinstance(ds, KeyedStream) and subtasks == 1
+                hop = Exchange(is_needless, isinstance(record_type, PickledBytesTypeInfo))
+            with process_mode(j_configuration):
+                writer = self._one_by_one(ds, WriterFunction(subtask, self._converter, hop, way))
+        return DataStream(EndOfStream(writer._j_data_stream, uid))
 
     def _partitioned(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> DataStream:
         """Return the stream, partitioned by the key columns if the user has set some and there are several subtasks."""
-        columns = self._placement.key_columns or self._columns_of_labels(ds, record_type)
+        columns = self._placement.key_columns or self._columns_of_series(ds, record_type, subtasks)
         if not columns:
             return ds
         if isinstance(ds, KeyedStream):
@@ -104,44 +102,52 @@ class WriterTransformer(StreamTransformer):
         partitioned = partitioned_stream(ds, columns, record_type)
         return ds if subtasks == 1 else partitioned
 
-    def _columns_of_labels(self, ds: DataStream, record_type: TypeInformation) -> tuple[str, ...]:
-        """Return the columns of a mapping by which records can be distributed, so that a series stays together."""
+    def _columns_of_series(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> tuple[str, ...]:
+        """
+        Return the columns of a mapping in which the records of a series have the same values, if they are to be used.
+
+        :raises ValueError: if records have no such columns.
+        """
         if not isinstance(self._converter, ColumnMapping):
             return ()
         if isinstance(record_type, RowTypeInfo):
-            names = list(record_type.get_field_names())
+            names: Sequence[str] = record_type.get_field_names()
         elif isinstance(record_type, TupleTypeInfo):
-            names = list(positional(len(record_type.get_field_types())))
+            names = positional(len(record_type.get_field_types()))
         else:
             return ()
         check_columns(self._converter.columns, names)
-        return () if isinstance(ds, KeyedStream) else key_columns(self._converter)
+        return () if isinstance(ds, KeyedStream) or subtasks == 1 else key_columns_of(self._converter)
 
     def _choose(
-        self, ds: DataStream, record_type: TypeInformation, *, stays: bool, subtasks: int
+        self, ds: DataStream, record_type: TypeInformation, chained: list[Any]
     ) -> tuple[RecordColumns | Selection | None, str]:
         """
         Choose how records reach the writer.
 
+        :param chained: the Python operators that PyFlink would chain the writer with.
         :return: the columns if it gets batches, and why it gets what it gets.
         :raises ValueError: if the user has chosen batches, and they are not possible.
         """
-        transport = self._placement.transport
-        if transport is Transport.RECORDS:
-            return None, "as set_transport says"
+        transport, key_columns = self._placement.transport, self._placement.key_columns
+        from_table = isinstance(record_type, ExternalTypeInfo)
         try:
+            if transport is Transport.RECORDS:
+                raise NotColumnsError("Transport.RECORDS is set")
             if isinstance(ds, KeyedStream):
                 raise NotColumnsError("the stream is keyed in Python; use set_key_columns instead of key_by")
             columns = self._columns(ds, record_type)
         except NotColumnsError as error:
             if transport is Transport.ARROW:
                 raise ValueError(f"transport: use Transport.AUTO, or change the stream: {error}") from None
+            if key_columns and from_table:
+                raise ValueError(f"key_columns: use key_by, because {error}") from None
             return None, f"because {error}"
         if transport is Transport.ARROW:
-            return columns, "as set_transport says"
-        if isinstance(record_type, ExternalTypeInfo) and not self._placement.key_columns:
+            return columns, "because Transport.ARROW is set"
+        if from_table and not key_columns:
             return None, "because a table emits them, and they may be updates; if not, set Transport.ARROW"
-        if stays and _is_chained(ds, subtasks):
+        if chained:
             return None, "because a Python function passes them on in its own process"
         return columns, f"because they are of type {record_type}"
 
@@ -151,42 +157,56 @@ class WriterTransformer(StreamTransformer):
 
         :raises NotColumnsError: if they cannot.
         """
+        env = ds.get_execution_environment()
         if not isinstance(self._converter, ColumnMapping) or isinstance(record_type, PickledBytesTypeInfo):
-            return record_columns(record_type)
-        t_env = StreamTableEnvironment.create(ds.get_execution_environment())
+            columns = record_columns(record_type)
+            arrow.check_available(env)
+            return columns
+        arrow.check_available(env)
         try:
-            return select(self._converter, types_of(t_env.from_data_stream(ds)))
+            return select(self._converter, types_of(arrow.table_environment(env).from_data_stream(ds)))
         except TypeError as error:
             raise NotColumnsError(str(error)) from None
 
+    def _reader(self, columns: RecordColumns | Selection) -> BatchReader:
+        """Return what makes samples of rows."""
+        if isinstance(columns, RecordColumns):
+            return RecordReader(columns, self._converter)
+        return ColumnReader(self._mapping, columns)
+
+    @property
+    def _mapping(self) -> ColumnMapping:
+        """The column mapping of a sink that has one."""
+        if not isinstance(self._converter, ColumnMapping):
+            raise TypeError("the sink has no column mapping")
+        return self._converter
+
     def _in_batches(
-        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns | Selection, subtasks: int, way: str
+        self, ds: DataStream, function: Any, columns: RecordColumns | Selection, subtasks: int
     ) -> DataStream:
         """Add the writer as a function in SQL, which gets batches."""
         t_env = arrow.table_environment(ds.get_execution_environment())
         table = t_env.from_data_stream(ds)
-        is_partitioned = self._placement.key_columns and isinstance(ds.get_type(), ExternalTypeInfo) and subtasks > 1
-        reader: BatchReader
-        if isinstance(columns, RecordColumns):
-            types = dict(zip(columns.names, ds.get_type()._type_info.get_field_types())) if is_partitioned else {}
-            reader, arguments = RecordReader(columns, self._converter), columns.expressions()
-        elif isinstance(self._converter, ColumnMapping):
+        record_type, key_columns = ds.get_type(), self._placement.key_columns
+        if isinstance(columns, Selection):
             table = selected(t_env, table, columns)
-            types = stream_types(self._converter, columns)
-            reader, arguments = ColumnReader(self._converter, columns), [col(name) for name in columns.names]
-        if is_partitioned:
-            table = partitioned_table(t_env, table, self._placement.key_columns, types)
-        written = table.select(batch_function(subtask, reader, way)(*arguments))
+        if key_columns and isinstance(record_type, ExternalTypeInfo) and subtasks > 1:
+            if isinstance(columns, Selection):
+                types = stream_types(self._mapping, columns)
+            else:
+                types = dict(zip(columns.names, record_type._type_info.get_field_types()))
+            table = partitioned_table(t_env, table, key_columns, types)
+        arguments = columns.expressions() if isinstance(columns, RecordColumns) else map(col, columns.names)
+        written = table.select(function(*arguments))
         return arrow.written_stream(t_env, written, self._placement, subtasks, ds)
 
-    def _one_by_one(self, ds: DataStream, function: ProcessFunction, j_configuration: Any) -> DataStream:
+    def _one_by_one(self, ds: DataStream, function: ProcessFunction) -> DataStream:
         """Add the writer as a function of a stream."""
         if isinstance(ds, KeyedStream):
             # PyFlink's own way, ds._values(), adds a keyed operator upstream of the writer. Flink treats it as stateful
             # and derives its id from the whole graph, so a savepoint would fit no other graph.
             ds, function = DataStream(ds._j_data_stream), KeyedRecords(function)
-        with process_mode(j_configuration):
-            writer = ds.process(function, Types.BYTE())
+        writer = ds.process(function, Types.BYTE())
         writer.name(self._placement.name)
         if self._placement.uid is not None:
             writer.uid(self._placement.uid)
@@ -260,13 +280,15 @@ def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -
     )
 
 
-def _is_chained(ds: DataStream, subtasks: int) -> bool:
-    """Return whether PyFlink chains the writer with a Python function upstream."""
+def _chained(ds: DataStream, subtasks: int, j_configuration: Any) -> list[Any]:
+    """Return the Python operators that PyFlink would chain the writer with, if it gets records one by one."""
+    if not _stays_in_its_process(ds, subtasks, j_configuration):
+        return []
     try:
-        return bool(upstream.chained_with(ds._j_data_stream.getTransformation(), subtasks))
+        return upstream.chained_with(ds._j_data_stream.getTransformation(), subtasks)
     except Exception:  # not Flink's public API
-        _log.info("could not see what PyFlink chains with the Prometheus writer", exc_info=True)
-        return True
+        _log.info("could not find out what PyFlink chains the Prometheus writer with", exc_info=True)
+        return []
 
 
 def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
@@ -293,9 +315,8 @@ def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
         )
 
 
-def _warn_of_unused_uid(ds: DataStream, subtasks: int, uid: str) -> None:
+def _warn_of_unused_uid(chained: list[Any], uid: str) -> None:
     """Warn if the uid of another operator will replace the writer's, and that operator has none."""
-    chained = upstream.chained_with(ds._j_data_stream.getTransformation(), subtasks)
     if chained and chained[0].getUid() is None:
         _log.warning(
             "call uid() on %r: PyFlink chains the Prometheus writer with it, unless something else reads the same "

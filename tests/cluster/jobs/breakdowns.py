@@ -18,7 +18,7 @@ from pyflink.datastream.functions import MapFunction, RuntimeContext
 from replayable import numbers
 
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration
-from pyflink_prometheus.flink import sink as sink_module
+from pyflink_prometheus.flink import transformer
 from pyflink_prometheus.flink.subtask import SubtaskWriter
 
 RECORDS = 8_000
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("hook", choices=["with-hook", "without-hook"])
     arguments = parser.parse_args()
     if arguments.hook == "without-hook":
-        sink_module.SubtaskWriter = WriterWithoutHook  # type: ignore[misc]
+        transformer.SubtaskWriter = WriterWithoutHook  # type: ignore[misc]
 
     config = Configuration()
     config.set_string("restart-strategy.type", "fixed-delay")

@@ -25,7 +25,7 @@ from pyflink_prometheus import (
     PrometheusTimeSeries,
     PrometheusTimeSeriesKeySelector,
 )
-from pyflink_prometheus.flink import sink as sink_module
+from pyflink_prometheus.flink import transformer
 from pyflink_prometheus.flink.advice import Exchange
 from pyflink_prometheus.flink.function import WriterFunction
 from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter
@@ -191,7 +191,7 @@ def hops() -> dict[str, Any]:
         env = environment(**options)
         return env.from_collection(list(range(100)), Types.LONG()).map(lambda number: series("none", number))
 
-    sink_module.WriterFunction = Witness  # type: ignore[misc,assignment]
+    transformer.WriterFunction = Witness  # type: ignore[misc,assignment]
     try:
         key = PrometheusTimeSeriesKeySelector()
         longs = numbers().map(lambda each: 1, Types.LONG())
@@ -205,7 +205,7 @@ def hops() -> dict[str, Any]:
             "from thread mode": witnessed(numbers(python__execution_mode="thread")),
         }
     finally:
-        sink_module.WriterFunction = WriterFunction  # type: ignore[misc]
+        transformer.WriterFunction = WriterFunction  # type: ignore[misc]
 
 
 class Remember(logging.Handler):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pyflink.common import Types
+from pyflink.common.typeinfo import TypeInformation
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
-from pyflink.table import StreamTableEnvironment, Table
+from pyflink.java_gateway import get_gateway
+from pyflink.table import Expression, StreamTableEnvironment, Table
+from pyflink.table.expressions import col, if_then_else, lit, row
 from pyflink.util.java_utils import get_j_env_configuration
 
-from pyflink_prometheus.flink.columns import NotColumnsError
+from pyflink_prometheus.flink.columns import NotColumnsError, RecordColumns
+from pyflink_prometheus.flink.partitions import check_keys
 from pyflink_prometheus.flink.placement import Placement
 
+_KEY = "key of the Prometheus writer"  # the name of a column
 _BATCH_SIZE, _BUNDLE_SIZE = "python.fn-execution.arrow.batch.size", "python.fn-execution.bundle.size"
 
 
@@ -44,6 +52,39 @@ def set_batch_size(t_env: StreamTableEnvironment, j_configuration: Any) -> None:
     """Set the size of Arrow batches to that of bundles, unless the user has set it."""
     if j_configuration.getString(_BATCH_SIZE, "") == "":
         t_env.get_config().set(_BATCH_SIZE, j_configuration.getString(_BUNDLE_SIZE, "1000"))
+
+
+def partitioned_table(
+    t_env: StreamTableEnvironment, table: Table, columns: Sequence[str], types: Mapping[str, TypeInformation]
+) -> Table:
+    """
+    Return a table with all rows that have the same values in some columns on one subtask.
+
+    :param columns: their names.
+    :param types: of all columns that the result keeps, by their names.
+    :raises ValueError: naming the columns that don't exist or can't be keys.
+    """
+    check_keys(columns, types)
+    # Rows out of a table can be keyed only by a row in their first field.
+    keyed = table.select(row(*map(col, columns)).alias(_KEY), *map(col, types))
+    j_stream = t_env.to_data_stream(keyed)._j_data_stream
+    selector = get_gateway().jvm.org.apache.flink.streaming.api.functions.python.KeyByKeySelector()
+    j_key_type = Types.ROW([types[column] for column in columns]).get_java_type_info()
+    return t_env.from_data_stream(DataStream(j_stream.keyBy(selector, j_key_type))).drop_columns(col(_KEY))
+
+
+def arguments(columns: RecordColumns) -> list[Expression]:
+    """Return the arguments of the function that gets records as columns."""
+    nulls = columns.nulls()
+    nullable = {field for group in nulls for field, _ in group}
+    fields = [
+        col(name).if_null(0) if number in nullable and columns.is_integer(number) else col(name)
+        for number, name in enumerate(columns.names)
+    ]
+    masks = [
+        [if_then_else(col(columns.names[field]).is_null, lit(bit), lit(0)) for field, bit in each] for each in nulls
+    ]
+    return fields + [functools.reduce(operator.add, bits) for bits in masks]
 
 
 def written_stream(

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from pyflink.common import Row, Types
 from pyflink.common.typeinfo import ExternalTypeInfo, PickledBytesTypeInfo, RowTypeInfo, TupleTypeInfo, TypeInformation
-from pyflink.table import Expression
-from pyflink.table.expressions import col, if_then_else, lit
 
 from pyflink_prometheus.flink.subtask import Conversion, adder
 from pyflink_prometheus.writer.writer import RemoteWriter
@@ -47,7 +45,7 @@ class RecordColumns:
     The columns of records of one type.
 
     SQL has two kinds of missing numbers: NULL, and NaN in a DOUBLE. Pandas has only NaN, for which it even turns
-    integers into floats. So numbers that may be NULL get a bit each in further columns, and integers are 0 there.
+    integers into floats. So numbers that may be NULL have a bit each in further columns, and integers are 0 there.
 
     :ivar names: of the fields; one if records are plain values.
     :ivar kinds: of the fields.
@@ -60,25 +58,10 @@ class RecordColumns:
     of_columns: Callable[[Sequence[list[Any]]], Iterable[Any]]
     may_be_null: bool = False
 
-    def expressions(self) -> list[Expression]:
-        """Return the arguments of the function that gets the columns: the fields, and which numbers are NULL."""
-        fields = [
-            col(name).if_null(0) if self.may_be_null and kind is _Kind.INTEGER else col(name)
-            for name, kind in zip(self.names, self.kinds)
-        ]
-        masks = []
-        for group in self._nullable_numbers():
-            bits = [if_then_else(col(self.names[field]).is_null, lit(bit), lit(0)) for field, bit in group]
-            mask = bits[0]
-            for each in bits[1:]:
-                mask = mask + each
-            masks.append(mask)
-        return fields + masks
-
     def records(self, columns: Sequence[Column]) -> Iterable[Any]:
         """Return the records, as a Python function of a DataStream would get them."""
         values = [column.tolist() for column in columns[: len(self.names)]]
-        for group, mask in zip(self._nullable_numbers(), columns[len(self.names) :]):
+        for group, mask in zip(self.nulls(), columns[len(self.names) :]):
             bits = mask.to_numpy()
             if bits.any():
                 for field, bit in group:
@@ -86,8 +69,12 @@ class RecordColumns:
                         values[field][row] = None
         return self.of_columns(values)
 
-    def _nullable_numbers(self) -> list[list[tuple[int, int]]]:
-        """Return (field, bit) of the numbers that may be NULL, grouped by the masks."""
+    def is_integer(self, field: int) -> bool:
+        """Return whether a field is an integer."""
+        return self.kinds[field] is _Kind.INTEGER
+
+    def nulls(self) -> list[list[tuple[int, int]]]:
+        """Return for each further column, in their order, the fields whose NULLs it has, each with its bit."""
         if not self.may_be_null:
             return []
         fields = [field for field, kind in enumerate(self.kinds) if kind is not _Kind.OTHER]
@@ -107,6 +94,8 @@ def record_columns(record_type: TypeInformation) -> RecordColumns:
     from_table = isinstance(record_type, ExternalTypeInfo)
     if from_table:
         record_type = record_type._type_info
+    if isinstance(record_type, (RowTypeInfo, TupleTypeInfo)) and not record_type.get_field_types():
+        raise NotColumnsError("records have no fields")
     if isinstance(record_type, RowTypeInfo):
         names = tuple(record_type.get_field_names())
         fields = _fields(names, record_type.get_field_types())
@@ -163,8 +152,6 @@ def _values(columns: Sequence[list[Any]]) -> Iterable[Any]:
 
 
 def _fields(names: Sequence[str], types: Sequence[TypeInformation]) -> tuple[_Kind, ...]:
-    if not names:
-        raise NotColumnsError("records have no fields")
     return tuple(_kind(f"field {name} is", each) for name, each in zip(names, types))
 
 

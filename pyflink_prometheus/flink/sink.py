@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
 from pyflink.datastream.connectors.base import Sink, StreamTransformer, SupportsPreprocessing
 from pyflink.java_gateway import get_gateway
-from pyflink.table import ExplainDetail, StatementSet, Table, TableEnvironment, TableResult
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.config import (
@@ -25,18 +24,15 @@ from pyflink_prometheus.config import (
 )
 from pyflink_prometheus.flink.placement import Placement, Transport
 from pyflink_prometheus.flink.subtask import Conversion, ElementConverter
-from pyflink_prometheus.flink.table_writer import (
-    TIMESTAMP_TYPES,
-    TableWriter,
-    check_inserts_only,
-    check_time_zones,
-    create_nowhere,
-    nowhere,
-    prepare,
-)
 from pyflink_prometheus.flink.transformer import WriterTransformer
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
+
+# PyFlink's Table API warns of itself when it is imported, so only those who use it import it.
+if TYPE_CHECKING:
+    from pyflink.table import StatementSet, Table, TableEnvironment, TableResult
+
+    from pyflink_prometheus.flink.table_writer import TableWriter
 
 
 class PrometheusSink(Sink, SupportsPreprocessing):
@@ -76,6 +72,8 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         :raises ValueError: if the table lacks columns of the mapping, or updates its rows.
         :raises TypeError: naming a column of a type that does not fit.
         """
+        from pyflink_prometheus.flink.table_writer import nowhere
+
         return self._table_writer().written(table).execute_insert(nowhere())
 
     def add_insert(self, statement_set: StatementSet, table: Table) -> StatementSet:
@@ -86,6 +84,8 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         :raises ValueError: if the table lacks columns of the mapping, or updates its rows.
         :raises TypeError: naming a column of a type that does not fit.
         """
+        from pyflink_prometheus.flink.table_writer import nowhere
+
         return statement_set.add_insert(nowhere(), self._table_writer().written(table))
 
     def create_temporary_function(
@@ -117,16 +117,7 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         """
         _validation.line("name", name)
         _validation.line("table_name", table_name)
-        if timestamp_type not in TIMESTAMP_TYPES:
-            raise ValueError(
-                f"timestamp_type: expected {' or '.join(TIMESTAMP_TYPES)}, got {_validation.shown(timestamp_type)}"
-            )
-        writer = self._table_writer()
-        if timestamp_type != "BIGINT":
-            check_time_zones(t_env, writer.mapping)
-        create_nowhere(t_env, table_name)
-        prepare(t_env)
-        t_env.create_temporary_function(name, writer.function(timestamp_type))
+        self._table_writer().create_function(t_env, name, timestamp_type, table_name)
 
     @staticmethod
     def check_sql(t_env: TableEnvironment, statement: str) -> None:
@@ -140,7 +131,9 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         :param statement: ``INSERT INTO prometheus SELECT ...``.
         :raises ValueError: if it updates rows, saying what to do instead.
         """
-        check_inserts_only(t_env.explain_sql(statement, ExplainDetail.CHANGELOG_MODE))
+        from pyflink_prometheus.flink import table_writer
+
+        table_writer.check_sql(t_env, statement)
 
     def get_transformer(self) -> StreamTransformer:
         """Return what adds the writer upstream of the discarding sink; PyFlink calls this in ``sink_to``."""
@@ -153,6 +146,8 @@ class PrometheusSink(Sink, SupportsPreprocessing):
     def _table_writer(self) -> TableWriter:
         if self._mapping is None:
             raise ValueError("call set_column_mapping on the sink's builder: a table's rows are written by its columns")
+        from pyflink_prometheus.flink.table_writer import TableWriter
+
         return TableWriter(self._config, self._mapping, self._placement)
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from pyflink.common import Types
 
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.mapped_rows import check_columns
-from pyflink_prometheus.writer.mapped_columns import NullValues
+from pyflink_prometheus.writer.mapped_columns import MappedColumns, NullValues
+from pyflink_prometheus.writer.writer import RemoteWriter
+
+if TYPE_CHECKING:
+    from pyflink_prometheus.flink.batches import Column
+
+_log = logging.getLogger(__name__)
 
 _TEXTS = ("CHAR", "VARCHAR")
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
@@ -107,6 +116,53 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
         nulls=tuple(nulls),
         has_local_time=types[name].root == "TIMESTAMP_WITHOUT_TIME_ZONE" and mapping.time_zone != "UTC",
     )
+
+
+class ColumnReader:
+    """
+    A :class:`~pyflink_prometheus.flink.batches.BatchReader` that takes columns as a mapping says.
+
+    :param mapping: which columns are what.
+    :param selection: what the batches look like; ``None`` for the arguments of a SQL function.
+    """
+
+    def __init__(self, mapping: ColumnMapping, selection: Selection | None = None) -> None:
+        self._mapping = mapping
+        self._selection = selection
+        self._columns: MappedColumns | None = None
+
+    def read(self, columns: Sequence[Column], rows: int, writer: RemoteWriter) -> None:
+        """Add the samples of a batch."""
+        if self._columns is None:
+            nulls = None if self._selection is None else self._selection.nulls
+            is_local = self._selection is not None and self._selection.has_local_time
+            self._columns = MappedColumns(self._mapping, writer, nulls, has_local_time=is_local)
+        self._columns.add(columns)
+
+
+def key_columns_of(mapping: ColumnMapping) -> tuple[str, ...]:
+    """
+    Return the columns in which the rows of a series have the same values.
+
+    A map of labels is not among them, because its entries may come in any order.
+    """
+    names = (mapping.metric_name_column, *mapping.label_columns.values())
+    keys = tuple(dict.fromkeys(name for name in names if name is not None))
+    if not keys and mapping.labels_column is not None:
+        _log.warning(
+            "give the column mapping a column in labels, if the Prometheus writer has several subtasks: rows cannot be "
+            "distributed by a map of labels, so samples of a series may overtake each other"
+        )
+    return keys
+
+
+def stream_types(mapping: ColumnMapping, selection: Selection) -> dict[str, Any]:
+    """Return the types of the selected columns as those of a stream."""
+    types = dict.fromkeys(selection.names, Types.STRING())
+    types.update(dict.fromkeys(mapping.value_columns.values(), Types.DOUBLE()))
+    types.update(dict.fromkeys(selection.flags, Types.BOOLEAN()))
+    types[mapping.timestamp] = Types.LONG()
+    return types
 
 
 def quoted(name: str) -> str:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
 from typing import Any
 
-from pyflink.common import Types
 from pyflink.java_gateway import get_gateway
-from pyflink.table import DataTypes, ExplainDetail, Schema, StreamTableEnvironment, Table, TableDescriptor
+from pyflink.table import DataTypes, ExplainDetail, Expression, Schema, StreamTableEnvironment, Table, TableDescriptor
 from pyflink.table.expressions import col
 
+from pyflink_prometheus._validation import shown
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink import arrow
-from pyflink_prometheus.flink.batches import Column, batch_function
-from pyflink_prometheus.flink.partitions import partitioned_table
+from pyflink_prometheus.flink.batches import batch_function
 from pyflink_prometheus.flink.placement import Placement
 from pyflink_prometheus.flink.subtask import SubtaskWriter
-from pyflink_prometheus.flink.table_select import Selection, SqlType, quoted, select
+from pyflink_prometheus.flink.table_select import (
+    ColumnReader,
+    Selection,
+    SqlType,
+    key_columns_of,
+    quoted,
+    select,
+    stream_types,
+)
 from pyflink_prometheus.model.column_mapping import ColumnMapping
-from pyflink_prometheus.writer.mapped_columns import MappedColumns
-from pyflink_prometheus.writer.writer import RemoteWriter
 
 _log = logging.getLogger(__name__)
 
@@ -36,28 +40,6 @@ RESULT_COLUMN = "written"
 
 #: The types that a SQL function may take as a timestamp.
 TIMESTAMP_TYPES = {"TIMESTAMP(3)": DataTypes.TIMESTAMP(3), "BIGINT": DataTypes.BIGINT()}
-
-
-class ColumnReader:
-    """
-    A :class:`~pyflink_prometheus.flink.batches.BatchReader` that takes columns as a mapping says.
-
-    :param mapping: which columns are what.
-    :param selection: what the batches look like; ``None`` for the arguments of a SQL function.
-    """
-
-    def __init__(self, mapping: ColumnMapping, selection: Selection | None = None) -> None:
-        self._mapping = mapping
-        self._selection = selection
-        self._columns: MappedColumns | None = None
-
-    def read(self, columns: Sequence[Column], rows: int, writer: RemoteWriter) -> None:
-        """Add the samples of a batch."""
-        if self._columns is None:
-            nulls = None if self._selection is None else self._selection.nulls
-            is_local = self._selection is not None and self._selection.has_local_time
-            self._columns = MappedColumns(self._mapping, writer, nulls, has_local_time=is_local)
-        self._columns.add(columns)
 
 
 class TableWriter:
@@ -91,23 +73,35 @@ class TableWriter:
         if not isinstance(t_env, StreamTableEnvironment):
             if is_placed:
                 self._warn_of_placement(subtasks)
-            return rows.select(self._function(selection)(*map(col, selection.names)))
+            return rows.select(self._function(selection)(*arguments(selection)))
         if not is_placed:
-            return rows.select(self._function(selection)(*map(col, selection.names)))
+            return rows.select(self._function(selection)(*arguments(selection)))
         return self._placed(t_env, rows, selection, subtasks)
 
-    def function(self, timestamp_type: str) -> Any:
+    def create_function(self, t_env: Any, name: str, timestamp_type: str, table_name: str) -> None:
         """
-        Return the function for SQL, whose arguments are the mapping's columns.
+        Create a function for SQL, whose arguments are the mapping's columns, and the table to insert into.
 
-        :param timestamp_type: the SQL type of the timestamp, one of :data:`TIMESTAMP_TYPES`.
+        :param t_env: where to create them.
+        :param name: of the function.
+        :param timestamp_type: the SQL type of the timestamp.
+        :param table_name: of the table, which may be there already.
+        :raises ValueError: if the type is not one of :data:`TIMESTAMP_TYPES`, or does not fit the time zones, or there
+            is another table of this name.
         """
+        if timestamp_type not in TIMESTAMP_TYPES:
+            raise ValueError(f"timestamp_type: expected {' or '.join(TIMESTAMP_TYPES)}, got {shown(timestamp_type)}")
+        if timestamp_type != "BIGINT":
+            check_time_zones(t_env, self.mapping)
+        create_nowhere(t_env, table_name)
+        prepare(t_env)
         types: dict[str | None, Any] = dict.fromkeys(self.mapping.columns, DataTypes.STRING())
         types.update(dict.fromkeys(self.mapping.value_columns.values(), DataTypes.DOUBLE()))
         types[self.mapping.labels_column] = DataTypes.MAP(DataTypes.STRING(), DataTypes.STRING())
         types[self.mapping.timestamp] = TIMESTAMP_TYPES[timestamp_type]
         input_types = [types[name] for name in self.mapping.columns]
-        return batch_function(self._subtask(), ColumnReader(self.mapping), "", input_types)
+        function = batch_function(self._subtask(), ColumnReader(self.mapping), "", input_types)
+        t_env.create_temporary_function(name, function)
 
     def _function(self, selection: Selection) -> Any:
         return batch_function(self._subtask(), ColumnReader(self.mapping, selection))
@@ -125,8 +119,8 @@ class TableWriter:
         table = t_env.from_data_stream(stream)
         keys = self._placement.key_columns or key_columns_of(self.mapping)
         if subtasks > 1 and keys:
-            table = partitioned_table(t_env, table, keys, stream_types(self.mapping, selection))
-        written = table.select(self._function(selection)(*map(col, selection.names)).alias(RESULT_COLUMN))
+            table = arrow.partitioned_table(t_env, table, keys, stream_types(self.mapping, selection))
+        written = table.select(self._function(selection)(*arguments(selection)).alias(RESULT_COLUMN))
         result = t_env.from_data_stream(arrow.written_stream(t_env, written, self._placement, subtasks, stream))
         # They run as inputs of the insertion, and not once more when the stream's environment executes a job.
         while len(j_added) > before:
@@ -148,31 +142,6 @@ class TableWriter:
             )
 
 
-def key_columns_of(mapping: ColumnMapping) -> tuple[str, ...]:
-    """
-    Return the columns in which the rows of a series have the same values.
-
-    A map of labels is not among them, because its entries may come in any order.
-    """
-    names = (mapping.metric_name_column, *mapping.label_columns.values())
-    keys = tuple(dict.fromkeys(name for name in names if name is not None))
-    if not keys and mapping.labels_column is not None:
-        _log.warning(
-            "give the column mapping a column in labels, if the Prometheus writer has several subtasks: rows cannot be "
-            "distributed by a map of labels, so samples of a series may overtake each other"
-        )
-    return keys
-
-
-def stream_types(mapping: ColumnMapping, selection: Selection) -> dict[str, Any]:
-    """Return the types of the selected columns as those of a stream."""
-    types = dict.fromkeys(selection.names, Types.STRING())
-    types.update(dict.fromkeys(mapping.value_columns.values(), Types.DOUBLE()))
-    types.update(dict.fromkeys(selection.flags, Types.BOOLEAN()))
-    types[mapping.timestamp] = Types.LONG()
-    return types
-
-
 def types_of(table: Table) -> dict[str, SqlType]:
     """Return the types of a table's columns."""
     j_schema = table._j_table.getResolvedSchema()
@@ -184,6 +153,11 @@ def selected(t_env: Any, table: Table, selection: Selection) -> Table:
     """Return a table's columns as they cross to Python."""
     columns = ", ".join(f"{each} AS {quoted(name)}" for each, name in zip(selection.expressions, selection.names))
     return t_env.sql_query(f"SELECT {columns} FROM {table}")  # noqa: S608  (names are quoted)
+
+
+def arguments(selection: Selection) -> list[Expression]:
+    """Return the arguments of the function that gets the selected columns."""
+    return [col(name) for name in selection.names]
 
 
 def check_inserts_only(plan: str) -> None:
@@ -202,6 +176,15 @@ def check_inserts_only(plan: str) -> None:
             "... = 1 over the time attribute: the query updates rows that it has emitted "
             f"(changelog mode {found}), and Prometheus cannot replace a sample"
         )
+
+
+def check_sql(t_env: Any, statement: str) -> None:
+    """
+    Check that a statement never updates the rows that it inserts.
+
+    :raises ValueError: if it does, saying what to do instead.
+    """
+    check_inserts_only(t_env.explain_sql(statement, ExplainDetail.CHANGELOG_MODE))
 
 
 def nowhere() -> TableDescriptor:

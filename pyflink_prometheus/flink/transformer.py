@@ -19,20 +19,17 @@ from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import StreamTransformer
 from pyflink.datastream.functions import ProcessFunction
 from pyflink.java_gateway import get_gateway
-from pyflink.table.expressions import col
 from pyflink.util.java_utils import get_j_env_configuration
 
 from pyflink_prometheus.config import SinkConfig
-from pyflink_prometheus.flink import arrow, upstream
+from pyflink_prometheus.flink import upstream
 from pyflink_prometheus.flink.advice import Exchange
-from pyflink_prometheus.flink.batches import BatchReader, batch_function
 from pyflink_prometheus.flink.columns import NotColumnsError, RecordColumns, RecordReader, record_columns
 from pyflink_prometheus.flink.function import KeyedRecords, WriterFunction
-from pyflink_prometheus.flink.partitions import partitioned_stream, partitioned_table
+from pyflink_prometheus.flink.partitions import partitioned_stream
 from pyflink_prometheus.flink.placement import Placement, Transport
 from pyflink_prometheus.flink.subtask import Conversion, SubtaskWriter
-from pyflink_prometheus.flink.table_select import Selection, select
-from pyflink_prometheus.flink.table_writer import ColumnReader, key_columns_of, selected, stream_types, types_of
+from pyflink_prometheus.flink.table_select import ColumnReader, Selection, key_columns_of, select, stream_types
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.mapped_rows import check_columns, positional
 
@@ -79,8 +76,7 @@ class WriterTransformer(StreamTransformer):
         subtask = SubtaskWriter(self._config)
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
         if columns is not None:
-            function = batch_function(subtask, self._reader(columns), way)
-            writer = self._in_batches(ds, function, columns, subtasks)
+            writer = self._in_batches(ds, subtask, columns, subtasks, way)
         else:
             hop = None
             if not _stays_in_its_process(ds, subtasks, j_configuration):
@@ -157,22 +153,19 @@ class WriterTransformer(StreamTransformer):
 
         :raises NotColumnsError: if they cannot.
         """
-        env = ds.get_execution_environment()
+        columns = None
         if not isinstance(self._converter, ColumnMapping) or isinstance(record_type, PickledBytesTypeInfo):
             columns = record_columns(record_type)
-            arrow.check_available(env)
-            return columns
+        from pyflink_prometheus.flink import arrow, table_writer  # PyFlink's Table API warns of itself when imported
+
+        env = ds.get_execution_environment()
         arrow.check_available(env)
+        if columns is not None:
+            return columns
         try:
-            return select(self._converter, types_of(arrow.table_environment(env).from_data_stream(ds)))
+            return select(self._mapping, table_writer.types_of(arrow.table_environment(env).from_data_stream(ds)))
         except TypeError as error:
             raise NotColumnsError(str(error)) from None
-
-    def _reader(self, columns: RecordColumns | Selection) -> BatchReader:
-        """Return what makes samples of rows."""
-        if isinstance(columns, RecordColumns):
-            return RecordReader(columns, self._converter)
-        return ColumnReader(self._mapping, columns)
 
     @property
     def _mapping(self) -> ColumnMapping:
@@ -182,22 +175,27 @@ class WriterTransformer(StreamTransformer):
         return self._converter
 
     def _in_batches(
-        self, ds: DataStream, function: Any, columns: RecordColumns | Selection, subtasks: int
+        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns | Selection, subtasks: int, way: str
     ) -> DataStream:
         """Add the writer as a function in SQL, which gets batches."""
+        from pyflink_prometheus.flink import arrow, table_writer
+        from pyflink_prometheus.flink.batches import BatchReader, batch_function
+
         t_env = arrow.table_environment(ds.get_execution_environment())
         table = t_env.from_data_stream(ds)
         record_type, key_columns = ds.get_type(), self._placement.key_columns
+        from_table = isinstance(record_type, ExternalTypeInfo)
         if isinstance(columns, Selection):
-            table = selected(t_env, table, columns)
-        if key_columns and isinstance(record_type, ExternalTypeInfo) and subtasks > 1:
-            if isinstance(columns, Selection):
-                types = stream_types(self._mapping, columns)
-            else:
-                types = dict(zip(columns.names, record_type._type_info.get_field_types()))
-            table = partitioned_table(t_env, table, key_columns, types)
-        arguments = columns.expressions() if isinstance(columns, RecordColumns) else map(col, columns.names)
-        written = table.select(function(*arguments))
+            table = table_writer.selected(t_env, table, columns)
+            reader: BatchReader = ColumnReader(self._mapping, columns)
+            arguments, types = table_writer.arguments(columns), stream_types(self._mapping, columns)
+        else:
+            reader = RecordReader(columns, self._converter)
+            arguments = arrow.arguments(columns)
+            types = dict(zip(columns.names, record_type._type_info.get_field_types())) if from_table else {}
+        if key_columns and from_table and subtasks > 1:
+            table = arrow.partitioned_table(t_env, table, key_columns, types)
+        written = table.select(batch_function(subtask, reader, way)(*arguments))
         return arrow.written_stream(t_env, written, self._placement, subtasks, ds)
 
     def _one_by_one(self, ds: DataStream, function: ProcessFunction) -> DataStream:

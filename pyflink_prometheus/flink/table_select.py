@@ -85,7 +85,7 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
     def take(name: str, expression: Optional[str], what: str, expected: str) -> None:
         if expression is None:
             raise TypeError(
-                f"CAST column {name!r} to {expected} before the sink: {what} cannot be a {types[name].text}"
+                f"CAST column {name!r} to {expected} before the sink: {what} cannot be of type {types[name].text}"
             )
         if found.setdefault(name, expression) != expression:
             raise ValueError(

@@ -21,6 +21,7 @@ from pyflink_prometheus.flink.placement import Placement
 
 _KEY = "key of the Prometheus writer"  # the name of a column
 _BATCH_SIZE, _BUNDLE_SIZE = "python.fn-execution.arrow.batch.size", "python.fn-execution.bundle.size"
+_LARGEST_BATCH = 10_000
 
 
 def check_available(env: StreamExecutionEnvironment) -> None:
@@ -40,18 +41,15 @@ def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment
     """
     Return a table environment of the sink's own, with the options of the job.
 
-    A bundle is one batch in it, unless the user has set the size of batches.
+    A bundle is one batch in it, up to a size from which larger ones only take memory, unless the user has set the size
+    of batches.
     """
     j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
     t_env = StreamTableEnvironment.create(env)
-    set_batch_size(t_env, j_configuration)
-    return t_env
-
-
-def set_batch_size(t_env: StreamTableEnvironment, j_configuration: Any) -> None:
-    """Set the size of Arrow batches to that of bundles, unless the user has set it."""
     if j_configuration.getString(_BATCH_SIZE, "") == "":
-        t_env.get_config().set(_BATCH_SIZE, j_configuration.getString(_BUNDLE_SIZE, "1000"))
+        bundle_size = int(j_configuration.getString(_BUNDLE_SIZE, "1000"))
+        t_env.get_config().set(_BATCH_SIZE, str(min(bundle_size, _LARGEST_BATCH)))
+    return t_env
 
 
 def partitioned_table(

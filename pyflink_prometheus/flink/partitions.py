@@ -35,9 +35,11 @@ def partitioned_stream(stream: DataStream, columns: Sequence[str], record_type: 
     check_keys(columns, dict(zip(names, record_type.get_field_types())))
     jvm, j_stream = get_gateway().jvm, stream._j_data_stream
     j_type = j_stream.getType()
+    if isinstance(record_type, RowTypeInfo):  # keys are parsed, so that the names of a row's fields may be no keys
+        j_type = jvm.org.apache.flink.api.java.typeutils.RowTypeInfo(j_type.getFieldTypes())
     j_columns = get_gateway().new_array(jvm.java.lang.String, len(columns))
     for number, column in enumerate(columns):
-        j_columns[number] = column
+        j_columns[number] = f"f{names.index(column)}"
     j_keys = jvm.org.apache.flink.api.common.operators.Keys.ExpressionKeys(j_columns, j_type)
     selector = jvm.org.apache.flink.streaming.util.keys.KeySelectorUtil.getSelectorForKeys(
         j_keys, j_type, j_stream.getExecutionConfig()

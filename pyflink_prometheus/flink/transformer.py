@@ -68,7 +68,7 @@ class WriterTransformer(StreamTransformer):
         way = f"{self._placement.name}: records come {'one by one' if columns is None else 'in Arrow batches'}, {why}"
         _log.info("%s", way)
         try:
-            _warn_of_lost_order(ds, subtasks)
+            _warn_of_lost_order(ds, subtasks, has_key=bool(self._placement.key_columns))
             if uid is not None and columns is None:
                 _warn_of_unused_uid(chained, uid)
         except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
@@ -289,13 +289,14 @@ def _chained(ds: DataStream, subtasks: int, j_configuration: Any) -> list[Any]:
         return []
 
 
-def _warn_of_lost_order(ds: DataStream, subtasks: int) -> None:
+def _warn_of_lost_order(ds: DataStream, subtasks: int, *, has_key: bool) -> None:
     """Warn if records are distributed over the subtasks of the writer, or of an operator upstream, without a key."""
     edges = upstream.edges_from(ds._j_data_stream.getTransformation())
-    if any(edge.loses_order(subtasks) for edge in edges):
+    if not has_key and any(edge.loses_order(subtasks) for edge in edges):
         _log.warning(
-            "key the stream, for example by PrometheusTimeSeriesKeySelector: Flink distributes its records over the "
-            "Prometheus writer's %d subtasks, so samples of a series may overtake each other",
+            "call set_key_columns if records are tuples or rows, or key the stream, for example by "
+            "PrometheusTimeSeriesKeySelector: Flink distributes its records over the Prometheus writer's %d subtasks, "
+            "so samples of a series may overtake each other",
             subtasks,
         )
     seen: dict[int, list[upstream.Redistribution]] = {}

@@ -47,17 +47,22 @@ class SteadyJob:
         options = ["-d", "-pyfs", str(JOBS), *resume]
         return cluster.run_job(JOBS / "steady.py", *self.arguments(per_second), options=options).job_id
 
-    def made(self, count: int | None = None) -> Samples:
-        """Return all samples of the source, or the first of them, in the shape of ``PrometheusServer.samples``."""
+    def made(self, count: int | None = None, metric_name: str | None = None) -> Samples:
+        """
+        Return all samples of the source, or the first of them, in the shape of ``PrometheusServer.samples``.
+
+        :param metric_name: of a second metric.
+        """
         expected: Samples = {}
         for number in range(self.count if count is None else count):
-            labels = (("__name__", self.metric_name), ("series", str(number % self.series)))
+            labels = (("__name__", metric_name or self.metric_name), ("series", str(number % self.series)))
             expected.setdefault(labels, []).append((float(number), self.start_ms + self.step_ms * number))
         return expected
 
-    def missing(self, prometheus: PrometheusServer) -> list[int]:
+    def missing(self, prometheus: PrometheusServer, metric_name: str | None = None) -> list[int]:
         """Return the numbers of the samples that Prometheus does not have."""
-        stored = {int(value) for samples in prometheus.samples(self.metric_name).values() for value, _ in samples}
+        found = prometheus.samples(metric_name or self.metric_name)
+        stored = {int(value) for samples in found.values() for value, _ in samples}
         return sorted(set(range(self.count)) - stored)
 
 

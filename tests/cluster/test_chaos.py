@@ -117,11 +117,14 @@ class Chaos:
 @pytest.mark.once
 @pytest.mark.timeout(900 * (1 + ROUNDS))
 def test_nothing_is_lost_whatever_breaks(tmp_path: Path, prometheus_empty: PrometheusServer, metric_name: str) -> None:
-    job = SteadyJob(prometheus_empty.remote_write_url, metric_name, ROUNDS * SAMPLES_A_ROUND)
+    batches = f"{metric_name}_batches"
+    options = {"batches_metric_name": batches}
+    job = SteadyJob(prometheus_empty.remote_write_url, metric_name, ROUNDS * SAMPLES_A_ROUND, options)
     with FlinkCluster(tmp_path) as cluster:
         chaos = Chaos(cluster, prometheus_empty, job, random.Random(SEED))
         for number in range(ROUNDS):
             chaos.round(PER_SECOND if number + 1 < ROUNDS else PER_SECOND_AT_LAST)
         chaos.finish()
-    assert job.missing(prometheus_empty) == []
-    assert prometheus_empty.samples(metric_name) == job.made()
+    for name in (metric_name, batches):
+        assert job.missing(prometheus_empty, name) == []
+        assert prometheus_empty.samples(name) == job.made(metric_name=name)

@@ -13,6 +13,7 @@ from pyflink_prometheus.testing import ReceivedRequest, Receiver
 
 RECORDS = 8_000
 KILL_AT = 5_000
+METRIC_NAMES = ("chained", "keyed", "batches", "keyed_batches")
 
 
 class UnreliableStore:
@@ -34,7 +35,7 @@ class UnreliableStore:
         return 204
 
     def missing(self, metric_name: str) -> set[int]:
-        stored = {int(value) for series, value, _ in self.samples if series.startswith(metric_name)}
+        stored = {int(value) for series, value, _ in self.samples if series.startswith(f"{metric_name}{{")}
         return set(range(RECORDS)) - stored
 
 
@@ -50,16 +51,17 @@ def run(folder: Path, hook: str) -> tuple[UnreliableStore, int]:
 def test_no_record_is_lost_when_workers_are_killed_and_each_series_stays_in_order(tmp_path):
     store, _ = run(tmp_path, "with-hook")
     assert store.killed
-    assert store.missing("chained") == store.missing("keyed") == set()
+    for metric_name in METRIC_NAMES:
+        assert store.missing(metric_name) == set()
     first_seen: dict[str, list[float]] = {}
     for series, value, _ in dict.fromkeys(store.samples):
         first_seen.setdefault(series, []).append(value)
-    assert len(first_seen) == 14
+    assert len(first_seen) == 28
     for values in first_seen.values():
         assert values == sorted(values)
 
 
 def test_without_the_hook_the_same_job_loses_what_was_read_before_a_checkpoint(tmp_path):
     store, broken_down_at = run(tmp_path, "without-hook")
-    for metric_name in ("chained", "keyed"):
+    for metric_name in METRIC_NAMES:
         assert min(store.missing(metric_name)) < broken_down_at

@@ -86,7 +86,7 @@ def time_of(sample: tuple[Any, int]) -> int:
     return sample[1]
 
 
-@pytest.mark.parametrize("metric_name", ["keyed", "keyed_without_uid", "dealt_out"])
+@pytest.mark.parametrize("metric_name", ["keyed", "keyed_without_uid", "dealt_out", "batches", "batches_without_uid"])
 def test_a_sink_loses_nothing_and_writes_nothing_twice(rescaled: Rescaled, metric_name: str) -> None:
     found = {series: sorted(samples, key=time_of) for series, samples in rescaled.of(metric_name).items()}
     assert found == {f'{metric_name}{{device="{device}"}}': samples for device, samples in sent().items()}

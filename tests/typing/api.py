@@ -39,6 +39,7 @@ from pyflink_prometheus import (
     Secret,
     SpeedGate,
     Threshold,
+    Transport,
     TumblingWindows,
     read_rejected_samples,
 )
@@ -109,6 +110,8 @@ sink = (
     .set_request_signer(sign)
     .set_rejected_samples_handler(handle)
     .set_rejected_samples_handler(JsonLinesRejectedSamples("/var/lib/rejected"))
+    .set_key_columns("device", "room")
+    .set_transport(Transport.ARROW)
     .set_name("sink")
     .set_uid("sink")
     .set_parallelism(2)

@@ -62,6 +62,11 @@ def test_only_the_numbers_whose_bits_are_set_are_null():
     assert list(map(tuple, found)) == [(1, 1.0), (None, 1.0), (0, None), (None, None)]
 
 
+def test_what_flink_knows_is_never_null_comes_as_a_constant():
+    columns = record_columns(Types.ROW_NAMED(["a"], [Types.LONG()]))
+    assert [tuple(row) for row in columns.records([pd.Series([1, 2]), 0])] == [(1,), (2,)]
+
+
 def test_more_numbers_than_a_mask_has_bits_get_several():
     names = [f"n{number}" for number in range(130)]
     columns = record_columns(Types.ROW_NAMED(names, [Types.LONG()] * 130))

@@ -1,5 +1,5 @@
 """
-Write numbered records twice, chained and keyed, while the workers crash.
+Write numbered records in several ways while the workers crash: chained, keyed, and in batches.
 
 usage: breakdowns.py URL FOLDER {with-hook,without-hook}
 """
@@ -17,7 +17,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.datastream.functions import MapFunction, RuntimeContext
 from replayable import numbers
 
-from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration
+from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration, Transport
 from pyflink_prometheus.flink import transformer
 from pyflink_prometheus.flink.subtask import SubtaskWriter
 
@@ -124,6 +124,14 @@ def main() -> None:
         .set_retry_configuration(RetryConfiguration(initial_retry_delay_ms=1, max_retry_delay_ms=5))
     )
     stream.sink_to(sink.set_element_converter(to_series("chained")).build())
+    batches = sink.set_element_converter(to_series("batches")).set_transport(Transport.ARROW)
+    stream.sink_to(batches.build())
+    pairs = stream.map(lambda number: (number % SERIES, number), Types.TUPLE([Types.LONG(), Types.LONG()]))
+    convert = to_series("keyed_batches")
+    pairs.sink_to(
+        sink.set_element_converter(lambda pair: convert(pair[1])).set_key_columns("f0").set_parallelism(2).build()
+    )
+    sink.set_transport(Transport.RECORDS).set_key_columns()
     keyed = stream.key_by(lambda number: number % SERIES, Types.LONG())
     keyed.sink_to(sink.set_element_converter(to_series("keyed")).set_parallelism(2).build())
     env.execute()

@@ -26,6 +26,7 @@ from pyflink_prometheus import (
     PrometheusSinkBuilder,
     PrometheusTimeSeries,
     Reorder,
+    Transport,
     TumblingWindows,
 )
 
@@ -40,6 +41,14 @@ class ToSeries:
         """Return a series."""
         name, time, value, *labels = event
         return PrometheusTimeSeries(self._metric_name, {"device": name, **dict(*labels)}, ((value, time),))
+
+
+class FromNumber(ToSeries):
+    """Make of each number what its reading is."""
+
+    def __call__(self, event: Any) -> PrometheusTimeSeries:
+        """Return a series."""
+        return super().__call__(reading(event))
 
 
 def main() -> None:
@@ -76,6 +85,9 @@ def main() -> None:
     readings.sink_to(sink("dealt_out").set_uid("dealt out").build())
     by_device(readings).sink_to(sink("keyed").set_uid("keyed").build())
     by_device(readings).sink_to(sink("keyed_without_uid").build())
+    batches = sink().set_transport(Transport.ARROW)
+    sent.sink_to(batches.set_element_converter(FromNumber("batches_without_uid")).build())
+    sent.sink_to(batches.set_element_converter(FromNumber("batches")).set_uid("batches").build())
 
     # One update, which only the first of the runs reads.
     one = env.from_source(numbers(1, 1.0), WatermarkStrategy.no_watermarks(), "updates", Types.LONG()).uid("updates")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
 from replayable import numbers
 
-from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration
+from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration, Transport
 
 
 def to_series(metric_name: str, series: int, start_ms: int, step_ms: int) -> Callable[[int], PrometheusTimeSeries]:
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--series", type=int, required=True)
     parser.add_argument("--start-ms", type=int, required=True)
     parser.add_argument("--step-ms", type=int, required=True)
+    parser.add_argument("--batches-metric-name", help="write a second metric, whose samples come in batches")
     parser.add_argument("--checkpoint-ms", type=int, default=1_000)
     parser.add_argument("--max-batch-size", type=int, default=2_000)
     parser.add_argument("--max-retry-delay-ms", type=int, default=500)
@@ -58,18 +60,23 @@ def main() -> None:
     stream = env.from_source(source, WatermarkStrategy.no_watermarks(), "numbers", Types.LONG()).uid("numbers")
     series = options.series
     retries = RetryConfiguration(max_retry_delay_ms=options.max_retry_delay_ms)
+    converter = partial(to_series, series=series, start_ms=options.start_ms, step_ms=options.step_ms)
     sink = (
         PrometheusSink.builder()
         .set_prometheus_remote_write_url(options.url)
-        .set_element_converter(to_series(options.metric_name, series, options.start_ms, options.step_ms))
+        .set_element_converter(converter(options.metric_name))
         .set_max_batch_size_in_samples(options.max_batch_size)
         .set_retry_configuration(retries)
         .set_socket_timeout_ms(options.socket_timeout_ms)
         .set_uid("writer")
         .set_parallelism(2)
-        .build()
     )
-    stream.key_by(lambda number: number % series, Types.LONG()).sink_to(sink)
+    stream.key_by(lambda number: number % series, Types.LONG()).sink_to(sink.build())
+    if options.batches_metric_name:
+        convert = converter(options.batches_metric_name)
+        pairs = stream.map(lambda number: (number % series, number), Types.TUPLE([Types.LONG(), Types.LONG()]))
+        sink.set_element_converter(lambda pair: convert(pair[1])).set_uid("batches").set_key_columns("f0")
+        pairs.sink_to(sink.set_transport(Transport.ARROW).build())
     env.execute("steady")
 
 

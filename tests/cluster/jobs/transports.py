@@ -115,9 +115,11 @@ def told(metric_name: str) -> Callable[[Any], PrometheusTimeSeries]:
     return convert
 
 
-def write(env: StreamExecutionEnvironment, job: str, transport: Transport) -> None:
-    """Add all streams and their sinks to a job."""
+def write(env: StreamExecutionEnvironment, job: str, transport: Transport, names: str) -> None:
+    """Add the streams with these names, or all, and their sinks to a job."""
     for name, stream, placement in streams(env):
+        if names and name not in names.split():
+            continue
         sink = builder(f"{job}_{name}").set_transport(transport)
         sink.set_parallelism(placement.get("parallelism", 1)).set_key_columns(*placement.get("key_columns", ()))
         stream.sink_to(sink.build())
@@ -178,14 +180,17 @@ def main() -> None:
     """Run all jobs."""
     ways = Ways()
     found = {}
-    for job, transport, options in (
-        ("records", Transport.RECORDS, {}),
-        ("auto", Transport.AUTO, {"pipeline__auto_generate_uids": "true"}),
-        ("batch", Transport.AUTO, {"execution__runtime_mode": "BATCH"}),
-        ("thread", Transport.AUTO, {"python__execution_mode": "thread", "python__metric__enabled": "false"}),
+    for job, transport, names, options in (
+        ("records", Transport.RECORDS, "", {}),
+        ("auto", Transport.AUTO, "", {}),
+        ("batch", Transport.AUTO, "numbers exchanged keyed_rows", {"execution__runtime_mode": "BATCH"}),
+        (
+            *("thread", Transport.AUTO, "numbers exchanged rows"),
+            {"python__execution_mode": "thread", "python__metric__enabled": "false"},
+        ),
     ):
         env = environment(**options)
-        write(env, job, transport)
+        write(env, job, transport, names)
         if job == "auto":
             of_a_table(env, job)
             two_in_one_operator(env, job)

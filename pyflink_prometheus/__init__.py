@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.http.auth.sigv4 import SigV4Auth
     from pyflink_prometheus.http.proxies import ProxyConfiguration
     from pyflink_prometheus.http.tls import TlsConfiguration
+    from pyflink_prometheus.model.column_mapping import ColumnMapping
     from pyflink_prometheus.model.exemplars import Exemplar
     from pyflink_prometheus.model.histogram import NativeHistogram
     from pyflink_prometheus.model.metadata import Metadata
@@ -76,6 +77,7 @@ __all__ = [
     "BasicAuth",
     "BearerAuth",
     "Check",
+    "ColumnMapping",
     "ConflictPolicy",
     "CredentialsUnavailableError",
     "CumulativeAggregate",
@@ -141,6 +143,7 @@ _MODULES = (
     "model.metadata",
     "model.exemplars",
     "model.timeseries",
+    "model.column_mapping",
     "config",
     "transforms.reordering",
     "transforms.windows",

@@ -84,7 +84,15 @@ class BatchFunction(ScalarFunction):
         self._subtask.close()
 
 
-def batch_function(subtask: SubtaskWriter, reader: BatchReader, way: str = "") -> Any:
-    """Return a :class:`BatchFunction` as PyFlink's tables and SQL take it; its result is a TINYINT for each row."""
+def batch_function(
+    subtask: SubtaskWriter, reader: BatchReader, way: str = "", input_types: Sequence[Any] | None = None
+) -> Any:
+    """
+    Return a :class:`BatchFunction` as PyFlink's tables and SQL take it; its result is a TINYINT for each row.
+
+    :param input_types: the types of the arguments, to which Flink casts others or refuses them. Default: any.
+    """
     function = BatchFunction(subtask, reader, way)
-    return udf(function, result_type=DataTypes.TINYINT(), func_type="pandas", deterministic=False)
+    return udf(
+        function, input_types=input_types, result_type=DataTypes.TINYINT(), func_type="pandas", deterministic=False
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyflink.common import Row, Types
 from pyflink.common.typeinfo import ExternalTypeInfo, PickledBytesTypeInfo, RowTypeInfo, TupleTypeInfo, TypeInformation
 
-from pyflink_prometheus.flink.subtask import ElementConverter, adder
+from pyflink_prometheus.flink.subtask import Conversion, adder
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class RecordReader:
     :param converter: turns a record into series; ``None`` if records are series.
     """
 
-    def __init__(self, columns: RecordColumns, converter: ElementConverter | None) -> None:
+    def __init__(self, columns: RecordColumns, converter: Conversion | None) -> None:
         self._columns = columns
         self._converter = converter
 

@@ -10,7 +10,7 @@ from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.flink.advice import Exchange, log_exchange_cost
-from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter, adder
+from pyflink_prometheus.flink.subtask import Conversion, SubtaskWriter, adder
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class WriterFunction(ProcessFunction):
     """
 
     def __init__(
-        self, subtask: SubtaskWriter, converter: ElementConverter | None, hop: Exchange | None = None, way: str = ""
+        self, subtask: SubtaskWriter, converter: Conversion | None, hop: Exchange | None = None, way: str = ""
     ) -> None:
         self._subtask = subtask
         self._converter = converter

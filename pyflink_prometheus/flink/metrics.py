@@ -28,6 +28,7 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numSamplesTooOldDropped": lambda ledger: ledger.samples_rejected[RejectionReason.TOO_OLD],
     "numSamplesTooNewDropped": lambda ledger: ledger.samples_rejected[RejectionReason.TOO_NEW],
     "numSamplesOutOfOrderDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OUT_OF_ORDER],
+    "numNullValuesSkipped": lambda ledger: ledger.null_values_skipped,
     "numExemplarsOut": lambda ledger: ledger.exemplars_accepted,
     "numExemplarsDropped": lambda ledger: ledger.exemplars_rejected,
     "numBytesOut": lambda ledger: ledger.bytes_sent,

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
 from pyflink.datastream.connectors.base import Sink, StreamTransformer, SupportsPreprocessing
@@ -25,13 +25,20 @@ from pyflink_prometheus.config import (
 )
 from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.flink.placement import Placement, Transport
-from pyflink_prometheus.flink.subtask import ElementConverter
+from pyflink_prometheus.flink.subtask import Conversion, ElementConverter
 from pyflink_prometheus.flink.transformer import WriterTransformer
 from pyflink_prometheus.http.proxies import HeaderValue, ProxyConfiguration
 from pyflink_prometheus.http.tls import TlsConfiguration
+from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.secret import Secret
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
+
+# PyFlink's Table API warns of itself when it is imported, so only those who use it import it.
+if TYPE_CHECKING:
+    from pyflink.table import StatementSet, Table, TableEnvironment, TableResult
+
+    from pyflink_prometheus.flink.table_writer import TableWriter
 
 _T = TypeVar("_T")
 
@@ -52,9 +59,12 @@ class PrometheusSink(Sink, SupportsPreprocessing):
     sink, which is downstream of the writer because a Flink graph must end in a sink of its own.
     """
 
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None, placement: Placement) -> None:
+    def __init__(self, config: SinkConfig, converter: Conversion | None, placement: Placement) -> None:
         super().__init__(None)
         self._transformer = WriterTransformer(config, converter, placement)
+        self._mapping = converter if isinstance(converter, ColumnMapping) else None
+        self._config = config
+        self._placement = placement
 
     @staticmethod
     def builder() -> PrometheusSinkBuilder:
@@ -85,6 +95,78 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         builder = PrometheusSinkBuilder(read.settings)
         return builder.set_name(f"Prometheus writer {read.name}") if read.name else builder
 
+    def execute_insert(self, table: Table) -> TableResult:
+        """
+        Write a table in a job of its own, like ``Table.execute_insert``.
+
+        The sink needs a column mapping. See docs/tables.md for the types that columns may have.
+
+        :raises ValueError: if the table lacks columns of the mapping, or updates its rows.
+        :raises TypeError: naming a column of a type that does not fit.
+        """
+        from pyflink_prometheus.flink.table_writer import nowhere
+
+        return self._table_writer().written(table).execute_insert(nowhere())
+
+    def add_insert(self, statement_set: StatementSet, table: Table) -> StatementSet:
+        """
+        Write a table as part of a statement set, like ``StatementSet.add_insert``.
+
+        :return: the statement set.
+        :raises ValueError: if the table lacks columns of the mapping, or updates its rows.
+        :raises TypeError: naming a column of a type that does not fit.
+        """
+        from pyflink_prometheus.flink.table_writer import nowhere
+
+        return statement_set.add_insert(nowhere(), self._table_writer().written(table))
+
+    def create_temporary_function(
+        self,
+        t_env: TableEnvironment,
+        name: str,
+        *,
+        timestamp_type: str = "TIMESTAMP(3)",
+        table_name: str = "prometheus",
+    ) -> None:
+        """
+        Create a SQL function that writes its arguments, and the table into which its results are inserted.
+
+        ::
+
+            sink.create_temporary_function(t_env, "write_temperature")
+            t_env.execute_sql("INSERT INTO prometheus SELECT write_temperature(room, celsius, time) FROM readings")
+
+        The arguments are the columns of the mapping, in the order of :attr:`ColumnMapping.columns`: STRING for labels,
+        DOUBLE for values, ``timestamp_type`` for the timestamp. Flink casts integers and decimals to DOUBLE by itself,
+        and refuses what does not fit. In a SQL function NaN counts as NULL.
+
+        :param t_env: the table environment.
+        :param name: of the function.
+        :param timestamp_type: ``TIMESTAMP(3)``, which TIMESTAMP_LTZ is cast to as well, or ``BIGINT`` for milliseconds
+            since 1970.
+        :param table_name: of the table, which several sinks may share. It keeps nothing.
+        :raises ValueError: if times would be taken for those of another zone, or there is another table of this name.
+        """
+        _validation.line("name", name)
+        _validation.line("table_name", table_name)
+        self._table_writer().create_function(t_env, name, timestamp_type, table_name)
+
+    @staticmethod
+    def check_sql(t_env: TableEnvironment, statement: str) -> None:
+        """
+        Check that a statement with a SQL function of the sink inserts rows only, and never updates them.
+
+        Flink does not tell a SQL function whether a row is new, so it would write each intermediate result. The other
+        ways of writing a table check that by themselves.
+
+        :param t_env: the table environment.
+        :param statement: ``INSERT INTO prometheus SELECT ...``.
+        :raises ValueError: if it updates rows, saying what to do instead.
+        """
+        from pyflink_prometheus.flink import table_writer
+
+        table_writer.check_sql(t_env, statement)
+
     def get_transformer(self) -> StreamTransformer:
         """Return what adds the writer upstream of the discarding sink; PyFlink calls this in ``sink_to``."""
         return self._transformer
@@ -92,6 +174,13 @@ class PrometheusSink(Sink, SupportsPreprocessing):
     def get_java_function(self) -> Any:
         """Return Java's discarding sink."""
         return get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()
+
+    def _table_writer(self) -> TableWriter:
+        if self._mapping is None:
+            raise ValueError("call set_column_mapping on the sink's builder: a table's rows are written by its columns")
+        from pyflink_prometheus.flink.table_writer import TableWriter
+
+        return TableWriter(self._config, self._mapping, self._placement)
 
 
 class PrometheusSinkBuilder:
@@ -101,6 +190,7 @@ class PrometheusSinkBuilder:
         self._given = dict(settings or {})
         self._settings: dict[str, Any] = dict(self._given)
         self._converter: ElementConverter | None = None
+        self._mapping: ColumnMapping | None = None
         self._placement = Placement()
 
     def set_prometheus_remote_write_url(self, prometheus_remote_write_url: str) -> PrometheusSinkBuilder:
@@ -133,6 +223,17 @@ class PrometheusSinkBuilder:
         """
         _validation.function("element_converter", element_converter)
         self._converter = element_converter
+        return self
+
+    def set_column_mapping(self, column_mapping: ColumnMapping) -> PrometheusSinkBuilder:
+        """
+        Set which columns of a row are metric name, labels, values and timestamp, instead of an element converter.
+
+        It works for streams of named rows, dicts and tuples, for tables and in SQL. Where rows come in batches no
+        Python runs for a single one. See docs/tables.md.
+        """
+        _validation.instance("column_mapping", column_mapping, ColumnMapping)
+        self._mapping = column_mapping
         return self
 
     def set_max_batch_size_in_samples(self, max_batch_size_in_samples: int) -> PrometheusSinkBuilder:
@@ -505,11 +606,13 @@ class PrometheusSinkBuilder:
         """
         if "prometheus_remote_write_url" not in self._settings:
             raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
+        if self._converter is not None and self._mapping is not None:
+            raise ValueError("call either set_element_converter or set_column_mapping, not both")
         config = SinkConfig(**self._settings)
         _check_travels("request_signer", config.request_signer)
         _check_travels("rejected_samples_handler", config.rejected_samples_handler)
         _check_travels("element_converter", self._converter)
-        return PrometheusSink(config, self._converter, self._placement)
+        return PrometheusSink(config, self._converter or self._mapping, self._placement)
 
     def _configured(self, name: str, kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
         """Return a configuration as set on this builder, with what Prometheus's configuration says for the rest."""

@@ -12,13 +12,18 @@ from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkErro
 from pyflink_prometheus.flink.advice import BundleAdvice, warn_of_unverified_tls
 from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
+from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
+from pyflink_prometheus.writer.mapped_records import MappedRecords
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 #: Converts a user's record to a series, an iterable of several, or ``None`` to skip it. It runs inside the sink, on the
 #: worker. What it raises fails the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError`, which rejects that
 #: record alone.
 ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable[PrometheusTimeSeries]]]]
+
+#: How a record becomes series.
+Conversion = Union[ElementConverter, ColumnMapping]
 
 # The number of writers in each metric group: all functions of an operator share one.
 _writers_of: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
@@ -104,14 +109,16 @@ class SubtaskWriter:
         self._writer = None
 
 
-def adder(writer: RemoteWriter, converter: ElementConverter | None) -> Callable[[Any], None]:
+def adder(writer: RemoteWriter, converter: Conversion | None) -> Callable[[Any], None]:
     """
     Return a function that converts a record and adds its series to a writer.
 
     It blocks while too many samples are pending (backpressure).
 
-    :param converter: turns a record into series; ``None`` if records are series.
+    :param converter: turns a record into series, or says which of its columns are what; ``None`` if records are series.
     """
+    if isinstance(converter, ColumnMapping):
+        return MappedRecords(converter, writer).add
     add = writer.add
 
     def add_series(value: Any) -> None:

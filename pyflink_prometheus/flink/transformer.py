@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyflink.common import Types
-from pyflink.common.typeinfo import ExternalTypeInfo, PickledBytesTypeInfo, TypeInformation
+from pyflink.common.typeinfo import (
+    ExternalTypeInfo,
+    PickledBytesTypeInfo,
+    RowTypeInfo,
+    TupleTypeInfo,
+    TypeInformation,
+)
 from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.connectors.base import StreamTransformer
 from pyflink.datastream.functions import ProcessFunction
@@ -22,7 +28,10 @@ from pyflink_prometheus.flink.columns import NotColumnsError, RecordColumns, Rec
 from pyflink_prometheus.flink.function import KeyedRecords, WriterFunction
 from pyflink_prometheus.flink.partitions import partitioned_stream
 from pyflink_prometheus.flink.placement import Placement, Transport
-from pyflink_prometheus.flink.subtask import ElementConverter, SubtaskWriter
+from pyflink_prometheus.flink.subtask import Conversion, SubtaskWriter
+from pyflink_prometheus.flink.table_select import ColumnReader, Selection, key_columns_of, select, stream_types
+from pyflink_prometheus.model.column_mapping import ColumnMapping
+from pyflink_prometheus.model.mapped_rows import check_columns, positional
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +45,11 @@ class WriterTransformer(StreamTransformer):
     The transformer that adds the writer's operator to a stream.
 
     :param config: the writer's settings.
-    :param converter: turns a record into series; ``None`` if records are series.
+    :param converter: turns a record into series, or says which of its columns are what; ``None`` if records are series.
     :param placement: the writer's place in the job graph.
     """
 
-    def __init__(self, config: SinkConfig, converter: ElementConverter | None, placement: Placement) -> None:
+    def __init__(self, config: SinkConfig, converter: Conversion | None, placement: Placement) -> None:
         self._config = config
         self._converter = converter
         self._placement = placement
@@ -79,7 +88,7 @@ class WriterTransformer(StreamTransformer):
 
     def _partitioned(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> DataStream:
         """Return the stream, partitioned by the key columns if the user has set some and there are several subtasks."""
-        columns = self._placement.key_columns
+        columns = self._placement.key_columns or self._columns_of_series(ds, record_type, subtasks)
         if not columns:
             return ds
         if isinstance(ds, KeyedStream):
@@ -89,9 +98,26 @@ class WriterTransformer(StreamTransformer):
         partitioned = partitioned_stream(ds, columns, record_type)
         return ds if subtasks == 1 else partitioned
 
+    def _columns_of_series(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> tuple[str, ...]:
+        """
+        Return the columns of a mapping in which the records of a series have the same values, if they are to be used.
+
+        :raises ValueError: if records have no such columns.
+        """
+        if not isinstance(self._converter, ColumnMapping):
+            return ()
+        if isinstance(record_type, RowTypeInfo):
+            names: Sequence[str] = record_type.get_field_names()
+        elif isinstance(record_type, TupleTypeInfo):
+            names = positional(len(record_type.get_field_types()))
+        else:
+            return ()
+        check_columns(self._converter.columns, names)
+        return () if isinstance(ds, KeyedStream) or subtasks == 1 else key_columns_of(self._converter)
+
     def _choose(
         self, ds: DataStream, record_type: TypeInformation, chained: list[Any]
-    ) -> tuple[RecordColumns | None, str]:
+    ) -> tuple[RecordColumns | Selection | None, str]:
         """
         Choose how records reach the writer.
 
@@ -106,10 +132,7 @@ class WriterTransformer(StreamTransformer):
                 raise NotColumnsError("Transport.RECORDS is set")
             if isinstance(ds, KeyedStream):
                 raise NotColumnsError("the stream is keyed in Python; use set_key_columns instead of key_by")
-            columns = record_columns(record_type)
-            from pyflink_prometheus.flink import arrow  # PyFlink's Table API warns of itself when it is imported
-
-            arrow.check_available(ds.get_execution_environment())
+            columns = self._columns(ds, record_type)
         except NotColumnsError as error:
             if transport is Transport.ARROW:
                 raise ValueError(f"transport: use Transport.AUTO, or change the stream: {error}") from None
@@ -124,21 +147,55 @@ class WriterTransformer(StreamTransformer):
             return None, "because a Python function passes them on in its own process"
         return columns, f"because they are of type {record_type}"
 
+    def _columns(self, ds: DataStream, record_type: TypeInformation) -> RecordColumns | Selection:
+        """
+        Return how records can be passed as columns.
+
+        :raises NotColumnsError: if they cannot.
+        """
+        columns = None
+        if not isinstance(self._converter, ColumnMapping) or isinstance(record_type, PickledBytesTypeInfo):
+            columns = record_columns(record_type)
+        from pyflink_prometheus.flink import arrow, table_writer  # PyFlink's Table API warns of itself when imported
+
+        env = ds.get_execution_environment()
+        arrow.check_available(env)
+        if columns is not None:
+            return columns
+        try:
+            return select(self._mapping, table_writer.types_of(arrow.table_environment(env).from_data_stream(ds)))
+        except TypeError as error:
+            raise NotColumnsError(str(error)) from None
+
+    @property
+    def _mapping(self) -> ColumnMapping:
+        """The column mapping of a sink that has one."""
+        if not isinstance(self._converter, ColumnMapping):
+            raise TypeError("the sink has no column mapping")
+        return self._converter
+
     def _in_batches(
-        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns, subtasks: int, way: str
+        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns | Selection, subtasks: int, way: str
     ) -> DataStream:
         """Add the writer as a function in SQL, which gets batches."""
-        from pyflink_prometheus.flink import arrow
-        from pyflink_prometheus.flink.batches import batch_function
+        from pyflink_prometheus.flink import arrow, table_writer
+        from pyflink_prometheus.flink.batches import BatchReader, batch_function
 
         t_env = arrow.table_environment(ds.get_execution_environment())
         table = t_env.from_data_stream(ds)
         record_type, key_columns = ds.get_type(), self._placement.key_columns
-        if key_columns and isinstance(record_type, ExternalTypeInfo) and subtasks > 1:
-            types = dict(zip(columns.names, record_type._type_info.get_field_types()))
+        from_table = isinstance(record_type, ExternalTypeInfo)
+        if isinstance(columns, Selection):
+            table = table_writer.selected(t_env, table, columns)
+            reader: BatchReader = ColumnReader(self._mapping, columns)
+            arguments, types = table_writer.arguments(columns), stream_types(self._mapping, columns)
+        else:
+            reader = RecordReader(columns, self._converter)
+            arguments = arrow.arguments(columns)
+            types = dict(zip(columns.names, record_type._type_info.get_field_types())) if from_table else {}
+        if key_columns and from_table and subtasks > 1:
             table = arrow.partitioned_table(t_env, table, key_columns, types)
-        function = batch_function(subtask, RecordReader(columns, self._converter), way)
-        written = table.select(function(*arrow.arguments(columns)))
+        written = table.select(batch_function(subtask, reader, way)(*arguments))
         return arrow.written_stream(t_env, written, self._placement, subtasks, ds)
 
     def _one_by_one(self, ds: DataStream, function: ProcessFunction) -> DataStream:

@@ -37,12 +37,14 @@ class Ledger:
     """
     Counters of samples and requests. A histogram counts as one sample.
 
-    Only the caller's thread increases ``samples_in``; any thread increases the other counters, under a lock.
+    Only the caller's thread increases ``samples_in`` and ``null_values_skipped``; any thread increases the other
+    counters, under a lock. A NULL of a column mapping is not a sample, so it is counted beside them.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.samples_in = 0
+        self.null_values_skipped = 0
         self.samples_accepted = 0
         self.samples_rejected: dict[RejectionReason, int] = dict.fromkeys(RejectionReason, 0)
         self.exemplars_accepted = 0

@@ -70,12 +70,36 @@ def test_where_order_holds_nothing_is_said(graphs, name):
     assert graphs["order"][name]["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("batches of objects", "transport: use Transport.AUTO, or change the stream: records are pickled objects; "),
+        ("batches of lists", "transport: use Transport.AUTO, or change the stream: field f1 is of type ListTypeInfo"),
+        ("batches of a keyed stream", "transport: use Transport.AUTO, or change the stream: the stream is keyed in "),
+        ("batches in mode AUTOMATIC", "transport: use Transport.AUTO, or change the stream: Flink's Table API is not "),
+        ("keys of numbers", "key_columns: give the stream's operator an output_type"),
+        ("keys of objects", "key_columns: give the stream's operator an output_type"),
+        ("unknown key", "key_columns: use names of f0, f1: there is no 'device'"),
+        ("unknown key, one subtask", "key_columns: use names of f0, f1: there is no 'device'"),
+        ("key of lists", "key_columns: use columns of numbers, strings or booleans: 'f1' is of type ListTypeInfo"),
+        ("key of a keyed stream", "key_columns: remove key_by before sink_to"),
+        ("key of a table, one by one", "key_columns: use key_by, because Transport.RECORDS is set"),
+    ],
+)
+def test_what_cannot_be_is_refused_when_the_job_is_built(graphs, name, message):
+    assert graphs["refused"][name].startswith(message)
+    assert "\n" not in graphs["refused"][name]
+
+
 @pytest.mark.parametrize("name", ["keyed", "Java before", "not chained"])
 def test_all_that_the_sink_adds_has_a_uid(graphs, name):
     operators = graphs["uids"][name]["operators"]
     assert operators["Prometheus writer"] == ["uid of the sink", 1]
     assert operators["Sink: Writer"] == ["uid of the sink-end", 1]
     assert graphs["uids"][name]["warnings"] == []
+    added = {"DataStreamToTable", "TableToDataStream"} & set(graphs["uids"][name]["operators"])
+    assert all(graphs["uids"][name]["operators"][each][0].startswith("uid of the sink-") for each in added)
+    assert bool(added) is (name != "keyed")
 
 
 def test_where_another_operators_uid_rules_and_there_is_none_it_is_said(graphs):

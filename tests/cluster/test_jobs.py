@@ -80,12 +80,18 @@ def whole_chain(rows: pd.DataFrame) -> Samples:
     }
 
 
+def written_in_sql(rows: pd.DataFrame) -> Samples:
+    of = {name: of for name, of in ALTITUDES.items() if "quantile" not in name}
+    return {**expected.of_aircraft(rows), **expected.of_windows(rows, "altitude", of, OPERATOR)}
+
+
 WRITTEN: dict[str, Callable[[pd.DataFrame], Samples]] = {
     "reorder": reordered,
     "filter": filtered,
     "enrich": enriched,
     "aggregate": aggregated,
     "pipeline": whole_chain,
+    "flights_sql": written_in_sql,
 }
 
 

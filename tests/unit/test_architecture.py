@@ -32,6 +32,7 @@ ROOMS = [
     {"prepared"},
     {"shard"},
     {"writer"},
+    {"mapped_records", "mapped_columns"},
 ]
 OUTSIDE = {
     "pyflink": {"flink"},

@@ -14,6 +14,8 @@ from typing import Any
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, KeyedStream, OutputTag, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment
+from pyflink.table.expressions import col
 
 from pyflink_prometheus import (
     Aggregate,
@@ -23,6 +25,7 @@ from pyflink_prometheus import (
     PrometheusSink,
     PrometheusSinkBuilder,
     Reorder,
+    Transport,
     TumblingWindows,
 )
 
@@ -133,11 +136,63 @@ def build(before: Callable[[DataStream], DataStream], finish: Callable[[DataStre
     return {"warnings": warnings.messages, "operators": operators}
 
 
+def arrow() -> PrometheusSinkBuilder:
+    """Return the builder of a sink whose records must come in batches."""
+    return sink().set_transport(Transport.ARROW)
+
+
+def by(*columns: str) -> PrometheusSinkBuilder:
+    """Return the builder of a sink with several subtasks and such keys."""
+    return sink().set_parallelism(2).set_key_columns(*columns)
+
+
+def nested(numbers: DataStream) -> DataStream:
+    """Return tuples whose second field can't be a column."""
+    return numbers.map(same, Types.TUPLE([Types.LONG(), Types.LIST(Types.STRING())]))
+
+
+def of_table(numbers: DataStream) -> DataStream:
+    """Return rows out of a table."""
+    t_env = StreamTableEnvironment.create(numbers.get_execution_environment())
+    return t_env.to_data_stream(t_env.from_data_stream(numbers).select(col("f0") * 2))
+
+
+#: Sinks that can't be, and what they are put behind.
+REFUSED: dict[str, tuple[Callable[[DataStream], DataStream], PrometheusSinkBuilder]] = {
+    "batches of objects": (lambda numbers: numbers.map(same), arrow()),
+    "batches of lists": (nested, arrow()),
+    "batches of a keyed stream": (keyed, arrow()),
+    "keys of numbers": (same, by("f0")),
+    "keys of objects": (lambda numbers: numbers.map(same), by("f0")),
+    "unknown key": (nested, by("device")),
+    "key of lists": (nested, by("f0", "f1")),
+    "key of a keyed stream": (keyed, by("f0")),
+    "key of a table, one by one": (of_table, by("f0").set_transport(Transport.RECORDS)),
+    "unknown key, one subtask": (nested, by("device").set_parallelism(1)),
+}
+
+
+def refusal(before: Callable[[DataStream], DataStream], builder: PrometheusSinkBuilder, mode: str) -> str:
+    """Return what the client is told."""
+    config = Configuration()
+    config.set_string("execution.runtime-mode", mode)
+    env = StreamExecutionEnvironment.get_execution_environment(config)
+    try:
+        before(env.from_collection([1, 2], Types.LONG())).sink_to(builder.build())
+    except ValueError as error:
+        return str(error)
+    return "not refused"
+
+
 def main() -> None:
     """Build all of them."""
     found = {
         "order": {name: build(before, keyed) for name, before in ORDER.items()},
         "uids": {name: build(before, same) for name, before in UIDS.items()},
+        "refused": {
+            **{name: refusal(*each, "STREAMING") for name, each in REFUSED.items()},
+            "batches in mode AUTOMATIC": refusal(same, arrow(), "AUTOMATIC"),
+        },
     }
     print(json.dumps(found))
 

@@ -1,0 +1,116 @@
+"""
+Write flights, and their altitudes per operator and minute, in SQL: downstream of the source Python sees no single row.
+
+On this machine:     python jobs/flights_sql.py
+On a Flink cluster:  flink run -pyfs jobs -py jobs/flights_sql.py --recording /path/that/all/machines/see/flights.jsonl
+
+What aggregate.py does with operators in Python: events in order, duplicates removed, windows in event time. Both write
+the same samples.
+"""
+
+from __future__ import annotations
+
+from pyflink.common import Row as TypedRow
+from pyflink.common import Types
+from pyflink.datastream import DataStream
+from pyflink.table import Schema, StreamTableEnvironment
+from recorded_flights import METRICS, Row, deliver, environment, parse_arguments, sink
+from reference import OPERATORS, OTHER_OPERATOR
+
+from pyflink_prometheus import ColumnMapping
+
+TEXTS = ("icao24", "callsign")
+ROW_TYPE = Types.ROW_NAMED(
+    [*TEXTS, *METRICS, "sent_ms"], [*(Types.STRING() for _ in TEXTS), *(Types.DOUBLE() for _ in METRICS), Types.LONG()]
+)
+
+FLIGHTS = ColumnMapping(
+    labels=["icao24", "callsign"],
+    values={metric_name: field for field, metric_name in METRICS.items()},
+    timestamp="sent_ms",
+)
+ALTITUDES = ColumnMapping(
+    labels=["operator"],
+    values={
+        f"{METRICS['altitude']}_mean": "mean_altitude",
+        f"{METRICS['altitude']}_max": "max_altitude",
+        f"{METRICS['altitude']}_count_in_window": "messages",
+    },
+    timestamp="window_end",
+)
+
+# Names that are known when the job is built; for those in a database, use a lookup join.
+OPERATOR = "MAP[{}]".format(", ".join(f"'{code}', '{known['operator']}'" for code, known in OPERATORS.items()))
+
+# Rows are held until the watermark has passed their time, and come out in order.
+IN_ORDER = "SELECT * FROM messages ORDER BY event_time"
+
+# What arrives twice is in the same window both times. A window that keeps the first of each emits it once.
+PER_MINUTE = f"""
+SELECT
+    operator,
+    window_end,
+    AVG(altitude) AS mean_altitude,
+    MAX(altitude) AS max_altitude,
+    COUNT(*) AS messages
+FROM (
+    SELECT
+        window_start,
+        window_end,
+        altitude,
+        COALESCE({OPERATOR}[SUBSTRING(callsign FROM 1 FOR 3)], '{OTHER_OPERATOR["operator"]}') AS operator,
+        ROW_NUMBER() OVER (
+            PARTITION BY window_start, window_end, icao24, sent_ms ORDER BY event_time
+        ) AS nth
+    FROM TABLE(TUMBLE(TABLE messages, DESCRIPTOR(event_time), INTERVAL '1' MINUTE))
+)
+WHERE nth = 1 AND altitude IS NOT NULL
+GROUP BY window_start, window_end, operator
+"""  # noqa: S608  (names of this file)
+
+
+def main() -> None:
+    """Build the job and run it."""
+    args = parse_arguments(__doc__ or "")
+    env = environment(args)
+    t_env = StreamTableEnvironment.create(env)
+    # The ends of windows are times of day in this zone, and the sink takes them for UTC.
+    t_env.get_config().set("table.local-time-zone", "UTC")
+    create_messages(t_env, deliver(env, args))
+
+    statements = t_env.create_statement_set()
+    flights = sink(args, "flights").set_column_mapping(FLIGHTS).build()
+    flights.add_insert(statements, t_env.sql_query(IN_ORDER))
+    altitudes = sink(args, "altitudes").set_column_mapping(ALTITUDES).build()
+    altitudes.add_insert(statements, t_env.sql_query(PER_MINUTE))
+    statements.attach_as_datastream()
+    env.execute("flights_sql")
+
+    print(
+        "Samples before and after aggregation, and the altitudes of an operator:\n"
+        "  sum(count_over_time(flight_altitude_feet[4h]))\n"
+        "  sum(count_over_time(flight_altitude_feet_mean[4h]))\n"
+        '  flight_altitude_feet_mean{operator="Air France"}'
+    )
+
+
+def create_messages(t_env: StreamTableEnvironment, rows: DataStream) -> None:
+    """Create a view of the rows of a stream, with its watermarks."""
+    typed = rows.map(to_typed, ROW_TYPE).name("to columns").set_parallelism(1)
+    schema = (
+        Schema.new_builder()
+        .column_by_metadata("event_time", "TIMESTAMP_LTZ(3)", "rowtime")
+        .watermark("event_time", "SOURCE_WATERMARK()")
+        .build()
+    )
+    t_env.create_temporary_view("messages", t_env.from_data_stream(typed, schema))
+
+
+def to_typed(row: Row) -> TypedRow:
+    """Return a row whose fields Java knows."""
+    values = (None if row[field] is None else float(row[field]) for field in METRICS)
+    return TypedRow(row["icao24"], row["callsign"], *values, row["timestamp"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The query that makes a table's columns cross to Python exactly, whatever their types."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from pyflink.common import Types
+
+from pyflink_prometheus.model.column_mapping import ColumnMapping
+from pyflink_prometheus.model.mapped_rows import check_columns
+from pyflink_prometheus.writer.mapped_columns import MappedColumns, NullValues
+from pyflink_prometheus.writer.writer import RemoteWriter
+
+if TYPE_CHECKING:
+    from pyflink_prometheus.flink.batches import Column
+
+_log = logging.getLogger(__name__)
+
+_TEXTS = ("CHAR", "VARCHAR")
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+_FLOATS = ("FLOAT", "DOUBLE")
+
+# BIGINT's least, which cannot be written as a literal; pandas would make floats of a column with NULLs.
+_NO_TIMESTAMP = "-9223372036854775807 - 1"
+
+
+class SqlType(NamedTuple):
+    """
+    What is to be known of a column's type.
+
+    :param root: Flink's name of the kind of type, such as ``VARCHAR``.
+    :param text: the type as in SQL, for messages.
+    :param is_nullable: whether there may be NULLs.
+    :param children: the kinds of a map's keys and values.
+    """
+
+    root: str
+    text: str
+    is_nullable: bool = True
+    children: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(j_logical_type: Any) -> SqlType:
+        """Return what is to be known of a Java ``LogicalType``."""
+        children = tuple(child.getTypeRoot().name() for child in j_logical_type.getChildren())
+        text = j_logical_type.asSummaryString().removesuffix(" NOT NULL")
+        return SqlType(j_logical_type.getTypeRoot().name(), text, j_logical_type.isNullable(), children)
+
+
+class Selection(NamedTuple):
+    """
+    A query's list of expressions, and what the batches that it gives look like.
+
+    :param expressions: one for each column of the mapping, then the flags of values that may be NULL.
+    :param names: of the expressions.
+    :param nulls: how NULLs look in the columns of values.
+    :param has_local_time: whether the timestamps are those of the mapping's time zone, as if it were UTC.
+    """
+
+    expressions: tuple[str, ...]
+    names: tuple[str, ...]
+    nulls: tuple[NullValues, ...]
+    has_local_time: bool
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The names of the columns that say whether a value is NULL."""
+        return self.names[len(self.names) - self.nulls.count(NullValues.FLAGGED) :]
+
+
+def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
+    """
+    Return the expressions that a mapping's columns cross to Python by.
+
+    :param mapping: which columns are what.
+    :param types: the types of the table's columns.
+    :raises ValueError: naming columns that are not there.
+    :raises TypeError: naming a column that cannot be what the mapping says it is.
+    """
+    check_columns(mapping.columns, list(types))
+    found: dict[str, str] = {}
+
+    def take(name: str, expression: Optional[str], what: str, expected: str) -> None:
+        if expression is None:
+            raise TypeError(
+                f"CAST column {name!r} to {expected} before the sink: {what} cannot be of type {types[name].text}"
+            )
+        if found.setdefault(name, expression) != expression:
+            raise ValueError(
+                f"select column {name!r} twice, under two names: the mapping uses it for two purposes, which need it "
+                "in different types"
+            )
+
+    if mapping.metric_name_column is not None:
+        name = mapping.metric_name_column
+        take(name, quoted(name) if types[name].root in _TEXTS else None, "a metric name", "STRING")
+    for name in mapping.label_columns.values():
+        take(name, _label(quoted(name), types[name]), "a label", "STRING")
+    if mapping.labels_column is not None:
+        name = mapping.labels_column
+        take(name, _map(quoted(name), types[name]), "a map of labels", "MAP<STRING, STRING>")
+    nulls: list[NullValues] = []
+    flags: dict[str, str] = {}
+    for name in mapping.value_columns.values():
+        take(name, _value(quoted(name), types[name]), "a value", "DOUBLE")
+        nulls.append(_nulls(types[name]))
+        if nulls[-1] is NullValues.FLAGGED:
+            flags[f"{name} is null"] = f"{quoted(name)} IS NULL"
+    name = mapping.timestamp
+    take(name, timestamp(quoted(name), types[name]), "a timestamp", "TIMESTAMP_LTZ(3) or BIGINT (milliseconds)")
+    return Selection(
+        expressions=(*(found[name] for name in mapping.columns), *flags.values()),
+        names=(*mapping.columns, *flags),
+        nulls=tuple(nulls),
+        has_local_time=types[name].root == "TIMESTAMP_WITHOUT_TIME_ZONE" and mapping.time_zone != "UTC",
+    )
+
+
+class ColumnReader:
+    """
+    A :class:`~pyflink_prometheus.flink.batches.BatchReader` that takes columns as a mapping says.
+
+    :param mapping: which columns are what.
+    :param selection: what the batches look like; ``None`` for the arguments of a SQL function.
+    """
+
+    def __init__(self, mapping: ColumnMapping, selection: Selection | None = None) -> None:
+        self._mapping = mapping
+        self._selection = selection
+        self._columns: MappedColumns | None = None
+
+    def read(self, columns: Sequence[Column], rows: int, writer: RemoteWriter) -> None:
+        """Add the samples of a batch."""
+        if self._columns is None:
+            nulls = None if self._selection is None else self._selection.nulls
+            is_local = self._selection is not None and self._selection.has_local_time
+            self._columns = MappedColumns(self._mapping, writer, nulls, has_local_time=is_local)
+        self._columns.add(columns)
+
+
+def key_columns_of(mapping: ColumnMapping) -> tuple[str, ...]:
+    """
+    Return the columns in which the rows of a series have the same values.
+
+    A map of labels is not among them, because its entries may come in any order.
+    """
+    names = (mapping.metric_name_column, *mapping.label_columns.values())
+    keys = tuple(dict.fromkeys(name for name in names if name is not None))
+    if not keys and mapping.labels_column is not None:
+        _log.warning(
+            "give the column mapping a column in labels, if the Prometheus writer has several subtasks: rows cannot be "
+            "distributed by a map of labels, so samples of a series may overtake each other"
+        )
+    return keys
+
+
+def stream_types(mapping: ColumnMapping, selection: Selection) -> dict[str, Any]:
+    """Return the types of the selected columns as those of a stream."""
+    types = dict.fromkeys(selection.names, Types.STRING())
+    types.update(dict.fromkeys(mapping.value_columns.values(), Types.DOUBLE()))
+    types.update(dict.fromkeys(selection.flags, Types.BOOLEAN()))
+    types[mapping.timestamp] = Types.LONG()
+    return types
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL takes it whatever is in it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def timestamp(column: str, of: SqlType) -> str | None:
+    """
+    Return the milliseconds since 1970 of a column; those of a TIMESTAMP as if it were in UTC.
+
+    A TIMESTAMP_LTZ must not cross as such: PyFlink takes its UTC time for one in the session's zone. There is no
+    function from it to milliseconds, and differences in anything finer than minutes overflow.
+    Where the session's zone is not UTC, times before 1970 may be off by up to a minute.
+    """
+    if of.root == "BIGINT":
+        millis = column
+    elif of.root in _INTEGERS:
+        millis = f"CAST({column} AS BIGINT)"
+    elif of.root == "TIMESTAMP_WITHOUT_TIME_ZONE":
+        millis = f"EXTRACT(EPOCH FROM {column}) * 1000 + EXTRACT(MILLISECOND FROM {column})"
+    elif of.root == "TIMESTAMP_WITH_LOCAL_TIME_ZONE":
+        millis = (
+            f"CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), {column}) AS BIGINT) * 60000"
+            f" + EXTRACT(SECOND FROM {column}) * 1000 + EXTRACT(MILLISECOND FROM {column})"
+        )
+    else:
+        return None
+    return f"COALESCE({millis}, {_NO_TIMESTAMP})" if of.is_nullable else millis
+
+
+def _label(column: str, of: SqlType) -> str | None:
+    if of.root in _TEXTS:
+        return column
+    if of.root in _INTEGERS:
+        return f"CAST({column} AS STRING)"
+    return f"CASE WHEN {column} THEN 'true' WHEN NOT {column} THEN 'false' END" if of.root == "BOOLEAN" else None
+
+
+def _map(column: str, of: SqlType) -> str | None:
+    """Return a map as JSON: its entries would take Python a microsecond a row, equal texts are one object."""
+    if of.root != "MAP" or of.children[0] not in _TEXTS or of.children[1] not in (*_TEXTS, *_INTEGERS, "BOOLEAN"):
+        return None
+    return f"JSON_STRING({column})"
+
+
+def _value(column: str, of: SqlType) -> str | None:
+    if of.root == "DOUBLE":
+        return column
+    if of.root in ("FLOAT", "DECIMAL", *_INTEGERS):
+        return f"CAST({column} AS DOUBLE)"
+    if of.root == "BOOLEAN":
+        return f"CAST(CASE WHEN {column} THEN 1 WHEN NOT {column} THEN 0 END AS DOUBLE)"
+    return None
+
+
+def _nulls(of: SqlType) -> NullValues:
+    if of.root not in _FLOATS:
+        return NullValues.NAN
+    return NullValues.FLAGGED if of.is_nullable else NullValues.NEVER

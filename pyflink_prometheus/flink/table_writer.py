@@ -29,9 +29,7 @@ from pyflink_prometheus.model.column_mapping import ColumnMapping
 
 _log = logging.getLogger(__name__)
 
-_BATCH_SIZE, _BUNDLE_SIZE = "python.fn-execution.arrow.batch.size", "python.fn-execution.bundle.size"
 _METRICS_ENABLED = "python.metric.enabled"
-_LOCAL_TIME_ZONE = "table.local-time-zone"
 _PARALLELISMS = ("table.exec.resource.default-parallelism", "parallelism.default")
 _UTC = ("UTC", "Etc/UTC", "GMT", "Z")
 
@@ -215,8 +213,7 @@ def prepare(t_env: Any) -> None:
             _METRICS_ENABLED,
         )
         config.set(_METRICS_ENABLED, "true")
-    if config.get(_BATCH_SIZE, "") == "":
-        config.set(_BATCH_SIZE, config.get(_BUNDLE_SIZE, "1000"))
+    arrow.set_batch_size(config, config.get)
 
 
 def check_time_zones(t_env: Any, mapping: ColumnMapping) -> None:

@@ -29,10 +29,7 @@ from pyflink_prometheus.model.column_mapping import ColumnMapping
 
 _log = logging.getLogger(__name__)
 
-_BATCH_SIZE, _BUNDLE_SIZE = "python.fn-execution.arrow.batch.size", "python.fn-execution.bundle.size"
 _METRICS_ENABLED = "python.metric.enabled"
-_LOCAL_TIME_ZONE = "table.local-time-zone"
-_PARALLELISMS = ("table.exec.resource.default-parallelism", "parallelism.default")
 _UTC = ("UTC", "Etc/UTC", "GMT", "Z")
 
 #: The only column of the table that a query with a SQL function inserts into.
@@ -215,8 +212,7 @@ def prepare(t_env: Any) -> None:
             _METRICS_ENABLED,
         )
         config.set(_METRICS_ENABLED, "true")
-    if config.get(_BATCH_SIZE, "") == "":
-        config.set(_BATCH_SIZE, config.get(_BUNDLE_SIZE, "1000"))
+    arrow.set_batch_size(config, config.get)
 
 
 def check_time_zones(t_env: Any, mapping: ColumnMapping) -> None:
@@ -240,13 +236,14 @@ def _subtasks(t_env: Any, placement: Placement) -> int:
     """Return how many subtasks the writer will have."""
     if placement.parallelism is not None:
         return placement.parallelism
-    for option in _PARALLELISMS:
-        found = int(t_env.get_config().get(option, "-1"))
-        if found > 0:
-            return found
+    config = t_env.get_config()
+    found = int(config.get("table.exec.resource.default-parallelism", "-1"))
+    if found > 0:
+        return found
     if isinstance(t_env, StreamTableEnvironment):
         return int(t_env._j_tenv.execEnv().getParallelism())
-    return int(get_gateway().jvm.Runtime.getRuntime().availableProcessors())
+    processors = get_gateway().jvm.Runtime.getRuntime().availableProcessors()  # the default of a local job
+    return int(config.get("parallelism.default", str(processors)))
 
 
 def _result_schema() -> Schema:

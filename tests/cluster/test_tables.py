@@ -174,6 +174,11 @@ def test_a_table_in_batch_mode_arrives(outcome):
     }
 
 
+def test_the_queries_in_the_documents_can_be_written(outcome):
+    assert len(outcome.seen["documented"]) == 7
+    assert set(outcome.seen["documented"].values()) == {""}
+
+
 def broken(folder: Path, hook: str) -> tuple[UnreliableStore, int]:
     """Return the stored samples, and the last row before the first worker crashed."""
     store = UnreliableStore()

@@ -18,6 +18,7 @@ from pyflink_prometheus import (
     BasicAuth,
     BearerAuth,
     Check,
+    ColumnMapping,
     ConflictPolicy,
     ElementConverter,
     EntraAuth,
@@ -141,6 +142,18 @@ PrometheusSink.builder().set_tls_configuration(TlsConfiguration(key=Secret.file(
 PrometheusSink.builder().set_tls_configuration(ca=b"pem")  # type: ignore[arg-type]
 PrometheusSink.builder().set_max_batch_size_in_samples("2000")  # type: ignore[arg-type]
 PrometheusSink.builder().set_retry_configuration(max_retries=3)  # type: ignore[call-arg]
+
+mapping = ColumnMapping(
+    labels={"place": "room"},
+    constant_labels={"site": "a"},
+    values={"room_temperature_celsius": "celsius"},
+    timestamp="measured_at",
+    metadata={"room_temperature_celsius": Metadata("gauge")},
+)
+assert_type(mapping.columns, "tuple[str, ...]")
+PrometheusSink.builder().set_column_mapping(ColumnMapping(metric_name="m", labels="room", values="v", timestamp="t"))
+ColumnMapping("m", "v", "t")  # type: ignore[call-arg]
+PrometheusSink.builder().set_column_mapping({"m": "v"})  # type: ignore[arg-type]
 
 series = PrometheusTimeSeries(
     "request_seconds",

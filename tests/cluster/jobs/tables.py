@@ -11,17 +11,27 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pyflink.common import Configuration, Row, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
-from pyflink.table import DataTypes, EnvironmentSettings, StreamTableEnvironment, Table, TableEnvironment
+from pyflink.table import (
+    DataTypes,
+    EnvironmentSettings,
+    ExplainDetail,
+    StreamTableEnvironment,
+    Table,
+    TableEnvironment,
+)
 from replayable import numbers
 
 from pyflink_prometheus import ColumnMapping, PrometheusSink, PrometheusSinkBuilder
+from pyflink_prometheus.flink.table_writer import check_inserts_only
 
 PROMETHEUS, RECEIVER = sys.argv[1], sys.argv[2]
 # An hour around the end of summer time in Berlin, at 01:00 UTC.
@@ -173,6 +183,31 @@ def refused(t_env: TableEnvironment, table: Table) -> dict[str, str]:
     return found
 
 
+def documented() -> dict[str, str]:
+    """Return what is said of each query in the documents, "" for those that can be written."""
+    t_env = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+    for name, columns in {
+        "readings": "room STRING, id STRING, celsius DOUBLE",
+        "messages": "operator STRING, icao24 STRING, altitude DOUBLE, sent_ms BIGINT",
+        "floors": "room STRING, floor_name STRING, PRIMARY KEY (room) NOT ENFORCED",
+    }.items():
+        t_env.execute_sql(
+            f"CREATE TEMPORARY TABLE {name} ({columns}, event_time TIMESTAMP_LTZ(3), "
+            "WATERMARK FOR event_time AS event_time - INTERVAL '1' MINUTE) WITH ('connector' = 'datagen')"
+        )
+    found = {}
+    for document in ("tables.md", "jobs.md"):
+        text = (Path(__file__).parents[3] / "docs" / document).read_text()
+        for number, query in enumerate(re.findall(r"```sql\n(.*?)```", text, re.DOTALL)):
+            try:
+                check_inserts_only(t_env.sql_query(query).explain(ExplainDetail.CHANGELOG_MODE))
+                said = ""
+            except Exception as error:
+                said = str(error)
+            found[f"{document}-{number}"] = said
+    return found
+
+
 def streams(warnings: Remember) -> dict[str, Any]:
     """Run one job with tables and streams, in two subtasks."""
     config = Configuration()
@@ -227,8 +262,9 @@ def batch() -> None:
 def main() -> None:
     """Run all of them."""
     warnings = Remember()
-    found = {"statements": statements(warnings), "streams": streams(warnings)}
+    found: dict[str, Any] = {"statements": statements(warnings), "streams": streams(warnings)}
     batch()
+    found["documented"] = documented()
     print(json.dumps(found))
 
 

@@ -81,7 +81,11 @@ def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[D
         nodes = root.value if isinstance(root.value, list) else [root]
         return {}, False, _entries(root, nodes, folder)
     settings = None
+    seen = set()
     for key, node in root.value if isinstance(root.value, tuple) else ():
+        if key in seen:
+            raise node.error("write it once", f"field {key} already set in type config.plain")
+        seen.add(key)
         if key == "global" and node.value is not None:
             settings = decoded(GLOBAL, node, folder)
             check_global(settings)
@@ -92,12 +96,11 @@ def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[D
         raise root.error("add an entry of remote_write: there is none")
     if not isinstance(written.value, list):
         raise written.error("write a list: - url: ...", "into []*config.RemoteWriteConfig")
-    entries = _entries(root, written.value, folder)
-    legacy = settings is not None and settings.get("metric_name_validation_scheme") == "legacy"
-    return _external_labels(settings), legacy, entries
+    legacy_names = settings is not None and settings.get("metric_name_validation_scheme") == "legacy"
+    return _external_labels(settings), legacy_names, _entries(root, written.value, folder, legacy_names=legacy_names)
 
 
-def _entries(root: Node, nodes: list[Node], folder: str | None) -> list[Decoded]:
+def _entries(root: Node, nodes: list[Node], folder: str | None, *, legacy_names: bool = False) -> list[Decoded]:
     entries: list[Decoded] = []
     names = set()
     for node in nodes:
@@ -110,7 +113,11 @@ def _entries(root: Node, nodes: list[Node], folder: str | None) -> list[Decoded]
             words = f'found multiple remote write configs with job name "{name}"'
             raise entry.error("name", "give each entry a name of its own", words)
         names.add(name)
-        _relabelling(entry, {}, legacy_names=False)
+        try:
+            _relabelling(entry, {}, legacy_names)
+        except InvalidConfigurationError as error:
+            if error.words:  # or it matters only if this entry is used
+                raise
         entries.append(entry)
     if not entries:
         raise root.error("add an entry of remote_write: there is none")

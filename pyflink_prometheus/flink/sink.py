@@ -513,7 +513,9 @@ class PrometheusSinkBuilder:
     def _configured(self, name: str, kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
         """Return a configuration as set on this builder, with what Prometheus's configuration says for the rest."""
         base: _T | None = self._given.get(name)
-        return _configuration(kind, given, settings, base)
+        configuration = _configuration(kind, given, settings, base)
+        _validation.instance(name, configuration, kind)
+        return configuration
 
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)

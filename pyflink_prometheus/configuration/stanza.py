@@ -18,6 +18,7 @@ from pyflink_prometheus.configuration.sink_settings import settings_of, without_
 from pyflink_prometheus.errors import InvalidConfigurationError
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.relabelling.rule import RelabelConfigError
+from pyflink_prometheus.secret import Secret
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[D
     if isinstance(root.value, list) or (root.get("url") is not None and root.get("remote_write") is None):
         nodes = root.value if isinstance(root.value, list) else [root]
         return {}, False, _entries(root, nodes, folder)
+    if isinstance(root.value, (str, Secret)):
+        raise root.error("write remote_write and the like as a mapping", "into config.plain")
     settings = None
     seen = set()
     for key, node in root.value if isinstance(root.value, tuple) else ():

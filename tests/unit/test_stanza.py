@@ -182,7 +182,8 @@ def test_equal_bounds_of_shards_are_a_fixed_number():
     [(None, False), ("prometheus.WriteRequest", False), ("io.prometheus.write.v2.Request", None)],
 )
 def test_native_histograms_are_left_out_with_1_0_alone(message, sent):
-    settings = settings_of(send_native_histograms=False, protobuf_message=message)
+    entry = {} if message is None else {"protobuf_message": message}
+    settings = settings_of(send_native_histograms=False, **entry)
     assert settings.get("send_native_histograms") is sent
 
 

@@ -177,6 +177,12 @@ def test_a_metadata_service_that_fails_is_asked_again_by_the_sink_alone(write, m
     assert len(metadata.requests) == 4
 
 
+def test_a_metadata_service_may_say_how_long_to_wait(write, metadata, clock):
+    metadata.script += [(429, {}, {"Retry-After": "7"})]
+    write(V1, ONE, request_signer=EntraAuth.managed_identity())
+    assert 7 in clock.sleeps
+
+
 def test_a_metadata_service_that_does_not_respond_is_given_up_and_asked_again(write, metadata, monkeypatch):
     monkeypatch.setitem(entra._CLIENT, "read_timeout", 0.3)
     done, issued = threading.Event(), issue()

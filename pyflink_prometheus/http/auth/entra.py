@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pyflink_prometheus.errors import CredentialsUnavailableError, PrometheusSin
 from pyflink_prometheus.http.auth.extras import is_untrusted, quiet, required
 from pyflink_prometheus.http.auth.token_auth import TokenAuth
 from pyflink_prometheus.http.auth.token_store import Token
-from pyflink_prometheus.http.outcome import is_retryable, one_line
+from pyflink_prometheus.http.outcome import is_retryable, one_line, parse_retry_after
 from pyflink_prometheus.http.redaction import redacted
 from pyflink_prometheus.secret import Secret
 
@@ -256,7 +257,8 @@ class EntraAuth(TokenAuth):
         if trace.is_unanswered and not is_untrusted(error):
             return CredentialsUnavailableError(what)
         if trace.status is not None and (is_retryable(trace.status) or trace.status in _RETRYABLE):
-            return CredentialsUnavailableError(f"{what} (HTTP {trace.status})")
+            retry_after_s = parse_retry_after(trace.retry_after, time.time())
+            return CredentialsUnavailableError(f"{what} (HTTP {trace.status})", retry_after_s=retry_after_s)
         if is_untrusted(error):
             return SecretError(f"set REQUESTS_CA_BUNDLE on the workers to the authority's certificate file: {what}")
         return SecretError(f"check the identity, its tenant and its credentials: {what}")
@@ -271,6 +273,7 @@ class _Trace:
     def __init__(self) -> None:
         self.is_unanswered = False
         self.status: int | None = None
+        self.retry_after: str | None = None
         self.secrets: list[str] = []
 
     def request(self, request: Any) -> None:
@@ -284,6 +287,7 @@ class _Trace:
     def response(self, response: Any) -> None:
         self.is_unanswered = False
         self.status = response.http_response.status_code
+        self.retry_after = response.http_response.headers.get("Retry-After")
 
 
 @dataclass(frozen=True)

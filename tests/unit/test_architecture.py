@@ -31,7 +31,7 @@ ROOMS = [
     {"isolation", "settlement"},
     {"prepared"},
     {"shard"},
-    {"writer", "configuration"},
+    {"writer"},
 ]
 OUTSIDE = {
     "pyflink": {"flink"},

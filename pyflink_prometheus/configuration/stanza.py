@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,7 @@ def read_remote_write(
         raise _error_at(entry.node, inner, f"remove it: {note}")
     settings = settings_of(entry)
     settings["relabelling"] = _relabelling(entry, external_labels, legacy_names)
-    ignored = [f"{path} ({note})" for path, note in (*entry.fields(Use.IGNORED), *without_effect(entry))]
-    if ignored:
-        _log.info("%s: these fields have no meaning for a sink: %s", root.source, "; ".join(ignored))
+    _log_ignored(root.source, [*entry.fields(Use.IGNORED), *without_effect(entry)])
     return RemoteWriteSettings(settings, entry.get("name", ""))
 
 
@@ -157,6 +155,16 @@ def _relabelling(entry: Decoded, external_labels: Mapping[str, str], legacy_name
     except RelabelConfigError as error:
         where, at, advice, words = error.where, error.field, error.advice, error.words
     raise _error_at(entry.node, f"{where}.{at}" if at else where, advice, words)
+
+
+def _log_ignored(source: str, ignored: Sequence[tuple[str, str]]) -> None:
+    """Name the fields without meaning in one line, with the note that some have in common once."""
+    fields: dict[str, list[str]] = {}
+    for path, note in ignored:
+        fields.setdefault(note, []).append(path)
+    if fields:
+        named = "; ".join(f"{', '.join(paths)} ({note})" for note, paths in fields.items())
+        _log.info("%s: these fields have no meaning for a sink: %s", source, named)
 
 
 def _error_at(node: Node, path: str, advice: str, words: str = "") -> InvalidConfigurationError:

@@ -1,9 +1,9 @@
 """
 Compare the ways of records into the sink with the same jobs without it.
 
-Devices report in turn, so that a request holds several samples of each series. Each job runs on one subtask, with records
-from a Java source, to a Prometheus beside it. A time is that of a long job less that of a short one, so the start does
-not count. ``java`` is what Flink's JVM takes of the CPU, and ``python`` the rest of the job.
+Devices report in turn, so that a request holds several samples of each series. Each job runs on one subtask, with
+records from a Java source, to a Prometheus beside it. A time is that of a long job less that of a short one, so the
+start does not count. ``java`` is what Flink's JVM takes of the CPU, and ``python`` the rest of the job.
 """
 
 from __future__ import annotations

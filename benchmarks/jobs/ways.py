@@ -4,8 +4,8 @@ A job that writes samples of devices that report in turn, and prints what it too
     ways.py --way WAY --count 1000000 --url http://localhost:9090/api/v1/write [...]
 
 Records come from a Java source of numbers; with ``--rows`` they are rows of text, numbers and a time, made of these in
-SQL. ``discard`` and ``blackhole`` are the same jobs without Python. The time is that of the whole job, so run it with two
-counts and take the difference.
+SQL. ``discard`` and ``blackhole`` are the same jobs without Python. The time is that of the whole job, so run it with
+two counts and take the difference.
 """
 
 from __future__ import annotations

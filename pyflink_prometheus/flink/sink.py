@@ -470,7 +470,7 @@ class PrometheusSinkBuilder:
         """
         Set whether native histograms are sent. Default True.
 
-        If not, they are dropped without being counted, as in Prometheus, and other samples of their records are sent.
+        If not, they are counted as excluded, and other samples of their records are sent.
         """
         return self._set(send_native_histograms=send_native_histograms)
 
@@ -617,7 +617,9 @@ class PrometheusSinkBuilder:
     def _configured(self, name: str, kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
         """Return a configuration as set on this builder, with what Prometheus's configuration says for the rest."""
         base: _T | None = self._given.get(name)
-        return _configuration(kind, given, settings, base)
+        configuration = _configuration(kind, given, settings, base)
+        _validation.instance(name, configuration, kind)
+        return configuration
 
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)

@@ -40,6 +40,7 @@ OUTSIDE = {
     "requests": {"http"},
     "urllib3": {"http"},
     "snappy": {"wire", "testing"},
+    "ruamel": {"configuration"},
     "re2": {"relabelling"},
     # Which come with extras, and are imported where they are first used.
     "botocore": set(),

@@ -98,9 +98,7 @@ def test_all_that_the_sink_adds_has_a_uid(graphs, name):
     assert operators["Sink: Writer"] == ["uid of the sink-end", 1]
     assert graphs["uids"][name]["warnings"] == []
     added = {uid for uid, _ in operators.values() if uid is not None and uid.startswith("uid of the sink")}
-    assert len(added) == (2 if name == "keyed" else 4)
-    source_and_steps = {"Source: Collection Source", "first", "Map", "_stream_key_by_map_operator"}
-    assert all(uid in added for name, (uid, _) in operators.items() if name not in source_and_steps)
+    assert len(added) == (2 if name == "keyed" else 4)  # before a writer that gets batches, and after it
 
 
 def test_where_another_operators_uid_rules_and_there_is_none_it_is_said(graphs):

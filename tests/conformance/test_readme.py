@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ABOUT_SOMETHING_ELSE = {"test_connections.py", "test_secrets.py", "test_sender_program.py"}
+ABOUT_SOMETHING_ELSE = {"test_batches.py", "test_connections.py", "test_secrets.py", "test_sender_program.py"}
 
 
 def test_the_table_names_each_test_once_and_no_others():

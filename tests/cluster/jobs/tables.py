@@ -14,10 +14,13 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from pyflink.common import Configuration, Row, Types, WatermarkStrategy
+from pyflink.common.time import Instant
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import (
@@ -30,7 +33,7 @@ from pyflink.table import (
 )
 from replayable import numbers
 
-from pyflink_prometheus import ColumnMapping, PrometheusSink, PrometheusSinkBuilder
+from pyflink_prometheus import ColumnMapping, PrometheusSink, PrometheusSinkBuilder, Transport
 from pyflink_prometheus.flink.table_writer import check_inserts_only
 
 PROMETHEUS, RECEIVER = sys.argv[1], sys.argv[2]
@@ -55,6 +58,15 @@ COLUMNS = """
     MAP['room', room, 'q"', 'ü'] AS `tags`,
     ms, TO_TIMESTAMP_LTZ(ms, 3) AS `instant`, CAST(TO_TIMESTAMP_LTZ(ms, 3) AS TIMESTAMP(3)) AS `clock`
 """
+
+
+ALL_TYPES = Types.ROW_NAMED(
+    ["room", "open", "tags", "celsius", "count", "watts", "at", "clock"],
+    [
+        *(Types.STRING(), Types.BOOLEAN(), Types.MAP(Types.STRING(), Types.STRING())),
+        *(Types.DOUBLE(), Types.LONG(), Types.BIG_DEC(), Types.INSTANT(), Types.SQL_TIMESTAMP()),
+    ],
+)
 
 
 class Remember(logging.Handler):
@@ -84,6 +96,23 @@ def readings() -> list[tuple[Any, ...]]:
             float(n) if n % 4 else None,
             n,
             T + n * MINUTE_MS if n != NO_TIME_AT else None,
+        )
+        for n in range(ROWS)
+    ]
+
+
+def all_types() -> list[Row]:
+    """Return rows with fields of all types that a mapping reads, and NULLs."""
+    return [
+        Row(
+            f"room{n % 3}" if n % 10 else None,
+            n % 2 == 0,
+            {"tag": f"{n % 2}"},
+            float(n) if n % 4 else None,
+            n if n % 5 else None,
+            Decimal(n) / 4,
+            Instant.of_epoch_milli(T + n),
+            datetime.fromtimestamp((T + n * 1000) / 1000, timezone.utc).replace(tzinfo=None),
         )
         for n in range(ROWS)
     ]
@@ -237,6 +266,18 @@ def streams(warnings: Remember) -> dict[str, Any]:
     dicts.sink_to(builder(RECEIVER, rooms("dicts", "ms")).set_parallelism(1).build())
     by_position = ColumnMapping(metric_name="tuples", labels={"room": "f0"}, values="f1", timestamp="f2")
     env.from_collection(tuples).sink_to(builder(RECEIVER, by_position).set_parallelism(1).build())
+    for transport in (Transport.ARROW, Transport.RECORDS):
+        name = transport.name.lower()
+        mapping = ColumnMapping(
+            labels=["room", "open"],
+            labels_column="tags",
+            values={f"{name}_{column}": column for column in ("celsius", "count", "watts")},
+            timestamp="at",
+        )
+        everything = env.from_collection(all_types(), ALL_TYPES)
+        everything.sink_to(builder(RECEIVER, mapping).set_transport(transport).set_parallelism(1).build())
+        clock = ColumnMapping(metric_name=f"{name}_clock", labels=["room"], values="watts", timestamp="clock")
+        everything.sink_to(builder(RECEIVER, clock).set_transport(transport).set_parallelism(1).build())
     missing = env.from_collection([(1,)], Types.TUPLE([Types.LONG()]))
     try:
         missing.sink_to(builder(RECEIVER, by_position).build())

@@ -27,7 +27,7 @@ each_example = pytest.mark.parametrize("example", examples(), ids=lambda example
 
 @pytest.fixture
 def stanza(example, tmp_path, monkeypatch):
-    """The example's entry as the file that its Python reads."""
+    """Write the example's entry to the file that its Python reads."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "prometheus.yml"
     path.write_text(example.stanza, encoding="utf-8")

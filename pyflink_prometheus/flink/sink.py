@@ -470,7 +470,7 @@ class PrometheusSinkBuilder:
         """
         Set whether native histograms are sent. Default True.
 
-        If not, they are counted as EXCLUDED and not passed to the handler, and other samples of their records are sent.
+        If not, they are counted as excluded, and other samples of their records are sent.
         """
         return self._set(send_native_histograms=send_native_histograms)
 

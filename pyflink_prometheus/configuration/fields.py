@@ -326,7 +326,8 @@ REMOTE_WRITE = Section(
         "name": Field(TEXT, note="selects the entry; also in the name of the operator"),
         "send_exemplars": Field(BOOLEAN, note="`false` drops them; by default the sink sends what a record holds"),
         "send_native_histograms": Field(
-            BOOLEAN, note="`false` drops them if the message is 1.0; by default the sink sends what a record holds"
+            BOOLEAN,
+            note="`false` drops them unless `protobuf_message` is 2.0; by default the sink sends what a record holds",
         ),
         "round_robin_dns": Field(BOOLEAN, note="`set_round_robin_dns`"),
         "protobuf_message": Field(TEXT, note="`set_remote_write_version`; by default the sink finds out"),

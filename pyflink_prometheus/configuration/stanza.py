@@ -126,16 +126,18 @@ def _entries(root: Node, nodes: list[Node], folder: str | None, *, legacy_names:
 
 
 def _selected(root: Node, entries: list[Decoded], name: str | None) -> Decoded:
-    names = ", ".join(repr(each.get("name")) for each in entries if each.get("name")) or "none"
+    names = ", ".join(repr(each.get("name")) for each in entries if each.get("name"))
     if name is None:
         if len(entries) > 1:
-            advice = f"pass the name of one of the {len(entries)} entries of remote_write (names: {names})"
+            first = "" if names else "give each a name, and "
+            names = f" (names: {names})" if names else ""
+            advice = f"{first}pass the name of one of the {len(entries)} entries of remote_write{names}"
             raise InvalidConfigurationError(root.source, None, "", advice)
         return entries[0]
     for entry in entries:
         if entry.get("name") == name:
             return entry
-    advice = f"pass the name of an entry of remote_write: there is no {name!r} (names: {names})"
+    advice = f"pass the name of an entry of remote_write: there is no {name!r} (names: {names or 'none'})"
     raise InvalidConfigurationError(root.source, None, "", advice)
 
 

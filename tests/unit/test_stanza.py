@@ -199,6 +199,16 @@ def test_an_entry_is_selected_by_its_name(file):
         read_remote_write(path, "c")
 
 
+def test_entries_without_names_need_some(file):
+    path = file("remote_write:\n- {url: http://a.test/w}\n- {url: http://b.test/w}\n")
+    with pytest.raises(
+        InvalidConfigurationError, match=r": give each a name, and pass the name of one of the 2 entries"
+    ):
+        read_remote_write(path)
+    with pytest.raises(InvalidConfigurationError, match=r"there is no 'c' \(names: none\)"):
+        read_remote_write(path, "c")
+
+
 def test_fields_without_meaning_are_named_in_one_line(file, caplog):
     caplog.set_level(logging.INFO)
     path = file(f"""

@@ -238,7 +238,8 @@ def test_the_job_in_sql_writes_what_those_in_python_write(
     flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, tmp_path: Path
 ) -> None:
     job = Submitted("flights_sql", prometheus_empty, beginning(tmp_path, 9_000), now_ms(), max_delay_s=60)
-    job.run(flink_cluster, detached=False)
+    file, *arguments = job.command_line()
+    flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS)))
     rows = job.rows()
     aggregates = {name: of for name, of in ALTITUDES.items() if "quantile" not in name}
     in_python = {**expected.of_aircraft(rows), **expected.of_windows(rows, "altitude", aggregates, OPERATOR)}

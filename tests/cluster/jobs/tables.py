@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,17 +194,20 @@ def refused(t_env: TableEnvironment, table: Table) -> dict[str, str]:
     insert = "INSERT INTO prometheus SELECT write_sql(room, MAX(watts), MAX(ms)) FROM readings GROUP BY room"
     refuse("updating SQL", lambda: PrometheusSink.check_sql(t_env, insert))
     refuse("missing", lambda: sink.execute_insert(t_env.sql_query("SELECT room, watts FROM readings")))
-    for name, changed in {
+
+    def insert_by(options: dict[str, Any]) -> None:
+        builder(PROMETHEUS, ColumnMapping(**options)).build().execute_insert(table)
+
+    changes: dict[str, dict[str, Any]] = {
         "label": {"labels": ["celsius"]},
         "map": {"labels_column": "n"},
         "value": {"values": "tags"},
         "timestamp": {"timestamp": "tags"},
         "twice": {"labels": ["n"], "values": "n"},
-    }.items():
+    }
+    for name, changed in changes.items():
         options = {"metric_name": "m", "labels": ["room"], "values": "watts", "timestamp": "ms", **changed}
-        refuse(
-            name, lambda options=options: builder(PROMETHEUS, ColumnMapping(**options)).build().execute_insert(table)
-        )
+        refuse(name, partial(insert_by, options))
     refuse("zone", lambda: sink.create_temporary_function(t_env, "f"))
     refuse("type", lambda: sink.create_temporary_function(t_env, "f", timestamp_type="DATE"))
     refuse("table", lambda: sink.create_temporary_function(t_env, "f", timestamp_type="BIGINT", table_name="readings"))

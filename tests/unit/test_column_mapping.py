@@ -348,4 +348,4 @@ def test_a_sink_has_either_a_mapping_or_a_converter():
     with pytest.raises(ValueError, match="^call either set_element_converter or set_column_mapping, not both$"):
         builder.set_element_converter(lambda row: None).build()
     with pytest.raises(TypeError, match="^column_mapping: expected a ColumnMapping, got {'m': 'v'}$"):
-        builder.set_column_mapping({"m": "v"})
+        builder.set_column_mapping({"m": "v"})  # type: ignore[arg-type]

@@ -376,9 +376,9 @@ def test_the_builder_has_the_last_word():
 def test_the_builder_checks_what_it_is_given():
     builder = PrometheusSink.builder()
     with pytest.raises(TypeError, match="tls: expected a TlsConfiguration, got 'a'"):
-        builder.set_tls_configuration("a")
+        builder.set_tls_configuration("a")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="proxy: expected a ProxyConfiguration"):
-        builder.set_proxy_configuration(TlsConfiguration())
+        builder.set_proxy_configuration(TlsConfiguration())  # type: ignore[arg-type]
     builder.set_prometheus_remote_write_url(URL).set_proxy_configuration()
     assert config_of(builder).proxy == ProxyConfiguration()
 

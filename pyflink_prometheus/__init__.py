@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.placement import Transport
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.flink.subtask import ElementConverter
+    from pyflink_prometheus.guards.limits import SendingLimits, TooLong
     from pyflink_prometheus.http.auth.basic import BasicAuth
     from pyflink_prometheus.http.auth.entra import EntraAuth
     from pyflink_prometheus.http.auth.jwt_bearer import JwtBearerAuth
@@ -118,6 +119,7 @@ __all__ = [
     "SchemeAuth",
     "Secret",
     "SecretError",
+    "SendingLimits",
     "SessionWindows",
     "SigV4Auth",
     "SinkWriterErrorHandlingBehaviorConfiguration",
@@ -125,6 +127,7 @@ __all__ = [
     "SpeedGate",
     "Threshold",
     "TlsConfiguration",
+    "TooLong",
     "Transport",
     "TumblingWindows",
     "__version__",
@@ -144,6 +147,7 @@ _MODULES = (
     "model.exemplars",
     "model.timeseries",
     "model.column_mapping",
+    "guards.limits",
     "config",
     "transforms.reordering",
     "transforms.windows",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from pyflink_prometheus.guards.guard import Guard
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -28,12 +29,16 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numSamplesTooOldDropped": lambda ledger: ledger.samples_rejected[RejectionReason.TOO_OLD],
     "numSamplesTooNewDropped": lambda ledger: ledger.samples_rejected[RejectionReason.TOO_NEW],
     "numSamplesOutOfOrderDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OUT_OF_ORDER],
+    "numSamplesOverLimitDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OVER_LIMIT],
     "numNullValuesSkipped": lambda ledger: ledger.null_values_skipped,
     "numExemplarsOut": lambda ledger: ledger.exemplars_accepted,
     "numExemplarsDropped": lambda ledger: ledger.exemplars_rejected,
     "numBytesOut": lambda ledger: ledger.bytes_sent,
     "timeInFlightMs": lambda ledger: int(ledger.time_in_flight_s * 1000),
 }
+
+_RATES = frozenset({Guard.SAMPLES_PER_SECOND, Guard.BYTES_PER_SECOND})
+_GUARDS = {"numSeriesOverLimit": frozenset(Guard) - _RATES, "numRequestsOverLimit": _RATES}
 
 _GAUGES: dict[str, Callable[[Ledger], int]] = {
     "samplesPending": lambda ledger: ledger.samples_pending,
@@ -58,10 +63,15 @@ class LedgerMetrics:
     """
 
     def __init__(self, group: Any, writer: RemoteWriter, flush: Callable[[], int], number: int = 1) -> None:
-        self._ledger = ledger = writer.ledger
-        self._counters = {name: group.counter(name) for name in _COUNTERS}
+        ledger = writer.ledger
+        self._guards = writer.guards
+        self._readers: dict[str, Callable[[], int]] = {
+            **{name: partial(read, ledger) for name, read in _COUNTERS.items()},
+            **{name: partial(self._found, guards) for name, guards in _GUARDS.items()},
+        }
+        self._counters = {name: group.counter(name) for name in self._readers}
         # None rather than 0: Flink shows a counter only after its first increment, which may be by 0.
-        self._published: dict[str, int | None] = dict.fromkeys(_COUNTERS)
+        self._published: dict[str, int | None] = dict.fromkeys(self._readers)
         gauges: dict[str, Callable[[], int]] = {
             "lastFlushDurationMs": flush,  # first, so that the others are read after the flush
             **{name: partial(read, ledger) for name, read in _GAUGES.items()},
@@ -73,8 +83,12 @@ class LedgerMetrics:
 
     def publish(self) -> None:
         """Add the changes since the last call to the counters."""
-        for name, read in _COUNTERS.items():
-            now, before = read(self._ledger), self._published[name]
+        for name, read in self._readers.items():
+            now, before = read(), self._published[name]
             if now != before:
                 self._counters[name].inc(now - (before or 0))
                 self._published[name] = now
+
+    def _found(self, guards: Iterable[Guard]) -> int:
+        counts = self._guards.counts
+        return sum(counts[guard] for guard in guards)

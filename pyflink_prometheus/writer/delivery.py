@@ -56,6 +56,14 @@ class Wait:
 
 
 @dataclass(frozen=True)
+class Reserve:
+    """A step: wait until a request of so many samples and bytes may be sent within the user's limits."""
+
+    samples: int
+    size_in_bytes: int
+
+
+@dataclass(frozen=True)
 class Accepted:
     """A step: count these samples as written, with so many of their exemplars."""
 
@@ -91,7 +99,7 @@ class Shrink:
 
 
 Settled = Union[Accepted, Rejected, PartlyWritten]
-Step = Union[Post, Wait, Settled, Shrink]
+Step = Union[Reserve, Post, Wait, Settled, Shrink]
 
 
 class Finding(Enum):
@@ -162,6 +170,7 @@ class Delivery:
         self._encode = encode
         self._draw = draw
         self._monotonic = monotonic
+        self._has_quota = config.sending_limits.limit_rates
         self._fail = config.error_handling.on_max_retry_exceeded is OnErrorBehavior.FAIL
         self._version = endpoint.next_version(monotonic())
         self._state = RetryState(config.retry)  # of all requests since the last response that was not retryable
@@ -248,13 +257,23 @@ class Delivery:
         )
 
     def _post(self, batch: Batch, version: RemoteWriteVersion) -> Generator[Step, Optional[Outcome], Outcome]:
+        body = self._encode(batch, version)
+        if self._has_quota:
+            yield from self._reserve(len(batch), len(body))
         if self._first_attempt_at is None:
             self._first_attempt_at = self.now()
-        outcome = yield Post(self._encode(batch, version), version, self._state.retries)
+        outcome = yield Post(body, version, self._state.retries)
         if outcome is None:
             raise TypeError("expected an Outcome for a Post step, got None")
         self.endpoint.learn(version, outcome)
         return outcome
+
+    def _reserve(self, samples: int, size_in_bytes: int) -> Generator[Step, Optional[Outcome], None]:
+        """Wait for the user's own limits; that takes nothing from the time for retries."""
+        began = self.now()
+        yield Reserve(samples, size_in_bytes)
+        if self._first_attempt_at is not None:
+            self._first_attempt_at += self.now() - began
 
     def _back_off(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
         """Wait before the next retry; return whether there is one left."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
+from pyflink_prometheus.guards.guard import SeriesRefused
 from pyflink_prometheus.model.exemplars import checked_exemplar
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.samples import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_sample, likely_unit
@@ -196,6 +197,12 @@ class _TimestampGuard:
 def invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
     """Return a record, or whatever the user passed as one, as rejected completely."""
     return RejectedSamples(record, count, RejectionReason.INVALID, str(error))
+
+
+def over_limit(record: tuple[Any, ...], refusal: SeriesRefused) -> RejectedSamples:
+    """Return a record as rejected completely, because of a limit on its series."""
+    series = PrometheusTimeSeries(*record)
+    return RejectedSamples(series, count_of(series.samples), RejectionReason.OVER_LIMIT, str(refusal))
 
 
 def count_of(samples: Any) -> int:

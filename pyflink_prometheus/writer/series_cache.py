@@ -52,6 +52,7 @@ class SeriesCache:
 
         :return: :data:`EXCLUDED` if the configuration excludes it.
         :raises InvalidTimeSeriesError: if they cannot be written.
+        :raises SeriesRefused: if the series is beyond a limit, now or at all.
         """
         # A flat tuple of names, then values: built and hashed faster than pairs, and ignored by the garbage collector.
         try:
@@ -75,6 +76,8 @@ class SeriesCache:
         series = self._old.get(key)
         if series is None:
             series = self._make(metric_name, labels, metadata)
+        elif self._admission is not None and series is not EXCLUDED:
+            self._admission.renew(series.labels)
         size = 1 + len(series.head) // USUAL_SIZE
         if self._young and self._young_size + size > self._generation_size:
             self._old, self._young, self._young_size = self._young, {}, 0

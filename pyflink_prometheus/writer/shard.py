@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from pyflink_prometheus.clock import Clock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
+from pyflink_prometheus.guards.guards import Guards
 from pyflink_prometheus.http.outcome import Outcome
 from pyflink_prometheus.http.transport import Transport
 from pyflink_prometheus.wire.request import encode, headers_of
@@ -22,6 +23,7 @@ from pyflink_prometheus.writer.batch import Batch, FillingBatch
 from pyflink_prometheus.writer.delivery import (
     Delivery,
     Post,
+    Reserve,
     Shrink,
     Step,
     Wait,
@@ -100,6 +102,7 @@ class Shard:
     :param transport: makes one POST; closed when the thread ends.
     :param prepare: turns a batch into requests.
     :param settlement: counts settled samples, and passes the rejected ones to the handler.
+    :param guards: the user's limits on rates, for all shards together.
     :param clock: the source of time.
     :param draw: returns a random number from 0 to 1, for the jitter of retries.
     """
@@ -115,6 +118,7 @@ class Shard:
         transport: Transport,
         prepare: Callable[[Batch], list[PreparedRequest]],
         settlement: Settlement,
+        guards: Guards,
         clock: Clock,
         draw: Callable[[], float],
     ) -> None:
@@ -126,6 +130,7 @@ class Shard:
         self._prepare = prepare
         self._settlement = settlement
         self._ledger = settlement.ledger
+        self._guards = guards
         self._clock = clock
         self._draw = draw
         self._last_message = ""  # of the latest outcome
@@ -202,6 +207,10 @@ class Shard:
             if step.asked_by_receiver:
                 self._backlog.hold_off(until)
             self._backlog.wait_until(until)
+        elif isinstance(step, Reserve):
+            self._backlog.wait_for_turn()
+            wait_s = self._guards.reserve(step.samples, step.size_in_bytes)
+            self._backlog.wait_until(self._clock.monotonic() + wait_s)
         elif isinstance(step, Shrink):
             self._bound_batches(step)
         else:

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.writer.ledger import RejectionReason
     from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, RejectedSamplesHandler
     from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples, read_rejected_samples
+    from pyflink_prometheus.writer.tenants import TenantConfiguration
 
 __all__ = [
     "STALE_MARKER",
@@ -125,6 +126,7 @@ __all__ = [
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "SlidingWindows",
     "SpeedGate",
+    "TenantConfiguration",
     "Threshold",
     "TlsConfiguration",
     "TooLong",
@@ -163,6 +165,7 @@ _MODULES = (
     "http.auth.sigv4",
     "http.auth.entra",
     "writer.ledger",
+    "writer.tenants",
     "writer.rejected",
     "writer.rejected_files",
     "flink.subtask",

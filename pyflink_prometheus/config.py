@@ -212,6 +212,7 @@ class SinkConfig:
     conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
     relabelling: Relabelling = field(default_factory=Relabelling)
     sending_limits: SendingLimits = field(default_factory=SendingLimits)
+    tenant: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prometheus_remote_write_url", checked_url(self.prometheus_remote_write_url))

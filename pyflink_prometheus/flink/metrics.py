@@ -37,6 +37,16 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "timeInFlightMs": lambda ledger: int(ledger.time_in_flight_s * 1000),
 }
 
+#: Those that each tenant has as well.
+_OF_TENANTS = (
+    "numSamplesOut",
+    "numSamplesDropped",
+    "numWriteRequestsOut",
+    "numWriteRequestsRetries",
+    "numWriteRequestsPermanentlyFailed",
+    "numBytesOut",
+)
+
 _RATES = frozenset({Guard.SAMPLES_PER_SECOND, Guard.BYTES_PER_SECOND})
 _GUARDS = {"numSeriesOverLimit": frozenset(Guard) - _RATES, "numRequestsOverLimit": _RATES}
 
@@ -64,7 +74,11 @@ class LedgerMetrics:
 
     def __init__(self, group: Any, writer: RemoteWriter, flush: Callable[[], int], number: int = 1) -> None:
         ledger = writer.ledger
+        self._group = group
         self._guards = writer.guards
+        self._tenants = writer.tenants
+        self._published_of: dict[str, dict[str, int]] = {}
+        self._counters_of: dict[str, dict[str, Any]] = {}
         self._readers: dict[str, Callable[[], int]] = {
             **{name: partial(read, ledger) for name, read in _COUNTERS.items()},
             **{name: partial(self._found, guards) for name, guards in _GUARDS.items()},
@@ -88,6 +102,23 @@ class LedgerMetrics:
             if now != before:
                 self._counters[name].inc(now - (before or 0))
                 self._published[name] = now
+
+        if self._tenants is not None:
+            for tenant, ledger in self._tenants.all().items():
+                self._publish_tenant(tenant, ledger)
+
+    def _publish_tenant(self, tenant: str, ledger: Ledger) -> None:
+        """Add the changes of a tenant's numbers to its counters, which are registered when it first appears."""
+        counters = self._counters_of.get(tenant)
+        if counters is None:
+            group = self._group.add_group("tenant", tenant)
+            counters = self._counters_of[tenant] = {name: group.counter(name) for name in _OF_TENANTS}
+            self._published_of[tenant] = dict.fromkeys(_OF_TENANTS, 0)
+        published = self._published_of[tenant]
+        for name, counter in counters.items():
+            now = _COUNTERS[name](ledger)
+            counter.inc(now - published[name])
+            published[name] = now
 
     def _found(self, guards: Iterable[Guard]) -> int:
         counts = self._guards.counts

@@ -34,6 +34,7 @@ from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.secret import Secret
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
+from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantSource
 
 # PyFlink's Table API warns of itself when it is imported, so only those who use it import it.
 if TYPE_CHECKING:
@@ -582,6 +583,30 @@ class PrometheusSinkBuilder:
             return self._set(sending_limits=replace(RECEIVER_LIMITS[sending_limits], **changed))
         return self._set(sending_limits=_configuration(SendingLimits, sending_limits, settings))
 
+    def set_tenant(
+        self,
+        tenant: TenantConfiguration | Mapping[str, TenantSource],
+        *,
+        keep_labels: bool | None = None,
+        max_counted_tenants: int | None = None,
+    ) -> PrometheusSinkBuilder:
+        """
+        Set which headers name the tenant of a series to the receiver, and the labels from which their values come.
+
+        ::
+
+            builder.set_tenant({"X-Scope-OrgID": "tenant"})
+            builder.set_tenant({"AccountID": "account", "ProjectID": "project"})
+            builder.set_tenant({"THANOS-TENANT": lambda labels: labels["host"].split(".")[-2]})
+
+        A request holds samples of one tenant, and one whose requests must wait or are refused holds up no other one.
+        Takes a :class:`~pyflink_prometheus.TenantConfiguration`, or its settings. See docs/tenants.md.
+        """
+        settings = {"keep_labels": keep_labels, "max_counted_tenants": max_counted_tenants}
+        if isinstance(tenant, TenantConfiguration):
+            return self._set(tenant=_configuration(TenantConfiguration, tenant, settings))
+        return self._set(tenant=_configuration(TenantConfiguration, None, {"headers": tenant, **settings}))
+
     def set_metric_group_name(self, metric_group_name: str) -> PrometheusSinkBuilder:
         """
         Set the metric group of the sink's counters. Default ``Prometheus``, as in the Java connector.
@@ -648,6 +673,7 @@ class PrometheusSinkBuilder:
         if self._converter is not None and self._mapping is not None:
             raise ValueError("call either set_element_converter or set_column_mapping, not both")
         config = SinkConfig(**self._settings)
+        _check_travels("tenant", config.tenant)
         _check_travels("request_signer", config.request_signer)
         _check_travels("rejected_samples_handler", config.rejected_samples_handler)
         _check_travels("element_converter", self._converter)

@@ -44,6 +44,7 @@ from pyflink_prometheus.writer.row_series import EXCLUDED_NUMBER, INVALID_NUMBER
 from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
+from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantLedgers
 
 _LATER, _BEYOND = USUAL.start, USUAL.stop
 
@@ -66,6 +67,7 @@ class RemoteWriter:
     :param clock: the source of time. Default: the system's.
     :param draw: returns a random number from 0 to 1, for the jitter of retries.
     :ivar guards: the limits, and how often something was beyond them.
+    :ivar tenants: counts what is sent to each tenant; ``None`` if there are no tenants.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class RemoteWriter:
         handler = config.rejected_samples_handler
         if handler is None:
             handler = LogRejectedSamples(monotonic=self._clock.monotonic)
-        self._settlement = Settlement(self.ledger, handler)
+        tenants: TenantConfiguration | None = config.tenant
+        self.tenants = None if tenants is None else TenantLedgers(tenants.max_counted_tenants)
+        self._settlement = Settlement(self.ledger, handler, self.tenants)
         self._intake = Intake(config, self._clock.time, self.ledger)
         self._check_all = self._intake.looks_at_every_sample
         self.guards = Guards(config.sending_limits, self._clock.monotonic)
-        admission = Admission(config.relabelling, self.guards)
+        admission = Admission(config.relabelling, self.guards, tenants)
         self._known_series = SeriesCache(config.max_cached_series, admission, self._begin_table)
         self._rows = RowSeries(self._known_series)
         self._preparation = Preparation(config, self._settlement)

@@ -69,7 +69,7 @@ class SubtaskWriter:
         Start the writer; the function calls this when Flink opens it.
 
         :param group: the function's metric group; ``None`` if metrics are off.
-        :param subtasks: how many the job runs; ``None`` if it is not known.
+        :param subtasks: how many the job runs; ``None`` or 0 if it is not known.
         """
         if group is None:
             raise PrometheusSinkError(
@@ -79,7 +79,7 @@ class SubtaskWriter:
         warn_of_unverified_tls(self._config)
         limits = self._config.sending_limits
         if limits.limit_series or limits.limit_rates:
-            limits = limits.share_of(self.subtasks if subtasks is None else subtasks)
+            limits = limits.share_of(subtasks or self.subtasks)
         self._writer = writer = RemoteWriter(replace(self._config, sending_limits=limits))
         group = group.add_group(self._config.metric_group_name)
         _writers_of[group] = number = _writers_of.get(group, 0) + 1

@@ -46,7 +46,7 @@ class TenantConfiguration:
         if not isinstance(self.headers, Mapping) or not self.headers:
             raise TypeError(f"tenant: expected a mapping from headers to labels, got {shown(self.headers)}")
         for name, source in self.headers.items():
-            check_header(name, "")
+            _check_name(name)
             if not callable(source):
                 _validation.line("tenant", source)
         object.__setattr__(self, "headers", dict(self.headers))
@@ -98,7 +98,7 @@ class TenantLedgers:
         with self._lock:
             ledger = self._ledgers.get(name)
             if ledger is None:
-                if len(self._ledgers.keys() - {OTHER_TENANTS}) >= self._most:
+                if name != NO_TENANT and len(self._ledgers.keys() - {OTHER_TENANTS, NO_TENANT}) >= self._most:
                     name = OTHER_TENANTS
                 ledger = self._ledgers.setdefault(name, Ledger())
             return ledger
@@ -107,3 +107,10 @@ class TenantLedgers:
         """Return all ledgers, by the tenants' names in metrics."""
         with self._lock:
             return dict(self._ledgers)
+
+
+def _check_name(header: object) -> None:
+    try:
+        check_header(header, "")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"tenant: {str(error).partition(': ')[2]}") from None

@@ -45,6 +45,7 @@ from pyflink_prometheus import (
     SendingLimits,
     SigV4Auth,
     SpeedGate,
+    TenantConfiguration,
     Threshold,
     TlsConfiguration,
     TooLong,
@@ -129,6 +130,9 @@ sink = (
     .set_sending_limits("mimir", max_new_series_per_day=100_000, track_only=True)
     .set_sending_limits(SendingLimits(max_samples_per_second=1000))
     .set_sending_limits(max_label_value_bytes=200, on_long_label_value=TooLong.CUT)
+    .set_tenant({"X-Scope-OrgID": "tenant"})
+    .set_tenant({"AccountID": lambda labels: labels.get("account")}, keep_labels=True, max_counted_tenants=100)
+    .set_tenant(TenantConfiguration({"THANOS-TENANT": "tenant"}))
     .set_key_columns("device", "room")
     .set_transport(Transport.ARROW)
     .set_name("sink")

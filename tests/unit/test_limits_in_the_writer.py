@@ -183,7 +183,7 @@ def test_subtasks_share_the_limits(door):
     config = builder().set_sending_limits(max_new_series_per_day=9, max_labels=3).build()._config
     subtask = SubtaskWriter(config)
     subtask.subtasks = 2
-    for known, expected in ((None, 5), (3, 3)):
+    for known, expected in ((None, 5), (0, 5), (3, 3)):
         limits = subtask.open(FakeGroup(), known).guards.limits
         subtask.close()
         assert (limits.max_new_series_per_day, limits.max_labels) == (expected, 3)

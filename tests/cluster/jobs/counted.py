@@ -4,9 +4,9 @@ Write samples with all kinds of fates, and read the writer's metrics from Flink'
 usage: counted.py URL FOLDER EXPECTED
 
 FOLDER has files whose lines are metric names; the receiver knows from these what to do. EXPECTED is a JSON object of
-metrics by name; if those of tenants are among them, each metric belongs to the tenant of its name. Flink hands them on one
-after another, so this waits until all are there and have these values; null stands for any. Prints as one JSON object the
-metrics as they were last, whether they are as expected or not.
+metrics by name; if those of tenants are among them, each metric belongs to the tenant of its name. Flink hands them on
+one after another, so this waits until all are there and have these values; null stands for any. Prints as one JSON
+object the metrics as they were last, whether they are as expected or not.
 """
 
 from __future__ import annotations

@@ -64,6 +64,11 @@ class Series:
         return f"Series({series_key(self.labels)})"
 
 
+def shown_tenant(tenant: Tenant) -> str:
+    """Return a tenant's headers for a message."""
+    return ", ".join([f"{name}: {value}" for name, value in tenant])
+
+
 def encode_label(name: str, value: str) -> bytes:
     """Return a label as the ``labels`` field of a 1.0 TimeSeries or Exemplar message."""
     inside = _encode_text(b"\x0a", name) + _encode_text(b"\x12", value)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Kind, Outcome
-from pyflink_prometheus.wire.series import Tenant
+from pyflink_prometheus.wire.series import Tenant, shown_tenant
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 _log = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ class Endpoint:
             _log.warning(
                 "check the tenant %s: the receiver refuses all of its requests, and accepts those of others; its "
                 "samples are rejected",
-                ", ".join([f"{name}: {value}" for name, value in tenant]),
+                shown_tenant(tenant),
             )
 
     def _schedule_probe(self, now: float) -> None:

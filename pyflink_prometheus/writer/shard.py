@@ -20,7 +20,7 @@ from pyflink_prometheus.guards.guards import Guards
 from pyflink_prometheus.http.outcome import Outcome
 from pyflink_prometheus.http.transport import Transport
 from pyflink_prometheus.wire.request import encode, headers_of
-from pyflink_prometheus.wire.series import Tenant
+from pyflink_prometheus.wire.series import Tenant, shown_tenant
 from pyflink_prometheus.wire.table import SeriesTable
 from pyflink_prometheus.writer.backlog import Backlog, Stopped
 from pyflink_prometheus.writer.batch import Batch, FillingBatch
@@ -212,7 +212,7 @@ class Shard:
                 continue
             lane.done()
             if isinstance(step, Wait):
-                self._warn_of_retry(step.seconds)
+                self._warn_of_retry(step.seconds, lane.tenant)
                 lane.due = now + step.seconds
                 if step.asked_by_receiver:
                     self._backlog.hold_off(lane.tenant, lane.due)
@@ -258,11 +258,12 @@ class Shard:
         self._last_message = outcome.message
         return outcome
 
-    def _warn_of_retry(self, wait_s: float) -> None:
+    def _warn_of_retry(self, wait_s: float, tenant: Tenant) -> None:
         if self._backlog.may_warn_of_retry():
             _log.warning(
-                "a request to %s failed and will be retried in %.2f s (%d retries so far): %s",
+                "a request to %s%s failed and will be retried in %.2f s (%d retries so far): %s",
                 self._config.url_without_credentials,
+                f" for {shown_tenant(tenant)}" if tenant else "",
                 wait_s,
                 self._ledger.requests_retried,
                 self._last_message,

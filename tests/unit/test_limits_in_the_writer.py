@@ -20,9 +20,14 @@ from pyflink_prometheus import (
 )
 from pyflink_prometheus.flink.subtask import SubtaskWriter
 from pyflink_prometheus.guards.guard import Guard
+from pyflink_prometheus.guards.guards import Guards
 from pyflink_prometheus.guards.limits import RECEIVER_LIMITS
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.testing import FakeClock, ScriptedTransport
+from pyflink_prometheus.writer.admission import Admission
+from pyflink_prometheus.writer.family import RowFamily
+from pyflink_prometheus.writer.row_series import INVALID_NUMBER, RowSeries
+from pyflink_prometheus.writer.series_cache import SeriesCache
 
 T = 1_700_000_000_000
 HOUR = 3600
@@ -220,3 +225,20 @@ class FakeGroup:
 
     def inc(self, number):
         pass
+
+
+def test_a_series_that_moves_to_the_next_generation_of_the_cache_stays_known(setup):
+    """The guard is asked about it again; that it is looked up shows in what it finds."""
+    limited = setup(max_labels=1, track_only=True, max_cached_series=4)
+    limited.write({"a": "1"}, {"a": "2"}, {"a": "3"}, {"a": "1"})
+    assert limited.writer.guards.counts[Guard.LABELS] == 4
+
+
+def test_rows_of_a_series_that_is_let_in_again_have_a_number_of_their_own(door):
+    clock = FakeClock()
+    guards = Guards(SendingLimits(max_new_series_per_hour=1), clock.monotonic)
+    rows = RowSeries(SeriesCache(100, Admission(Relabelling(), guards)))
+    family = RowFamily("m", ("a",))
+    assert rows.numbers(family, [["1", "2", "2"]], 3).tolist() == [0, INVALID_NUMBER, INVALID_NUMBER]
+    clock.advance(HOUR)
+    assert rows.numbers(family, [["1", "2", "2"]], 3).tolist() == [0, 1, 1]

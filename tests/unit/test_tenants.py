@@ -254,3 +254,12 @@ def test_tenants_are_counted_apart_up_to_a_bound(setup):
         name: (ledger.samples_accepted, ledger.samples_lost) for name, ledger in tenants.writer.tenants.all().items()
     }
     assert counted == {"a": (4, 0), "b": (0, 2), "(others)": (4, 0)}
+
+
+def test_requests_of_others_are_sent_while_the_offenders_of_a_tenant_are_found(setup):
+    tenants = setup(decide=lambda request: 400 if tenant_of(request) == "bad" else None, clock=FakeClock())
+    for tenant in ("bad", "good"):
+        tenants.add({"tenant": tenant}, *[float(number) for number in range(8)])
+    tenants.flush()
+    assert [tenant_of(request) for request in tenants.transport.requests][:3] == ["bad", "good", "bad"]
+    assert tenants.rejected(RejectionReason.REFUSED) == 8

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._version import __version__
+from pyflink_prometheus.guards.limits import SendingLimits
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.secret import Secret
 
@@ -210,6 +211,8 @@ class SinkConfig:
     drop_out_of_order_samples: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
     relabelling: Relabelling = field(default_factory=Relabelling)
+    sending_limits: SendingLimits = field(default_factory=SendingLimits)
+    tenant: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prometheus_remote_write_url", checked_url(self.prometheus_remote_write_url))
@@ -236,6 +239,7 @@ class SinkConfig:
             _validation.instance(name, getattr(self, name), bool)
         _validation.instance("conflict_policy", self.conflict_policy, ConflictPolicy)
         _validation.instance("relabelling", self.relabelling, Relabelling)
+        _validation.instance("sending_limits", self.sending_limits, SendingLimits)
         if self.rejected_samples_handler is not None:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)
         for name, value in self.http_headers.items():

@@ -70,9 +70,9 @@ class TableWriter:
         if not isinstance(t_env, StreamTableEnvironment):
             if is_placed:
                 self._warn_of_placement(subtasks)
-            return rows.select(self._function(selection)(*arguments(selection)))
+            return rows.select(self._function(selection, subtasks)(*arguments(selection)))
         if not is_placed:
-            return rows.select(self._function(selection)(*arguments(selection)))
+            return rows.select(self._function(selection, subtasks)(*arguments(selection)))
         return self._placed(t_env, rows, selection, subtasks)
 
     def create_function(self, t_env: Any, name: str, timestamp_type: str, table_name: str) -> None:
@@ -97,15 +97,17 @@ class TableWriter:
         types[self.mapping.labels_column] = DataTypes.MAP(DataTypes.STRING(), DataTypes.STRING())
         types[self.mapping.timestamp] = TIMESTAMP_TYPES[timestamp_type]
         input_types = [types[name] for name in self.mapping.columns]
-        function = batch_function(self._subtask(), ColumnReader(self.mapping), "", input_types)
+        subtask = self._subtask(_subtasks(t_env, self._placement))
+        function = batch_function(subtask, ColumnReader(self.mapping), "", input_types)
         t_env.create_temporary_function(name, function)
 
-    def _function(self, selection: Selection) -> Any:
-        return batch_function(self._subtask(), ColumnReader(self.mapping, selection))
+    def _function(self, selection: Selection, subtasks: int) -> Any:
+        return batch_function(self._subtask(subtasks), ColumnReader(self.mapping, selection))
 
-    def _subtask(self) -> SubtaskWriter:
+    def _subtask(self, subtasks: int) -> SubtaskWriter:
         subtask = SubtaskWriter(self._config)
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
+        subtask.subtasks = subtasks
         return subtask
 
     def _placed(self, t_env: StreamTableEnvironment, rows: Table, selection: Selection, subtasks: int) -> Table:
@@ -117,7 +119,7 @@ class TableWriter:
         keys = self._placement.key_columns or key_columns_of(self.mapping)
         if subtasks > 1 and keys:
             table = arrow.partitioned_table(t_env, table, keys, stream_types(self.mapping, selection))
-        written = table.select(self._function(selection)(*arguments(selection)).alias(RESULT_COLUMN))
+        written = table.select(self._function(selection, subtasks)(*arguments(selection)).alias(RESULT_COLUMN))
         result = t_env.from_data_stream(arrow.written_stream(t_env, written, self._placement, subtasks, stream))
         # They run as inputs of the insertion, and not once more when the stream's environment executes a job.
         while len(j_added) > before:

@@ -23,7 +23,7 @@ class PreparedRequest(NamedTuple):
     """
     A batch that one request may hold, and that request.
 
-    :param batch: in order, without duplicates.
+    :param batch: in order, without duplicates, of one tenant.
     """
 
     batch: Batch
@@ -44,13 +44,14 @@ class Preparation:
         self._settlement = settlement
 
     def prepare(self, batch: Batch, version: RemoteWriteVersion) -> list[PreparedRequest]:
-        """Return the requests that a batch needs, to be sent one after the other."""
-        ordered, duplicates, conflicting = batch.in_order(self._policy)
-        self._settlement.reject(duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
-        self._settlement.reject(conflicting, RejectionReason.CONFLICTING, _CONFLICT)
+        """Return the requests that a batch needs, those of a tenant to be sent one after the other."""
         prepared: list[PreparedRequest] = []
-        for each in ordered.requests():
-            self._encode_within_bounds(each, version, prepared)
+        for of_tenant in batch.by_tenant():
+            ordered, duplicates, conflicting = of_tenant.in_order(self._policy)
+            self._settlement.reject(duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
+            self._settlement.reject(conflicting, RejectionReason.CONFLICTING, _CONFLICT)
+            for each in ordered.requests():
+                self._encode_within_bounds(each, version, prepared)
         return prepared
 
     def _encode_within_bounds(self, batch: Batch, version: RemoteWriteVersion, prepared: list[PreparedRequest]) -> None:

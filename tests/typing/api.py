@@ -43,10 +43,13 @@ from pyflink_prometheus import (
     RetryConfiguration,
     SchemeAuth,
     Secret,
+    SendingLimits,
     SigV4Auth,
     SpeedGate,
+    TenantConfiguration,
     Threshold,
     TlsConfiguration,
+    TooLong,
     Transport,
     TumblingWindows,
     read_rejected_samples,
@@ -125,6 +128,12 @@ sink = (
     .set_request_signer(sign)
     .set_rejected_samples_handler(handle)
     .set_rejected_samples_handler(JsonLinesRejectedSamples("/var/lib/rejected"))
+    .set_sending_limits("mimir", max_new_series_per_day=100_000, track_only=True)
+    .set_sending_limits(SendingLimits(max_samples_per_second=1000))
+    .set_sending_limits(max_label_value_bytes=200, on_long_label_value=TooLong.CUT)
+    .set_tenant({"X-Scope-OrgID": "tenant"})
+    .set_tenant({"AccountID": lambda labels: labels.get("account")}, keep_labels=True, max_counted_tenants=100)
+    .set_tenant(TenantConfiguration({"THANOS-TENANT": "tenant"}))
     .set_key_columns("device", "room")
     .set_transport(Transport.ARROW)
     .set_name("sink")

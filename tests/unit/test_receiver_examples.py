@@ -100,7 +100,8 @@ def test_the_index_names_the_extra_and_the_preset(example, stanza):
     (row,) = (row for row in ROWS if f"({example.path.name})" in row[0])
     needed = {"SigV4Auth": "`aws`", "EntraAuth": "`azure`"}.get(type(signer_of(stanza)).__name__, "")
     assert row[1] == needed
-    assert row[2].strip("`") in {"", *RECEIVER_LIMITS}
+    calls = [re.findall(r'\.set_sending_limits\("(.*)"\)', block) for block in example.blocks]
+    assert calls == [[preset] if (preset := row[2].strip("`")) else []] * 2
     if needed:
         assert f"pip install 'pyflink-prometheus[{needed.strip('`')}]'" in example.text
 

@@ -92,7 +92,7 @@ def test_order_holds_and_every_sample_is_accounted_for(
     refused = [
         (each.tenant.get("X-Scope-OrgID"), dict(each.record.labels)["room"], value, timestamp)
         for each in rejected
-        for value, timestamp in each.record.samples
+        for value, timestamp, *_ in each.record.samples
     ]
     arrived = [(tenant, labels["room"], value, timestamp) for tenant, labels, value, timestamp in stored]
     assert Counter(arrived) + Counter(refused) == Counter(given_samples)

@@ -46,6 +46,13 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.placement import Transport
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.flink.subtask import ElementConverter
+    from pyflink_prometheus.flink.tables.aggregate_table import aggregate_table
+    from pyflink_prometheus.flink.tables.cumulative_table import cumulative_table
+    from pyflink_prometheus.flink.tables.enrich_table import Enriched, enrich_from_table, enrich_table
+    from pyflink_prometheus.flink.tables.filter_table import Filtered, filter_table
+    from pyflink_prometheus.flink.tables.late_rows import SplitRows, split_late
+    from pyflink_prometheus.flink.tables.mark_stale_table import mark_stale_table
+    from pyflink_prometheus.flink.tables.reorder_table import reorder_table
     from pyflink_prometheus.http.auth.basic import BasicAuth
     from pyflink_prometheus.http.auth.entra import EntraAuth
     from pyflink_prometheus.http.auth.jwt_bearer import JwtBearerAuth
@@ -65,7 +72,12 @@ if TYPE_CHECKING:
     from pyflink_prometheus.transforms.hampel import Hampel
     from pyflink_prometheus.transforms.reordering import SameTimestamp
     from pyflink_prometheus.transforms.speed_gate import SpeedGate
-    from pyflink_prometheus.transforms.windows import SessionWindows, SlidingWindows, TumblingWindows
+    from pyflink_prometheus.transforms.windows import (
+        CumulativeWindows,
+        SessionWindows,
+        SlidingWindows,
+        TumblingWindows,
+    )
     from pyflink_prometheus.writer.ledger import RejectionReason
     from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, RejectedSamplesHandler
     from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples, read_rejected_samples
@@ -81,12 +93,15 @@ __all__ = [
     "ConflictPolicy",
     "CredentialsUnavailableError",
     "CumulativeAggregate",
+    "CumulativeWindows",
     "ElementConverter",
     "Enrich",
     "EnrichFromStream",
+    "Enriched",
     "EntraAuth",
     "Exemplar",
     "Filter",
+    "Filtered",
     "Hampel",
     "InvalidConfigurationError",
     "InvalidTimeSeriesError",
@@ -123,12 +138,21 @@ __all__ = [
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "SlidingWindows",
     "SpeedGate",
+    "SplitRows",
     "Threshold",
     "TlsConfiguration",
     "Transport",
     "TumblingWindows",
     "__version__",
+    "aggregate_table",
+    "cumulative_table",
+    "enrich_from_table",
+    "enrich_table",
+    "filter_table",
+    "mark_stale_table",
     "read_rejected_samples",
+    "reorder_table",
+    "split_late",
 ]
 
 # Where the names are, the lower layers first. Nothing of it is imported before it is asked for: PyFlink's workers
@@ -171,6 +195,13 @@ _MODULES = (
     "flink.operators.enrich",
     "flink.operators.filter",
     "flink.operators.mark_stale",
+    "flink.tables.late_rows",
+    "flink.tables.reorder_table",
+    "flink.tables.filter_table",
+    "flink.tables.enrich_table",
+    "flink.tables.aggregate_table",
+    "flink.tables.cumulative_table",
+    "flink.tables.mark_stale_table",
 )
 
 if not TYPE_CHECKING:

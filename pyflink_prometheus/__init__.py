@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.tables.late_rows import SplitRows, split_late
     from pyflink_prometheus.flink.tables.mark_stale_table import mark_stale_table
     from pyflink_prometheus.flink.tables.reorder_table import reorder_table
+    from pyflink_prometheus.flink.tables.shared_table import shared_table
     from pyflink_prometheus.http.auth.basic import BasicAuth
     from pyflink_prometheus.http.auth.entra import EntraAuth
     from pyflink_prometheus.http.auth.jwt_bearer import JwtBearerAuth
@@ -152,6 +153,7 @@ __all__ = [
     "mark_stale_table",
     "read_rejected_samples",
     "reorder_table",
+    "shared_table",
     "split_late",
 ]
 
@@ -196,6 +198,7 @@ _MODULES = (
     "flink.operators.filter",
     "flink.operators.mark_stale",
     "flink.tables.late_rows",
+    "flink.tables.shared_table",
     "flink.tables.reorder_table",
     "flink.tables.filter_table",
     "flink.tables.enrich_table",

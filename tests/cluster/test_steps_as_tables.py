@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 sys.path.append(str(JOBS))
 
-from readings import COUNT, TARDY, Reading, reading
+from readings import COUNT, OUT_OF_ORDERNESS_MS, TARDY, Reading, reading
 
 PER_SECOND = 900
 EVERY = [reading(n) for n in range(COUNT)]
@@ -64,11 +64,14 @@ class Store:
     def __init__(self) -> None:
         self.requests: list[ReceivedRequest] = []
         self.is_killed = False
+        self._names: set[str] = set()
 
     def __call__(self, request: ReceivedRequest) -> int:
         self.requests.append(request)
-        names = {series.partition("{")[0] for each in self.requests for series, *_ in each.samples}
-        if not self.is_killed and {"tumbling_mean", "counted_sum", "rejected"} <= names:
+        if self.is_killed:
+            return 204
+        self._names |= {series.partition("{")[0] for series, *_ in request.samples}
+        if {"tumbling_mean", "counted_sum", "rejected"} <= self._names:
             self.is_killed = True
             os.kill(int(request.headers["x-worker"]), signal.SIGKILL)
         return 204
@@ -111,8 +114,12 @@ def made(results: Iterable[PrometheusTimeSeries]) -> Found:
 def through(function: Any, key: Callable[[Any], Any], events: Iterable[Reading]) -> Harness:
     """Send all readings through an operator, none of them late."""
     harness = Harness(function)
-    for event in events:
+    newest = 0
+    for number, event in enumerate(events):
         harness.send(event, event.ms, key(event))
+        newest = max(newest, event.ms)
+        if number % 20 == 0:
+            harness.advance(newest - OUT_OF_ORDERNESS_MS)
     return harness.advance()
 
 
@@ -173,14 +180,16 @@ def test_aggregates(found, name):
 
 def test_several_dimensions_at_once(found):
     expected: Found = {}
-    for labels, key in (
-        (("device",), lambda each: (each.device,)),
-        (("device", "room"), lambda each: (each.device, each.room)),
-        ((), lambda each: ()),
+
+    def labels(key: tuple[str, ...]) -> dict[str, str]:
+        return {name: value for name, value in zip(("device", "room"), key) if value}
+
+    for key in (
+        lambda each: (each.device,),
+        lambda each: (each.device, each.room or ""),
+        lambda each: (),
     ):
         aggregate = Aggregate("several", lambda each: each.value, WINDOWS["tumbling"], labels=labels)
-        if labels == ():
-            aggregate = Aggregate("several", lambda each: each.value, WINDOWS["tumbling"], labels=lambda key: ())
         for series, samples in made(through(aggregate, key, READINGS).results).items():
             # A room that is NULL is no label, and then nothing tells the list with it from the one without it.
             expected[series] = sorted({*expected.get(series, ()), *samples}, key=lambda each: (each[1], each[0]))

@@ -97,5 +97,6 @@ def cumulative_table(
         f"SELECT {joined(['metric_name', listed(names)])}, CASE WHEN is_zero THEN 0e0 ELSE total END AS `value`, "
         f"CASE WHEN is_zero THEN {start} ELSE {end} END AS `timestamp`, window_time FROM {totals} "
         f"CROSS JOIN UNNEST(MAP[{entries}]) AS counter(metric_name, total) "
-        f"CROSS JOIN UNNEST(ARRAY[TRUE, FALSE]) AS sample(is_zero) WHERE nth = 1 OR NOT is_zero",
+        # An array without a column would be joined as another table, which keeps all rows as its state.
+        "CROSS JOIN UNNEST(CASE WHEN nth = 1 THEN ARRAY[TRUE, FALSE] ELSE ARRAY[FALSE] END) AS sample(is_zero)",
     )

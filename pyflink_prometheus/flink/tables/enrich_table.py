@@ -96,8 +96,8 @@ def enrich_from_table(
         )
 
     Unlike :class:`~pyflink_prometheus.EnrichFromStream`, which takes what has arrived, it takes the newest update that
-    is not newer than the row, whatever arrives first: so rows wait until both watermarks have passed them. A watermark of
-    updates that stands still holds up all rows: see ``table.exec.source.idle-timeout``. Java keeps the last update of
+    is not newer than the row, whatever arrives first: so rows wait until both watermarks have passed them. A watermark
+    of updates that stands still holds up all rows: see ``table.exec.source.idle-timeout``. Java keeps the last one of
     each key forever. Other tables, such as those in databases, can be joined by a lookup join, in SQL.
 
     :param updates: rows that are only inserted; an update with NULL in all other columns removes a reference's values.

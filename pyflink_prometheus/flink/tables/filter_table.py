@@ -158,7 +158,7 @@ class _Judge:
         kinds = np.asarray(kinds)
         reasons = np.full(len(kinds), None, dtype=object)
         for row in np.flatnonzero(kinds == _INVALID).tolist():
-            event = {name: past[row][-1] for name, past in zip(self._check.columns, pasts)}
+            event = {name: past[row].tolist()[-1] for name, past in zip(self._check.columns, pasts)}
             reasons[row] = self._said(self._check.judge(event, 0, None)[0])
         valid = np.flatnonzero(kinds == _VALID)
         if valid.size:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pyflink.table import Schema, StreamTableEnvironment, Table
 
 from pyflink_prometheus._validation import shown
-from pyflink_prometheus.flink.table_writer import types_of
 from pyflink_prometheus.flink.tables.sql import checked_time
 
 
@@ -29,7 +28,9 @@ def shared_table(table: Table, *, time: str) -> Table:
         raise TypeError(f"table: expected one of a StreamTableEnvironment, got one of {shown(type(t_env).__name__)}")
     checked_time(table, time)
     schema = Schema.new_builder()
-    for name, of in types_of(table).items():
-        schema.column(name, of.text.replace(" *ROWTIME*", "") + ("" if of.is_nullable else " NOT NULL"))
+    j_schema = table._j_table.getResolvedSchema()
+    names, types = j_schema.getColumnNames(), j_schema.getColumnDataTypes()
+    for at in range(names.size()):
+        schema.column(names.get(at), types.get(at).getLogicalType().asSerializableString())
     schema.watermark(time, "SOURCE_WATERMARK()")
     return t_env.from_data_stream(t_env.to_data_stream(table), schema.build())

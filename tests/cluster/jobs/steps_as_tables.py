@@ -78,7 +78,7 @@ def results(rows: Table) -> dict[str, tuple[Table, dict[str, str]]]:
     )
     changing = p.enrich_from_table(rows, updates, "device", time=TIME, updates_key="code", updates_time="valid_from")
     found["changing"] = changing.rows, {**as_row, "value": "n"}
-    distinct = p.reorder_table(rows, "device", time=TIME)
+    distinct = p.shared_table(p.reorder_table(rows, "device", time=TIME), time=TIME)
     checked = p.filter_table(distinct, "device", *CHECKS, time=TIME)
     found["accepted"] = checked.accepted, {**as_row, "value": "n"}
     found["rejected"] = checked.rejected, {**as_row, "value": "n"}

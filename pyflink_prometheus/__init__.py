@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RetriesExhaustedError,
         SecretError,
     )
+    from pyflink_prometheus.flink.event_time import key_by_with_timestamps
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.operators.aggregate import Aggregate
     from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
@@ -128,6 +129,7 @@ __all__ = [
     "Transport",
     "TumblingWindows",
     "__version__",
+    "key_by_with_timestamps",
     "read_rejected_samples",
 ]
 
@@ -163,6 +165,7 @@ _MODULES = (
     "writer.rejected_files",
     "flink.subtask",
     "flink.keys",
+    "flink.event_time",
     "flink.placement",
     "flink.sink",
     "flink.operators.reorder",

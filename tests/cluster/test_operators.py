@@ -33,8 +33,9 @@ def results(request: pytest.FixtureRequest) -> Results:
     return seen
 
 
-def test_reorder(results):
-    assert results["reorder"] == [
+@pytest.mark.parametrize("name", ["reorder", "reorder in one step"])
+def test_reorder(results, name):
+    assert results[name] == [
         ["a", 1_000, 1.0],
         ["b", 2_000, 20.0],
         ["a", 3_000, 3.0],
@@ -44,6 +45,15 @@ def test_reorder(results):
         ["a", 62_000, None],
         ["a", 64_000, 7.0],
     ]
+
+
+def test_events_released_together_are_in_order_for_each_key(results):
+    found = results["reorder together"]
+    assert sorted(found, key=lambda event: event[1]) == results["reorder"]
+    for device in "ab":
+        assert [event for event in found if event[0] == device] == [
+            event for event in results["reorder"] if event[0] == device
+        ]
 
 
 def test_late_events_are_in_the_side_output_and_what_came_in_time_is_not(results):

@@ -25,9 +25,10 @@ class StateWrites:
 
     def __init__(self, context: RuntimeContext, group: str, name: str, state: Any) -> None:
         self._state = state
-        self._cached = getattr(getattr(state, "_remote_state_backend", None), "_internal_state_cache", None)
-        metrics = context.get_metrics_group() if self._cached is not None else None
-        if metrics is not None:
+        backend = getattr(state, "_remote_state_backend", None)
+        self._cached: Any = getattr(backend, "_internal_state_cache", None)
+        metrics = context.get_metrics_group()
+        if self._cached is not None and metrics is not None:
             metrics.add_group(group).gauge(name, self.write)
 
     def write(self) -> int:
@@ -38,9 +39,7 @@ class StateWrites:
         """
         written = 0
         pending: list[Any] = []
-        current = getattr(self._state, "_internal_state", None)
-        # A key whose value is the current one is cached as well if another key was current in between.
-        for value in {id(each): each for each in (*self._cached, current) if each is not None}.values():
+        for value in (*self._cached, getattr(self._state, "_internal_state", None)):
             requests = _requests(value)
             written += bool(requests)
             pending += requests

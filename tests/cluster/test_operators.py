@@ -16,6 +16,8 @@ from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.testing import Receiver
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flink_cluster import FlinkCluster
 
 T = 1_700_000_000_000
@@ -221,3 +223,15 @@ def test_all_goes_on_from_a_savepoint_as_if_nothing_had_been(flink_cluster: Flin
             series: [] for series in made
         }
         assert found == made
+
+
+def test_no_event_is_lost_or_counted_twice_when_a_worker_is_killed(tmp_path: Path) -> None:
+    job = run_job_file("killed_operators.py", str(tmp_path))
+    assert job.status == 0, job.stderr
+    assert (tmp_path / "killed").exists()
+    expected = {}
+    for device in range(3):
+        numbers = range(device, 12_000, 3)
+        expected[f'readings_count{{device="d{device}"}}'] = len(numbers)
+        expected[f'readings_sum{{device="d{device}"}}'] = sum(numbers)
+    assert json.loads(job.stdout.splitlines()[-1]) == expected

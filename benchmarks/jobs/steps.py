@@ -36,21 +36,28 @@ DISORDER_MS = 5_000
 WINDOW_MS = 60_000
 
 
-class ToRow(MapFunction):
-    """The row of a number; writes the CPU time of its worker at the end."""
+class WriteCpu:
+    """The end of a function, which writes the CPU time of its worker; the last one to end counts."""
 
     def __init__(self, file: Path) -> None:
         self._file = str(file)
+
+    def __call__(self):
+        """Write the CPU time."""
+        with open(self._file, "a") as file:
+            print(time.process_time(), file=file)
+
+
+class ToRow(MapFunction):
+    """The row of a number."""
+
+    def __init__(self, file: Path) -> None:
+        self.close = WriteCpu(file)
 
     def map(self, value):
         """Return (device, value, time)."""
         time_ms = START_MS + value // DEVICES * 1_000 - value * 7_919 % DISORDER_MS
         return value % DEVICES, float(value), time_ms
-
-    def close(self):
-        """Write the CPU time."""
-        with open(self._file, "a") as file:
-            print(time.process_time(), file=file)
 
 
 class Time(TimestampAssigner):
@@ -101,7 +108,9 @@ def in_python(numbers: DataStream, step: str, file: Path, *, fused: bool) -> Dat
         if step == "plain":
             return timed
         keyed = timed.key_by(lambda row: row[0], Types.LONG())
-    return keyed.process(STEPS[step]())
+    function = STEPS[step]()
+    function.close = WriteCpu(file)
+    return keyed.process(function)
 
 
 def in_sql(env: StreamExecutionEnvironment, numbers: DataStream, step: str) -> DataStream:
@@ -124,6 +133,8 @@ def run(options: argparse.Namespace, count: int) -> tuple[float, float, float]:
     """Run the job once and return its seconds: wall time, CPU of Java, and of Python."""
     configuration = Configuration()
     configuration.set_string("python.fn-execution.bundle.size", str(options.bundle))
+    # Bundles end when they are full, so that a busy machine does not write the state of keys more often.
+    configuration.set_string("python.fn-execution.bundle.time", "60000")
     configuration.set_string("python.state.cache-size", str(5 * DEVICES))
     env = StreamExecutionEnvironment.get_execution_environment(configuration)
     env.set_python_executable(sys.executable)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RetriesExhaustedError,
         SecretError,
     )
+    from pyflink_prometheus.flink.event_time import key_by_with_timestamps
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.operators.aggregate import Aggregate
     from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
@@ -155,6 +156,7 @@ __all__ = [
     "enrich_from_table",
     "enrich_table",
     "filter_table",
+    "key_by_with_timestamps",
     "mark_stale_table",
     "read_rejected_samples",
     "reorder_table",
@@ -196,6 +198,7 @@ _MODULES = (
     "writer.rejected_files",
     "flink.subtask",
     "flink.keys",
+    "flink.event_time",
     "flink.placement",
     "flink.sink",
     "flink.operators.reorder",

@@ -11,9 +11,12 @@ two counts and take the difference.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
@@ -97,16 +100,34 @@ def rows(t_env: StreamTableEnvironment, numbers, options: argparse.Namespace):
     )
 
 
-def java_cpu_s() -> float:
-    """Return how many seconds of the CPU the JVM has taken, in which the local job runs."""
-    pid = get_gateway().jvm.java.lang.ProcessHandle.current().pid()
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+class CpuWatch(threading.Thread):
+    """A thread that watches what the JVM and the Python workers of this job take of the CPU, in seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.java = self.python = 0.0
+        self._seen: dict[int, tuple[str, float]] = {}
+
+    def run(self) -> None:
+        """Look at all processes of this session, a few times a second."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        while True:
+            for path in Path("/proc").glob("[0-9]*/stat"):
+                with contextlib.suppress(OSError):
+                    name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+                    fields = rest.split()
+                    if int(fields[3]) == os.getsid(0) and int(path.parent.name) != os.getpid():
+                        self._seen[int(path.parent.name)] = name, (int(fields[11]) + int(fields[12])) / ticks
+            self.java = sum(seconds for name, seconds in self._seen.values() if name == "java")
+            self.python = sum(seconds for name, seconds in self._seen.values() if name.startswith("python"))
+            time.sleep(0.2)
 
 
 def main() -> None:
     """Run the job."""
     options = arguments()
+    watch = CpuWatch()
+    watch.start()
     configuration = Configuration()
     for name, value in {
         "python.fn-execution.bundle.size": options.bundle,
@@ -144,7 +165,7 @@ def main() -> None:
         else:
             stream.sink_to(builder_of(options).build())
         seconds = env.execute().get_net_runtime() / 1000
-    print(json.dumps({"seconds": seconds, "java_cpu_s": java_cpu_s()}))
+    print(json.dumps({"seconds": seconds, "java": watch.java, "python": watch.python}))
 
 
 if __name__ == "__main__":

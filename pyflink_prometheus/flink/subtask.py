@@ -14,6 +14,8 @@ from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
+from pyflink_prometheus.writer.fan_out import FanOut, open_writer
+from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.mapped_records import MappedRecords
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -73,17 +75,16 @@ class SubtaskWriter:
                 "without metrics PyFlink gives a sink no way to flush before a checkpoint"
             )
         warn_of_unverified_tls(self._config)
-        self._writer = writer = RemoteWriter(self._config)
+        self._writer = writer = open_writer(self._config)
         group = group.add_group(self._config.metric_group_name)
         _writers_of[group] = number = _writers_of.get(group, 0) + 1
-        self._metrics = LedgerMetrics(group, writer, self.flush, number)
+        self._metrics = [LedgerMetrics(group, writer, self.flush, number)]
+        self._summaries = [self._summary("", writer.ledger, self._config)]
+        for each in writer.destinations[1:] if isinstance(writer, FanOut) else ():
+            warn_of_unverified_tls(each.config)
+            self._metrics.append(LedgerMetrics(group.add_group("endpoint", each.name), each, None, number))
+            self._summaries.append(self._summary(each.name, each.ledger, each.config))
         self._advice = BundleAdvice(writer.ledger)
-        self._summary = RejectedSummary(
-            writer.ledger,
-            has_handler=self._config.rejected_samples_handler is not None,
-            built_in=self._built_in,
-            log_file=self.log_file,
-        )
         return writer
 
     def flush(self) -> int:
@@ -94,9 +95,11 @@ class SubtaskWriter:
         try:
             self._writer.flush()
         finally:
-            self._metrics.publish()
+            for metrics in self._metrics:
+                metrics.publish()
         took_s = time.monotonic() - began
-        self._summary.flushed()
+        for summary in self._summaries:
+            summary.flushed()
         self._advice.flushed(took_s, self._writer.pace.batch_size)
         return round(took_s * 1000)
 
@@ -105,8 +108,18 @@ class SubtaskWriter:
         if self._writer is None:
             return
         self._writer.close()
-        self._summary.closed()
+        for summary in self._summaries:
+            summary.closed()
         self._writer = None
+
+    def _summary(self, endpoint: str, ledger: Ledger, config: SinkConfig) -> RejectedSummary:
+        return RejectedSummary(
+            ledger,
+            endpoint=endpoint,
+            has_handler=config.rejected_samples_handler is not None,
+            built_in=self._built_in,
+            log_file=self.log_file,
+        )
 
 
 def adder(writer: RemoteWriter, converter: Conversion | None) -> Callable[[Any], None]:

@@ -113,7 +113,7 @@ class Backlog:
         with self._settled:
             self._samples -= samples
             self._bytes -= size_in_bytes
-            self._settled.notify()
+            self._settled.notify_all()
 
     def hold_off(self, until: float) -> None:
         """Make all shards send nothing until a time of the monotonic clock."""

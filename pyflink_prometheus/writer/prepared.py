@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import NamedTuple
 
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
@@ -30,6 +31,20 @@ class PreparedRequest(NamedTuple):
     encoded: EncodedRequest
 
 
+class Prepared(NamedTuple):
+    """
+    What a batch has become for one version.
+
+    :param requests: to be sent one after the other.
+    :param duplicates: samples that no request may hold: see :class:`~pyflink_prometheus.writer.batch.Ordered`.
+    :param conflicting: others.
+    """
+
+    requests: list[PreparedRequest]
+    duplicates: Batch
+    conflicting: Batch
+
+
 class Preparation:
     """
     The preparation of requests from batches.
@@ -45,13 +60,21 @@ class Preparation:
 
     def prepare(self, batch: Batch, version: RemoteWriteVersion) -> list[PreparedRequest]:
         """Return the requests that a batch needs, to be sent one after the other."""
+        return self.settle(self.make(batch, version))
+
+    def make(self, batch: Batch, version: RemoteWriteVersion) -> Prepared:
+        """Prepare a batch, without settling what no request may hold."""
         ordered, duplicates, conflicting = batch.in_order(self._policy)
-        self._settlement.reject(duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
-        self._settlement.reject(conflicting, RejectionReason.CONFLICTING, _CONFLICT)
         prepared: list[PreparedRequest] = []
         for each in ordered.requests():
             self._encode_within_bounds(each, version, prepared)
-        return prepared
+        return Prepared(prepared, duplicates, conflicting)
+
+    def settle(self, prepared: Prepared) -> list[PreparedRequest]:
+        """Reject what no request may hold, and return the requests."""
+        self._settlement.reject(prepared.duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
+        self._settlement.reject(prepared.conflicting, RejectionReason.CONFLICTING, _CONFLICT)
+        return prepared.requests
 
     def _encode_within_bounds(self, batch: Batch, version: RemoteWriteVersion, prepared: list[PreparedRequest]) -> None:
         """Encode a batch as one request, or as several if it is too large for one."""
@@ -67,17 +90,31 @@ class Preparation:
             self._encode_within_bounds(batch.part(start, start + size), version, prepared)
 
 
+def cut(request: PreparedRequest, limit: int) -> list[PreparedRequest]:
+    """Return a request as several, none with more samples than this."""
+    batch, version = request.batch, request.encoded.version
+    if len(batch) <= limit:
+        return [request]
+    parts = [batch.part(start, start + limit) for start in range(0, len(batch), limit)]
+    return [request._replace(batch=part, encoded=encode(part, version)) for part in parts]
+
+
 class SealedBatch:
     """
     A batch that is complete, and its requests once a thread has prepared them.
 
+    :param requests: if they are prepared already.
     :ivar size: in samples.
+    :ivar sequence: the later a batch is sealed, the larger.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    _sequence = count()
+
+    def __init__(self, batch: Batch, requests: list[PreparedRequest] | None = None) -> None:
         self.size = len(batch)
+        self.sequence = next(self._sequence)
         self._batch = batch
-        self._requests: list[PreparedRequest] | None = None
+        self._requests = requests
         self._lock = threading.Lock()
 
     def requests(self, prepare: Callable[[Batch], list[PreparedRequest]]) -> list[PreparedRequest]:

@@ -58,6 +58,18 @@ class Settlement:
             self.ledger.settle_exemplars(0, batch.exemplars)
             self._hand_over(batch, reason, message, status)
 
+    def reject_some(
+        self, batch: Batch, count: int, reason: RejectionReason, message: str, status: int | None = None
+    ) -> None:
+        """
+        Reject ``count`` samples of a batch, it is not known which.
+
+        :raises PrometheusSinkError: if the handler fails.
+        """
+        self.ledger.reject(reason, count)
+        rejected = RejectedSamples(None, count, reason, message, status, tuple(batch.records()))
+        self._call(lambda: self._handler([rejected]))
+
     def settle(self, step: Settled) -> None:
         """
         Settle the samples of one request, or of a part of it, by its outcome.
@@ -107,19 +119,13 @@ class Settlement:
             if count == 0 and len(part):
                 self._hand_over(part, step.reason, step.outcome.message, step.outcome.status)
             elif count < len(part):
-                self._hand_over_candidates(part, len(part) - count, step)
+                outcome = step.outcome
+                self.reject_some(part, len(part) - count, step.reason, outcome.message, outcome.status)
 
     def _hand_over(self, batch: Batch, reason: RejectionReason, message: str, status: int | None) -> None:
         self.ledger.reject(reason, len(batch))
         rejected = [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
         self._call(lambda: self._handler(rejected))
-
-    def _hand_over_candidates(self, batch: Batch, count: int, step: PartlyWritten) -> None:
-        """Pass a whole batch to the handler, of which ``count`` samples were not written."""
-        self.ledger.reject(step.reason, count)
-        message, status = step.outcome.message, step.outcome.status
-        rejected = RejectedSamples(None, count, step.reason, message, status, tuple(batch.records()))
-        self._call(lambda: self._handler([rejected]))
 
     def _call(self, call: Callable[[], object]) -> None:
         try:

@@ -82,7 +82,10 @@ class ShardQueue:
         return self._enqueue(batch)
 
     def _enqueue(self, batch: Batch) -> SealedBatch:
-        sealed = SealedBatch(batch)
+        return self.put(SealedBatch(batch))
+
+    def put(self, sealed: SealedBatch) -> SealedBatch:
+        """Add a batch to the queue, and return it."""
         self.sealed.append(sealed)
         self.changed.notify()
         return sealed

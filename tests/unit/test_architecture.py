@@ -31,8 +31,9 @@ ROOMS = [
     {"isolation", "settlement"},
     {"prepared"},
     {"shard"},
-    {"writer"},
-    {"mapped_records", "mapped_columns"},
+    {"writer", "destination"},
+    {"mapped_records", "mapped_columns", "best_effort"},
+    {"fan_out"},
 ]
 OUTSIDE = {
     "pyflink": {"flink"},

@@ -312,9 +312,10 @@ def settings_of_endpoint(settings: Mapping[str, Any], first: SinkConfig) -> dict
     """
     for setting, value in settings.items():
         if setting not in _OF_AN_ENDPOINT and value != getattr(first, setting):
+            shown = "write_relabel_configs, external_labels" if setting == "relabelling" else setting
             raise ValueError(
-                f"{setting}: set the same as for the first endpoint, or use a sink for each: it "
-                "decides what is sent, and both are sent the same"
+                f"{shown}: remove it or set the same as for the first endpoint, or use a sink for each: it decides "
+                "what is sent, and all endpoints are sent the same"
             )
     shared = {each.name: getattr(first, each.name) for each in fields(first) if each.name not in _OF_AN_ENDPOINT}
     return {**shared, **settings, "further_endpoints": {}}

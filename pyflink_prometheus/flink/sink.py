@@ -194,7 +194,7 @@ class PrometheusSinkBuilder:
         self._converter: ElementConverter | None = None
         self._mapping: ColumnMapping | None = None
         self._placement = Placement()
-        self._endpoints: dict[str, PrometheusSinkBuilder] = {}
+        self._endpoints: dict[str, tuple[PrometheusSinkBuilder, bool]] = {}  # and whether it is required
 
     def set_prometheus_remote_write_url(self, prometheus_remote_write_url: str) -> PrometheusSinkBuilder:
         """
@@ -402,7 +402,8 @@ class PrometheusSinkBuilder:
         column mapping) is set on this builder and holds for all. See docs/operations.md, "Several endpoints".
 
         :param name: appears in logs, and in metrics as ``endpoint``.
-        :param endpoint: a builder with the endpoint's settings, also from :meth:`PrometheusSink.from_remote_write_config`.
+        :param endpoint: a builder with the endpoint's settings, or another entry of Prometheus's configuration as a
+            builder. It is read by :meth:`build`.
         :param required: whether a checkpoint waits for the endpoint, and a failure of it fails the job. Otherwise see
             :meth:`set_best_effort_configuration`.
         :raises ValueError: if there is an endpoint of that name already.
@@ -412,11 +413,7 @@ class PrometheusSinkBuilder:
         _validation.instance("required", required, bool)
         if name in self._endpoints:
             raise ValueError(f"name: choose another, there is an endpoint {name!r} already")
-        if required and "best_effort" in endpoint._settings:
-            raise ValueError(f"required: endpoint {name!r} has a best-effort configuration, so it is not required")
-        if not required:
-            endpoint._settings.setdefault("best_effort", BestEffortConfiguration())
-        self._endpoints[name] = endpoint
+        self._endpoints[name] = (endpoint, required)
         return self
 
     def set_socket_timeout_ms(self, socket_timeout_ms: int) -> PrometheusSinkBuilder:
@@ -668,19 +665,28 @@ class PrometheusSinkBuilder:
         if self._converter is not None and self._mapping is not None:
             raise ValueError("call either set_element_converter or set_column_mapping, not both")
         config = _checked_config(self._settings)
-        endpoints = {name: endpoint._endpoint(name, config) for name, endpoint in self._endpoints.items()}
+        endpoints = {name: self._further(name, *each, config) for name, each in self._endpoints.items()}
         config = replace(config, further_endpoints=endpoints)
         _check_travels("element_converter", self._converter)
         return PrometheusSink(config, self._converter or self._mapping, self._placement)
 
-    def _endpoint(self, name: str, first: SinkConfig) -> SinkConfig:
-        """Return the settings of this builder as those of a further endpoint."""
-        if self._endpoints:
-            raise ValueError(f"endpoint {name!r}: add its endpoints to the first one's builder")
-        if self._converter is not None or self._mapping is not None:
-            raise ValueError(f"endpoint {name!r}: set converter and column mapping on the first one's builder only")
+    @staticmethod
+    def _further(name: str, endpoint: PrometheusSinkBuilder, required: bool, first: SinkConfig) -> SinkConfig:
+        """Return the settings of a further endpoint."""
+        settings, placement = dict(endpoint._settings), replace(endpoint._placement, name=Placement().name)
         try:
-            return _checked_config(settings_of_endpoint(self._settings, first))
+            if endpoint._endpoints:
+                raise ValueError("add all endpoints to the builder of the first one")
+            if endpoint._converter is not None or endpoint._mapping is not None or placement != Placement():
+                raise ValueError(
+                    "set converter, column mapping, uid, parallelism, key columns and transport on the builder of the "
+                    "first one: there is one writer for all endpoints"
+                )
+            if required and "best_effort" in settings:
+                raise ValueError("add it with required=False, or remove set_best_effort_configuration")
+            if not required:
+                settings.setdefault("best_effort", BestEffortConfiguration())
+            return _checked_config(settings_of_endpoint(settings, first))
         except (TypeError, ValueError) as error:
             raise type(error)(f"endpoint {name!r}: {error}") from None
 

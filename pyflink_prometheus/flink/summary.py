@@ -33,7 +33,7 @@ class RejectedSummary:
         self, ledger: Ledger, *, endpoint: str = "", has_handler: bool, built_in: str, log_file: str | None
     ) -> None:
         self._ledger = ledger
-        self._where = f" to endpoint {endpoint}" if endpoint else ""
+        self._to = f" to endpoint {endpoint}" if endpoint else ""
         self._advice = "" if has_handler else "; call set_rejected_samples_handler to keep the samples"
         self._is_local = built_in == THIS_PROCESS
         self._where = "Flink's log" if log_file is None else log_file
@@ -63,4 +63,4 @@ class RejectedSummary:
         if self._ledger.samples_rejected[RejectionReason.UNCONFIRMED]:
             reasons += "; unconfirmed ones may be stored"
         total = "" if self._ledger.samples_pending else f" of {self._ledger.samples_in}"
-        return f"Prometheus writer: {sum(rejected.values())}{total} samples were not written{self._where} ({reasons})"
+        return f"Prometheus writer: {sum(rejected.values())}{total} samples were not written{self._to} ({reasons})"

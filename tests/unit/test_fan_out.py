@@ -7,11 +7,13 @@ import threading
 import time
 from contextlib import contextmanager
 
+import cloudpickle
 import pytest
 from rejections import Rejections
 
 from pyflink_prometheus import (
     BestEffortConfiguration,
+    PrometheusSink,
     PrometheusSinkError,
     RejectionReason,
     RemoteWriteFatalError,
@@ -20,8 +22,9 @@ from pyflink_prometheus import (
     RetryConfiguration,
 )
 from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.flink.subtask import SubtaskWriter
 from pyflink_prometheus.http.outcome import Kind, Outcome
-from pyflink_prometheus.testing import FakeClock, ScriptedTransport
+from pyflink_prometheus.testing import FakeClock, Receiver, ScriptedTransport
 from pyflink_prometheus.wire import request as wire
 from pyflink_prometheus.writer import prepared
 from pyflink_prometheus.writer.best_effort import REQUEST_OVERHEAD
@@ -376,5 +379,136 @@ def test_what_a_best_effort_endpoint_has_not_got_at_the_end_is_counted_and_passe
     writer.close()
     assert {each.reason for each in rejections} == {RejectionReason.UNSENT}
     assert sum(each.count for each in rejections) == 30
+    eventually(lambda: all(transport.closed for transport in transports))  # a response has come, too late
     assert_balanced(writer)
-    assert all(transport.closed for transport in transports)
+
+
+URL, OTHER = "http://first.invalid/api/v1/write", "http://second.invalid/api/v1/write"
+
+
+def config_of(builder):
+    return cloudpickle.loads(cloudpickle.dumps(builder.build()._config))
+
+
+def builder(url=URL):
+    return PrometheusSink.builder().set_prometheus_remote_write_url(url)
+
+
+def test_an_added_endpoint_has_its_own_settings_and_shares_those_that_decide_what_is_sent():
+    other = builder(OTHER).set_http_headers({"X-Scope-OrgID": "two"}).set_max_batch_size_in_bytes(1000)
+    first = builder().set_write_relabel_configs([{"action": "labeldrop", "regex": "pod"}]).set_max_sample_age_ms(5000)
+    config = config_of(first.set_max_batch_size_in_samples(10).add_endpoint("backup", other))
+    backup = config.further_endpoints["backup"]
+    assert backup.prometheus_remote_write_url == OTHER
+    assert (backup.http_headers, config.http_headers) == ({"X-Scope-OrgID": "two"}, {})
+    assert (backup.max_batch_size_in_bytes, backup.max_batch_size_in_samples) == (1000, None)
+    assert (backup.max_sample_age_ms, backup.relabelling) == (5000, config.relabelling)
+    assert (config.best_effort, backup.best_effort) == (None, BestEffortConfiguration())
+    assert "best_effort" not in other._settings  # the user may use it elsewhere
+
+
+def test_an_endpoint_may_be_required_and_the_first_best_effort():
+    first = builder().set_best_effort_configuration(max_buffered_samples=7)
+    config = config_of(first.add_endpoint("backup", builder(OTHER), required=True))
+    assert config.best_effort == BestEffortConfiguration(max_buffered_samples=7)
+    assert config.further_endpoints["backup"].best_effort is None
+
+
+def test_two_entries_of_prometheus_configuration_make_one_sink():
+    rules = [{"source_labels": ["pod"], "regex": "", "action": "drop"}]
+    stanza = {
+        "global": {"external_labels": {"cluster": "a"}},
+        "remote_write": [
+            {"name": "one", "url": URL, "write_relabel_configs": rules},
+            {"name": "two", "url": OTHER, "write_relabel_configs": rules},
+        ],
+    }
+    one, two = (PrometheusSink.from_remote_write_config(stanza, name) for name in ("one", "two"))
+    config = config_of(one.add_endpoint("two", two))
+    assert config.further_endpoints["two"].relabelling == config.relabelling
+    assert len(config.relabelling) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda first, other: other.set_max_sample_age_ms(1), "^endpoint 'backup': max_sample_age_ms: remove it"),
+        (
+            lambda first, other: other.set_write_relabel_configs([{"action": "labeldrop", "regex": "x"}]),
+            "^endpoint 'backup': write_relabel_configs, external_labels: remove it or set the same",
+        ),
+        (lambda first, other: other.set_element_converter(print), "^endpoint 'backup': set converter"),
+        (lambda first, other: other.set_parallelism(3), "^endpoint 'backup': set converter"),
+        (lambda first, other: other.add_endpoint("more", builder()), "^endpoint 'backup': add all endpoints"),
+        (lambda first, other: other.set_request_signer(lambda: None), "^endpoint 'backup': request_signer"),
+        (lambda first, other: other._settings.clear(), "^endpoint 'backup': prometheus_remote_write_url is required"),
+        (lambda first, other: first.add_endpoint("backup", other), "^name: choose another"),
+        (
+            lambda first, other: [each.set_rejected_samples_handler(print) for each in (first, other)],
+            "^rejected_samples_handler: give endpoint 'backup' one of its own",
+        ),
+        (
+            lambda first, other: first.add_endpoint("c", other.set_best_effort_configuration(), required=True),
+            "^endpoint 'c': add it with required=False",
+        ),
+    ],
+)
+def test_settings_that_endpoints_cannot_have_are_refused(change, message):
+    first, other = builder(), builder(OTHER)
+    first.add_endpoint("backup", other)
+    with pytest.raises((ValueError, TypeError), match=message):
+        change(first, other)
+        first.build()
+
+
+@pytest.mark.parametrize("name", ["max_buffered_samples", "max_buffered_bytes", "max_wait_ms"])
+def test_bounds_of_best_effort_are_checked(name):
+    with pytest.raises(ValueError, match=name):
+        builder().set_best_effort_configuration(**{name: -1})
+
+
+class Group:
+    """A metric group that keeps counters and gauges by their full name."""
+
+    def __init__(self, path=(), numbers=None):
+        self.path, self.numbers = path, {} if numbers is None else numbers
+
+    def add_group(self, *names):
+        return Group((*self.path, *names), self.numbers)
+
+    def counter(self, name):
+        counter = Counter()
+        self.numbers[".".join((*self.path, name))] = counter
+        return counter
+
+    def gauge(self, name, read):
+        self.numbers[".".join((*self.path, name))] = read
+
+
+class Counter:
+    count = 0
+
+    def inc(self, by):
+        self.count += by
+
+
+@pytest.mark.enable_socket
+def test_each_endpoint_has_counters_and_a_line_of_its_own(caplog, capsys):
+    with Receiver() as first, Receiver(decide=lambda request: 400 if request.samples else 204) as second:
+        config = builder(first.url).set_remote_write_version(V1)
+        other = builder(second.url).set_remote_write_version(V1)
+        subtask, group = SubtaskWriter(config_of(config.add_endpoint("backup", other, required=True))), Group()
+        writer = subtask.open(group)
+        add(writer, range(10))
+        subtask.flush()
+        numbers = {name: each.count for name, each in group.numbers.items() if isinstance(each, Counter)}
+        subtask.close()
+    assert numbers["Prometheus.numSamplesOut"] == numbers["Prometheus.endpoint.backup.numSamplesIn"] == 10
+    assert numbers["Prometheus.numSamplesDropped"] == 0
+    assert numbers["Prometheus.endpoint.backup.numSamplesNonRetryableDropped"] == 10
+    assert "Prometheus.lastFlushDurationMs" in group.numbers
+    assert "Prometheus.endpoint.backup.lastFlushDurationMs" not in group.numbers
+    assert group.numbers["Prometheus.endpoint.backup.samplesPending"]() == 0
+    line = "10 of 10 samples were not written to endpoint backup (refused 10)"
+    assert line in capsys.readouterr().err
+    assert "sample(s) not written to endpoint backup, reason refused" in caplog.text

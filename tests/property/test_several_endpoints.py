@@ -40,13 +40,12 @@ class Scenario:
 
     def __init__(self, name, about):
         self.rejections = Rejections()
-        self.refused, trouble = about["refused"], about["trouble"]
         down = Outcome(Kind.RETRYABLE, "no connection")
+        self.refused = about["refused"]
+        self.trouble = [None, *(down if each == "down" else each for each in about["trouble"])]
         # 413 for a single sample means that this one is too large.
-        self.may_lose_any = 413 in trouble
-        self.transport = ScriptedTransport(
-            [None, *(down if each == "down" else each for each in trouble)], self.decide, about["supports"]
-        )
+        self.may_lose_any = 413 in self.trouble
+        self.transport = ScriptedTransport(decide=self.decide, versions=about["supports"])
         version = about["version"]
         if version is RemoteWriteVersion.V2 and version not in about["supports"]:
             version = RemoteWriteVersion.AUTO
@@ -62,6 +61,8 @@ class Scenario:
         )
 
     def decide(self, request):
+        if request.samples and self.trouble and (trouble := self.trouble.pop(0)) is not None:
+            return trouble
         return 400 if any(value in self.refused for _, value, _ in request.samples) else 204
 
 

@@ -1,11 +1,12 @@
 """
 Write samples with all kinds of fates, and read the writer's metrics from Flink's REST API while the job runs.
 
-usage: counted.py URL FOLDER EXPECTED
+usage: counted.py URL FOLDER EXPECTED [BACKUP_URL]
 
 FOLDER has files whose lines are metric names; the receiver knows from these what to do. EXPECTED is a JSON object of
 metrics by name. Flink hands them on one after another, so this waits until all are there and have these values; null
-stands for any. Prints as one JSON object the metrics as they were last, whether they are as expected or not.
+stands for any. All is written to BACKUP_URL, too. Prints as one JSON object the metrics as they were last, whether they
+are as expected or not.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def main() -> None:
     env = StreamExecutionEnvironment.get_execution_environment(config)
     env.set_python_executable(sys.executable)
     env.set_parallelism(1)
-    sink = (
+    builder = (
         PrometheusSink.builder()
         .set_prometheus_remote_write_url(URL)
         .set_element_converter(to_series)
@@ -88,8 +89,10 @@ def main() -> None:
         .set_error_handling_behavior_configuration(
             SinkWriterErrorHandlingBehaviorConfiguration(on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE)
         )
-        .build()
     )
+    for url in sys.argv[4:]:
+        builder.add_endpoint("backup", PrometheusSink.builder().set_prometheus_remote_write_url(url), required=True)
+    sink = builder.build()
     # A source that goes on waiting for files, so that the job goes on, too.
     lines = FileSource.for_record_stream_format(StreamFormat.text_line_format(), FOLDER)
     source = lines.monitor_continuously(Duration.of_millis(500)).build()

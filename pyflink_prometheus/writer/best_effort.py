@@ -118,7 +118,8 @@ class BestEffortShard(Shard):
 
         :raises PrometheusSinkError: if the handler fails.
         """
-        request, self._request = self._request, None
+        with self._backlog.lock:  # else the thread and the end of the writer might both do it
+            request, self._request = self._request, None
         if request is None:
             return
         if not self._settled:

@@ -300,6 +300,30 @@ def test_of_what_a_best_effort_endpoint_does_not_take_the_oldest_overflows(start
     assert_balanced(writer)
 
 
+def test_the_oldest_overflows_whichever_shard_has_it(start):
+    let_go, in_flight, rejections = threading.Event(), [], Rejections()
+
+    class Blocked(ScriptedTransport):
+        def post(self, body, headers):
+            in_flight.append(threading.current_thread())
+            let_go.wait(60)
+            return super().post(body, headers)
+
+    best_effort = BestEffortConfiguration(max_wait_ms=0, max_buffered_samples=10)
+    settings = {"best_effort": best_effort, "rejected_samples_handler": rejections, "max_in_flight_requests": 2}
+    writer = start((ScriptedTransport(), Blocked()), {"max_in_flight_requests": 2}, settings)
+    for number in range(40):
+        add(writer, [number], series=8)
+        writer.flush()
+        if number == 7:
+            eventually(lambda: len(in_flight) == 2)
+    dropped = [value for each in rejections for series in each.series for value, _ in series.samples]
+    assert len(dropped) == 30
+    assert dropped == sorted(dropped)
+    assert dropped[-1] == 31  # the newest eight are kept, and two are in flight
+    let_go.set()
+
+
 def test_a_healthy_best_effort_endpoint_makes_the_caller_wait_rather_than_drop(start):
     transports = ScriptedTransport(), ScriptedTransport()
     best_effort = BestEffortConfiguration(max_buffered_samples=20)
@@ -370,13 +394,14 @@ def test_a_handler_that_fails_fails_the_job_whatever_its_endpoint(start):
 
 def test_what_a_best_effort_endpoint_has_not_got_at_the_end_is_counted_and_passed_on(start):
     let_go, rejections = threading.Event(), Rejections()
-    transports = ScriptedTransport(), ScriptedTransport(decide=lambda request: 204 if let_go.wait(0.3) else 500)
+    transports = ScriptedTransport(), ScriptedTransport(decide=lambda request: 204 if let_go.wait(60) else 500)
     best_effort = BestEffortConfiguration(max_wait_ms=0)
     writer = start(transports, {}, {"best_effort": best_effort, "rejected_samples_handler": rejections})
     for start_of in (0, 10, 20):
         add(writer, range(start_of, start_of + 10))
         writer.flush()
     writer.close()
+    let_go.set()
     assert {each.reason for each in rejections} == {RejectionReason.UNSENT}
     assert sum(each.count for each in rejections) == 30
     eventually(lambda: all(transport.closed for transport in transports))  # a response has come, too late

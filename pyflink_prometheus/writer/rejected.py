@@ -70,7 +70,7 @@ class LogRejectedSamples:
     def __init__(
         self, interval_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic, endpoint: str = ""
     ) -> None:
-        self._where = f" to endpoint {endpoint}" if endpoint else ""
+        self._endpoint = f", endpoint {endpoint}" if endpoint else ""
         self._monotonic = monotonic
         self._interval_s = interval_s
         self._next_line_at: dict[RejectionReason, float] = {}
@@ -98,5 +98,5 @@ class LogRejectedSamples:
         else:
             what = f"the latest: {shown(latest.record, _LONGEST_RECORD)}"
         _log.warning(
-            "%d sample(s) not written%s, reason %s, %s: %s", count, self._where, reason.value, what, latest.message
+            "%d sample(s) not written, reason %s%s, %s: %s", count, reason.value, self._endpoint, what, latest.message
         )

@@ -96,7 +96,7 @@ def test_every_sample_is_accounted_for_at_each_endpoint(endpoints, flush_after, 
     finally:
         writer.close()
     for scenario, ledger in zip(scenarios, ledgers):
-        rejected = Counter()
+        rejected: Counter[RejectionReason] = Counter()
         for each in scenario.rejections:
             rejected[each.reason] += each.count
         assert ledger.samples_in == SAMPLES == ledger.samples_accepted + sum(rejected.values())

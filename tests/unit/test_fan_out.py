@@ -536,4 +536,4 @@ def test_each_endpoint_has_counters_and_a_line_of_its_own(caplog, capsys):
     assert group.numbers["Prometheus.endpoint.backup.samplesPending"]() == 0
     line = "10 of 10 samples were not written to endpoint backup (refused 10)"
     assert line in capsys.readouterr().err
-    assert "sample(s) not written to endpoint backup, reason refused" in caplog.text
+    assert "sample(s) not written, reason refused, endpoint backup, the latest" in caplog.text

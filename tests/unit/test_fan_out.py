@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 
 import cloudpickle
+import numpy as np
 import pytest
 from rejections import Rejections
 
@@ -28,6 +29,7 @@ from pyflink_prometheus.testing import FakeClock, Receiver, ScriptedTransport
 from pyflink_prometheus.wire import request as wire
 from pyflink_prometheus.writer import prepared
 from pyflink_prometheus.writer.best_effort import REQUEST_OVERHEAD
+from pyflink_prometheus.writer.family import RowFamily
 from pyflink_prometheus.writer.fan_out import FanOut
 
 T = 1_700_000_000_000
@@ -537,3 +539,28 @@ def test_each_endpoint_has_counters_and_a_line_of_its_own(caplog, capsys):
     line = "10 of 10 samples were not written to endpoint backup (refused 10)"
     assert line in capsys.readouterr().err
     assert "sample(s) not written, reason refused, endpoint backup, the latest" in caplog.text
+
+
+def test_the_first_endpoint_may_be_down_as_well(start):
+    let_go, clock = threading.Event(), FakeClock()
+    transports = ScriptedTransport(decide=lambda request: 204 if let_go.wait(60) else 500), ScriptedTransport()
+    writer = start(transports, {"best_effort": BestEffortConfiguration(max_wait_ms=0)}, clock=clock)
+    for start_of in range(0, 50, 10):
+        add(writer, range(start_of, start_of + 10))
+        writer.flush()
+    assert stored(transports[1]) == list(range(50))
+    assert writer.ledger.samples_pending == 50
+    let_go.set()
+    eventually(lambda: not writer.ledger.samples_pending)
+    assert stored(transports[0]) == list(range(50))
+
+
+def test_rows_go_to_all_endpoints(start):
+    transports = ScriptedTransport(), ScriptedTransport()
+    writer = start(transports, {"max_in_flight_requests": 2, "max_batch_size_in_samples": 7})
+    devices = [f"d{number % 3}" for number in range(30)]
+    times, values = np.arange(30, dtype=np.int64) + T, np.arange(30, dtype=np.float64)
+    writer.add_rows(RowFamily("m", ("device",), None), [devices], times, values)
+    writer.flush()
+    assert [stored(transport) for transport in transports] == [list(range(30))] * 2
+    assert_balanced(writer)

@@ -28,6 +28,7 @@ from pyflink_prometheus.writer.batch import Batch, FillingBatch
 from pyflink_prometheus.writer.series_cache import SeriesCache
 
 CASES = [(metrics, per_series) for metrics in (1, 4) for per_series in (1, 4, 20)]
+LARGE_REQUEST = 10_000
 PEERS = {
     "opentelemetry": "OpenTelemetry's exporter 0.66b1",
     "prometheus-remote-writer": "prometheus-remote-writer 1.1.3",
@@ -165,6 +166,37 @@ def compare_libraries(rounds: int) -> None:
             )
 
 
+def in_turn(counts: list[int]) -> None:
+    """Measure requests of devices that report in turn, sorting and Snappy included."""
+    rows = []
+    for count in counts:
+        cache = SeriesCache(2 * count)
+        for start in range(0, count, SAMPLES):
+            for name, labels in some_series(min(SAMPLES, count - start), start, 1, count):
+                cache.get(name, labels)
+        numbers = [each.number for each in cache.table.series]
+        for per_series in (1, 10, 100):
+            devices = LARGE_REQUEST // per_series
+            if devices > count:
+                continue
+            filling = FillingBatch(cache.table)
+            for place in range(LARGE_REQUEST):
+                filling.numbers.append(numbers[place % devices * (count // devices)])
+                filling.timestamps.append(1_700_000_000_000 + place // devices * 1000)
+                filling.values.append(float(place))
+            made = filling.take(LARGE_REQUEST)
+            medians = side_by_side(
+                {
+                    version.name: partial(lambda made, version: encode(made.in_order().batch, version), made, version)
+                    for version in (RemoteWriteVersion.V1, RemoteWriteVersion.V2)
+                },
+                per_round=LARGE_REQUEST,
+            )
+            row: dict[str, object] = {"known series": f"{count:,}", "samples a series": per_series}
+            rows.append(row | {f"{name} ns/sample": round(each) for name, each in medians.items()})
+    table(f"in turn: requests of {LARGE_REQUEST:,} samples of devices that report in turn", rows)
+
+
 def many_series(counts: list[int]) -> None:
     """Measure the cost of many series: to look up and encode a cached one, to create one, and to keep it."""
     rows = []
@@ -205,6 +237,7 @@ def main() -> None:
     options = parser(__doc__).parse_args()
     compare_encoders(CASES[:1] if options.quick else CASES)
     compare_libraries(9 if options.quick else 25)
+    in_turn([1_000, 10_000] if options.quick else [1_000, 10_000, 1_000_000])
     many_series([100, 100_000] if options.quick else [100, 10_000, 100_000, 1_000_000])
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.placement import Transport
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.flink.subtask import ElementConverter
+    from pyflink_prometheus.guards.limits import SendingLimits, TooLong
     from pyflink_prometheus.http.auth.basic import BasicAuth
     from pyflink_prometheus.http.auth.entra import EntraAuth
     from pyflink_prometheus.http.auth.jwt_bearer import JwtBearerAuth
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.writer.ledger import RejectionReason
     from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, RejectedSamplesHandler
     from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples, read_rejected_samples
+    from pyflink_prometheus.writer.tenants import TenantConfiguration
 
 __all__ = [
     "STALE_MARKER",
@@ -120,13 +122,16 @@ __all__ = [
     "SchemeAuth",
     "Secret",
     "SecretError",
+    "SendingLimits",
     "SessionWindows",
     "SigV4Auth",
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "SlidingWindows",
     "SpeedGate",
+    "TenantConfiguration",
     "Threshold",
     "TlsConfiguration",
+    "TooLong",
     "Transport",
     "TumblingWindows",
     "__version__",
@@ -146,6 +151,7 @@ _MODULES = (
     "model.exemplars",
     "model.timeseries",
     "model.column_mapping",
+    "guards.limits",
     "config",
     "transforms.reordering",
     "transforms.windows",
@@ -161,6 +167,7 @@ _MODULES = (
     "http.auth.sigv4",
     "http.auth.entra",
     "writer.ledger",
+    "writer.tenants",
     "writer.rejected",
     "writer.rejected_files",
     "flink.subtask",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._version import __version__
+from pyflink_prometheus.guards.limits import SendingLimits
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.secret import Secret
 
@@ -234,6 +235,8 @@ class SinkConfig:
     drop_out_of_order_samples: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
     relabelling: Relabelling = field(default_factory=Relabelling)
+    sending_limits: SendingLimits = field(default_factory=SendingLimits)
+    tenant: Any = None
     best_effort: Optional[BestEffortConfiguration] = None
     further_endpoints: Mapping[str, SinkConfig] = field(default_factory=dict)
 
@@ -262,6 +265,7 @@ class SinkConfig:
             _validation.instance(name, getattr(self, name), bool)
         _validation.instance("conflict_policy", self.conflict_policy, ConflictPolicy)
         _validation.instance("relabelling", self.relabelling, Relabelling)
+        _validation.instance("sending_limits", self.sending_limits, SendingLimits)
         _check_endpoints(self)
         if self.rejected_samples_handler is not None:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)

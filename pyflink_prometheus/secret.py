@@ -68,17 +68,23 @@ class Secret:
         """Return the content of the source, or an empty string and the reason why it cannot be read."""
         try:
             if self._kind == "environment":
-                return os.environ[self._content], ""
+                content = os.environ.get(self._content)
+                return ("", "it is not set on this worker") if content is None else (content, "")
             if self._kind == "file":
                 return Path(self._content).read_text(encoding="utf-8"), ""
         except UnicodeDecodeError:
             return "", "it is not UTF-8 text"
-        except (KeyError, OSError, ValueError) as error:
-            return "", f"it cannot be read on this worker: {type(error).__name__}"
+        except (OSError, ValueError) as error:
+            return "", f"it cannot be read on this worker: {reason(error)}"
         return self._content, ""
 
     def __repr__(self) -> str:
         return f"Secret({self._kind}{'' if self._kind == 'value' else ' ' + repr(self._content)})"
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Return why a file cannot be read, in the operating system's words if it has some, without the file's name."""
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 
 def is_text(text: str) -> bool:

@@ -9,7 +9,7 @@ from pyflink_prometheus.http.auth.basic import BasicAuth
 from pyflink_prometheus.http.auth.entra import EntraAuth
 from pyflink_prometheus.http.auth.jwt_bearer import GRANT_TYPE, JwtBearerAuth
 from pyflink_prometheus.http.auth.oauth2 import OAuth2Auth
-from pyflink_prometheus.http.auth.scheme import SchemeAuth
+from pyflink_prometheus.http.auth.scheme import BearerAuth, SchemeAuth
 from pyflink_prometheus.http.auth.sigv4 import SigV4Auth
 from pyflink_prometheus.http.proxies import ProxyConfiguration
 from pyflink_prometheus.http.tls import TlsConfiguration
@@ -42,7 +42,7 @@ def signer(entry: Decoded) -> Any:
                 problem = str(error)
             raise section.error("", problem)
     token = _secret(entry, "bearer_token")
-    return None if token is None else SchemeAuth("Bearer", token)
+    return None if token is None else BearerAuth(token)
 
 
 def tls(section: Decoded | None) -> TlsConfiguration | None:
@@ -96,7 +96,8 @@ def _authorization(section: Decoded) -> SchemeAuth:
     credentials = _secret(section, "credentials")
     if credentials is None:
         raise section.error("", "add credentials or credentials_file")
-    return SchemeAuth(section.get("type", "").strip() or "Bearer", credentials)
+    scheme = section.get("type", "").strip() or "Bearer"
+    return BearerAuth(credentials) if scheme == "Bearer" else SchemeAuth(scheme, credentials)
 
 
 def _oauth2(section: Decoded) -> OAuth2Auth | JwtBearerAuth:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyflink_prometheus.configuration.document import Node
-from pyflink_prometheus.configuration.fields import FILE, ListOf, MapOf, Scalar, Section, Use
+from pyflink_prometheus.configuration.fields import FILE, TEXT, ListOf, MapOf, Scalar, Section, Use
 from pyflink_prometheus.errors import InvalidConfigurationError
 from pyflink_prometheus.secret import Secret
 
@@ -16,7 +16,7 @@ from pyflink_prometheus.secret import Secret
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """
-    The values of a section. A field without a value is as good as none, as in Prometheus.
+    The values of a section. A field without a value has its default, or is an empty text, as in Prometheus.
 
     :param section: the section.
     :param node: where it is.
@@ -78,6 +78,8 @@ def decoded(section: Section, node: Node, folder: str | None) -> Decoded:
         seen.add(name)
         if inner.value is not None:
             values[name] = _value(field.kind, inner, folder)
+        elif field.kind is TEXT:
+            values[name] = ""
     return Decoded(section, node, values)
 
 

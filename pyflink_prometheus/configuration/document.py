@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from pyflink_prometheus.errors import InvalidConfigurationError
@@ -68,7 +69,9 @@ def parsed(text: str, source: str) -> Node:
     """
     problem, line = "", None
     try:
-        root = next(iter(YAML(typ="safe", pure=True).compose_all(text)), None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # which Prometheus allows; it would quote the text
+            root = next(iter(YAML(typ="safe", pure=True).compose_all(text)), None)
     except MarkedYAMLError as error:  # its text quotes the line, which may hold a secret
         mark = error.problem_mark or error.context_mark
         problem, line = error.problem or "it is not valid", None if mark is None else mark.line + 1

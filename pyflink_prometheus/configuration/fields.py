@@ -110,7 +110,10 @@ def _anything(node: Node) -> Any:
     return node.value
 
 
+#: Without a value it is empty, whatever its default. So it is with Prometheus, for plain texts alone.
 TEXT = Scalar("string", scalars.text)
+#: A text that Prometheus parses; without a value it has its default.
+PARSED_TEXT = Scalar("string", scalars.text)
 SECRET = Scalar("secret", _secret)
 #: A file on the workers; a relative path is one from the configuration's folder, as in Prometheus.
 FILE = Scalar("filename", scalars.text)
@@ -143,8 +146,8 @@ TLS_CONFIG = Section(
         "key_ref": _ref("key_file"),
         "server_name": Field(TEXT),
         "insecure_skip_verify": Field(BOOLEAN, note="with a warning at each start"),
-        "min_version": Field(TEXT),
-        "max_version": Field(TEXT),
+        "min_version": Field(PARSED_TEXT),
+        "max_version": Field(PARSED_TEXT),
     },
 )
 
@@ -304,7 +307,7 @@ RELABEL_CONFIG = Section(
     {
         "source_labels": Field(ListOf(TEXT, "model.LabelNames")),
         "separator": Field(TEXT),
-        "regex": Field(TEXT, note="RE2's meaning; with the extra `re2`, RE2 itself"),
+        "regex": Field(PARSED_TEXT, note="RE2's meaning; with the extra `re2`, RE2 itself"),
         "modulus": Field(UNSIGNED),
         "target_label": Field(TEXT),
         "replacement": Field(TEXT),
@@ -323,7 +326,8 @@ REMOTE_WRITE = Section(
         "name": Field(TEXT, note="selects the entry; also in the name of the operator"),
         "send_exemplars": Field(BOOLEAN, note="`false` drops them; by default the sink sends what a record holds"),
         "send_native_histograms": Field(
-            BOOLEAN, note="`false` drops them if the message is 1.0; by default the sink sends what a record holds"
+            BOOLEAN,
+            note="`false` drops them unless `protobuf_message` is 2.0; by default the sink sends what a record holds",
         ),
         "round_robin_dns": Field(BOOLEAN, note="`set_round_robin_dns`"),
         "protobuf_message": Field(TEXT, note="`set_remote_write_version`; by default the sink finds out"),
@@ -358,7 +362,7 @@ GLOBAL = Section(
     "config.plain",
     {
         "external_labels": Field(MapOf(TEXT, "map[string]string"), note="`$NAME` and `${NAME}` are replaced"),
-        "metric_name_validation_scheme": Field(TEXT, note="for rules and external labels"),
+        "metric_name_validation_scheme": Field(PARSED_TEXT, note="for rules and external labels"),
         "scrape_interval": Field(DURATION, Use.IGNORED, _SCRAPING),
         "scrape_timeout": Field(DURATION, Use.IGNORED, _SCRAPING),
         "scrape_protocols": Field(ListOf(TEXT, "[]config.ScrapeProtocol"), Use.IGNORED, _SCRAPING),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pyflink_prometheus.configuration.sink_settings import settings_of, without_
 from pyflink_prometheus.errors import InvalidConfigurationError
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.relabelling.rule import RelabelConfigError
+from pyflink_prometheus.secret import Secret
 
 _log = logging.getLogger(__name__)
 
@@ -55,9 +56,7 @@ def read_remote_write(
         raise _error_at(entry.node, inner, f"remove it: {note}")
     settings = settings_of(entry)
     settings["relabelling"] = _relabelling(entry, external_labels, legacy_names)
-    ignored = [f"{path} ({note})" for path, note in (*entry.fields(Use.IGNORED), *without_effect(entry))]
-    if ignored:
-        _log.info("%s: these fields have no meaning for a sink: %s", root.source, "; ".join(ignored))
+    _log_ignored(root.source, [*entry.fields(Use.IGNORED), *without_effect(entry)])
     return RemoteWriteSettings(settings, entry.get("name", ""))
 
 
@@ -80,8 +79,14 @@ def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[D
     if isinstance(root.value, list) or (root.get("url") is not None and root.get("remote_write") is None):
         nodes = root.value if isinstance(root.value, list) else [root]
         return {}, False, _entries(root, nodes, folder)
+    if isinstance(root.value, (str, Secret)):
+        raise root.error("write remote_write and the like as a mapping", "into config.plain")
     settings = None
+    seen = set()
     for key, node in root.value if isinstance(root.value, tuple) else ():
+        if key in seen:
+            raise node.error("write it once", f"field {key} already set in type config.plain")
+        seen.add(key)
         if key == "global" and node.value is not None:
             settings = decoded(GLOBAL, node, folder)
             check_global(settings)
@@ -92,12 +97,11 @@ def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[D
         raise root.error("add an entry of remote_write: there is none")
     if not isinstance(written.value, list):
         raise written.error("write a list: - url: ...", "into []*config.RemoteWriteConfig")
-    entries = _entries(root, written.value, folder)
-    legacy = settings is not None and settings.get("metric_name_validation_scheme") == "legacy"
-    return _external_labels(settings), legacy, entries
+    legacy_names = settings is not None and settings.get("metric_name_validation_scheme") == "legacy"
+    return _external_labels(settings), legacy_names, _entries(root, written.value, folder, legacy_names=legacy_names)
 
 
-def _entries(root: Node, nodes: list[Node], folder: str | None) -> list[Decoded]:
+def _entries(root: Node, nodes: list[Node], folder: str | None, *, legacy_names: bool = False) -> list[Decoded]:
     entries: list[Decoded] = []
     names = set()
     for node in nodes:
@@ -110,7 +114,11 @@ def _entries(root: Node, nodes: list[Node], folder: str | None) -> list[Decoded]
             words = f'found multiple remote write configs with job name "{name}"'
             raise entry.error("name", "give each entry a name of its own", words)
         names.add(name)
-        _relabelling(entry, {}, legacy_names=False)
+        try:
+            _relabelling(entry, {}, legacy_names)
+        except InvalidConfigurationError as error:
+            if error.words:  # or it matters only if this entry is used
+                raise
         entries.append(entry)
     if not entries:
         raise root.error("add an entry of remote_write: there is none")
@@ -118,16 +126,18 @@ def _entries(root: Node, nodes: list[Node], folder: str | None) -> list[Decoded]
 
 
 def _selected(root: Node, entries: list[Decoded], name: str | None) -> Decoded:
-    names = ", ".join(repr(each.get("name")) for each in entries if each.get("name")) or "none"
+    names = ", ".join(repr(each.get("name")) for each in entries if each.get("name"))
     if name is None:
         if len(entries) > 1:
-            advice = f"pass the name of one of the {len(entries)} entries of remote_write (names: {names})"
+            first = "" if names else "give each a name, and "
+            names = f" (names: {names})" if names else ""
+            advice = f"{first}pass the name of one of the {len(entries)} entries of remote_write{names}"
             raise InvalidConfigurationError(root.source, None, "", advice)
         return entries[0]
     for entry in entries:
         if entry.get("name") == name:
             return entry
-    advice = f"pass the name of an entry of remote_write: there is no {name!r} (names: {names})"
+    advice = f"pass the name of an entry of remote_write: there is no {name!r} (names: {names or 'none'})"
     raise InvalidConfigurationError(root.source, None, "", advice)
 
 
@@ -147,6 +157,16 @@ def _relabelling(entry: Decoded, external_labels: Mapping[str, str], legacy_name
     except RelabelConfigError as error:
         where, at, advice, words = error.where, error.field, error.advice, error.words
     raise _error_at(entry.node, f"{where}.{at}" if at else where, advice, words)
+
+
+def _log_ignored(source: str, ignored: Sequence[tuple[str, str]]) -> None:
+    """Name the fields without meaning in one line, with the note that some have in common once."""
+    fields: dict[str, list[str]] = {}
+    for path, note in ignored:
+        fields.setdefault(note, []).append(path)
+    if fields:
+        named = "; ".join(f"{', '.join(paths)} ({note})" for note, paths in fields.items())
+        _log.info("%s: these fields have no meaning for a sink: %s", source, named)
 
 
 def _error_at(node: Node, path: str, advice: str, words: str = "") -> InvalidConfigurationError:

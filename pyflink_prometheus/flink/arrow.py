@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pyflink.common import Types
 from pyflink.common.typeinfo import TypeInformation
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
-from pyflink.table import Expression, StreamTableEnvironment, Table
+from pyflink.table import Expression, StreamTableEnvironment, Table, TableConfig
 from pyflink.table.expressions import col, if_then_else, lit, row
 from pyflink.util.java_utils import get_j_env_configuration
 
@@ -38,18 +38,21 @@ def check_available(env: StreamExecutionEnvironment) -> None:
 
 
 def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:
-    """
-    Return a table environment of the sink's own, with the options of the job.
-
-    A bundle is one batch in it, up to a size from which larger ones only take memory, unless the user has set the size
-    of batches.
-    """
-    j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
+    """Return a table environment of the sink's own, with the options of the job."""
     t_env = StreamTableEnvironment.create(env)
-    if j_configuration.getString(_BATCH_SIZE, "") == "":
-        bundle_size = int(j_configuration.getString(_BUNDLE_SIZE, "1000"))
-        t_env.get_config().set(_BATCH_SIZE, str(min(bundle_size, _LARGEST_BATCH)))
+    set_batch_size(t_env.get_config(), get_j_env_configuration(env._j_stream_execution_environment).getString)
     return t_env
+
+
+def set_batch_size(config: TableConfig, option: Callable[[str, str], str]) -> None:
+    """
+    Make a bundle one batch, up to a size from which larger ones only take memory, unless the user has set the size.
+
+    :param config: of the table environment.
+    :param option: returns the value of an option that the user may have set, by its name, or a default.
+    """
+    if option(_BATCH_SIZE, "") == "":
+        config.set(_BATCH_SIZE, str(min(int(option(_BUNDLE_SIZE, "1000")), _LARGEST_BATCH)))
 
 
 def partitioned_table(

@@ -61,7 +61,8 @@ class BatchFunction(ScalarFunction):
             group = function_context.get_metric_group()
         except RuntimeError:  # metrics are off
             group = None
-        self._subtask.open(group)
+        get_subtasks = getattr(function_context, "get_number_of_parallel_subtasks", None)  # from Flink 2.3 on
+        self._subtask.open(group, None if get_subtasks is None else get_subtasks())
         if self._way:
             _log.info("%s", self._way)
 

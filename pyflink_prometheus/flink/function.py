@@ -36,7 +36,8 @@ class WriterFunction(ProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start the writer; Flink calls this at the first record, in the worker process."""
-        writer = self._subtask.open(runtime_context.get_metrics_group())
+        subtasks = runtime_context.get_number_of_parallel_subtasks()
+        writer = self._subtask.open(runtime_context.get_metrics_group(), subtasks)
         if self._way:
             _log.info("%s", self._way)
         self._add = adder(writer, self._converter) if self._hop is None else self._add_first

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
 
+from pyflink_prometheus.guards.guard import Guard
+from pyflink_prometheus.guards.guards import Guards
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.pace import Pace
+from pyflink_prometheus.writer.tenants import TenantLedgers
 
 _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     # The Java connector's.
@@ -30,12 +33,26 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numSamplesOverflowDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OVERFLOW],
     "numSamplesUnsentDropped": lambda ledger: ledger.samples_rejected[RejectionReason.UNSENT],
     "numSamplesOutOfOrderDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OUT_OF_ORDER],
+    "numSamplesOverLimitDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OVER_LIMIT],
     "numNullValuesSkipped": lambda ledger: ledger.null_values_skipped,
     "numExemplarsOut": lambda ledger: ledger.exemplars_accepted,
     "numExemplarsDropped": lambda ledger: ledger.exemplars_rejected,
     "numBytesOut": lambda ledger: ledger.bytes_sent,
     "timeInFlightMs": lambda ledger: int(ledger.time_in_flight_s * 1000),
 }
+
+#: Those that each tenant has as well.
+_OF_TENANTS = (
+    "numSamplesOut",
+    "numSamplesDropped",
+    "numWriteRequestsOut",
+    "numWriteRequestsRetries",
+    "numWriteRequestsPermanentlyFailed",
+    "numBytesOut",
+)
+
+_RATES = frozenset({Guard.SAMPLES_PER_SECOND, Guard.BYTES_PER_SECOND})
+_GUARDS = {"numSeriesOverLimit": frozenset(Guard) - _RATES, "numRequestsOverLimit": _RATES}
 
 _GAUGES: dict[str, Callable[[Ledger], int]] = {
     "samplesPending": lambda ledger: ledger.samples_pending,
@@ -49,6 +66,8 @@ class Accountable(Protocol):
     """A writer, or one of its endpoints."""
 
     ledger: Ledger
+    guards: Guards
+    tenants: TenantLedgers | None
 
     @property
     def pace(self) -> Pace:
@@ -71,10 +90,19 @@ class LedgerMetrics:
     """
 
     def __init__(self, group: Any, writer: Accountable, flush: Callable[[], int] | None, number: int = 1) -> None:
-        self._ledger = ledger = writer.ledger
-        self._counters = {name: group.counter(name) for name in _COUNTERS}
+        ledger = writer.ledger
+        self._group = group
+        self._guards = writer.guards
+        self._tenants = writer.tenants
+        self._published_of: dict[str, dict[str, int]] = {}
+        self._counters_of: dict[str, dict[str, Any]] = {}
+        self._readers: dict[str, Callable[[], int]] = {
+            **{name: partial(read, ledger) for name, read in _COUNTERS.items()},
+            **{name: partial(self._found, guards) for name, guards in _GUARDS.items()},
+        }
+        self._counters = {name: group.counter(name) for name in self._readers}
         # None rather than 0: Flink shows a counter only after its first increment, which may be by 0.
-        self._published: dict[str, int | None] = dict.fromkeys(_COUNTERS)
+        self._published: dict[str, int | None] = dict.fromkeys(self._readers)
         gauges: dict[str, Callable[[], int]] = {
             **({} if flush is None else {"lastFlushDurationMs": flush}),  # first: the others are read after the flush
             **{name: partial(read, ledger) for name, read in _GAUGES.items()},
@@ -86,8 +114,29 @@ class LedgerMetrics:
 
     def publish(self) -> None:
         """Add the changes since the last call to the counters."""
-        for name, read in _COUNTERS.items():
-            now, before = read(self._ledger), self._published[name]
+        for name, read in self._readers.items():
+            now, before = read(), self._published[name]
             if now != before:
                 self._counters[name].inc(now - (before or 0))
                 self._published[name] = now
+
+        if self._tenants is not None:
+            for tenant, ledger in self._tenants.all().items():
+                self._publish_tenant(tenant, ledger)
+
+    def _publish_tenant(self, tenant: str, ledger: Ledger) -> None:
+        """Add the changes of a tenant's numbers to its counters, which are registered when it first appears."""
+        counters = self._counters_of.get(tenant)
+        if counters is None:
+            group = self._group.add_group("tenant", tenant)
+            counters = self._counters_of[tenant] = {name: group.counter(name) for name in _OF_TENANTS}
+            self._published_of[tenant] = dict.fromkeys(_OF_TENANTS, 0)
+        published = self._published_of[tenant]
+        for name, counter in counters.items():
+            now = _COUNTERS[name](ledger)
+            counter.inc(now - published[name])
+            published[name] = now
+
+    def _found(self, guards: Iterable[Guard]) -> int:
+        counts = self._guards.counts
+        return sum(counts[guard] for guard in guards)

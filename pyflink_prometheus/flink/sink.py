@@ -29,12 +29,14 @@ from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.flink.placement import Placement, Transport
 from pyflink_prometheus.flink.subtask import Conversion, ElementConverter
 from pyflink_prometheus.flink.transformer import WriterTransformer
+from pyflink_prometheus.guards.limits import RECEIVER_LIMITS, SendingLimits, TooLong
 from pyflink_prometheus.http.proxies import HeaderValue, ProxyConfiguration
 from pyflink_prometheus.http.tls import TlsConfiguration
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.secret import Secret
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
+from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantSource
 
 # PyFlink's Table API warns of itself when it is imported, so only those who use it import it.
 if TYPE_CHECKING:
@@ -528,7 +530,7 @@ class PrometheusSinkBuilder:
         """
         Set whether native histograms are sent. Default True.
 
-        If not, they are dropped without being counted, as in Prometheus, and other samples of their records are sent.
+        If not, they are counted as excluded, and other samples of their records are sent.
         """
         return self._set(send_native_histograms=send_native_histograms)
 
@@ -600,6 +602,68 @@ class PrometheusSinkBuilder:
         :raises ValueError: if a rule is not valid; the message has its number, its field, and Prometheus's words.
         """
         return self._set(relabelling=Relabelling.from_configs(write_relabel_configs, legacy_names=legacy_names))
+
+    def set_sending_limits(
+        self,
+        sending_limits: SendingLimits | str | None = None,
+        *,
+        max_labels: int | None = None,
+        max_metric_name_bytes: int | None = None,
+        max_label_name_bytes: int | None = None,
+        max_label_value_bytes: int | None = None,
+        on_long_label_name: TooLong | None = None,
+        on_long_label_value: TooLong | None = None,
+        max_new_series_per_hour: int | None = None,
+        max_new_series_per_day: int | None = None,
+        max_new_series_per_metric_per_hour: int | None = None,
+        max_new_series_per_metric_per_day: int | None = None,
+        max_samples_per_second: float | None = None,
+        samples_burst: float | None = None,
+        max_bytes_per_second: float | None = None,
+        bytes_burst: float | None = None,
+        track_only: bool | None = None,
+    ) -> PrometheusSinkBuilder:
+        """
+        Set limits on labels, new series and rates, for the sink as a whole. Default: none.
+
+        Takes a :class:`~pyflink_prometheus.SendingLimits`, which describes them, or its settings as keywords, or the
+        name of a receiver, whose documented limits they then replace: ``set_sending_limits("mimir", track_only=True)``.
+        Series beyond them are rejected as OVER_LIMIT, requests beyond a rate wait. See docs/receiver-limits.md.
+
+        :raises ValueError: if a limit is out of range, or the receiver's limits are not known.
+        """
+        settings = {name: value for name, value in locals().items() if name not in ("self", "sending_limits")}
+        if isinstance(sending_limits, str):
+            if sending_limits not in RECEIVER_LIMITS:
+                known = ", ".join(RECEIVER_LIMITS)
+                raise ValueError(f"sending_limits: choose one of {known}, got {_validation.shown(sending_limits)}")
+            changed = {name: value for name, value in settings.items() if value is not None}
+            return self._set(sending_limits=replace(RECEIVER_LIMITS[sending_limits], **changed))
+        return self._set(sending_limits=_configuration(SendingLimits, sending_limits, settings))
+
+    def set_tenant(
+        self,
+        tenant: TenantConfiguration | Mapping[str, TenantSource],
+        *,
+        keep_labels: bool | None = None,
+        max_counted_tenants: int | None = None,
+    ) -> PrometheusSinkBuilder:
+        """
+        Set which headers name the tenant of a series to the receiver, and the labels from which their values come.
+
+        ::
+
+            builder.set_tenant({"X-Scope-OrgID": "tenant"})
+            builder.set_tenant({"AccountID": "account", "ProjectID": "project"})
+            builder.set_tenant({"THANOS-TENANT": lambda labels: labels["host"].split(".")[-2]})
+
+        A request holds samples of one tenant, and one whose requests must wait or are refused holds up no other one.
+        Takes a :class:`~pyflink_prometheus.TenantConfiguration`, or its settings. See docs/tenants.md.
+        """
+        settings = {"keep_labels": keep_labels, "max_counted_tenants": max_counted_tenants}
+        if isinstance(tenant, TenantConfiguration):
+            return self._set(tenant=_configuration(TenantConfiguration, tenant, settings))
+        return self._set(tenant=_configuration(TenantConfiguration, None, {"headers": tenant, **settings}))
 
     def set_metric_group_name(self, metric_group_name: str) -> PrometheusSinkBuilder:
         """
@@ -693,7 +757,9 @@ class PrometheusSinkBuilder:
     def _configured(self, name: str, kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
         """Return a configuration as set on this builder, with what Prometheus's configuration says for the rest."""
         base: _T | None = self._given.get(name)
-        return _configuration(kind, given, settings, base)
+        configuration = _configuration(kind, given, settings, base)
+        _validation.instance(name, configuration, kind)
+        return configuration
 
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)
@@ -704,6 +770,7 @@ def _checked_config(settings: Mapping[str, Any]) -> SinkConfig:
     if "prometheus_remote_write_url" not in settings:
         raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
     config = SinkConfig(**settings)
+    _check_travels("tenant", config.tenant)
     _check_travels("request_signer", config.request_signer)
     _check_travels("rejected_samples_handler", config.rejected_samples_handler)
     return config

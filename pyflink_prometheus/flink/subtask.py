@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Optional, Union
 
 from pyflink_prometheus.config import SinkConfig
@@ -44,6 +45,7 @@ class SubtaskWriter:
 
     :param config: the writer's settings.
     :ivar log_file: Flink's log file if the job runs in the process that builds it.
+    :ivar subtasks: how many of them the writer has, as far as known when the job is built; they share its limits.
     """
 
     def __init__(self, config: SinkConfig) -> None:
@@ -51,6 +53,7 @@ class SubtaskWriter:
         self._writer: RemoteWriter | None = None
         self._built_in = THIS_PROCESS
         self.log_file: str | None = None
+        self.subtasks = 1
 
     @property
     def writer(self) -> RemoteWriter:
@@ -63,11 +66,12 @@ class SubtaskWriter:
             raise PrometheusSinkError("the writer accepts records only between open() and close()")
         return self._writer
 
-    def open(self, group: Any) -> RemoteWriter:
+    def open(self, group: Any, subtasks: int | None = None) -> RemoteWriter:
         """
         Start the writer; the function calls this when Flink opens it.
 
         :param group: the function's metric group; ``None`` if metrics are off.
+        :param subtasks: how many the job runs; ``None`` or 0 if it is not known.
         """
         if group is None:
             raise PrometheusSinkError(
@@ -75,7 +79,7 @@ class SubtaskWriter:
                 "without metrics PyFlink gives a sink no way to flush before a checkpoint"
             )
         warn_of_unverified_tls(self._config)
-        self._writer = writer = open_writer(self._config)
+        self._writer = writer = open_writer(self._config_of_one(subtasks))
         group = group.add_group(self._config.metric_group_name)
         _writers_of[group] = number = _writers_of.get(group, 0) + 1
         self._metrics = [LedgerMetrics(group, writer, self.flush, number)]
@@ -111,6 +115,15 @@ class SubtaskWriter:
         for summary in self._summaries:
             summary.closed()
         self._writer = None
+
+    def _config_of_one(self, subtasks: int | None) -> SinkConfig:
+        """Return the settings of this writer, with its share of the limits at each endpoint."""
+        limits = self._config.sending_limits
+        if not (limits.limit_series or limits.limit_rates):
+            return self._config
+        share = limits.share_of(subtasks or self.subtasks)
+        further = {name: replace(each, sending_limits=share) for name, each in self._config.further_endpoints.items()}
+        return replace(self._config, sending_limits=share, further_endpoints=further)
 
     def _summary(self, endpoint: str, ledger: Ledger, config: SinkConfig) -> RejectedSummary:
         return RejectedSummary(

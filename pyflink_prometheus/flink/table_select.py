@@ -55,19 +55,16 @@ class Selection(NamedTuple):
 
     :param expressions: one for each column of the mapping, then the flags of values that may be NULL.
     :param names: of the expressions.
+    :param flags: the names of those that say whether a value is NULL.
     :param nulls: how NULLs look in the columns of values.
     :param has_local_time: whether the timestamps are those of the mapping's time zone, as if it were UTC.
     """
 
     expressions: tuple[str, ...]
     names: tuple[str, ...]
+    flags: tuple[str, ...]
     nulls: tuple[NullValues, ...]
     has_local_time: bool
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The names of the columns that say whether a value is NULL."""
-        return self.names[len(self.names) - self.nulls.count(NullValues.FLAGGED) :]
 
 
 def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
@@ -113,6 +110,7 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
     return Selection(
         expressions=(*(found[name] for name in mapping.columns), *flags.values()),
         names=(*mapping.columns, *flags),
+        flags=tuple(flags),
         nulls=tuple(nulls),
         has_local_time=types[name].root == "TIMESTAMP_WITHOUT_TIME_ZONE" and mapping.time_zone != "UTC",
     )

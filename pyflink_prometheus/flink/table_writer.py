@@ -29,10 +29,7 @@ from pyflink_prometheus.model.column_mapping import ColumnMapping
 
 _log = logging.getLogger(__name__)
 
-_BATCH_SIZE, _BUNDLE_SIZE = "python.fn-execution.arrow.batch.size", "python.fn-execution.bundle.size"
 _METRICS_ENABLED = "python.metric.enabled"
-_LOCAL_TIME_ZONE = "table.local-time-zone"
-_PARALLELISMS = ("table.exec.resource.default-parallelism", "parallelism.default")
 _UTC = ("UTC", "Etc/UTC", "GMT", "Z")
 
 #: The only column of the table that a query with a SQL function inserts into.
@@ -73,9 +70,9 @@ class TableWriter:
         if not isinstance(t_env, StreamTableEnvironment):
             if is_placed:
                 self._warn_of_placement(subtasks)
-            return rows.select(self._function(selection)(*arguments(selection)))
+            return rows.select(self._function(selection, subtasks)(*arguments(selection)))
         if not is_placed:
-            return rows.select(self._function(selection)(*arguments(selection)))
+            return rows.select(self._function(selection, subtasks)(*arguments(selection)))
         return self._placed(t_env, rows, selection, subtasks)
 
     def create_function(self, t_env: Any, name: str, timestamp_type: str, table_name: str) -> None:
@@ -100,15 +97,17 @@ class TableWriter:
         types[self.mapping.labels_column] = DataTypes.MAP(DataTypes.STRING(), DataTypes.STRING())
         types[self.mapping.timestamp] = TIMESTAMP_TYPES[timestamp_type]
         input_types = [types[name] for name in self.mapping.columns]
-        function = batch_function(self._subtask(), ColumnReader(self.mapping), "", input_types)
+        subtask = self._subtask(_subtasks(t_env, self._placement))
+        function = batch_function(subtask, ColumnReader(self.mapping), "", input_types)
         t_env.create_temporary_function(name, function)
 
-    def _function(self, selection: Selection) -> Any:
-        return batch_function(self._subtask(), ColumnReader(self.mapping, selection))
+    def _function(self, selection: Selection, subtasks: int) -> Any:
+        return batch_function(self._subtask(subtasks), ColumnReader(self.mapping, selection))
 
-    def _subtask(self) -> SubtaskWriter:
+    def _subtask(self, subtasks: int) -> SubtaskWriter:
         subtask = SubtaskWriter(self._config)
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
+        subtask.subtasks = subtasks
         return subtask
 
     def _placed(self, t_env: StreamTableEnvironment, rows: Table, selection: Selection, subtasks: int) -> Table:
@@ -120,7 +119,7 @@ class TableWriter:
         keys = self._placement.key_columns or key_columns_of(self.mapping)
         if subtasks > 1 and keys:
             table = arrow.partitioned_table(t_env, table, keys, stream_types(self.mapping, selection))
-        written = table.select(self._function(selection)(*arguments(selection)).alias(RESULT_COLUMN))
+        written = table.select(self._function(selection, subtasks)(*arguments(selection)).alias(RESULT_COLUMN))
         result = t_env.from_data_stream(arrow.written_stream(t_env, written, self._placement, subtasks, stream))
         # They run as inputs of the insertion, and not once more when the stream's environment executes a job.
         while len(j_added) > before:
@@ -215,8 +214,7 @@ def prepare(t_env: Any) -> None:
             _METRICS_ENABLED,
         )
         config.set(_METRICS_ENABLED, "true")
-    if config.get(_BATCH_SIZE, "") == "":
-        config.set(_BATCH_SIZE, config.get(_BUNDLE_SIZE, "1000"))
+    arrow.set_batch_size(config, config.get)
 
 
 def check_time_zones(t_env: Any, mapping: ColumnMapping) -> None:
@@ -240,13 +238,14 @@ def _subtasks(t_env: Any, placement: Placement) -> int:
     """Return how many subtasks the writer will have."""
     if placement.parallelism is not None:
         return placement.parallelism
-    for option in _PARALLELISMS:
-        found = int(t_env.get_config().get(option, "-1"))
-        if found > 0:
-            return found
+    config = t_env.get_config()
+    found = int(config.get("table.exec.resource.default-parallelism", "-1"))
+    if found > 0:
+        return found
     if isinstance(t_env, StreamTableEnvironment):
         return int(t_env._j_tenv.execEnv().getParallelism())
-    return int(get_gateway().jvm.Runtime.getRuntime().availableProcessors())
+    processors = get_gateway().jvm.Runtime.getRuntime().availableProcessors()  # the default of a local job
+    return int(config.get("parallelism.default", str(processors)))
 
 
 def _result_schema() -> Schema:

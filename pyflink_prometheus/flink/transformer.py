@@ -75,6 +75,7 @@ class WriterTransformer(StreamTransformer):
             _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
         subtask = SubtaskWriter(self._config)
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
+        subtask.subtasks = subtasks
         if columns is not None:
             writer = self._in_batches(ds, subtask, columns, subtasks, way)
         else:

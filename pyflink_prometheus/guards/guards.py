@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pyflink_prometheus.guards.guard import Findings, Guard
 from pyflink_prometheus.guards.label_guard import LabelGuard
@@ -31,15 +31,16 @@ class Guards:
         """How often each guard has found something, also where it only tracks."""
         return self._findings.counts
 
-    def admit(self, labels: Mapping[str, str]) -> dict[str, str]:
+    def admit(self, labels: Mapping[str, str], tenant: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
         """
         Return the labels of a series as they may be sent; on the caller's thread, whenever a series is looked up anew.
 
         :param labels: the labels after relabelling, with ``__name__`` among them. Not changed.
+        :param tenant: whose series it is: each tenant has series of its own.
         :raises SeriesRefused: if the series may not be sent, now or at all.
         """
         checked = self._labels.checked(labels)
-        self._new_series.check(checked)
+        self._new_series.check(checked, tenant)
         return checked
 
     def reserve(self, samples: int, size_in_bytes: int) -> float:

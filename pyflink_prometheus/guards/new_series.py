@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -62,16 +62,17 @@ class NewSeriesGuard:
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
 
-    def check(self, labels: Mapping[str, str]) -> None:
+    def check(self, labels: Mapping[str, str], tenant: Sequence[tuple[str, str]] = ()) -> None:
         """
         Let a series in, and remember it.
 
         :param labels: all labels of the series, with ``__name__`` among them.
+        :param tenant: whose series it is.
         :raises SeriesRefused: if it is new, and one too many.
         """
         if not self._bounds:
             return
-        identity = _identity(labels)
+        identity = _identity(labels, tenant)
         if identity in self._young:
             return
         if identity not in self._old:
@@ -128,7 +129,8 @@ def _bound(limits: SendingLimits, guard: Guard, seconds: float, *, of_a_metric: 
     return None if most is None else _Limit(guard, most, seconds, of_a_metric)
 
 
-def _identity(labels: Mapping[str, str]) -> bytes:
-    """Return 16 bytes that stand for a series."""
+def _identity(labels: Mapping[str, str], tenant: Sequence[tuple[str, str]]) -> bytes:
+    """Return 16 bytes that stand for a series of a tenant."""
     texts = [part.encode("utf-8") for pair in sorted(labels.items()) for part in pair]
-    return blake2b(b"\xff".join(texts), digest_size=16).digest()  # a byte that UTF-8 does not have
+    texts += [b"\xfe" + part.encode("utf-8") for pair in tenant for part in pair]
+    return blake2b(b"\xff".join(texts), digest_size=16).digest()  # bytes that UTF-8 does not have

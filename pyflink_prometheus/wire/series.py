@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import zlib
 from itertools import chain
+from typing import Union
 
 from pyflink_prometheus.model.labels import LabelPairs, series_key
 from pyflink_prometheus.wire.encoder_sample import ORDINARY_SAMPLE_SIZE, SAMPLE_HEAD
 from pyflink_prometheus.wire.varint import decode_varint, encode_varint
+
+#: The headers that name a tenant of the receiver, and their values; none for series without a tenant.
+Tenant = tuple[tuple[str, str], ...]
 
 
 class Series:
@@ -19,19 +23,26 @@ class Series:
 
     :param labels: all labels, ``__name__`` among them, sorted by name.
     :param metadata: the metric's type, help and unit.
+    :param tenant: whose it is.
     :ivar head: all bytes of a 1.0 TimeSeries message with one ordinary sample that come before the sample's value.
     :ivar hash: the same number for the same labels in every process, whatever their order.
     :ivar number: its number in the current table of series.
     """
 
-    __slots__ = ("hash", "head", "metadata", "number")
+    __slots__ = ("hash", "head", "metadata", "number", "tenant")
 
-    def __init__(self, labels: LabelPairs, metadata: tuple[str, str, str] | None = None) -> None:
+    def __init__(self, labels: LabelPairs, metadata: tuple[str, str, str] | None = None, tenant: Tenant = ()) -> None:
         self.metadata = metadata
+        self.tenant = tenant
         encoded = b"".join([encode_label(name, value) for name, value in labels])
         self.head = b"\x0a" + encode_varint(len(encoded) + ORDINARY_SAMPLE_SIZE) + encoded + SAMPLE_HEAD
         self.hash = zlib.crc32(encoded)
         self.number = -1
+
+    @property
+    def identity(self) -> Union[bytes, tuple[Tenant, bytes]]:
+        """What is equal for one series of one tenant."""
+        return (self.tenant, self.head) if self.tenant else self.head
 
     @property
     def encoded_labels(self) -> bytes:
@@ -51,6 +62,11 @@ class Series:
 
     def __repr__(self) -> str:
         return f"Series({series_key(self.labels)})"
+
+
+def shown_tenant(tenant: Tenant) -> str:
+    """Return a tenant's headers for a message."""
+    return ", ".join([f"{name}: {value}" for name, value in tenant])
 
 
 def encode_label(name: str, value: str) -> bytes:

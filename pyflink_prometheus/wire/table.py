@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyflink_prometheus.model.labels import METRIC_NAME_LABEL, LabelPairs
-from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.wire.series import Series, Tenant
 
 #: A column of numbers of series.
 Numbers = npt.NDArray[np.int32]
@@ -35,6 +35,7 @@ class SeriesTable:
     :ivar series: the series, by number.
     :ivar texts: the symbols, by number; the first one is empty.
     :ivar metadata: the metadata of the series, numbered from 1.
+    :ivar tenants: the tenants of the series; the first one stands for none.
     :ivar may_repeat_texts: whether a text may have several numbers, because it was long not used.
     """
 
@@ -46,6 +47,9 @@ class SeriesTable:
         self._text_numbers: dict[str, int] = {"": 0}
         self._older_text_numbers: dict[str, int] = {}
         self._metadata_numbers: dict[tuple[str, str, str], int] = {}
+        self.tenants: list[Tenant] = [()]
+        self._tenant_numbers: dict[Tenant, int] = {(): 0}
+        self._tenant_of = _Column(np.int32)
         self._references = _Column(np.int32)
         self._bounds = _Column(np.int64)
         self._bounds.append(0)
@@ -71,13 +75,18 @@ class SeriesTable:
         return self._metadata_of.values
 
     @property
+    def tenant_of(self) -> npt.NDArray[np.int32]:
+        """The number of each series' tenant."""
+        return self._tenant_of.values
+
+    @property
     def hashes(self) -> npt.NDArray[np.uint32]:
         """The hash of each series."""
         return self._hashes.values
 
     def identities(self, numbers: Numbers) -> Numbers:
         """
-        Return numbers that are equal for equal labels.
+        Return numbers that are equal for equal labels, also of different tenants.
 
         A series has several numbers if its labels come in different orders, or with different metadata.
         """
@@ -98,6 +107,7 @@ class SeriesTable:
         self._bounds.append(self._references.size)
         self._metadata_of.append(0 if metadata is None else self._number_of_metadata(metadata))
         self._hashes.append(series.hash)
+        self._tenant_of.append(self._number_of_tenant(series.tenant))
         self._note_form(labels, (form, metadata))
         series.number = number
         self.series.append(series)
@@ -124,6 +134,13 @@ class SeriesTable:
         """Return an equal text that is in the table, if it is found there."""
         number = self._text_numbers.get(text)
         return text if number is None else self.texts[number]
+
+    def _number_of_tenant(self, tenant: Tenant) -> int:
+        number = self._tenant_numbers.get(tenant)
+        if number is None:
+            number = self._tenant_numbers[tenant] = len(self.tenants)
+            self.tenants.append(tenant)
+        return number
 
     def _number_of_metadata(self, metadata: tuple[str, str, str]) -> int:
         number = self._metadata_numbers.get(metadata)

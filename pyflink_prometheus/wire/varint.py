@@ -80,11 +80,12 @@ def encode_rows(numbers: npt.NDArray[np.int32]) -> Iterator[EncodedRows]:
 
 
 def groups(column: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Yield each number in a column, with the places where it is."""
+    """Yield each number in a column, in order of first use, with the places where it is."""
     if (column == column[0]).all():
         yield int(column[0]), np.arange(len(column))
         return
-    for number in np.unique(column).tolist():
+    numbers, first = np.unique(column, return_index=True)
+    for number in numbers[np.argsort(first)].tolist():
         yield number, np.flatnonzero(column == number)
 
 

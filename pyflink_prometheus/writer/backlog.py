@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pyflink_prometheus.clock import Clock
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.wire.series import Tenant
 from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.pace import Pace, PaceWatch
 
@@ -48,7 +49,7 @@ class Backlog:
         self._stop = threading.Event()
         self._sleepers: list[threading.Condition] = []
         self._pace_watch = PaceWatch(ledger, clock.monotonic)
-        self._not_before = 0.0  # the receiver asked for no request before then
+        self._not_before: dict[Tenant, float] = {}  # the receiver asked for no request of a tenant before then
         self._next_warning_at = 0.0
 
     # The caller's thread.
@@ -115,17 +116,16 @@ class Backlog:
             self._bytes -= size_in_bytes
             self._settled.notify_all()
 
-    def hold_off(self, until: float) -> None:
-        """Make all shards send nothing until a time of the monotonic clock."""
-        self._not_before = max(self._not_before, until)
+    def hold_off(self, tenant: Tenant, until: float) -> None:
+        """Make all shards send nothing of a tenant until a time of the monotonic clock."""
+        now = self._clock.monotonic()
+        with self.lock:
+            others = {each: moment for each, moment in self._not_before.items() if moment > now}
+            self._not_before = {**others, tenant: max(others.get(tenant, until), until)}
 
-    def wait_for_turn(self) -> None:
-        """
-        Wait until the time that the receiver asked for has passed.
-
-        :raises Stopped: if the writer is stopped meanwhile.
-        """
-        self.wait_until(self._not_before)
+    def turn_of(self, tenant: Tenant) -> float:
+        """Return the time of the monotonic clock before which the receiver wants no request of a tenant."""
+        return self._not_before.get(tenant, 0.0)
 
     def wait_until(self, moment: float) -> None:
         """

@@ -16,6 +16,7 @@ from pyflink_prometheus.model.metadata import Metadata
 from pyflink_prometheus.model.samples import Sample, is_stale_marker
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire.point import Point
+from pyflink_prometheus.wire.series import Tenant
 from pyflink_prometheus.wire.table import Numbers, SeriesTable
 
 #: Places in a batch.
@@ -129,6 +130,22 @@ class Batch:
     def series(self) -> Numbers:
         """Each sample's series, by a number that is the same for the same labels."""
         return self.table.identities(self.numbers)
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant of the samples of a batch that :meth:`by_tenant` has returned, or of a part of one."""
+        return self.table.tenants[self.table.tenant_of[self.numbers[0]]] if len(self) else ()
+
+    def by_tenant(self) -> list[Batch]:
+        """Return a batch for each tenant, with its samples in order of arrival."""
+        if len(self.table.tenants) == 1 or not len(self):
+            return [self]
+        tenants = self.table.tenant_of[self.numbers]
+        if (tenants == tenants[0]).all():
+            return [self]
+        order = np.argsort(tenants, kind="stable")
+        starts = np.flatnonzero(~_is_same(tenants[order])) + 1
+        return [self.pick(places) for places in np.split(order, starts)]
 
     @property
     def histograms(self) -> int:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pyflink_prometheus.clock import Clock
 from pyflink_prometheus.config import BestEffortConfiguration, SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError, RemoteWriteError
-from pyflink_prometheus.http.outcome import Outcome
 from pyflink_prometheus.writer.backlog import Stopped
-from pyflink_prometheus.writer.delivery import Accepted, PartlyWritten, Rejected, Step
+from pyflink_prometheus.writer.delivery import Settled
 from pyflink_prometheus.writer.destination import Destination, DestinationBacklog
+from pyflink_prometheus.writer.lanes import Lane, Remainder
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
-from pyflink_prometheus.writer.prepared import PreparedRequest, SealedBatch
+from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
 
 _log = logging.getLogger(__name__)
@@ -109,44 +109,72 @@ class BestEffortBacklog(DestinationBacklog):
 class BestEffortShard(Shard):
     """The thread that sends the requests of a best-effort endpoint, and goes on after failures."""
 
-    _request: PreparedRequest | None = None  # the one in flight
-    _settled = 0  # how many of its samples are
+    def _advance(self, lane: Lane) -> None:
+        try:
+            super()._advance(lane)
+        except RemoteWriteError as error:
+            if self._backlog.may_warn_of_retry():
+                _log.warning("correct a best-effort endpoint, which is tried again from time to time: %s", error)
+            lane.due = self._clock.monotonic() + RETRY_AFTER_S
+            if lane.settled:  # which of them is not known any more
+                self._give_up(lane, str(error))
+            else:
+                lane.reset()
 
-    def abandon(self, message: str) -> None:
+    def _settle(self, lane: Lane, step: Settled) -> None:
+        self._count(lane, len(step.batch))
+        self._settlement.settle(step)
+
+    def _give_up(self, lane: Lane, message: str) -> None:
+        """Reject what is not settled of the first request of a lane."""
+        request, settled = lane.requests[0], lane.settled
+        self._count(lane, len(request.batch) - settled)
+        reject_rest(self._settlement, Remainder(request, settled), RejectionReason.UNSENT, message)
+        self._lanes.settle_first(lane)
+        self._backlog.settle(len(request.batch), request.encoded.size_in_bytes)
+
+    def _count(self, lane: Lane, samples: int) -> None:
         """
-        Reject what remains of the request in flight.
+        Count samples of the first request of a lane as settled, before they are.
 
-        :raises PrometheusSinkError: if the handler fails.
+        :raises Stopped: if the writer has been stopped, because its end then settles all that is not counted here.
         """
-        with self._backlog.lock:  # else the thread and the end of the writer might both do it
-            request, self._request = self._request, None
-        if request is None:
-            return
-        if not self._settled:
-            self._settlement.reject(request.batch, RejectionReason.UNSENT, message)
-        elif remaining := len(request.batch) - self._settled:
-            self._settlement.reject_some(request.batch, remaining, RejectionReason.UNSENT, message)
-
-    def _deliver(self, request: PreparedRequest) -> None:
-        self._request = request
-        while self._request is not None:
-            self._settled = 0
-            try:
-                super()._deliver(request)
-                self._request = None
-            except RemoteWriteError as error:
-                if self._backlog.may_warn_of_retry():
-                    _log.warning("correct a best-effort endpoint, which is tried again from time to time: %s", error)
-                if self._settled:  # which of them is not known any more
-                    self.abandon(str(error))
-                self._backlog.wait_until(self._clock.monotonic() + RETRY_AFTER_S)
-
-    def _act(self, step: Step) -> Outcome | None:
-        if isinstance(step, (Accepted, PartlyWritten, Rejected)):
-            if self._backlog.is_stopped:  # and what is in flight has been abandoned
+        with self._backlog.lock:
+            if self._backlog.is_stopped:
                 raise Stopped
-            self._settled += len(step.batch)
-        return super()._act(step)
+            lane.settled += samples
+
+    # The threads that hand batches over, and the caller's. The caller must hold the lock.
+
+    def oldest_waiting(self) -> int | None:
+        """
+        Return the sequence of the oldest request that waits behind others; ``None`` without any.
+
+        Those of the queue are newer than all of the lanes, so they come after the first ones of the lanes.
+        """
+        oldest = self._lanes.oldest_behind
+        if oldest is None and self._lanes.oldest_first is None and self.queue.sealed:
+            oldest = self.queue.sealed[0].requests(self._prepare)[0].sequence
+        return oldest
+
+    def drop_waiting(self) -> Remainder:
+        """Remove and return that request."""
+        if self._lanes.oldest_behind is not None:
+            return Remainder(self._lanes.drop_behind(), 0)
+        return Remainder(self.queue.sealed.popleft().requests(self._prepare)[0], 0)
+
+    def oldest_first(self) -> int | None:
+        """Return the sequence of the oldest request that is the first of its tenant, without the one in flight."""
+        return self._lanes.oldest_first
+
+    def drop_first(self) -> Remainder:
+        """Remove and return that request."""
+        return self._lanes.drop_first()
+
+    def remaining(self) -> list[Remainder]:
+        """Return all requests."""
+        queued = [Remainder(each, 0) for sealed in self.queue.sealed for each in sealed.requests(self._prepare)]
+        return [*self._lanes.remaining(), *queued]
 
 
 class BestEffortDestination(Destination):
@@ -168,36 +196,57 @@ class BestEffortDestination(Destination):
         super().make_room()
         while (dropped := self._oldest_beyond_bounds()) is not None:
             bounds = self._bounds
-            self._reject(
+            reject_rest(
+                self.settlement,
                 dropped,
                 RejectionReason.OVERFLOW,
                 f"raise max_buffered_samples={bounds.max_buffered_samples} or max_buffered_bytes="
                 f"{bounds.max_buffered_bytes} to keep more for a best-effort endpoint that does not keep up",
             )
+            self._backlog.settle(len(dropped.request.batch), dropped.request.encoded.size_in_bytes)
 
     def close(self, wait_s: float) -> None:
         """Wait for the threads, which have been stopped, reject what they have not sent, and close the handler."""
         for shard in self._shards:
             shard.join(wait_s / len(self._shards))
+        with self._backlog.lock:
+            remaining = [each for shard in self._best_effort_shards for each in shard.remaining()]
         try:
-            for shard in self._shards:
-                if isinstance(shard, BestEffortShard):
-                    shard.abandon(_UNSENT)
-                for sealed in shard.queue.sealed:
-                    self._reject(sealed, RejectionReason.UNSENT, _UNSENT)
+            for each in remaining:
+                reject_rest(self.settlement, each, RejectionReason.UNSENT, _UNSENT)
         except PrometheusSinkError as error:
             _log.warning("%s", error)
         self.settlement.close()
 
-    def _oldest_beyond_bounds(self) -> SealedBatch | None:
-        """Remove and return the oldest request that is not in flight, if too much is kept."""
-        with self._backlog.lock:
-            queues = [shard.queue.sealed for shard in self._shards if shard.queue.sealed]
-            if not queues or not self._bounded.is_too_large:
-                return None
-            return min(queues, key=lambda queue: queue[0].sequence).popleft()
+    @property
+    def _best_effort_shards(self) -> list[BestEffortShard]:
+        return [shard for shard in self._shards if isinstance(shard, BestEffortShard)]
 
-    def _reject(self, sealed: SealedBatch, reason: RejectionReason, message: str) -> None:
-        for request in sealed.requests(self._prepare):
-            self.settlement.reject(request.batch, reason, message)
-            self._backlog.settle(sealed.size, request.encoded.size_in_bytes)
+    def _oldest_beyond_bounds(self) -> Remainder | None:
+        """
+        Remove and return the oldest request that is not in flight, if too much is kept.
+
+        The first ones of the tenants come last, because the backoff of each begins anew with the next.
+        """
+        with self._backlog.lock:
+            if not self._bounded.is_too_large:
+                return None
+            shards = self._best_effort_shards
+            waiting = {each: shard for shard in shards if (each := shard.oldest_waiting()) is not None}
+            if waiting:
+                return waiting[min(waiting)].drop_waiting()
+            first = {each: shard for shard in shards if (each := shard.oldest_first()) is not None}
+            return first[min(first)].drop_first() if first else None
+
+
+def reject_rest(settlement: Settlement, remainder: Remainder, reason: RejectionReason, message: str) -> None:
+    """
+    Reject the samples of a request that are not settled.
+
+    :raises PrometheusSinkError: if the handler fails.
+    """
+    batch, settled = remainder.request.batch, remainder.settled
+    if not settled:
+        settlement.reject(batch, reason, message)
+    elif rest := len(batch) - settled:
+        settlement.reject_some(batch, rest, reason, message)

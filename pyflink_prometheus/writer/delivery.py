@@ -17,6 +17,7 @@ from typing import NamedTuple, Optional, Union
 from pyflink_prometheus.config import OnErrorBehavior, RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import RemoteWriteError, RemoteWriteFatalError, RetriesExhaustedError
 from pyflink_prometheus.http.outcome import Kind, Outcome, Written
+from pyflink_prometheus.wire.series import Tenant
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.endpoint import (
     COUNTED,
@@ -49,10 +50,18 @@ class Post:
 
 @dataclass(frozen=True)
 class Wait:
-    """A step: wait; if the receiver asked for it, all shards of the endpoint wait."""
+    """A step: wait; if the receiver asked for it, all shards of the endpoint wait with requests of the tenant."""
 
     seconds: float
     asked_by_receiver: bool
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """A step: wait until a request of so many samples and bytes may be sent within the user's limits."""
+
+    samples: int
+    size_in_bytes: int
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class Shrink:
 
 
 Settled = Union[Accepted, Rejected, PartlyWritten]
-Step = Union[Post, Wait, Settled, Shrink]
+Step = Union[Reserve, Post, Wait, Settled, Shrink]
 
 
 class Finding(Enum):
@@ -146,6 +155,7 @@ class Delivery:
     :param draw: returns a random number from 0 to 1.
     :param monotonic: returns the time of a monotonic clock in seconds.
     :param endpoint: what is known about the receiver; updated with each response.
+    :param tenant: whose samples they are.
     """
 
     def __init__(
@@ -156,12 +166,16 @@ class Delivery:
         draw: Callable[[], float],
         monotonic: Callable[[], float],
         endpoint: Endpoint,
+        tenant: Tenant = (),
     ) -> None:
         self.config = config
         self.endpoint = endpoint
+        self._tenant = tenant
+        self._accepted_before: int | None = None  # of others, when a request of this tenant was refused first
         self._encode = encode
         self._draw = draw
         self._monotonic = monotonic
+        self._has_quota = config.sending_limits.limit_rates
         self._fail = config.error_handling.on_max_retry_exceeded is OnErrorBehavior.FAIL
         self._version = endpoint.next_version(monotonic())
         self._state = RetryState(config.retry)  # of all requests since the last response that was not retryable
@@ -172,7 +186,7 @@ class Delivery:
         """Return the time of the monotonic clock in seconds."""
         return self._monotonic()
 
-    def send(self, batch: Batch) -> Sending:  # noqa: C901  (one case for each kind of response)
+    def send(self, batch: Batch) -> Sending:  # noqa: C901, PLR0912  (one case for each kind of response)
         """
         Post a batch, with retries, until the response is final.
 
@@ -192,9 +206,13 @@ class Delivery:
                 if timeouts >= _TIMEOUTS_AT_ONE_SIZE and len(batch) > 1:
                     return Verdict(Finding.TOO_SLOW, outcome, version)
                 continue
+            if outcome.kind is Kind.FATAL and not self._is_unwelcome(outcome):
+                if (yield from self._wait_for_others(batch, outcome)):
+                    continue
+                raise self.error(RemoteWriteFatalError, outcome, batch, "cannot work")
             self._state, self._first_attempt_at = RetryState(self.config.retry), None
             if outcome.kind is Kind.FATAL:
-                raise self.error(RemoteWriteFatalError, outcome, batch, "cannot work")
+                return _settled(Rejected(batch, RejectionReason.REFUSED, outcome), outcome, version)
             if outcome.kind is Kind.UNSUPPORTED:
                 self._version = self._other_version(version, outcome, batch, refused)
                 if refused is not None:  # in 2.0, by a receiver that supports only 2.0
@@ -230,11 +248,13 @@ class Delivery:
         :raises RemoteWriteFatalError: if the empty request is refused as well.
         """
         outcome = yield from self._post(Batch.empty(), self._version)
+        while outcome.kind not in (Kind.ACCEPTED, Kind.RETRYABLE) and not self._is_unwelcome(outcome):
+            if not (yield from self._wait_for_others(batch, refusal)):
+                raise self.error(RemoteWriteFatalError, refusal, batch, _NO_RECEIVER)
+            outcome = yield from self._post(Batch.empty(), self._version)
         self._first_attempt_at = None  # the next request has all its time for retries
         if outcome.kind is Kind.ACCEPTED:
             self.endpoint.is_receiver = True
-        elif outcome.kind is not Kind.RETRYABLE:
-            raise self.error(RemoteWriteFatalError, refusal, batch, _NO_RECEIVER)
 
     def error(self, kind: type[RemoteWriteError], outcome: Outcome, batch: Batch, what: str) -> RemoteWriteError:
         """Return the exception that fails the job."""
@@ -248,13 +268,45 @@ class Delivery:
         )
 
     def _post(self, batch: Batch, version: RemoteWriteVersion) -> Generator[Step, Optional[Outcome], Outcome]:
+        body = self._encode(batch, version)
+        if self._has_quota:
+            yield from self._reserve(len(batch), len(body))
         if self._first_attempt_at is None:
             self._first_attempt_at = self.now()
-        outcome = yield Post(self._encode(batch, version), version, self._state.retries)
+        outcome = yield Post(body, version, self._state.retries)
         if outcome is None:
             raise TypeError("expected an Outcome for a Post step, got None")
-        self.endpoint.learn(version, outcome)
+        self.endpoint.learn(version, outcome, self._tenant)
         return outcome
+
+    def _reserve(self, samples: int, size_in_bytes: int) -> Generator[Step, Optional[Outcome], None]:
+        """Wait for the user's own limits; that takes nothing from the time for retries."""
+        began = self.now()
+        yield Reserve(samples, size_in_bytes)
+        if self._first_attempt_at is not None:
+            self._first_attempt_at += self.now() - began
+
+    def _is_unwelcome(self, outcome: Outcome) -> bool:
+        """
+        Return whether the receiver refuses all requests of this tenant, but not those of others.
+
+        That is so if it has accepted a request of another tenant after it refused the first one of this tenant.
+        """
+        if not self._tenant or outcome.status is None:
+            return False
+        others = self.endpoint.latest_accepted_of_others(self._tenant)
+        if self._accepted_before is None:
+            self._accepted_before = others
+        elif others > self._accepted_before:
+            self.endpoint.note_unwelcome(self._tenant)
+        return self.endpoint.is_unwelcome(self._tenant)
+
+    def _wait_for_others(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
+        """Wait before a request that was refused is sent again; return whether the tenant alone may be the cause."""
+        retries = min(FIRST_CONTACT_RETRIES, self.config.retry.max_retry_count)
+        if not self._tenant or outcome.status is None or self._state.retries >= retries:
+            return False
+        return (yield from self._back_off(batch, outcome))
 
     def _back_off(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
         """Wait before the next retry; return whether there is one left."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pyflink_prometheus.clock import Clock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
+from pyflink_prometheus.guards.guards import Guards
 from pyflink_prometheus.http.transport import Transport
 from pyflink_prometheus.wire.table import SeriesTable
 from pyflink_prometheus.writer.backlog import Backlog
@@ -17,6 +18,7 @@ from pyflink_prometheus.writer.prepared import Preparation, Prepared, PreparedRe
 from pyflink_prometheus.writer.rejected import LogRejectedSamples
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
+from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantLedgers
 
 
 class SharedBatch:
@@ -75,12 +77,15 @@ class Destination:
     :param config: its settings.
     :param settlement: the writer's own for the first, where samples are counted when they are added; ``None`` for
         others.
+    :param guards: the writer's own for the first; ``None`` for others, which have the same limits, each for itself.
     :param new_transport: creates the transport of one shard.
     :param clock: the source of time.
     :param draw: returns a random number from 0 to 1, for the jitter of retries.
     :param on_failure: called with what fails the job.
     :ivar ledger: its account.
     :ivar settlement: counts settled samples, and passes the rejected ones to the handler.
+    :ivar guards: its limits on rates, and how often a request was beyond them.
+    :ivar tenants: counts what is sent to each of its tenants; ``None`` if there are no tenants.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Destination:
         config: SinkConfig,
         *,
         settlement: Settlement | None,
+        guards: Guards | None,
         new_transport: Callable[[SinkConfig], Transport],
         clock: Clock,
         draw: Callable[[], float],
@@ -102,9 +108,13 @@ class Destination:
             handler = config.rejected_samples_handler
             if handler is None:
                 handler = LogRejectedSamples(monotonic=clock.monotonic, endpoint=name)
-            settlement = Settlement(Ledger(), handler)
+            tenants: TenantConfiguration | None = config.tenant
+            ledgers = None if tenants is None else TenantLedgers(tenants.max_counted_tenants)
+            settlement = Settlement(Ledger(), handler, ledgers)
         self.settlement = settlement
         self.ledger = settlement.ledger
+        self.tenants = settlement.tenants
+        self.guards = Guards(config.sending_limits, clock.monotonic) if guards is None else guards
         self._backlog = self._new_backlog(on_failure)
         self._endpoint = Endpoint(config.remote_write_version)
         self._preparation = Preparation(config, self.settlement)
@@ -118,6 +128,7 @@ class Destination:
                 transport=new_transport(config),
                 prepare=self._prepare,
                 settlement=self.settlement,
+                guards=self.guards,
                 clock=clock,
                 draw=draw,
             )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Kind, Outcome
+from pyflink_prometheus.wire.series import Tenant, shown_tenant
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 _log = logging.getLogger(__name__)
@@ -18,6 +19,9 @@ FIRST_PROBE_AFTER_S, LONGEST_PROBE_AFTER_S = 60.0, 3600.0
 
 #: After timeouts the request size stays limited for so many seconds; then twice the size is allowed.
 LARGER_AFTER_S = 600.0
+
+#: So many tenants are remembered at most as those whose requests are all refused.
+MOST_UNWELCOME = 1000
 
 
 class Refusal(Enum):
@@ -74,6 +78,10 @@ class Endpoint:
         self._size_in_time: int | None = None
         self._larger_at = 0.0
         self._refused_whole_in_a_row = 0
+        # Whose the latest accepted request was, and its number; and the same for the latest of any other tenant.
+        self._accepted: tuple[Tenant | None, int] = (None, 0)
+        self._accepted_of_another: tuple[Tenant | None, int] = (None, 0)
+        self._unwelcome: set[Tenant] = set()
 
     @property
     def version(self) -> RemoteWriteVersion:
@@ -87,8 +95,8 @@ class Endpoint:
             return V2
         return self._version
 
-    def learn(self, version: RemoteWriteVersion, outcome: Outcome) -> None:
-        """Record what the response to a request of that version shows."""
+    def learn(self, version: RemoteWriteVersion, outcome: Outcome, tenant: Tenant = ()) -> None:
+        """Record what the response to a tenant's request of that version shows."""
         self.reached = self.reached or outcome.status is not None
         if version is V2 and outcome.written is not None:
             self.speaks_v2 = self.is_receiver = True
@@ -98,6 +106,10 @@ class Endpoint:
                 _log.info("the receiver supports Remote-Write 2.0 (again); from now on requests are sent in 2.0")
         if outcome.kind is Kind.ACCEPTED and (version is V1 or outcome.written is not None):
             self.is_receiver = True
+            if self._accepted[0] != tenant:
+                self._accepted_of_another = self._accepted
+            self._accepted = (tenant, self._accepted[1] + 1)
+            self._unwelcome.discard(tenant)
 
     def prefer(self, version: RemoteWriteVersion, why: str, now: float) -> None:
         """Use the other version for the next requests, because of a response."""
@@ -157,6 +169,26 @@ class Endpoint:
         """
         self._refused_whole_in_a_row = self._refused_whole_in_a_row + 1 if is_so else 0
         return self._refused_whole_in_a_row > 1
+
+    def latest_accepted_of_others(self, tenant: Tenant) -> int:
+        """Return the number of the latest accepted request that was not of this tenant; 0 if there was none."""
+        return (self._accepted if self._accepted[0] != tenant else self._accepted_of_another)[1]
+
+    def is_unwelcome(self, tenant: Tenant) -> bool:
+        """Return whether it has refused all of a tenant's requests while it accepted those of others."""
+        return tenant in self._unwelcome
+
+    def note_unwelcome(self, tenant: Tenant) -> None:
+        """Record that it refuses all of a tenant's requests while it accepts those of others."""
+        if tenant not in self._unwelcome:
+            if len(self._unwelcome) >= MOST_UNWELCOME:
+                self._unwelcome.clear()
+            self._unwelcome.add(tenant)
+            _log.warning(
+                "check the tenant %s: the receiver refuses all of its requests, and accepts those of others; its "
+                "samples are rejected",
+                shown_tenant(tenant),
+            )
 
     def _schedule_probe(self, now: float) -> None:
         self._probe_at = now + self._probe_after_s

@@ -62,6 +62,7 @@ class FanOut(RemoteWriter):
                     name,
                     _fixed(each, batch_size),
                     settlement=None if name else self._settlement,
+                    guards=None if name else self.guards,
                     new_transport=new_transport,
                     clock=clock,
                     draw=draw,
@@ -93,6 +94,7 @@ class FanOut(RemoteWriter):
             transport=_NothingToSend(),
             prepare=partial(self._distribute, number),
             settlement=self._settlement,
+            guards=self.guards,
             clock=self._clock,
             draw=self._draw,
         )

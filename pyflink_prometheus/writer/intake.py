@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
+from pyflink_prometheus.guards.guard import SeriesRefused
 from pyflink_prometheus.model.exemplars import checked_exemplar
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.samples import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_sample, likely_unit
@@ -145,11 +146,11 @@ class _TimestampGuard:
         self._max_lead_ms = config.max_sample_lead_ms
         self._in_order = config.drop_out_of_order_samples
         self._time = time
-        # The newest timestamp of each series, by the bytes that identify it. In two generations, like the cache of
+        # The newest timestamp of each series, by what identifies it. In two generations, like the cache of
         # series, so that ended series are dropped.
         self._generation_size = max(1, config.max_cached_series // 2)
-        self._young: dict[bytes, int] = {}
-        self._old: dict[bytes, int] = {}
+        self._young: dict[Any, int] = {}
+        self._old: dict[Any, int] = {}
 
     @property
     def is_needed(self) -> bool:
@@ -182,20 +183,27 @@ class _TimestampGuard:
             problem = f"is {timestamp - now_ms} ms ahead, over max_sample_lead_ms={self._max_lead_ms}"
             raise SampleRejected(RejectionReason.TOO_NEW, f"samples: {timestamp} {problem}")
         if self._in_order:
-            newest = self._young.get(series.head)
+            identity = series.identity
+            newest = self._young.get(identity)
             if newest is None:
-                newest = self._old.get(series.head)
+                newest = self._old.get(identity)
             if newest is not None and timestamp < newest:
                 problem = f"came after the newer {newest} of the same series"
                 raise SampleRejected(RejectionReason.OUT_OF_ORDER, f"samples: {timestamp} {problem}")
             if len(self._young) >= self._generation_size:
                 self._old, self._young = self._young, {}
-            self._young[series.head] = timestamp
+            self._young[identity] = timestamp
 
 
 def invalid(record: Any, count: int, error: InvalidTimeSeriesError) -> RejectedSamples:
     """Return a record, or whatever the user passed as one, as rejected completely."""
     return RejectedSamples(record, count, RejectionReason.INVALID, str(error))
+
+
+def over_limit(record: tuple[Any, ...], refusal: SeriesRefused) -> RejectedSamples:
+    """Return a record as rejected completely, because of a limit on its series."""
+    series = PrometheusTimeSeries(*record)
+    return RejectedSamples(series, count_of(series.samples), RejectionReason.OVER_LIMIT, str(refusal))
 
 
 def count_of(samples: Any) -> int:

@@ -20,6 +20,9 @@ class RejectionReason(Enum):
     TOO_NEW = "too_new"
     #: Older than a previous sample of its series, with a guard that the user has set.
     OUT_OF_ORDER = "out_of_order"
+    #: Its series is beyond a limit that the user has set: too many labels, a text that is too long, one new series too
+    #: many. See ``SendingLimits``.
+    OVER_LIMIT = "over_limit"
     #: The same request holds the same sample twice; Prometheus would drop the second silently.
     DUPLICATE = "duplicate"
     #: The same request holds another value of the series with the same timestamp: see ``ConflictPolicy``.

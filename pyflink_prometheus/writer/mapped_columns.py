@@ -42,7 +42,7 @@ class MappedColumns:
     The rows of a column mapping, many at once, by column.
 
     A column is a pandas Series or a numpy array, or a plain value that all rows have. The columns are those of the
-    mapping, in its order, and after them one of booleans for each value that is :attr:`NullValues.FLAGGED`.
+    mapping, in its order, and after them one of booleans for each column of values that is :attr:`NullValues.FLAGGED`.
 
     :param mapping: which columns are what.
     :param writer: gets the samples.
@@ -64,6 +64,9 @@ class MappedColumns:
         self._has_local_time = has_local_time
         self._place = {name: number for number, name in enumerate(mapping.columns)}
         self._nulls = [NullValues.NAN] * len(mapping.value_columns) if nulls is None else list(nulls)
+        pairs = zip(mapping.value_columns.values(), self._nulls)
+        flags = dict.fromkeys(name for name, each in pairs if each is NullValues.FLAGGED)
+        self._flags = {name: len(self._place) + number for number, name in enumerate(flags)}
         self._constants = list(mapping.constant_labels.items())
         names = tuple(dict.fromkeys([*mapping.label_columns, *mapping.constant_labels]))
         self._families = [RowFamily(metric, names, mapping.metadata_of(metric)) for metric in mapping.value_columns]
@@ -77,7 +80,7 @@ class MappedColumns:
 
         :raises TypeError: if the columns are not those of the mapping, or of a type that says nothing exact.
         """
-        mapping, flags = self._mapping, self._nulls.count(NullValues.FLAGGED)
+        mapping, flags = self._mapping, len(self._flags)
         if len(columns) != len(self._place) + flags:
             raise TypeError(
                 f"pass the arguments {', '.join(self._place)} in this order: expected {len(self._place)}, "
@@ -92,15 +95,13 @@ class MappedColumns:
         if mapping.labels_column is not None:
             column = columns[self._place[mapping.labels_column]]
             maps = column.tolist() if hasattr(column, "dtype") else [column] * rows
-        flag = len(self._place)
         for family, column_name, nulls in zip(self._families, mapping.value_columns.values(), self._nulls):
             values = self._numbers(columns[self._place[column_name]], rows)
             is_null = np.zeros(rows, dtype=bool)
             if nulls is NullValues.NAN:
                 is_null = np.isnan(values)
             elif nulls is NullValues.FLAGGED:
-                is_null |= np.asarray(columns[flag], dtype=bool)
-                flag += 1
+                is_null |= np.asarray(columns[self._flags[column_name]], dtype=bool)
             part = _Part(family, names, labels, maps, timestamps, values)
             if is_null.any():
                 part = part.only(~is_null)

@@ -19,30 +19,35 @@ _CONFLICT = (
     "value of this series at the same time, and Prometheus keeps one of them"
 )
 
+_SEQUENCE = count()
+
 
 class PreparedRequest(NamedTuple):
     """
     A batch that one request may hold, and that request.
 
-    :param batch: in order, without duplicates.
+    :param batch: in order, without duplicates, of one tenant.
+    :param sequence: the later it is made, the larger.
     """
 
     batch: Batch
     encoded: EncodedRequest
+    sequence: int
 
 
 class Prepared(NamedTuple):
     """
     What a batch has become for one version.
 
-    :param requests: to be sent one after the other.
-    :param duplicates: samples that no request may hold: see :class:`~pyflink_prometheus.writer.batch.Ordered`.
+    :param requests: those of a tenant are to be sent one after the other.
+    :param duplicates: samples that no request may hold, by tenant: see
+        :class:`~pyflink_prometheus.writer.batch.Ordered`.
     :param conflicting: others.
     """
 
     requests: list[PreparedRequest]
-    duplicates: Batch
-    conflicting: Batch
+    duplicates: list[Batch]
+    conflicting: list[Batch]
 
 
 class Preparation:
@@ -59,21 +64,26 @@ class Preparation:
         self._settlement = settlement
 
     def prepare(self, batch: Batch, version: RemoteWriteVersion) -> list[PreparedRequest]:
-        """Return the requests that a batch needs, to be sent one after the other."""
+        """Return the requests that a batch needs, those of a tenant to be sent one after the other."""
         return self.settle(self.make(batch, version))
 
     def make(self, batch: Batch, version: RemoteWriteVersion) -> Prepared:
         """Prepare a batch, without settling what no request may hold."""
-        ordered, duplicates, conflicting = batch.in_order(self._policy)
-        prepared: list[PreparedRequest] = []
-        for each in ordered.requests():
-            self._encode_within_bounds(each, version, prepared)
-        return Prepared(prepared, duplicates, conflicting)
+        prepared = Prepared([], [], [])
+        for of_tenant in batch.by_tenant():
+            ordered, duplicates, conflicting = of_tenant.in_order(self._policy)
+            prepared.duplicates.append(duplicates)
+            prepared.conflicting.append(conflicting)
+            for each in ordered.requests():
+                self._encode_within_bounds(each, version, prepared.requests)
+        return prepared
 
     def settle(self, prepared: Prepared) -> list[PreparedRequest]:
         """Reject what no request may hold, and return the requests."""
-        self._settlement.reject(prepared.duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
-        self._settlement.reject(prepared.conflicting, RejectionReason.CONFLICTING, _CONFLICT)
+        for duplicates in prepared.duplicates:
+            self._settlement.reject(duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
+        for conflicting in prepared.conflicting:
+            self._settlement.reject(conflicting, RejectionReason.CONFLICTING, _CONFLICT)
         return prepared.requests
 
     def _encode_within_bounds(self, batch: Batch, version: RemoteWriteVersion, prepared: list[PreparedRequest]) -> None:
@@ -82,7 +92,7 @@ class Preparation:
             return
         encoded = encode(batch, version)
         if encoded.size_in_bytes <= self._max_bytes or len(batch) == 1:
-            prepared.append(PreparedRequest(batch, encoded))
+            prepared.append(PreparedRequest(batch, encoded, next(_SEQUENCE)))
             return
         parts = min(len(batch), -(-encoded.size_in_bytes // self._max_bytes))
         size = -(-len(batch) // parts)
@@ -96,7 +106,7 @@ def cut(request: PreparedRequest, limit: int) -> list[PreparedRequest]:
     if len(batch) <= limit:
         return [request]
     parts = [batch.part(start, start + limit) for start in range(0, len(batch), limit)]
-    return [request._replace(batch=part, encoded=encode(part, version)) for part in parts]
+    return [PreparedRequest(part, encode(part, version), next(_SEQUENCE)) for part in parts]
 
 
 class SealedBatch:
@@ -105,14 +115,10 @@ class SealedBatch:
 
     :param requests: if they are prepared already.
     :ivar size: in samples.
-    :ivar sequence: the later a batch is sealed, the larger.
     """
-
-    _sequence = count()
 
     def __init__(self, batch: Batch, requests: list[PreparedRequest] | None = None) -> None:
         self.size = len(batch)
-        self.sequence = next(self._sequence)
         self._batch = batch
         self._requests = requests
         self._lock = threading.Lock()

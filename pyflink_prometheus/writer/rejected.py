@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Callable, Union
 
 from pyflink_prometheus._validation import shown
@@ -28,6 +28,7 @@ class RejectedSamples:
     :param status: the HTTP status; ``None`` if they were not sent.
     :param candidates: if ``record`` is ``None``: all series of the request, ``count`` samples of which were not
         written. A receiver of Remote-Write 2.0 keeps the others and says only how many.
+    :param tenant: the headers that name the tenant for which they were sent, which may not be among the labels.
     """
 
     record: Union[PrometheusTimeSeries, Any]
@@ -36,6 +37,7 @@ class RejectedSamples:
     message: str
     status: int | None = None
     candidates: tuple[PrometheusTimeSeries, ...] = ()
+    tenant: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def series(self) -> tuple[PrometheusTimeSeries, ...]:

@@ -114,6 +114,7 @@ def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
         "reason": rejected.reason.value,
         "status": rejected.status,
         "message": rejected.message,
+        **({"tenant": dict(rejected.tenant)} if rejected.tenant else {}),
     }
     if rejected.record is None and rejected.candidates:
         return {"candidates": [_series_as_json(each) for each in rejected.candidates], **about}
@@ -153,7 +154,13 @@ def _from_json(read: dict[str, Any]) -> RejectedSamples:
     record = _series_from_json(read) if "metric_name" in read else read.get("record")
     candidates = tuple(_series_from_json(each) for each in read.get("candidates", ()))
     return RejectedSamples(
-        record, read["count"], RejectionReason(read["reason"]), read["message"], read["status"], candidates
+        record,
+        read["count"],
+        RejectionReason(read["reason"]),
+        read["message"],
+        read["status"],
+        candidates,
+        read.get("tenant", {}),
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyflink_prometheus.errors import InvalidTimeSeriesError
+from pyflink_prometheus.guards.guard import SeriesRefused
 from pyflink_prometheus.wire.table import Numbers
 from pyflink_prometheus.writer.family import RowFamily
 from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 
-#: Instead of a number: no series, because it is not valid, or because the configuration excludes it.
+#: Instead of a number: no series, because it is not valid or refused, or because the configuration excludes it.
 INVALID_NUMBER, EXCLUDED_NUMBER = -1, -2
 
 
@@ -47,6 +48,7 @@ class RowSeries:
         known = self._known.setdefault(family, {})
         found = list(map(known.get, rows))
         if None in found:
+            refused = []
             for row, number in zip(rows, found):
                 if number is None and row not in known:
                     ((metric_name, labels),) = family.records([[text] for text in row], 1)
@@ -54,7 +56,12 @@ class RowSeries:
                         series = self._cache.get(metric_name, labels, family.metadata)
                     except InvalidTimeSeriesError:
                         known[row] = INVALID_NUMBER
+                    except SeriesRefused:
+                        known[row] = INVALID_NUMBER
+                        refused.append(row)
                     else:
                         known[row] = EXCLUDED_NUMBER if series is EXCLUDED else series.number
             found = list(map(known.__getitem__, rows))
+            for row in refused:  # which may be let in the next time
+                del known[row]
         return np.array(found, np.int32)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyflink_prometheus.model.labels import LabelPairs, canonical_labels, has_classic_names
 from pyflink_prometheus.model.metadata import checked_metadata
-from pyflink_prometheus.wire.series import Series
+from pyflink_prometheus.wire.series import Series, Tenant
 from pyflink_prometheus.wire.table import SeriesTable
 from pyflink_prometheus.writer.admission import Admission
 
@@ -52,6 +52,7 @@ class SeriesCache:
 
         :return: :data:`EXCLUDED` if the configuration excludes it.
         :raises InvalidTimeSeriesError: if they cannot be written.
+        :raises SeriesRefused: if the series is beyond a limit, now or at all.
         """
         # A flat tuple of names, then values: built and hashed faster than pairs, and ignored by the garbage collector.
         try:
@@ -75,6 +76,8 @@ class SeriesCache:
         series = self._old.get(key)
         if series is None:
             series = self._make(metric_name, labels, metadata)
+        elif self._admission is not None and series is not EXCLUDED:
+            self._admission.renew(series)
         size = 1 + len(series.head) // USUAL_SIZE
         if self._young and self._young_size + size > self._generation_size:
             self._old, self._young, self._young_size = self._young, {}, 0
@@ -88,12 +91,14 @@ class SeriesCache:
 
     def _make(self, metric_name: Any, labels: Any, metadata: Any) -> Series:
         checked = None if metadata is None else checked_metadata(metadata)
-        canonical: LabelPairs | None = canonical_labels(metric_name, labels)
-        if self._admission is not None and canonical is not None:
-            canonical = self._admission.labels(canonical)
-        if canonical is None:
-            return EXCLUDED
-        series = Series(canonical, checked)
+        canonical: LabelPairs = canonical_labels(metric_name, labels)
+        tenant: Tenant = ()
+        if self._admission is not None:
+            admitted = self._admission.admit(canonical)
+            if admitted is None:
+                return EXCLUDED
+            canonical, tenant = admitted
+        series = Series(canonical, checked, tenant)
         if self.without_legacy_names is None and not has_classic_names(canonical):
             self.without_legacy_names = series
         return series

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.wire.series import Tenant
 from pyflink_prometheus.writer.batch import Batch
 from pyflink_prometheus.writer.delivery import (
     Accepted,
@@ -18,6 +19,7 @@ from pyflink_prometheus.writer.delivery import (
 )
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.rejected import RejectedSamples, RejectedSamplesHandler
+from pyflink_prometheus.writer.tenants import TenantLedgers
 
 _log = logging.getLogger(__name__)
 
@@ -30,12 +32,18 @@ class Settlement:
 
     :param ledger: counts the samples.
     :param handler: the user's handler.
+    :param tenants: count the samples by tenant; ``None`` if there are no tenants.
     """
 
-    def __init__(self, ledger: Ledger, handler: RejectedSamplesHandler) -> None:
+    def __init__(self, ledger: Ledger, handler: RejectedSamplesHandler, tenants: TenantLedgers | None = None) -> None:
         self.ledger = ledger
+        self.tenants = tenants
         self._handler = handler
         self._one_at_a_time = threading.Lock()
+
+    def ledgers_of(self, tenant: Tenant) -> tuple[Ledger, ...]:
+        """Return all ledgers that count what is sent to a tenant."""
+        return (self.ledger,) if self.tenants is None else (self.ledger, self.tenants.of(tenant))
 
     def reject_before_sending(self, rejected: list[RejectedSamples]) -> None:
         """
@@ -66,8 +74,10 @@ class Settlement:
 
         :raises PrometheusSinkError: if the handler fails.
         """
-        self.ledger.reject(reason, count)
-        rejected = RejectedSamples(None, count, reason, message, status, tuple(batch.records()))
+        tenant = batch.tenant
+        for ledger in self.ledgers_of(tenant):
+            ledger.reject(reason, count)
+        rejected = RejectedSamples(None, count, reason, message, status, tuple(batch.records()), dict(tenant))
         self._call(lambda: self._handler([rejected]))
 
     def settle(self, step: Settled) -> None:
@@ -78,11 +88,12 @@ class Settlement:
         """
         if isinstance(step, Accepted):
             self._accept(step)
-        elif isinstance(step, Rejected):
-            self.ledger.fail_request()
+            return
+        for ledger in self.ledgers_of(step.batch.tenant):
+            ledger.fail_request()
+        if isinstance(step, Rejected):
             self.reject(step.batch, step.reason, step.outcome.message, step.outcome.status)
         else:
-            self.ledger.fail_request()
             self._settle_partly(step)
 
     def flush(self) -> None:
@@ -102,8 +113,9 @@ class Settlement:
 
     def _accept(self, step: Accepted) -> None:
         batch = step.batch
-        self.ledger.take_request(len(batch))
-        self.ledger.accept(len(batch), int(batch.timestamps.max()))
+        for ledger in self.ledgers_of(batch.tenant):
+            ledger.take_request(len(batch))
+            ledger.accept(len(batch), int(batch.timestamps.max()))
         self.ledger.settle_exemplars(step.exemplars, batch.exemplars - step.exemplars)
 
     def _settle_partly(self, step: PartlyWritten) -> None:
@@ -112,7 +124,8 @@ class Settlement:
         if accepted:
             # A lower bound of the newest timestamp written: the refused samples may be the newest ones.
             newest = np.sort(batch.timestamps)[accepted - 1]
-            self.ledger.accept(accepted, int(newest))
+            for ledger in self.ledgers_of(batch.tenant):
+                ledger.accept(accepted, int(newest))
         self.ledger.settle_exemplars(written.exemplars, batch.exemplars - written.exemplars)
         for are_histograms, count in ((False, written.samples), (True, written.histograms)):
             part = batch.of_kind(histograms=are_histograms)
@@ -123,8 +136,13 @@ class Settlement:
                 self.reject_some(part, len(part) - count, step.reason, outcome.message, outcome.status)
 
     def _hand_over(self, batch: Batch, reason: RejectionReason, message: str, status: int | None) -> None:
-        self.ledger.reject(reason, len(batch))
-        rejected = [RejectedSamples(record, len(record.samples), reason, message, status) for record in batch.records()]
+        tenant = batch.tenant
+        for ledger in self.ledgers_of(tenant):
+            ledger.reject(reason, len(batch))
+        rejected = [
+            RejectedSamples(record, len(record.samples), reason, message, status, tenant=dict(tenant))
+            for record in batch.records()
+        ]
         self._call(lambda: self._handler(rejected))
 
     def _call(self, call: Callable[[], object]) -> None:

@@ -1,33 +1,40 @@
 """
 A shard: a queue of batches, and the thread that sends them, one request in flight.
 
-The caller's thread fills and seals batches; everything else here runs on the shard's thread.
+The caller's thread fills and seals batches; everything else here runs on the shard's thread. If series have tenants,
+each tenant has a lane of its own, in which requests and their retries follow each other: one that must wait holds up no
+other one.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
 
 from pyflink_prometheus.clock import Clock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
+from pyflink_prometheus.guards.guards import Guards
 from pyflink_prometheus.http.outcome import Outcome
 from pyflink_prometheus.http.transport import Transport
 from pyflink_prometheus.wire.request import encode, headers_of
+from pyflink_prometheus.wire.series import Tenant, shown_tenant
 from pyflink_prometheus.wire.table import SeriesTable
 from pyflink_prometheus.writer.backlog import Backlog, Stopped
 from pyflink_prometheus.writer.batch import Batch, FillingBatch
 from pyflink_prometheus.writer.delivery import (
     Delivery,
     Post,
+    Reserve,
+    Settled,
     Shrink,
-    Step,
     Wait,
 )
 from pyflink_prometheus.writer.endpoint import Endpoint
-from pyflink_prometheus.writer.isolation import deliver
+from pyflink_prometheus.writer.isolation import Steps, deliver
+from pyflink_prometheus.writer.lanes import Lane, Lanes
 from pyflink_prometheus.writer.prepared import PreparedRequest, SealedBatch
 from pyflink_prometheus.writer.settlement import Settlement
 
@@ -103,6 +110,7 @@ class Shard:
     :param transport: makes one POST; closed when the thread ends.
     :param prepare: turns a batch into requests.
     :param settlement: counts settled samples, and passes the rejected ones to the handler.
+    :param guards: the user's limits on rates, for all shards together.
     :param clock: the source of time.
     :param draw: returns a random number from 0 to 1, for the jitter of retries.
     """
@@ -118,6 +126,7 @@ class Shard:
         transport: Transport,
         prepare: Callable[[Batch], list[PreparedRequest]],
         settlement: Settlement,
+        guards: Guards,
         clock: Clock,
         draw: Callable[[], float],
     ) -> None:
@@ -129,6 +138,9 @@ class Shard:
         self._prepare = prepare
         self._settlement = settlement
         self._ledger = settlement.ledger
+        self._lanes = Lanes(backlog.lock)
+        self._has_tenants = config.tenant is not None
+        self._guards = guards
         self._clock = clock
         self._draw = draw
         self._last_message = ""  # of the latest outcome
@@ -142,11 +154,8 @@ class Shard:
 
     def _run(self) -> None:
         try:
-            while (sealed := self._next()) is not None:
-                requests = sealed.requests(self._prepare)
-                for request in requests:
-                    self._deliver(request)
-                self._backlog.settle(sealed.size, sum(request.encoded.size_in_bytes for request in requests))
+            while (lane := self._next_lane()) is not None:
+                self._advance(lane)
         except Stopped:
             pass
         except BaseException as error:  # raised again on the caller's thread
@@ -154,25 +163,78 @@ class Shard:
         finally:
             self._transport.close()
 
-    def _next(self) -> SealedBatch | None:
-        """Wait for a sealed batch, or seal one that has become too old; ``None`` when the writer stops."""
-        queue = self.queue
-        with queue.changed:
-            while not self._backlog.is_stopped:
-                if queue.sealed:
-                    return queue.sealed.popleft()
-                wait_s = None
-                if queue.filling_since is not None:
-                    age_s = self._clock.monotonic() - queue.filling_since
-                    wait_s = self._config.max_time_in_buffer_ms / 1000 - age_s
-                    if wait_s <= 0:
-                        self._backlog.hand_over(queue.seal_what_is_there().size)
-                        continue
-                self._clock.wait(queue.changed, wait_s)
+    def _next_lane(self) -> Lane | None:
+        """Wait until something is to be done in a lane; ``None`` when the writer stops."""
+        while not self._backlog.is_stopped:
+            lane = self._lanes.ready(self._clock.monotonic())
+            if lane is not None:
+                return lane
+            due = self._lanes.due
+            if due < math.inf and not self._has_tenants:  # the next samples must wait for those before
+                self._backlog.wait_until(due)
+            elif (sealed := self._next_batch(due)) is not None:
+                requests = sealed.requests(self._prepare)
+                if rejected := sealed.size - sum(len(request.batch) for request in requests):
+                    self._backlog.settle(rejected, 0)
+                self._lanes.add(requests)
         return None
 
-    def _deliver(self, request: PreparedRequest) -> None:
-        """Send a request until all of its samples are settled."""
+    def _next_batch(self, due: float) -> SealedBatch | None:
+        """
+        Wait for a sealed batch, or seal one that has become too old.
+
+        :param due: the time of the monotonic clock at which to return ``None``, as when the writer stops.
+        """
+        queue = self.queue
+        with queue.changed:
+            while not self._backlog.is_stopped and (now := self._clock.monotonic()) < due:
+                if queue.sealed:
+                    return queue.sealed.popleft()
+                wait_s = due - now
+                if queue.filling_since is not None:
+                    left_s = self._config.max_time_in_buffer_ms / 1000 - (now - queue.filling_since)
+                    if left_s <= 0:
+                        self._backlog.hand_over(queue.seal_what_is_there().size)
+                        continue
+                    wait_s = min(wait_s, left_s)
+                self._clock.wait(queue.changed, None if wait_s == math.inf else wait_s)
+        return None
+
+    def _advance(self, lane: Lane) -> None:  # noqa: C901  (one case for each kind of step)
+        """Carry out the steps of a lane up to its next request, or to a wait."""
+        if lane.steps is None:
+            lane.steps = self._deliver(lane.requests[0])
+        has_posted = False
+        while (step := lane.next_step()) is not None:
+            now = self._clock.monotonic()
+            if isinstance(step, (Post, Reserve)):
+                lane.due = self._backlog.turn_of(lane.tenant)
+                if has_posted or lane.due > now:
+                    return
+            if isinstance(step, Post):
+                lane.done(self._post(step, lane.tenant))
+                has_posted = True
+                continue
+            lane.done()
+            if isinstance(step, Wait):
+                self._warn_of_retry(step.seconds, lane.tenant)
+                lane.due = now + step.seconds
+                if step.asked_by_receiver:
+                    self._backlog.hold_off(lane.tenant, lane.due)
+                return
+            if isinstance(step, Reserve):
+                lane.due = now + self._guards.reserve(step.samples, step.size_in_bytes)
+                if lane.due > now:
+                    return
+            elif isinstance(step, Shrink):
+                self._bound_batches(step)
+            else:
+                self._settle(lane, step)
+        request = self._lanes.settle_first(lane)
+        self._backlog.settle(len(request.batch), request.encoded.size_in_bytes)
+
+    def _deliver(self, request: PreparedRequest) -> Steps:
+        """Return the steps that settle all samples of a request."""
 
         def encoded(batch: Batch, version: RemoteWriteVersion) -> bytes:
             if batch is request.batch:
@@ -185,48 +247,33 @@ class Shard:
             draw=self._draw,
             monotonic=self._clock.monotonic,
             endpoint=self._endpoint,
+            tenant=request.batch.tenant,
         )
-        steps = deliver(request.batch, delivery)
-        outcome: Outcome | None = None
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration:
-                return
-            outcome = self._act(step)
+        return deliver(request.batch, delivery)
 
-    def _act(self, step: Step) -> Outcome | None:
-        """Carry out a step; return the outcome of a POST."""
-        if isinstance(step, Post):
-            return self._post(step)
-        if isinstance(step, Wait):
-            self._warn_of_retry(step.seconds)
-            until = self._clock.monotonic() + step.seconds
-            if step.asked_by_receiver:
-                self._backlog.hold_off(until)
-            self._backlog.wait_until(until)
-        elif isinstance(step, Shrink):
-            self._bound_batches(step)
-        else:
-            self._settlement.settle(step)
-        return None
+    def _settle(self, lane: Lane, step: Settled) -> None:
+        """Settle samples of the first request of a lane."""
+        lane.settled += len(step.batch)
+        self._settlement.settle(step)
 
-    def _post(self, step: Post) -> Outcome:
-        self._backlog.wait_for_turn()
-        headers = headers_of(step.version)
+    def _post(self, step: Post, tenant: Tenant) -> Outcome:
+        headers = {**headers_of(step.version), **dict(tenant)}
         if step.retries:
-            headers = {**headers, "Retry-Attempt": str(step.retries)}
+            headers["Retry-Attempt"] = str(step.retries)
         began = self._clock.monotonic()
         outcome = self._transport.post(step.body, headers)
-        self._ledger.attempt(len(step.body), self._clock.monotonic() - began, retry=step.retries > 0)
+        time_in_flight_s = self._clock.monotonic() - began
+        for ledger in self._settlement.ledgers_of(tenant):
+            ledger.attempt(len(step.body), time_in_flight_s, retry=step.retries > 0)
         self._last_message = outcome.message
         return outcome
 
-    def _warn_of_retry(self, wait_s: float) -> None:
+    def _warn_of_retry(self, wait_s: float, tenant: Tenant) -> None:
         if self._backlog.may_warn_of_retry():
             _log.warning(
-                "a request to %s failed and will be retried in %.2f s (%d retries so far): %s",
+                "a request to %s%s failed and will be retried in %.2f s (%d retries so far): %s",
                 self._config.url_without_credentials,
+                f" for {shown_tenant(tenant)}" if tenant else "",
                 wait_s,
                 self._ledger.requests_retried,
                 self._last_message,

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from pyflink_prometheus.clock import Clock, SystemClock
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError
+from pyflink_prometheus.guards.guard import SeriesRefused
+from pyflink_prometheus.guards.guards import Guards
 from pyflink_prometheus.http.transport import RequestsTransport, Transport
 from pyflink_prometheus.model.samples import checked_samples
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, check_is_series
@@ -32,6 +34,7 @@ from pyflink_prometheus.writer.intake import (
     SampleRejected,
     count_of,
     invalid,
+    over_limit,
 )
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.pace import Pace
@@ -41,6 +44,7 @@ from pyflink_prometheus.writer.row_series import EXCLUDED_NUMBER, INVALID_NUMBER
 from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
+from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantLedgers
 
 _LATER, _BEYOND = USUAL.start, USUAL.stop
 
@@ -58,10 +62,12 @@ class RemoteWriter:
     receiver gets them in the order of the calls. The number of shards may change only in a flush, when nothing is
     pending. A failure on those threads is raised by the next call.
 
-    :param config: all settings.
+    :param config: all settings; the limits are those of this writer, see :meth:`SendingLimits.share_of`.
     :param new_transport: creates the transport of one shard. Default: one based on requests.
     :param clock: the source of time. Default: the system's.
     :param draw: returns a random number from 0 to 1, for the jitter of retries.
+    :ivar guards: the limits, and how often something was beyond them.
+    :ivar tenants: counts what is sent to each tenant; ``None`` if there are no tenants.
     """
 
     def __init__(
@@ -80,10 +86,14 @@ class RemoteWriter:
         handler = config.rejected_samples_handler
         if handler is None:
             handler = LogRejectedSamples(monotonic=self._clock.monotonic)
-        self._settlement = Settlement(self.ledger, handler)
+        tenants: TenantConfiguration | None = config.tenant
+        self.tenants = None if tenants is None else TenantLedgers(tenants.max_counted_tenants)
+        self._settlement = Settlement(self.ledger, handler, self.tenants)
         self._intake = Intake(config, self._clock.time, self.ledger)
         self._check_all = self._intake.looks_at_every_sample
-        self._known_series = SeriesCache(config.max_cached_series, Admission(config.relabelling), self._begin_table)
+        self.guards = Guards(config.sending_limits, self._clock.monotonic)
+        admission = Admission(config.relabelling, self.guards, tenants)
+        self._known_series = SeriesCache(config.max_cached_series, admission, self._begin_table)
         self._rows = RowSeries(self._known_series)
         self._preparation = Preparation(config, self._settlement)
         self._endpoint = Endpoint(config.remote_write_version)
@@ -121,6 +131,10 @@ class RemoteWriter:
             check_is_series(record)
             rejected = invalid(PrometheusTimeSeries(*record), count_of(samples), error)
             self._settlement.reject_before_sending([rejected])
+            return
+        except SeriesRefused as refusal:
+            check_is_series(record)
+            self._settlement.reject_before_sending([over_limit(record, refusal)])
             return
         if series is EXCLUDED:
             self.ledger.exclude(len(samples))
@@ -262,6 +276,7 @@ class RemoteWriter:
             transport=self._new_transport(self._config),
             prepare=self._prepare,
             settlement=self._settlement,
+            guards=self.guards,
             clock=self._clock,
             draw=self._draw,
         )

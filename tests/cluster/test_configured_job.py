@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -39,22 +40,24 @@ class DemandingReceiver(Receiver):
         def get_request():
             connection, address = accept()
             secured = context.wrap_socket(connection, server_side=True)
-            self.serials.append(int(secured.getpeercert()["serialNumber"], 16))
+            certificate: Any = secured.getpeercert()
+            self.serials.append(int(certificate["serialNumber"], 16))
             return secured, address
 
-        self._server.get_request = get_request
+        self._server.get_request = get_request  # type: ignore[method-assign]
 
 
 def test_certificates_are_rotated_while_the_job_runs(tmp_path: Path, authority: trustme.CA) -> None:
     first = issue(authority, tmp_path)
-    rotated = []
+    rotated: list[int] = []
 
     def rotate_after_some(request: ReceivedRequest) -> None:
         if not rotated and len(request.samples):
             rotated.append(issue(authority, tmp_path))
 
     (tmp_path / "password").write_text("hunter22")
-    with DemandingReceiver(authority, rotate_after_some) as receiver:
+    receiver = DemandingReceiver(authority, rotate_after_some)
+    with receiver:
         entry = {
             "name": "mine",
             "url": receiver.url.replace("http://", "https://"),

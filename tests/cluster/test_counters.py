@@ -65,3 +65,21 @@ def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp
     assert metrics["maxInFlightRequests"] >= 1
     assert metrics["numBytesOut"] > 0
     assert metrics["lastFlushDurationMs"] >= 0
+
+
+def test_tenants_have_counters_of_their_own(tmp_path):
+    (tmp_path / "lines").write_text("\n".join(FATES))
+    expected = {
+        "numSamplesOut": 6,
+        "tenant.good.numSamplesOut": 5,
+        "tenant.late.numSamplesOut": 1,
+        "tenant.late.numWriteRequestsRetries": 1,
+        "tenant.refused.numSamplesDropped": 1,
+        "tenant.unavailable.numSamplesDropped": 1,
+        "tenant.unavailable.numWriteRequestsRetries": 2,
+    }
+    with Receiver(Fates()) as receiver:
+        job = run_job_file("counted.py", receiver.url, str(tmp_path), json.dumps(expected))
+    assert job.status == 0, job.stderr
+    metrics = json.loads(job.stdout.splitlines()[-1])
+    assert {name: metrics.get(name) for name in expected} == expected

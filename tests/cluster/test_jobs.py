@@ -80,18 +80,12 @@ def whole_chain(rows: pd.DataFrame) -> Samples:
     }
 
 
-def written_in_sql(rows: pd.DataFrame) -> Samples:
-    of = {name: of for name, of in ALTITUDES.items() if "quantile" not in name}
-    return {**expected.of_aircraft(rows), **expected.of_windows(rows, "altitude", of, OPERATOR)}
-
-
 WRITTEN: dict[str, Callable[[pd.DataFrame], Samples]] = {
     "reorder": reordered,
     "filter": filtered,
     "enrich": enriched,
     "aggregate": aggregated,
     "pipeline": whole_chain,
-    "flights_sql": written_in_sql,
 }
 
 
@@ -206,10 +200,7 @@ def test_a_job_that_is_killed_and_restored_writes_what_it_would_have_written(
 @pytest.mark.once
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_a_job_says_to_ask_prometheus_has_an_answer(killed: dict[str, Submitted], name: str) -> None:
-    job = killed[name]
-    queries = re.findall(r"^  (\S.*)$", job.printed, re.MULTILINE)
-    assert len(queries) >= 2
-    assert all(job.server.query(query, job.end_at / 1000) for query in queries)
+    assert_queries_have_answers(killed[name])
 
 
 @pytest.mark.once
@@ -242,6 +233,27 @@ def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
         assert shown == alive
 
 
+@pytest.mark.once
+def test_the_job_in_sql_writes_what_those_in_python_write(
+    flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, tmp_path: Path
+) -> None:
+    job = Submitted("flights_sql", prometheus_empty, beginning(tmp_path, 9_000), now_ms(), max_delay_s=60)
+    file, *arguments = job.command_line()
+    flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS)))
+    rows = job.rows()
+    aggregates = {name: of for name, of in ALTITUDES.items() if "quantile" not in name}
+    in_python = {**expected.of_aircraft(rows), **expected.of_windows(rows, "altitude", aggregates, OPERATOR)}
+    assert set(answers_to_writes(prometheus_empty)) == {"204"}
+    assert expected.differences(job.stored(), in_python) == []
+    assert_queries_have_answers(job)
+
+
+def assert_queries_have_answers(job: Submitted) -> None:
+    queries = re.findall(r"^  (\S.*)$", job.printed, re.MULTILINE)
+    assert len(queries) >= 2
+    assert all(job.server.query(query, job.end_at / 1000) for query in queries)
+
+
 def answers_to_writes(server: PrometheusServer) -> dict[str, int]:
     """Return how often Prometheus has responded with each status to a remote-write request."""
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
@@ -250,7 +262,7 @@ def answers_to_writes(server: PrometheusServer) -> dict[str, int]:
     return {code: int(count) for code, count in found if int(count)}
 
 
-@pytest.mark.parametrize("name", [*WRITTEN, "flights"])
+@pytest.mark.parametrize("name", [*WRITTEN, "flights_sql", "flights"])
 def test_help_says_what_a_job_is_for(name: str) -> None:
     run = subprocess.run([sys.executable, JOBS / f"{name}.py", "--help"], capture_output=True, text=True, check=True)
     assert "--remote-write-url" in run.stdout

@@ -49,9 +49,18 @@ def samples_passed_on(cluster: FlinkCluster, job_id: str) -> int:
 def test_the_end_of_input_loses_nothing(
     flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
 ) -> None:
-    job = SteadyJob(prometheus.remote_write_url, metric_name, 30_000, {"checkpoint_ms": NEVER_MS})
+    batches = f"{metric_name}_batches"
+    options = {"checkpoint_ms": NEVER_MS, "batches_metric_name": batches}
+    job = SteadyJob(prometheus.remote_write_url, metric_name, 30_000, options)
     flink_cluster.wait_for_job(job.submit(flink_cluster, per_second=1e6))
-    assert prometheus.samples(metric_name) == job.made()
+    for name in (metric_name, batches):
+        assert prometheus.samples(name) == job.made(metric_name=name)
+    logs = [each.read_text() for each in flink_cluster.log_files() if each.match("*taskexecutor*.log")]
+    for way in (
+        "in Arrow batches, because Transport.ARROW is set",
+        "one by one, because the stream is keyed in Python",
+    ):
+        assert any(f"records come {way}" in log for log in logs)
 
 
 @pytest.mark.parametrize("options", [(), ("--drain",)], ids=["without drain", "with drain"])

@@ -155,6 +155,20 @@ def test_rows_of_all_kinds_arrive(outcome, metric_name):
         assert sorted(received) == [(float(n), T + n) for n in NUMBERS if n % 20 == number]
 
 
+def test_a_mapping_makes_the_same_samples_of_fields_of_all_types_in_batches_and_one_by_one(outcome):
+    def received(transport: str) -> dict[str, list[tuple[float, int]]]:
+        return {
+            series.removeprefix(transport): sorted(samples)
+            for series, samples in outcome.received.items()
+            if series.startswith(transport)
+        }
+
+    assert received("arrow_") == received("records_")
+    assert len(received("arrow_")) == 3 * 6 + 2 + 4
+    assert sum(map(len, received("arrow_").values())) == 45 + 48 + 60 + 60
+    assert received("arrow_")['clock{room="room1"}'][0] == (0.25, T + 1000)
+
+
 def test_name_uid_and_parallelism_reach_the_operator_that_writes_a_table(outcome):
     operators = outcome.seen["streams"]["operators"]
     assert operators["write rooms"] == ["uid of rooms", 2]
@@ -172,6 +186,11 @@ def test_a_table_in_batch_mode_arrives(outcome):
     assert batch == {
         (f'batch{{room="{room(n)["room"]}"}}' if room(n) else "batch{}", n, T + n * MINUTE_MS) for n in TIMED
     }
+
+
+def test_the_queries_in_the_documents_can_be_written(outcome):
+    assert len(outcome.seen["documented"]) == 7
+    assert set(outcome.seen["documented"].values()) == {""}
 
 
 def broken(folder: Path, hook: str) -> tuple[UnreliableStore, int]:

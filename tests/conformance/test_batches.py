@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from pyflink.common import Types
 from pyflink.table.udf import FunctionContext
 
-from pyflink_prometheus import InvalidTimeSeriesError, PrometheusSinkError, PrometheusTimeSeries
+from pyflink_prometheus import InvalidTimeSeriesError, PrometheusSinkError, PrometheusTimeSeries, RejectedSamples
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink.batches import BatchFunction
 from pyflink_prometheus.flink.columns import RecordReader, record_columns
@@ -79,7 +80,7 @@ def longs(metric_name):
 
 def test_a_batch_is_converted_record_by_record_and_flushed_at_the_end_of_the_bundle(opened):
     open_one, group = opened
-    rejected = []
+    rejected: list[RejectedSamples] = []
     with Receiver() as receiver:
         function = open_one(function_of(longs("m"), receiver.url, rejected_samples_handler=rejected.extend))
         result = function.eval(pd.Series(range(10)))
@@ -111,7 +112,7 @@ def test_two_functions_in_one_operator_are_both_flushed(opened):
 
 def test_constants_come_as_plain_values_and_rows_are_counted_by_a_column(opened):
     class Columns:
-        seen = ()
+        seen: Any = ()
 
         def read(self, columns, rows, writer):
             type(self).seen = (list(map(type, columns)), rows)

@@ -160,6 +160,22 @@ def test_a_proxy_may_speak_tls_and_is_trusted_as_the_receiver_is(serve, post, co
     assert "set ca_file" in outcome.message
 
 
+def test_plain_requests_may_go_to_a_proxy_that_speaks_tls(serve, post, context, trusted):
+    proxy = serve(tls=context)
+    config = ProxyConfiguration(proxy_url=proxy.url("", scheme="https"))
+    assert post("http://receiver.test/write", proxy=config, tls=trusted).kind is Kind.ACCEPTED
+    assert proxy.requests[0].startswith("POST http://receiver.test/write HTTP/1.1")
+    assert post("http://receiver.test/write", proxy=config, tls=TlsConfiguration()).kind is Kind.FATAL
+
+
+def test_the_environment_does_not_except_hosts_from_a_proxy_that_is_set(serve, post, monkeypatch):
+    proxy = serve()
+    monkeypatch.setenv("NO_PROXY", "*")
+    config = ProxyConfiguration(proxy_url=proxy.url(""))
+    assert post("http://receiver.test/write", proxy=config).kind is Kind.ACCEPTED
+    assert len(proxy.requests) == 1
+
+
 def test_messages_name_the_setting(serve, post, trusted):
     proxy = serve(response(407))
     config = ProxyConfiguration(proxy_url=proxy.url(""))

@@ -439,7 +439,7 @@ def test_a_secret_that_is_missing_or_empty_fails_the_job(start, tmp_path, auth, 
         (tmp_path / "secret").write_text(content)
     writer = start(request_signer=auth(Secret.file(tmp_path / "secret")))
     writer.add(ONE)
-    problem = "it cannot be read on this worker: FileNotFoundError" if content is None else "it is empty"
+    problem = "it cannot be read on this worker: No such file or directory" if content is None else "it is empty"
     with pytest.raises(RemoteWriteFatalError, match=f"check the secret in file '.*/secret': {problem}"):
         writer.flush()
 

@@ -6,7 +6,8 @@ import re
 import subprocess
 
 import pytest
-from configuration_files import ACCEPTED, REFUSED, REFUSED_HERE, configuration_files
+from configuration_files import ACCEPTED, REFUSED, REFUSED_HERE, ConfigurationFile, configuration_files
+from receiver_examples import examples
 
 from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.errors import InvalidConfigurationError
@@ -66,4 +67,12 @@ def test_what_is_refused_promtool_refuses_in_the_same_words(said, build, file):
 @pytest.mark.parametrize("file", configuration_files(REFUSED_HERE), ids=lambda file: file.path.stem)
 def test_what_the_sink_alone_refuses_promtool_accepts(said, file):
     accepted, words = said(file)
+    assert accepted, words
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.path.stem)
+def test_the_stanza_of_an_example_is_accepted(said, example, tmp_path):
+    path = tmp_path / "prometheus.yml"
+    path.write_text(example.stanza, encoding="utf-8")
+    accepted, words = said(ConfigurationFile(path, official="azuread:" in example.stanza))
     assert accepted, words

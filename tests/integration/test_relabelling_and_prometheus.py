@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -58,7 +59,7 @@ def settled(server):
     """Return the number of samples that each remote write has sent or dropped."""
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as response:
         text = response.read().decode()
-    counts = {}
+    counts: dict[str, float] = {}
     pattern = r'^prometheus_remote_storage_samples(?:_dropped)?_total\{.*remote_name="([^"]+)".*\} (\S+)$'
     for name, count in re.findall(pattern, text, re.MULTILINE):
         counts[name] = counts.get(name, 0) + float(count)
@@ -68,7 +69,7 @@ def settled(server):
 def results_of(rule_sets, page_series):
     """Return what Prometheus makes of each series by each set of rules: labels by (set, series)."""
     values = [(labels, FIRST_VALUE + number) for number, labels in enumerate(page_series)]
-    found = {}
+    found: dict[tuple[int, int], dict[str, str]] = {}
     with Receiver() as receiver, ScrapedPage(values) as page:
         server = PrometheusServer.start("native", config=config_of(rule_sets, page, receiver))
         try:
@@ -83,8 +84,9 @@ def results_of(rule_sets, page_series):
             server.stop()  # which sends the rest
         for request in receiver.requests:
             for each in request.series:
-                number = int(each.samples[0][0]) - FIRST_VALUE if each.samples[0][0] >= FIRST_VALUE else None
-                if number is not None:
+                value = each.samples[0][0]
+                if isinstance(value, float) and value >= FIRST_VALUE:
+                    number = int(value) - FIRST_VALUE
                     named = {"__name__": each.metric_name} if each.metric_name else {}
                     key = int(request.headers["x-rules"]), number
                     assert found.setdefault(key, {**named, **dict(each.labels)}) == {**named, **dict(each.labels)}
@@ -117,6 +119,7 @@ def _relabelling_if_possible(configs):
         return None
 
 
+NO_LABELS: list[Any] = [None, []]
 RULES = [
     *({"action": action} for action in (*ACTIONS, "REPLACE", "Keep", "", "nothing", "labelMap", None)),
     *({"action": action, "target_label": "t"} for action in ACTIONS),
@@ -125,7 +128,7 @@ RULES = [
     *({"action": action, "target_label": "t", "regex": "(.*)"} for action in ("keepequal", "dropequal")),
     *({"action": action, "target_label": "t", "separator": "-"} for action in ("keepequal", "dropequal")),
     *({"action": action, "target_label": "t", name: None} for action in ("keepequal", "replace") for name in FIELDS),
-    *({"action": action, "source_labels": value} for action in ("labeldrop", "labelkeep") for value in (None, [])),
+    *({"action": action, "source_labels": value} for action in ("labeldrop", "labelkeep") for value in NO_LABELS),
     *({"target_label": name} for name in ("a", "é", "a-b", "$1", "${1}", "-$1", "1", " ", "$", "${", "\n", "a$1-")),
     *({"action": "lowercase", "target_label": name} for name in ("é", "a-b", "${3}", "1")),
     *({"action": "labelmap", "replacement": text} for text in ("", "a", "$1", "${1}_", "-", "$", "é$1", None)),

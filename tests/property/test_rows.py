@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyflink_prometheus import Metadata, RemoteWriteVersion
+from pyflink_prometheus import Metadata, RejectedSamples, RemoteWriteVersion
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.testing import FakeClock, ScriptedTransport
 from pyflink_prometheus.writer.family import RowFamily
@@ -34,7 +36,8 @@ guards = st.sampled_from([{}, {"max_sample_age_ms": 20_000}, {"max_sample_lead_m
 
 def write(version, bundles, add, **settings):
     """Write each bundle with a function; return what was stored, and the counts of the ledger."""
-    transport, rejected = ScriptedTransport(), []
+    transport = ScriptedTransport()
+    rejected: list[RejectedSamples] = []
     config = SinkConfig(
         "http://receiver.invalid/api/v1/write",
         remote_write_version=version,
@@ -54,6 +57,10 @@ def write(version, bundles, add, **settings):
         stored.setdefault(key, []).append((value, timestamp))
     assert writer.ledger.samples_pending == 0
     return stored, writer.ledger.samples_in, writer.ledger.samples_rejected, sorted(each.message for each in rejected)
+
+
+def instead(transport, config):
+    return transport
 
 
 def by_record(writer, family, rows):
@@ -105,7 +112,7 @@ def test_rows_of_one_bundle_are_sent_series_by_series_if_they_are_close_in_time(
     for spread, expected in ((1, 4), (100_000, 16)):
         transport = ScriptedTransport()
         config = SinkConfig("http://receiver.invalid/api/v1/write", max_batch_size_in_samples=10)
-        writer = RemoteWriter(config, new_transport=lambda config, transport=transport: transport, clock=FakeClock())
+        writer = RemoteWriter(config, new_transport=partial(instead, transport), clock=FakeClock())
         by_column(
             writer,
             RowFamily("m", ("a",)),

@@ -8,9 +8,10 @@ from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moving_clock import SelfMovingClock
 from rejections import Rejections
 
-from pyflink_prometheus import BestEffortConfiguration, RejectionReason, RemoteWriteVersion
+from pyflink_prometheus import BestEffortConfiguration, RejectionReason, RemoteWriteVersion, TenantConfiguration
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.testing import FakeClock, ScriptedTransport
@@ -38,7 +39,7 @@ ENDPOINTS = st.fixed_dictionaries(
 class Scenario:
     """An endpoint, and what has come of the samples that were meant for it."""
 
-    def __init__(self, name, about):
+    def __init__(self, name, about, tenant):
         self.rejections = Rejections()
         down = Outcome(Kind.RETRYABLE, "no connection")
         self.refused = about["refused"]
@@ -58,6 +59,7 @@ class Scenario:
             if about["required"]
             else BestEffortConfiguration(max_buffered_samples=about["kept"], max_wait_ms=1),
             rejected_samples_handler=self.rejections,
+            tenant=tenant,
         )
 
     def decide(self, request):
@@ -67,13 +69,18 @@ class Scenario:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(ENDPOINTS, min_size=2, max_size=3), st.sets(st.integers(0, SAMPLES - 1), max_size=4), st.booleans())
-def test_every_sample_is_accounted_for_at_each_endpoint(endpoints, flush_after, is_drained):
-    scenarios = [Scenario(f"e{number}", each) for number, each in enumerate(endpoints)]
+@given(
+    st.lists(ENDPOINTS, min_size=2, max_size=3),
+    st.sets(st.integers(0, SAMPLES - 1), max_size=4),
+    st.booleans(),
+    st.sampled_from([None, TenantConfiguration({"X-Scope-OrgID": "tenant"}, keep_labels=True)]),
+)
+def test_every_sample_is_accounted_for_at_each_endpoint(endpoints, flush_after, is_drained, tenant):
+    scenarios = [Scenario(f"e{number}", each, tenant) for number, each in enumerate(endpoints)]
     by_url = {each.config.prometheus_remote_write_url: each.transport for each in scenarios}
     first, *others = scenarios
     further = {f"e{number}": each.config for number, each in enumerate(others, 1)}
-    clock = FakeClock()
+    clock = FakeClock() if tenant is None else SelfMovingClock()
     writer = FanOut(
         SinkConfig(**{**first.config.__dict__, "further_endpoints": further}),
         new_transport=lambda config: by_url[config.prometheus_remote_write_url],
@@ -83,7 +90,8 @@ def test_every_sample_is_accounted_for_at_each_endpoint(endpoints, flush_after, 
     ledgers = [each.ledger for each in writer.destinations]
     try:
         for number in range(SAMPLES):
-            writer.add(("m", {"series": str(number % 5)}, ((float(number), T + number),)))
+            labels = {"series": str(number % 5), "tenant": str(number % 3)}
+            writer.add(("m", labels, ((float(number), T + number),)))
             if number in flush_after or number == SAMPLES - 1:
                 passing(clock, writer.flush)
                 for scenario, ledger in zip(scenarios, ledgers):
@@ -106,6 +114,10 @@ def test_every_sample_is_accounted_for_at_each_endpoint(endpoints, flush_after, 
             assert set(rejected) <= {RejectionReason.REFUSED, RejectionReason.UNCONFIRMED}
             lost = sum(rejected.values())
             assert scenario.may_lose_any or lost == len(scenario.refused)
+        if tenant is not None:
+            for request in scenario.transport.accepted:
+                of = {dict(series.labels)["tenant"] for series in request.series}
+                assert of in ({request.headers["x-scope-orgid"]}, set())
         newest: dict[str, int] = {}
         for key, _, timestamp in scenario.transport.stored:
             assert timestamp >= newest.get(key, 0)

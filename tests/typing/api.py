@@ -19,6 +19,7 @@ from pyflink_prometheus import (
     BearerAuth,
     BestEffortConfiguration,
     Check,
+    ColumnMapping,
     ConflictPolicy,
     ElementConverter,
     EntraAuth,
@@ -43,10 +44,13 @@ from pyflink_prometheus import (
     RetryConfiguration,
     SchemeAuth,
     Secret,
+    SendingLimits,
     SigV4Auth,
     SpeedGate,
+    TenantConfiguration,
     Threshold,
     TlsConfiguration,
+    TooLong,
     Transport,
     TumblingWindows,
     read_rejected_samples,
@@ -125,6 +129,12 @@ sink = (
     .set_request_signer(sign)
     .set_rejected_samples_handler(handle)
     .set_rejected_samples_handler(JsonLinesRejectedSamples("/var/lib/rejected"))
+    .set_sending_limits("mimir", max_new_series_per_day=100_000, track_only=True)
+    .set_sending_limits(SendingLimits(max_samples_per_second=1000))
+    .set_sending_limits(max_label_value_bytes=200, on_long_label_value=TooLong.CUT)
+    .set_tenant({"X-Scope-OrgID": "tenant"})
+    .set_tenant({"AccountID": lambda labels: labels.get("account")}, keep_labels=True, max_counted_tenants=100)
+    .set_tenant(TenantConfiguration({"THANOS-TENANT": "tenant"}))
     .set_key_columns("device", "room")
     .set_transport(Transport.ARROW)
     .set_name("sink")
@@ -146,6 +156,18 @@ PrometheusSink.builder().add_endpoint("backup", "http://localhost")  # type: ign
 PrometheusSink.builder().set_tls_configuration(ca=b"pem")  # type: ignore[arg-type]
 PrometheusSink.builder().set_max_batch_size_in_samples("2000")  # type: ignore[arg-type]
 PrometheusSink.builder().set_retry_configuration(max_retries=3)  # type: ignore[call-arg]
+
+mapping = ColumnMapping(
+    labels={"place": "room"},
+    constant_labels={"site": "a"},
+    values={"room_temperature_celsius": "celsius"},
+    timestamp="measured_at",
+    metadata={"room_temperature_celsius": Metadata("gauge")},
+)
+assert_type(mapping.columns, "tuple[str, ...]")
+PrometheusSink.builder().set_column_mapping(ColumnMapping(metric_name="m", labels="room", values="v", timestamp="t"))
+ColumnMapping("m", "v", "t")  # type: ignore[call-arg]
+PrometheusSink.builder().set_column_mapping({"m": "v"})  # type: ignore[arg-type]
 
 series = PrometheusTimeSeries(
     "request_seconds",

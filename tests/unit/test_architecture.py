@@ -25,11 +25,13 @@ LAYERS = [
 ]
 # And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
 ROOMS = [
-    {"ledger", "retry", "endpoint", "batch", "admission", "family"},
-    {"pace", "rejected", "delivery", "series_cache"},
-    {"backlog", "rejected_files", "intake", "row_series"},
-    {"isolation", "settlement"},
+    {"ledger", "retry", "endpoint", "batch", "family"},
+    {"tenants"},
+    {"pace", "rejected", "delivery", "admission"},
+    {"backlog", "rejected_files", "intake", "series_cache"},
+    {"isolation", "settlement", "row_series"},
     {"prepared"},
+    {"lanes"},
     {"shard"},
     {"writer", "destination"},
     {"mapped_records", "mapped_columns", "best_effort"},
@@ -41,6 +43,7 @@ OUTSIDE = {
     "requests": {"http"},
     "urllib3": {"http"},
     "snappy": {"wire", "testing"},
+    "ruamel": {"configuration"},
     "re2": {"relabelling"},
     # Which come with extras, and are imported where they are first used.
     "botocore": set(),

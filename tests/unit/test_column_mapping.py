@@ -16,7 +16,7 @@ from pyflink.common import Row
 from pyflink.common.time import Instant
 from rejections import Rejections
 
-from pyflink_prometheus import STALE_MARKER, ColumnMapping, Metadata, RejectionReason
+from pyflink_prometheus import STALE_MARKER, ColumnMapping, Metadata, PrometheusSink, RejectionReason
 from pyflink_prometheus.model.epoch import Epoch
 from pyflink_prometheus.testing import FakeClock, ScriptedTransport
 from pyflink_prometheus.writer.mapped_columns import MappedColumns, NullValues
@@ -315,6 +315,14 @@ def test_nulls_are_nan_or_flagged_or_none(open_writer):
         assert ledger.null_values_skipped == skipped
 
 
+def test_a_column_with_two_metrics_has_one_flag(open_writer):
+    mapping = ColumnMapping(values={"m": "v", "n": "v"}, timestamp="at")
+    columns = [pd.Series([1.0, float("nan")]), pd.Series([T, T + 1]), pd.Series([False, True])]
+    stored, ledger = columns_of(open_writer, mapping, columns, [NullValues.FLAGGED] * 2)
+    assert sorted(stored) == [("m{}", 1.0, T), ("n{}", 1.0, T)]
+    assert ledger.null_values_skipped == 2
+
+
 def test_a_wrong_number_of_arguments_is_reported_with_their_names(open_writer):
     with pytest.raises(TypeError, match="^pass the arguments room, celsius, at in this order: expected 3, got 2$"):
         columns_of(open_writer, ROOMS, [pd.Series(["a"]), pd.Series([1.0])])
@@ -332,3 +340,12 @@ def test_a_zone_that_pyflink_mistakes_is_refused_and_utc_is_not(open_writer):
 def test_a_column_that_is_no_time_fails_the_job(open_writer):
     with pytest.raises(TypeError, match="^CAST the timestamp 'at' to BIGINT .* cannot read '2024' as a time$"):
         columns_of(open_writer, ROOMS, [pd.Series(["a"]), pd.Series([1.0]), pd.Series(["2024"])])
+
+
+def test_a_sink_has_either_a_mapping_or_a_converter():
+    builder = PrometheusSink.builder().set_prometheus_remote_write_url("http://receiver.invalid/api/v1/write")
+    builder.set_column_mapping(ROOMS).build()
+    with pytest.raises(ValueError, match="^call either set_element_converter or set_column_mapping, not both$"):
+        builder.set_element_converter(lambda row: None).build()
+    with pytest.raises(TypeError, match="^column_mapping: expected a ColumnMapping, got {'m': 'v'}$"):
+        builder.set_column_mapping({"m": "v"})  # type: ignore[arg-type]

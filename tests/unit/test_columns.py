@@ -77,7 +77,7 @@ def test_more_numbers_than_a_mask_has_bits_get_several():
 def test_what_the_job_carries_can_be_pickled():
     """Types of a stream can't be: they hold a lock of Java's gateway."""
     kind = Types.ROW_NAMED(NAMES, TYPES)
-    kind._j_typeinfo = (each for each in ())  # nor can this
+    kind._j_typeinfo = (number for number in range(1))  # nor can this
     columns = record_columns(kind)
     assert pickle.loads(pickle.dumps(columns)).names == tuple(NAMES)
 

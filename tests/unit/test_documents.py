@@ -63,6 +63,26 @@ class Rows(Stream):
     key_by = connect = broadcast = disable_chaining = get_side_output = same
 
 
+class Tables:
+    """A replacement for a table environment, its statement sets, tables and results; and for a sink that inserts."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        if not callable(getattr(PrometheusSink, name, None)) and name not in TABLE_METHODS:
+            raise AttributeError(name)
+
+        def call(*arguments, **_):
+            self.calls.append((name, arguments))
+            return self
+
+        return call
+
+
+TABLE_METHODS = ("from_path", "sql_query", "execute_sql", "create_statement_set", "execute", "wait")
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_code_in_the_documents_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -79,17 +99,21 @@ def test_the_code_in_the_documents_runs(block, tmp_path, monkeypatch):
         streams.append(Stream(elements))
         return streams[-1]
 
+    readings, given_sink = Stream(), Tables()
     names: dict[str, Any] = {
-        "readings": Stream(),
+        "readings": readings,
         "rows": Rows(),
         "updates": Rows(),
         "builder": PrometheusSink.builder(),
-        "sink": object(),
+        "sink": given_sink,
+        "t_env": Tables(),
         "env": SimpleNamespace(from_collection=from_collection),
     }
     exec(block.replace("/var/lib/flink/rejected", str(tmp_path)), names)
 
-    for sink in names["readings"].sinks:
+    for sink in readings.sinks:
+        if sink is given_sink:
+            continue
         reading = {"room": "kitchen", "celsius": 21.5, "time_ms": 1_700_000_000_000}
         series = sink.get_transformer()._converter(reading).check()
         assert series.key() == 'room_temperature_celsius{room="kitchen"}'

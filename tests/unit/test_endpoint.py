@@ -56,3 +56,21 @@ def test_a_size_that_was_in_time_is_doubled_once_in_a_while():
     endpoint.note_size_in_time(250, 0.0)
     assert [endpoint.size_in_time(now) for now in (0.0, LARGER_AFTER_S - 1, LARGER_AFTER_S)] == [250, 250, 500]
     assert [endpoint.size_in_time(LARGER_AFTER_S + 1), endpoint.size_in_time(2 * LARGER_AFTER_S)] == [500, 1000]
+
+
+def test_an_accepted_request_of_another_tenant_is_remembered_beside_the_latest():
+    endpoint = Endpoint(V1)
+    one, other = (("X-Scope-OrgID", "one"),), (("X-Scope-OrgID", "other"),)
+    assert endpoint.latest_accepted_of_others(one) == 0
+    for tenant, of_one, of_other in ((one, 0, 1), (other, 2, 1), (other, 3, 1), (one, 3, 4)):
+        endpoint.learn(V1, classify_status(204), tenant)
+        assert endpoint.latest_accepted_of_others(one) == of_one
+        assert endpoint.latest_accepted_of_others(other) == of_other
+
+
+def test_a_tenant_is_welcome_again_once_a_request_of_it_is_accepted():
+    endpoint, tenant = Endpoint(V1), (("X-Scope-OrgID", "one"),)
+    endpoint.note_unwelcome(tenant)
+    assert endpoint.is_unwelcome(tenant)
+    endpoint.learn(V1, classify_status(204), tenant)
+    assert not endpoint.is_unwelcome(tenant)

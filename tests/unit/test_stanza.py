@@ -21,6 +21,8 @@ from pyflink_prometheus.http.auth.jwt_bearer import JwtBearerAuth
 from pyflink_prometheus.http.auth.oauth2 import OAuth2Auth
 from pyflink_prometheus.http.auth.scheme import SchemeAuth
 from pyflink_prometheus.http.auth.sigv4 import SigV4Auth
+from pyflink_prometheus.http.proxies import ProxyConfiguration
+from pyflink_prometheus.http.tls import TlsConfiguration
 from pyflink_prometheus.secret import Secret
 
 URL = "https://receiver.test/api/v1/write"
@@ -137,6 +139,26 @@ def test_a_mapping_may_hold_secrets(tmp_path):
     assert signer.header() == "Basic dXNlcjpodW50ZXIyMg=="
 
 
+def test_a_mapping_may_be_a_whole_configuration():
+    whole = {"global": {"external_labels": {"cluster": "eu-1"}}, "remote_write": [{"url": URL, "remote_timeout": "5s"}]}
+    settings = read_remote_write(whole).settings
+    assert settings["socket_timeout_ms"] == 5000
+    assert settings["relabelling"].apply({"__name__": "a"}) == {"__name__": "a", "cluster": "eu-1"}
+
+
+def test_what_the_sink_cannot_do_matters_only_in_the_entry_that_is_used(file):
+    path = file(f"remote_write:\n- {{name: a, url: '{URL}'}}\n- {{name: b, url: '{URL}', google_iam: {{}}}}\n")
+    assert read_remote_write(path, "a").name == "a"
+    with pytest.raises(InvalidConfigurationError, match="line 3: .*google_iam: remove it: Google Cloud"):
+        read_remote_write(path, "b")
+
+
+def test_a_text_without_a_value_is_empty():
+    rule = {"source_labels": ["a", "b"], "target_label": "c", "separator": None}
+    relabelling = settings_of(write_relabel_configs=[rule])["relabelling"]
+    assert relabelling.apply({"a": "1", "b": "2"}) == {"a": "1", "b": "2", "c": "12"}
+
+
 def test_the_values_of_a_header_are_joined():
     headers = settings_of(
         headers={"X-A": "a", "X-B": "b"},
@@ -156,7 +178,8 @@ def test_equal_bounds_of_shards_are_a_fixed_number():
     [(None, False), ("prometheus.WriteRequest", False), ("io.prometheus.write.v2.Request", None)],
 )
 def test_native_histograms_are_left_out_with_1_0_alone(message, sent):
-    settings = settings_of(send_native_histograms=False, protobuf_message=message)
+    entry = {} if message is None else {"protobuf_message": message}
+    settings = settings_of(send_native_histograms=False, **entry)
     assert settings.get("send_native_histograms") is sent
 
 
@@ -173,6 +196,16 @@ def test_an_entry_is_selected_by_its_name(file):
     with pytest.raises(InvalidConfigurationError, match=r"pass the name of one of the 2 entries .*\(names: 'a', 'b'\)"):
         read_remote_write(path)
     with pytest.raises(InvalidConfigurationError, match=r"there is no 'c' \(names: 'a', 'b'\)"):
+        read_remote_write(path, "c")
+
+
+def test_entries_without_names_need_some(file):
+    path = file("remote_write:\n- {url: http://a.test/w}\n- {url: http://b.test/w}\n")
+    with pytest.raises(
+        InvalidConfigurationError, match=r": give each a name, and pass the name of one of the 2 entries"
+    ):
+        read_remote_write(path)
+    with pytest.raises(InvalidConfigurationError, match=r"there is no 'c' \(names: none\)"):
         read_remote_write(path, "c")
 
 
@@ -338,6 +371,16 @@ def test_the_builder_has_the_last_word():
     assert config.request_signer is None
     assert (config.tls.ca, config.tls.ca_file, config.tls.server_name) == ("pem", None, "a")
     assert (config.retry.initial_retry_delay_ms, config.retry.max_retry_count) == (1000, 7)
+
+
+def test_the_builder_checks_what_it_is_given():
+    builder = PrometheusSink.builder()
+    with pytest.raises(TypeError, match="tls: expected a TlsConfiguration, got 'a'"):
+        builder.set_tls_configuration("a")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="proxy: expected a ProxyConfiguration"):
+        builder.set_proxy_configuration(TlsConfiguration())  # type: ignore[arg-type]
+    builder.set_prometheus_remote_write_url(URL).set_proxy_configuration()
+    assert config_of(builder).proxy == ProxyConfiguration()
 
 
 def test_the_name_of_the_entry_is_in_that_of_the_operator():

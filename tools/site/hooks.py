@@ -43,6 +43,8 @@ PARTS = (
     ("flink.tables", "Tables"),
     ("flink", "Sink"),
     ("config", "Settings"),
+    ("http.proxies", "Settings"),
+    ("http.tls", "Settings"),
     ("http", "Credentials"),
     ("secret", "Credentials"),
     ("writer", "Rejected samples"),

@@ -20,7 +20,7 @@ from pyflink_prometheus.http.auth.token_auth import TokenAuth
 from pyflink_prometheus.http.auth.token_store import Token
 from pyflink_prometheus.http.outcome import is_retryable, one_line, parse_retry_after
 from pyflink_prometheus.http.redaction import redacted
-from pyflink_prometheus.secret import Secret
+from pyflink_prometheus.secret import Secret, reason
 
 
 class _Cloud(NamedTuple):
@@ -377,7 +377,7 @@ def _read_file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        problem = type(error).__name__
+        problem = reason(error)
     raise SecretError(f"check the file {path!r}: it cannot be read on this worker: {problem}")
 
 

@@ -11,17 +11,31 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pyflink.common import Configuration, Row, Types, WatermarkStrategy
+from pyflink.common.time import Instant
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
-from pyflink.table import DataTypes, EnvironmentSettings, StreamTableEnvironment, Table, TableEnvironment
+from pyflink.table import (
+    DataTypes,
+    EnvironmentSettings,
+    ExplainDetail,
+    StreamTableEnvironment,
+    Table,
+    TableEnvironment,
+)
 from replayable import numbers
 
-from pyflink_prometheus import ColumnMapping, PrometheusSink, PrometheusSinkBuilder
+from pyflink_prometheus import ColumnMapping, PrometheusSink, PrometheusSinkBuilder, Transport
+from pyflink_prometheus.flink.table_writer import check_inserts_only
 
 PROMETHEUS, RECEIVER = sys.argv[1], sys.argv[2]
 # An hour around the end of summer time in Berlin, at 01:00 UTC.
@@ -45,6 +59,15 @@ COLUMNS = """
     MAP['room', room, 'q"', 'ü'] AS `tags`,
     ms, TO_TIMESTAMP_LTZ(ms, 3) AS `instant`, CAST(TO_TIMESTAMP_LTZ(ms, 3) AS TIMESTAMP(3)) AS `clock`
 """
+
+
+ALL_TYPES = Types.ROW_NAMED(
+    ["room", "open", "tags", "celsius", "count", "watts", "at", "clock"],
+    [
+        *(Types.STRING(), Types.BOOLEAN(), Types.MAP(Types.STRING(), Types.STRING())),
+        *(Types.DOUBLE(), Types.LONG(), Types.BIG_DEC(), Types.INSTANT(), Types.SQL_TIMESTAMP()),
+    ],
+)
 
 
 class Remember(logging.Handler):
@@ -74,6 +97,23 @@ def readings() -> list[tuple[Any, ...]]:
             float(n) if n % 4 else None,
             n,
             T + n * MINUTE_MS if n != NO_TIME_AT else None,
+        )
+        for n in range(ROWS)
+    ]
+
+
+def all_types() -> list[Row]:
+    """Return rows with fields of all types that a mapping reads, and NULLs."""
+    return [
+        Row(
+            f"room{n % 3}" if n % 10 else None,
+            n % 2 == 0,
+            {"tag": f"{n % 2}"},
+            float(n) if n % 4 else None,
+            n if n % 5 else None,
+            Decimal(n) / 4,
+            Instant.of_epoch_milli(T + n),
+            datetime.fromtimestamp((T + n * 1000) / 1000, timezone.utc).replace(tzinfo=None),
         )
         for n in range(ROWS)
     ]
@@ -154,22 +194,50 @@ def refused(t_env: TableEnvironment, table: Table) -> dict[str, str]:
     insert = "INSERT INTO prometheus SELECT write_sql(room, MAX(watts), MAX(ms)) FROM readings GROUP BY room"
     refuse("updating SQL", lambda: PrometheusSink.check_sql(t_env, insert))
     refuse("missing", lambda: sink.execute_insert(t_env.sql_query("SELECT room, watts FROM readings")))
-    for name, changed in {
+
+    def insert_by(options: dict[str, Any]) -> None:
+        builder(PROMETHEUS, ColumnMapping(**options)).build().execute_insert(table)
+
+    changes: dict[str, dict[str, Any]] = {
         "label": {"labels": ["celsius"]},
         "map": {"labels_column": "n"},
         "value": {"values": "tags"},
         "timestamp": {"timestamp": "tags"},
         "twice": {"labels": ["n"], "values": "n"},
-    }.items():
+    }
+    for name, changed in changes.items():
         options = {"metric_name": "m", "labels": ["room"], "values": "watts", "timestamp": "ms", **changed}
-        refuse(
-            name, lambda options=options: builder(PROMETHEUS, ColumnMapping(**options)).build().execute_insert(table)
-        )
+        refuse(name, partial(insert_by, options))
     refuse("zone", lambda: sink.create_temporary_function(t_env, "f"))
     refuse("type", lambda: sink.create_temporary_function(t_env, "f", timestamp_type="DATE"))
     refuse("table", lambda: sink.create_temporary_function(t_env, "f", timestamp_type="BIGINT", table_name="readings"))
     no_mapping = PrometheusSink.builder().set_prometheus_remote_write_url(PROMETHEUS).build()
     refuse("no mapping", lambda: no_mapping.execute_insert(table))
+    return found
+
+
+def documented() -> dict[str, str]:
+    """Return what is said of each query in the documents, "" for those that can be written."""
+    t_env = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+    for name, columns in {
+        "readings": "room STRING, id STRING, celsius DOUBLE",
+        "messages": "operator STRING, icao24 STRING, altitude DOUBLE, sent_ms BIGINT",
+        "floors": "room STRING, floor_name STRING, PRIMARY KEY (room) NOT ENFORCED",
+    }.items():
+        t_env.execute_sql(
+            f"CREATE TEMPORARY TABLE {name} ({columns}, event_time TIMESTAMP_LTZ(3), "
+            "WATERMARK FOR event_time AS event_time - INTERVAL '1' MINUTE) WITH ('connector' = 'datagen')"
+        )
+    found = {}
+    for document in ("tables.md", "jobs.md"):
+        text = (Path(__file__).parents[3] / "docs" / document).read_text()
+        for number, query in enumerate(re.findall(r"```sql\n(.*?)```", text, re.DOTALL)):
+            try:
+                check_inserts_only(t_env.sql_query(query).explain(ExplainDetail.CHANGELOG_MODE))
+                said = ""
+            except Exception as error:
+                said = str(error)
+            found[f"{document}-{number}"] = said
     return found
 
 
@@ -202,6 +270,18 @@ def streams(warnings: Remember) -> dict[str, Any]:
     dicts.sink_to(builder(RECEIVER, rooms("dicts", "ms")).set_parallelism(1).build())
     by_position = ColumnMapping(metric_name="tuples", labels={"room": "f0"}, values="f1", timestamp="f2")
     env.from_collection(tuples).sink_to(builder(RECEIVER, by_position).set_parallelism(1).build())
+    for transport in (Transport.ARROW, Transport.RECORDS):
+        name = transport.name.lower()
+        mapping = ColumnMapping(
+            labels=["room", "open"],
+            labels_column="tags",
+            values={f"{name}_{column}": column for column in ("celsius", "count", "watts")},
+            timestamp="at",
+        )
+        everything = env.from_collection(all_types(), ALL_TYPES)
+        everything.sink_to(builder(RECEIVER, mapping).set_transport(transport).set_parallelism(1).build())
+        clock = ColumnMapping(metric_name=f"{name}_clock", labels=["room"], values="watts", timestamp="clock")
+        everything.sink_to(builder(RECEIVER, clock).set_transport(transport).set_parallelism(1).build())
     missing = env.from_collection([(1,)], Types.TUPLE([Types.LONG()]))
     try:
         missing.sink_to(builder(RECEIVER, by_position).build())
@@ -227,8 +307,9 @@ def batch() -> None:
 def main() -> None:
     """Run all of them."""
     warnings = Remember()
-    found = {"statements": statements(warnings), "streams": streams(warnings)}
+    found: dict[str, Any] = {"statements": statements(warnings), "streams": streams(warnings)}
     batch()
+    found["documented"] = documented()
     print(json.dumps(found))
 
 

@@ -14,7 +14,7 @@ PICTURES_ARGS ?=
 # More arguments for the benchmarks: --quick takes three minutes instead of half an hour
 BENCH_ARGS ?=
 # Which benchmarks to run
-BENCHMARKS ?= encode writer ways job latency exchange
+BENCHMARKS ?= encode writer ways job latency exchange steps
 
 # What is supported; the fast tests run on each of them that this machine has.
 PYTHONS := 3.10 3.11 3.12

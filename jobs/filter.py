@@ -26,11 +26,11 @@ from pyflink_prometheus import (
 )
 
 CHECKS = (
-    Threshold(lambda row: row["altitude"], min=-1_500, max=60_000),
+    Threshold("altitude", min=-1_500, max=60_000),
     # An airliner climbs or descends by at most 100 feet per second, so within 3000 feet of the last median is possible.
-    Hampel(lambda row: row["altitude"], min_deviation=3_000),
+    Hampel("altitude", min_deviation=3_000),
     # In meters per second; airliners in a strong tailwind fly at 330.
-    SpeedGate(lambda row: (row["latitude"], row["longitude"]), max_speed=350),
+    SpeedGate(("latitude", "longitude"), max_speed=350),
 )
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         RetriesExhaustedError,
         SecretError,
     )
+    from pyflink_prometheus.flink.event_time import key_by_with_timestamps
     from pyflink_prometheus.flink.keys import PrometheusTimeSeriesKeySelector
     from pyflink_prometheus.flink.operators.aggregate import Aggregate
     from pyflink_prometheus.flink.operators.cumulative import CumulativeAggregate
@@ -47,6 +48,14 @@ if TYPE_CHECKING:
     from pyflink_prometheus.flink.placement import Transport
     from pyflink_prometheus.flink.sink import PrometheusSink, PrometheusSinkBuilder
     from pyflink_prometheus.flink.subtask import ElementConverter
+    from pyflink_prometheus.flink.tables.aggregate_table import aggregate_table
+    from pyflink_prometheus.flink.tables.cumulative_table import cumulative_table
+    from pyflink_prometheus.flink.tables.enrich_table import Enriched, enrich_from_table, enrich_table
+    from pyflink_prometheus.flink.tables.filter_table import Filtered, filter_table
+    from pyflink_prometheus.flink.tables.late_rows import SplitRows, split_late
+    from pyflink_prometheus.flink.tables.mark_stale_table import mark_stale_table
+    from pyflink_prometheus.flink.tables.reorder_table import reorder_table
+    from pyflink_prometheus.flink.tables.shared_table import shared_table
     from pyflink_prometheus.guards.limits import SendingLimits, TooLong
     from pyflink_prometheus.http.auth.basic import BasicAuth
     from pyflink_prometheus.http.auth.entra import EntraAuth
@@ -67,7 +76,12 @@ if TYPE_CHECKING:
     from pyflink_prometheus.transforms.hampel import Hampel
     from pyflink_prometheus.transforms.reordering import SameTimestamp
     from pyflink_prometheus.transforms.speed_gate import SpeedGate
-    from pyflink_prometheus.transforms.windows import SessionWindows, SlidingWindows, TumblingWindows
+    from pyflink_prometheus.transforms.windows import (
+        CumulativeWindows,
+        SessionWindows,
+        SlidingWindows,
+        TumblingWindows,
+    )
     from pyflink_prometheus.writer.ledger import RejectionReason
     from pyflink_prometheus.writer.rejected import LogRejectedSamples, RejectedSamples, RejectedSamplesHandler
     from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples, read_rejected_samples
@@ -85,12 +99,15 @@ __all__ = [
     "ConflictPolicy",
     "CredentialsUnavailableError",
     "CumulativeAggregate",
+    "CumulativeWindows",
     "ElementConverter",
     "Enrich",
     "EnrichFromStream",
+    "Enriched",
     "EntraAuth",
     "Exemplar",
     "Filter",
+    "Filtered",
     "Hampel",
     "InvalidConfigurationError",
     "InvalidTimeSeriesError",
@@ -128,6 +145,7 @@ __all__ = [
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "SlidingWindows",
     "SpeedGate",
+    "SplitRows",
     "TenantConfiguration",
     "Threshold",
     "TlsConfiguration",
@@ -135,7 +153,17 @@ __all__ = [
     "Transport",
     "TumblingWindows",
     "__version__",
+    "aggregate_table",
+    "cumulative_table",
+    "enrich_from_table",
+    "enrich_table",
+    "filter_table",
+    "key_by_with_timestamps",
+    "mark_stale_table",
     "read_rejected_samples",
+    "reorder_table",
+    "shared_table",
+    "split_late",
 ]
 
 # Where the names are, the lower layers first. Nothing of it is imported before it is asked for: PyFlink's workers
@@ -172,6 +200,7 @@ _MODULES = (
     "writer.rejected_files",
     "flink.subtask",
     "flink.keys",
+    "flink.event_time",
     "flink.placement",
     "flink.sink",
     "flink.operators.reorder",
@@ -180,6 +209,14 @@ _MODULES = (
     "flink.operators.enrich",
     "flink.operators.filter",
     "flink.operators.mark_stale",
+    "flink.tables.late_rows",
+    "flink.tables.shared_table",
+    "flink.tables.reorder_table",
+    "flink.tables.filter_table",
+    "flink.tables.enrich_table",
+    "flink.tables.aggregate_table",
+    "flink.tables.cumulative_table",
+    "flink.tables.mark_stale_table",
 )
 
 if not TYPE_CHECKING:

@@ -13,8 +13,9 @@ fi
 echo "installing apache-flink $flink and other packages into $folder (some minutes the first time)"
 rm -f "$folder"/.ready-*
 set -- -e ".[$extra]" "apache-flink==$flink"
-# Once .venv has uv, it takes seconds where pip takes a minute; pip where an index is set up for it alone.
-if [ "$folder" = .venv ] || ! .venv/bin/python -m uv pip install --quiet --python "$folder/bin/python" "$@"; then
+# With uv it takes seconds, with pip a minute or more; pip where an index is set up for it alone.
+[ "$folder" != .venv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.4" || true
+if ! .venv/bin/python -m uv pip install --quiet --python "$folder/bin/python" "$@"; then
   if ! "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; then
     echo "pip could not install into $folder: is this machine online, or pip set up for a mirror?" >&2
     exit 1

@@ -90,14 +90,15 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
                 "in different types"
             )
 
-    if mapping.metric_name_column is not None:
-        name = mapping.metric_name_column
-        take(name, quoted(name) if types[name].root in _TEXTS else None, "a metric name", "STRING")
-    for name in mapping.label_columns.values():
-        take(name, _label(quoted(name), types[name]), "a label", "STRING")
-    if mapping.labels_column is not None:
-        name = mapping.labels_column
-        take(name, _map(quoted(name), types[name]), "a map of labels", "MAP<STRING, STRING>")
+    for column, expression_of, what, expected in (
+        (mapping.metric_name_column, _text, "a metric name", "STRING"),
+        *((each, _label, "a label", "STRING") for each in mapping.label_columns.values()),
+        (mapping.labels_column, _map, "a map of labels", "MAP<STRING, STRING>"),
+        (mapping.histogram, _text, "a histogram", "STRING"),
+        (mapping.stale, _stale, "what says that a row is stale", "BOOLEAN"),
+    ):
+        if column is not None:
+            take(column, expression_of(quoted(column), types[column]), what, expected)
     nulls: list[NullValues] = []
     flags: dict[str, str] = {}
     for name in mapping.value_columns.values():
@@ -159,6 +160,8 @@ def stream_types(mapping: ColumnMapping, selection: Selection) -> dict[str, Any]
     types = dict.fromkeys(selection.names, Types.STRING())
     types.update(dict.fromkeys(mapping.value_columns.values(), Types.DOUBLE()))
     types.update(dict.fromkeys(selection.flags, Types.BOOLEAN()))
+    if mapping.stale is not None:
+        types[mapping.stale] = Types.BOOLEAN()
     types[mapping.timestamp] = Types.LONG()
     return types
 
@@ -190,6 +193,14 @@ def timestamp(column: str, of: SqlType) -> str | None:
     else:
         return None
     return f"COALESCE({millis}, {_NO_TIMESTAMP})" if of.is_nullable else millis
+
+
+def _text(column: str, of: SqlType) -> str | None:
+    return column if of.root in _TEXTS else None
+
+
+def _stale(column: str, of: SqlType) -> str | None:
+    return f"COALESCE({column}, FALSE)" if of.root == "BOOLEAN" else None
 
 
 def _label(column: str, of: SqlType) -> str | None:

@@ -30,7 +30,10 @@ from pyflink_prometheus.model.column_mapping import ColumnMapping
 _log = logging.getLogger(__name__)
 
 _METRICS_ENABLED = "python.metric.enabled"
-_UTC = ("UTC", "Etc/UTC", "GMT", "Z")
+_LOCAL_TIME_ZONE = "table.local-time-zone"
+_PARALLELISMS = ("table.exec.resource.default-parallelism", "parallelism.default")
+#: Names of the only time zone that takes nothing from a time.
+UTC = ("UTC", "Etc/UTC", "GMT", "Z")
 
 #: The only column of the table that a query with a SQL function inserts into.
 RESULT_COLUMN = "written"
@@ -95,6 +98,7 @@ class TableWriter:
         types: dict[str | None, Any] = dict.fromkeys(self.mapping.columns, DataTypes.STRING())
         types.update(dict.fromkeys(self.mapping.value_columns.values(), DataTypes.DOUBLE()))
         types[self.mapping.labels_column] = DataTypes.MAP(DataTypes.STRING(), DataTypes.STRING())
+        types[self.mapping.stale] = DataTypes.BOOLEAN()
         types[self.mapping.timestamp] = TIMESTAMP_TYPES[timestamp_type]
         input_types = [types[name] for name in self.mapping.columns]
         subtask = self._subtask(_subtasks(t_env, self._placement))
@@ -226,7 +230,7 @@ def check_time_zones(t_env: Any, mapping: ColumnMapping) -> None:
     :raises ValueError: if it is not, or may not be.
     """
     zone = t_env.get_config().get_local_timezone()
-    if zone not in _UTC or mapping.time_zone not in _UTC:
+    if zone not in UTC or mapping.time_zone not in UTC:
         raise ValueError(
             "timestamp_type: set it to BIGINT and pass milliseconds since 1970, or set table.local-time-zone to UTC "
             "and leave the mapping's time_zone at UTC, or use add_insert instead of a SQL function: Flink would make a "

@@ -40,6 +40,9 @@ class ColumnMapping:
         name in ``constant_labels``, or in ``labels`` and not NULL, takes precedence.
     :param constant_labels: labels that all rows have. One in ``labels`` that is not NULL takes precedence.
     :param values: the column of values, or a mapping from metric name to column for several metrics.
+    :param histogram: a column of native histograms, beside a single column of values: where it is not NULL, it is the
+        value of the row. In a table it is a STRING, as ``tables.aggregate`` returns it.
+    :param stale: a column of booleans: where it is true, the values that are not NULL are written as stale markers.
     :param timestamp: the column of timestamps: integers of milliseconds since 1970, or dates with a time
         (``datetime``, ``Instant``, TIMESTAMP, TIMESTAMP_LTZ), of which fractions of a millisecond are cut off.
     :param time_zone: the zone of timestamps that have none (naive ``datetime``, TIMESTAMP), such as ``Europe/Berlin``.
@@ -56,6 +59,8 @@ class ColumnMapping:
     labels: Union[Sequence[str], Mapping[str, str]] = ()
     labels_column: Optional[str] = None
     constant_labels: Mapping[str, str] = field(default_factory=dict)
+    histogram: Optional[str] = None
+    stale: Optional[str] = None
     time_zone: str = "UTC"
     metadata: Union[Metadata, Mapping[str, Metadata], None] = None
 
@@ -69,6 +74,12 @@ class ColumnMapping:
         _valid("constant_labels", "metric", self.constant_labels)
         if self.labels_column is not None:
             _validation.line("labels_column", self.labels_column)
+        if self.histogram is not None:
+            _validation.line("histogram", self.histogram)
+            if not isinstance(self.values, str):
+                raise ValueError("histogram: name a single column in values, because a row has only one histogram")
+        if self.stale is not None:
+            _validation.line("stale", self.stale)
         _validation.line("timestamp", self.timestamp)
         zone_named(self.time_zone)
         self._check_metadata()
@@ -88,12 +99,12 @@ class ColumnMapping:
     @property
     def columns(self) -> tuple[str, ...]:
         """
-        All columns, each once: metric name, labels, map of labels, values, timestamp.
+        All columns, each once: metric name, labels, map of labels, values, histogram, stale, timestamp.
 
         The arguments of a SQL function have the same order.
         """
         names = [self.metric_name_column, *self.label_columns.values(), self.labels_column]
-        names += [*self.value_columns.values(), self.timestamp]
+        names += [*self.value_columns.values(), self.histogram, self.stale, self.timestamp]
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
     def metadata_of(self, metric_name: Any) -> Metadata | None:

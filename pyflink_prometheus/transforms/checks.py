@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Optional, Protocol
 
-from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
-from pyflink_prometheus.transforms.event_values import ValueOf
+from pyflink_prometheus.transforms.event_values import FieldOrFunction, function_of
 
 
 class Check(Protocol):
@@ -38,7 +37,7 @@ class Threshold:
 
     Keeps no state. Accepts events without a value (``None``).
 
-    :param value: returns the value of an event.
+    :param value: a function that returns the value of an event, or the name of its field or column.
     :param min: the lowest accepted value. Default: no bound.
     :param max: the highest accepted value. Default: no bound.
     :param name: the name of the check, in reasons and the counter. Default ``threshold``.
@@ -48,15 +47,20 @@ class Threshold:
     needs_timestamp = False
 
     def __init__(
-        self, value: ValueOf, *, min: float | None = None, max: float | None = None, name: str = "threshold"
+        self, value: FieldOrFunction, *, min: float | None = None, max: float | None = None, name: str = "threshold"
     ) -> None:
-        _validation.function("value", value)
+        self._value = function_of("value", value)
         if min is not None and max is not None and not min <= max:
             raise ValueError(f"min: expected at most max, {max}, got {min}")
         self.name = name
-        self._value = value
+        self.columns: tuple[str, ...] = (value,) if isinstance(value, str) else ()
         self._min = -math.inf if min is None else float(min)
         self._max = math.inf if max is None else float(max)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest accepted value."""
+        return self._min, self._max
 
     def judge(self, event: Any, timestamp: int = 0, state: Any = None) -> tuple[Optional[str], Any]:
         """Return the reason for rejecting an event, ``None`` to accept it, and no state."""

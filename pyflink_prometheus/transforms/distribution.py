@@ -58,7 +58,7 @@ def quantile(distribution: Distribution, q: float) -> float:
     :param q: the quantile, from 0 to 1.
     """
     if not (distribution["zeros"] or distribution["above"] or distribution["below"]):
-        return _exact(sorted(distribution["values"]), q)
+        return exact_quantile(sorted(distribution["values"]), q)
     counted = _counted(distribution)
     buckets = [
         *((-_middle(index), each) for index, each in sorted(counted["below"].items(), reverse=True)),
@@ -125,7 +125,8 @@ def _middle(index: int) -> float:
     return upper if math.isinf(upper) else (upper_bound(index - 1, MAX_SCHEMA) / 2 + upper / 2)
 
 
-def _exact(values: list[float], q: float) -> float:
+def exact_quantile(values: list[float], q: float) -> float:
+    """Return a quantile of values in ascending order, with linear interpolation as in numpy and pandas."""
     place = q * (len(values) - 1)
     low = math.floor(place)
     one, two = values[low], values[min(low + 1, len(values) - 1)]

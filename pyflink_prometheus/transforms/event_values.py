@@ -4,10 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Optional
+from operator import itemgetter
+from typing import Any, Optional, Union
+
+from pyflink_prometheus import _validation
+from pyflink_prometheus._validation import shown
 
 ValueOf = Callable[[Any], Any]
+#: A value of an event: a function, or the name of a field, which tables need.
+FieldOrFunction = Union[str, ValueOf]
 TimestampOf = Optional[Callable[[Any], int]]
+
+
+def function_of(argument: str, given: Any) -> ValueOf:
+    """
+    Return the function that returns a value of an event, if a field was named.
+
+    :raises TypeError: if it is neither a name nor a function.
+    """
+    if isinstance(given, str):
+        _validation.line(argument, given)
+        return itemgetter(given)
+    if not callable(given):
+        raise TypeError(f"{argument}: expected a function, or the name of a field, got {shown(given)}")
+    found: ValueOf = given
+    return found
 
 
 def number_of(value: Any) -> float | None:

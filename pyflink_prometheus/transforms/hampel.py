@@ -8,7 +8,7 @@ from typing import Any, Optional
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.transforms.checks import finite
-from pyflink_prometheus.transforms.event_values import ValueOf
+from pyflink_prometheus.transforms.event_values import FieldOrFunction, function_of
 
 # Median absolute deviation times this estimates the standard deviation of normally distributed values.
 _TO_STANDARD_DEVIATION = 1.4826
@@ -25,7 +25,7 @@ class Hampel:
     Keeps the last ``window`` values of each key. Accepts events without a value (``None``) and does not keep them.
     Until the window is half full, accepts every finite number.
 
-    :param value: returns the value of an event.
+    :param value: a function that returns the value of an event, or the name of its field or column.
     :param min_deviation: the smallest deviation, in the value's unit, that is ever rejected. With 0, the first value
         that differs at all from a steady level would be rejected: set it to the normal noise.
     :param window: how many past values to compare with. Default 15.
@@ -38,20 +38,26 @@ class Hampel:
     needs_timestamp = False
 
     def __init__(
-        self, value: ValueOf, *, min_deviation: float, window: int = 15, threshold: float = 3.0, name: str = "hampel"
+        self,
+        value: FieldOrFunction,
+        *,
+        min_deviation: float,
+        window: int = 15,
+        threshold: float = 3.0,
+        name: str = "hampel",
     ) -> None:
-        _validation.function("value", value)
+        self._value = function_of("value", value)
         _validation.integer("window", window, least=3)
         if not min_deviation >= 0:
             raise ValueError(f"min_deviation: expected a number of at least 0, got {min_deviation!r}")
         if not threshold > 0:
             raise ValueError(f"threshold: expected a number above 0, got {threshold!r}")
         self.name = name
-        self._value = value
-        self._window = window
+        self.columns: tuple[str, ...] = (value,) if isinstance(value, str) else ()
+        self.window = window
         self._least = (window + 1) // 2
         self._threshold = threshold
-        self._min_deviation = min_deviation
+        self.min_deviation = min_deviation
 
     def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
         """Return the reason for rejecting an event, ``None`` to accept it, and the values to keep."""
@@ -62,12 +68,12 @@ class Hampel:
         if number is None:
             return f"{shown(value)} is not a finite number", state
         past: tuple[float, ...] = state or ()
-        kept = (*past, number)[-self._window :]
+        kept = (*past, number)[-self.window :]
         if len(past) < self._least:
             return None, kept
         middle = median(past)
         spread = _TO_STANDARD_DEVIATION * median([abs(each - middle) for each in past])
-        allowed = max(self._threshold * spread, self._min_deviation)
+        allowed = max(self._threshold * spread, self.min_deviation)
         if abs(number - middle) > allowed:
             return f"{number:g} is more than {allowed:g} from the median {middle:g}", kept
         return None, kept

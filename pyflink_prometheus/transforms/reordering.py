@@ -37,13 +37,13 @@ class Added(NamedTuple):
     :param held: the new state.
     :param early: events to release now, ahead of the watermark, in order of time.
     :param replaced: whether there was another event with the same timestamp and only one of the two is kept.
-    :param is_new: whether the event is the first one with its timestamp.
+    :param timer: the timer that the event needs, ``None`` if a held event has the same one.
     """
 
     held: Held
     early: list[Any]
     replaced: bool
-    is_new: bool
+    timer: Optional[int]
 
 
 class Reordering:
@@ -54,6 +54,7 @@ class Reordering:
     :param max_held: how many events are held at most.
     :param value: returns the value of an event, for MAX and MEAN. ``None`` and NaN are less than any number.
     :param with_value: returns a copy of an event with another value, for MEAN.
+    :param release_interval_ms: how long the intervals are whose events are released together.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Reordering:
         max_held: int = 10_000,
         value: ValueOf | None = None,
         with_value: Callable[[Any, float], Any] | None = None,
+        release_interval_ms: int = 1,
     ) -> None:
         self._policy = SameTimestamp(same_timestamp)
+        self._interval_ms = _validation.integer("release_interval_ms", release_interval_ms, least=1)
         self._max_held = _validation.integer("max_held", max_held, least=1)
         if self._policy in (SameTimestamp.MAX, SameTimestamp.MEAN):
             _validation.function(f"value, which {self._policy} needs", value)
@@ -83,7 +86,9 @@ class Reordering:
         """Add an event that is not late; changes ``held`` in place."""
         released, events = (None, {}) if held is None else held
         same = events.get(timestamp)
+        timer = None
         if same is None:
+            timer = self._new_timer(events, timestamp)
             events[timestamp] = [event]
         elif self._keeps_several:
             same.append(event)
@@ -94,7 +99,7 @@ class Reordering:
             released = min(events)
             early += self._one_or_all(events.pop(released))
         replaced = same is not None and self._policy is not SameTimestamp.ALL
-        return Added((released, events), early, replaced, same is None)
+        return Added((released, events), early, replaced, timer)
 
     def release(self, held: Held | None, until: int) -> tuple[Held | None, list[Any]]:
         """
@@ -107,21 +112,34 @@ class Reordering:
         if held is None:
             return None, []
         released, events = held
-        due = sorted(timestamp for timestamp in events if timestamp <= until)
+        due = sorted([timestamp for timestamp in events if timestamp <= until])
         found = [event for timestamp in due for event in self._one_or_all(events.pop(timestamp))]
         if released is not None and released <= until:
             released = None  # the watermark has passed it
         return (None if released is None and not events else (released, events)), found
 
-    @staticmethod
-    def timers(held: Held) -> list[int]:
-        """Return a timer for each held timestamp, so that each event is released with its own timestamp."""
-        return list(held[1])
+    def timers(self, held: Held) -> list[int]:
+        """Return a timer for each interval with held events: by default for each timestamp, to release it with that."""
+        return list(dict.fromkeys(map(self._timer, held[1])))
 
-    @staticmethod
-    def overdue(held: Held | None, timestamp: int) -> list[int]:
-        """Return the timestamps of held events that should have been released before ``timestamp``."""
-        return [] if held is None else [each for each in held[1] if each < timestamp]
+    def overdue(self, held: Held | None, timestamp: int) -> list[int]:
+        """Return the timers of held events that should have fired before ``timestamp``."""
+        if held is None or not held[1] or self._timer(min(held[1])) >= timestamp:
+            return []
+        return [timer for timer in self.timers(held) if timer < timestamp]
+
+    def _timer(self, timestamp: int) -> int:
+        """Return the last moment of a timestamp's interval."""
+        return timestamp - timestamp % self._interval_ms + self._interval_ms - 1
+
+    def _new_timer(self, events: dict[int, list[Any]], timestamp: int) -> int | None:
+        timer = self._timer(timestamp)
+        if self._interval_ms > 1:
+            first = timer - self._interval_ms
+            # The newest first, because they are likely to be in the same interval.
+            if any(first < other <= timer for other in reversed(events)):
+                return None
+        return timer
 
     def _count(self, events: dict[int, list[Any]]) -> int:
         return sum(map(len, events.values())) if self._keeps_several else len(events)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Optional
+
+import numpy as np
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
@@ -28,7 +31,8 @@ class SpeedGate:
     Decides at once and delays no event. Keeps two points and a number for each key. Accepts events without a position
     and does not keep them; rejects invalid coordinates.
 
-    :param position: returns the (latitude, longitude) of an event in degrees, or ``None``.
+    :param position: a function that returns the (latitude, longitude) of an event in degrees, or ``None``; or the names
+        of the two fields or columns.
     :param max_speed: the highest possible speed, in meters per second.
     :param tolerance: the possible error of a position, in meters. Default 1000.
     :param confirmations: how many consistent points in a row confirm a new place. A faulty tracker that jumps and stays
@@ -41,23 +45,27 @@ class SpeedGate:
 
     def __init__(
         self,
-        position: Callable[[Any], Any],
+        position: Callable[[Any], Any] | tuple[str, str],
         *,
         max_speed: float,
         tolerance: float = 1000.0,
         confirmations: int = 5,
         name: str = "speed",
     ) -> None:
-        _validation.function("position", position)
+        self.columns: tuple[str, ...] = tuple(position) if isinstance(position, (tuple, list)) else ()
+        if self.columns and not (len(self.columns) == 2 and all(isinstance(each, str) for each in self.columns)):
+            raise TypeError(f"position: expected a function, or the names of two fields, got {shown(position)}")
+        if not self.columns:
+            _validation.function("position", position)
         if not max_speed > 0:
             raise ValueError(f"max_speed: expected meters per second above 0, got {max_speed!r}")
         if not tolerance >= 0:
             raise ValueError(f"tolerance: expected meters of at least 0, got {tolerance!r}")
         self.name = name
-        self._position = position
-        self._max_speed = max_speed
-        self._tolerance = tolerance
-        self._confirmations = _validation.integer("confirmations", confirmations, least=1)
+        self._position: Callable[[Any], Any] = itemgetter(*self.columns) if self.columns else position  # type: ignore[assignment]
+        self.max_speed = max_speed
+        self.tolerance = tolerance
+        self.confirmations = _validation.integer("confirmations", confirmations, least=1)
 
     def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
         """Return the reason for rejecting an event, ``None`` to accept it, and the new state."""
@@ -78,15 +86,15 @@ class SpeedGate:
         count = 1
         if track.candidate is not None and self._reaches(track.candidate, point):
             count = track.confirmed + 1
-        if count >= self._confirmations:
+        if count >= self.confirmations:
             return None, tuple(_Track(point, None, 0))
         kilometers, seconds = distance(track.accepted, point) / 1000, abs(timestamp - track.accepted[2]) / 1000
-        reason = f"{kilometers:.1f} km in {seconds:g} s is faster than {self._max_speed:g} m/s"
+        reason = f"{kilometers:.1f} km in {seconds:g} s is faster than {self.max_speed:g} m/s"
         return reason, tuple(_Track(track.accepted, point, count))
 
     def _reaches(self, one: Point, two: Point) -> bool:
         seconds = abs(two[2] - one[2]) / 1000
-        return distance(one, two) <= self._max_speed * seconds + self._tolerance
+        return distance(one, two) <= self.max_speed * seconds + self.tolerance
 
 
 class _Track(NamedTuple):
@@ -103,3 +111,17 @@ def distance(one: Point, two: Point) -> float:
     across = math.sin(math.radians(two[1] - one[1]) / 2) ** 2
     square = math.sin((latitude_2 - latitude_1) / 2) ** 2 + math.cos(latitude_1) * math.cos(latitude_2) * across
     return 2 * EARTH_RADIUS_METERS * math.asin(min(1.0, math.sqrt(square)))
+
+
+def are_near(gate: SpeedGate, ones: Sequence[Any], twos: Sequence[Any]) -> Any:
+    """
+    Return, for many pairs of points, whether one can surely be reached from the other.
+
+    :param ones: arrays of latitudes, longitudes and milliseconds, like ``twos``.
+    """
+    latitude_1, latitude_2 = np.radians(ones[0]), np.radians(twos[0])
+    across = np.sin(np.radians(twos[1] - ones[1]) / 2) ** 2
+    square = np.sin((latitude_2 - latitude_1) / 2) ** 2 + np.cos(latitude_1) * np.cos(latitude_2) * across
+    meters = 2 * EARTH_RADIUS_METERS * np.arcsin(np.sqrt(np.minimum(square, 1)))
+    # A little less than allowed, because the last digits may differ from those of the gate itself.
+    return meters <= (gate.max_speed * np.abs(twos[2] - ones[2]) / 1000 + gate.tolerance) * (1 - 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union, get_args
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
@@ -63,6 +63,30 @@ class SlidingWindows:
 
 
 @dataclass(frozen=True)
+class CumulativeWindows:
+    """
+    Windows with a common start that grow in steps up to a size, such as the day so far, every hour.
+
+    :param size_ms: the size of the largest one in milliseconds; the next begins where it ends, aligned to 1970 in UTC.
+    :param step_ms: the interval between ends in milliseconds. An event costs up to ``size_ms / step_ms`` times.
+    """
+
+    size_ms: int
+    step_ms: int
+
+    def __post_init__(self) -> None:
+        _validation.integer("size_ms", self.size_ms, least=1)
+        if self.size_ms % _validation.integer("step_ms", self.step_ms, least=1):
+            raise ValueError(f"step_ms: expected a divisor of size_ms, {self.size_ms}, got {self.step_ms}")
+
+    def of(self, timestamp: int) -> list[Window]:
+        """Return the windows that an event belongs to."""
+        start = timestamp - timestamp % self.size_ms
+        first = timestamp - timestamp % self.step_ms + self.step_ms
+        return [(start, end) for end in range(first, start + self.size_ms + 1, self.step_ms)]
+
+
+@dataclass(frozen=True)
 class SessionWindows:
     """
     Sessions: events of a key with no gap between them.
@@ -80,7 +104,7 @@ class SessionWindows:
         return [(timestamp, timestamp + self.gap_ms)]
 
 
-Windows = Union[TumblingWindows, SlidingWindows, SessionWindows]
+Windows = Union[TumblingWindows, SlidingWindows, CumulativeWindows, SessionWindows]
 
 
 class Placed(NamedTuple):
@@ -107,7 +131,7 @@ class Windowing:
     """
 
     def __init__(self, aggregation: Aggregation, windows: Windows, allowed_lateness_ms: int = 0) -> None:
-        if not isinstance(windows, (TumblingWindows, SlidingWindows, SessionWindows)):
+        if not isinstance(windows, get_args(Windows)):
             raise TypeError(f"windows: expected TumblingWindows(size_ms) or the like, got {windows!r}")
         self._aggregation = aggregation
         self._windows = windows

@@ -16,7 +16,9 @@ from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.epoch import Epoch
+from pyflink_prometheus.model.histogram_text import histogram_of
 from pyflink_prometheus.model.mapped_rows import label_text, map_of, no_timestamp
+from pyflink_prometheus.model.samples import STALE_MARKER
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.writer.family import RowFamily
 from pyflink_prometheus.writer.writer import RemoteWriter
@@ -95,6 +97,11 @@ class MappedColumns:
         if mapping.labels_column is not None:
             column = columns[self._place[mapping.labels_column]]
             maps = column.tolist() if hasattr(column, "dtype") else [column] * rows
+        stale = None if mapping.stale is None else self._booleans(columns[self._place[mapping.stale]], rows)
+        histograms = None
+        if mapping.histogram is not None:
+            column = columns[self._place[mapping.histogram]]
+            histograms = column.tolist() if hasattr(column, "dtype") else [column] * rows
         for family, column_name, nulls in zip(self._families, mapping.value_columns.values(), self._nulls):
             values = self._numbers(columns[self._place[column_name]], rows)
             is_null = np.zeros(rows, dtype=bool)
@@ -102,10 +109,16 @@ class MappedColumns:
                 is_null = np.isnan(values)
             elif nulls is NullValues.FLAGGED:
                 is_null |= np.asarray(columns[self._flags[column_name]], dtype=bool)
+            if stale is not None:
+                values = np.where(stale, STALE_MARKER, values)
             part = _Part(family, names, labels, maps, timestamps, values)
+            if histograms is not None:
+                is_histogram = np.array([each is not None for each in histograms], dtype=bool)
+                self._add_histograms(part.only(is_histogram), list(compress(histograms, is_histogram.tolist())))
+                part, is_null = part.only(~is_histogram), is_null[~is_histogram]
             if is_null.any():
                 part = part.only(~is_null)
-                self._writer.ledger.null_values_skipped += rows - len(part.values)
+                self._writer.ledger.null_values_skipped += int(is_null.sum())
             self._add_part(part)
 
     def _add_part(self, part: _Part) -> None:
@@ -119,6 +132,29 @@ class MappedColumns:
         for family, columns, timestamps, values in self._by_family(part):
             if len(values):
                 self._writer.add_rows(family, columns, timestamps, values)
+
+    def _add_histograms(self, part: _Part, texts: Sequence[Any]) -> None:
+        """Add native histograms, one by one: there are few, because they come of windows."""
+        for number, text in enumerate(texts):
+            name = part.family.metric_name if part.names is None else part.names[number]
+            metadata = self._mapping.metadata_of(name)
+            labels = None if part.maps is None else part.maps[number]
+            row = [column[number] for column in part.labels]
+            known = self._labels_of(labels, row)
+            timestamp = int(part.timestamps[number])
+            try:
+                if isinstance(known, InvalidTimeSeriesError):
+                    raise known
+                value = histogram_of(text)
+            except InvalidTimeSeriesError as error:
+                self._writer.reject(self._as_record(name, labels, row, part, number), error)
+                continue
+            pairs = dict(zip(*known))
+            if timestamp == NO_TIMESTAMP:
+                series = PrometheusTimeSeries(name, pairs, ((value, None),), metadata)  # type: ignore[arg-type]
+                self._writer.reject(series, no_timestamp(self._mapping))
+            else:
+                self._writer.add((name, pairs, ((value, timestamp),), metadata, ()))
 
     def _by_family(self, part: _Part) -> Iterator[tuple[RowFamily, list[list[Any]], Any, Any]]:
         """Yield rows that have metric name, label names and metadata in common; all of a series at once, in order."""
@@ -212,6 +248,12 @@ class MappedColumns:
         if all(text is None or type(text) is str for text in texts):
             return texts
         return [label_text(text) for text in texts]
+
+    def _booleans(self, column: Any, rows: int) -> npt.NDArray[np.bool_]:
+        """Return a column of booleans, false where it has none."""
+        if not hasattr(column, "dtype") or not column.ndim:
+            return np.full(rows, bool(column), dtype=bool)
+        return np.array([bool(each) for each in column.tolist()], dtype=bool)
 
     def _numbers(self, column: Any, rows: int) -> npt.NDArray[np.float64]:
         """Return a column of values, NaN where it has none."""

@@ -10,7 +10,9 @@ from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.epoch import Epoch
+from pyflink_prometheus.model.histogram_text import histogram_of
 from pyflink_prometheus.model.mapped_rows import label_text, map_of, no_timestamp, picker, positional
+from pyflink_prometheus.model.samples import STALE_MARKER
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -39,6 +41,8 @@ class MappedRecords:
         self._values = [
             (metric, place[column], mapping.metadata_of(metric)) for metric, column in mapping.value_columns.items()
         ]
+        self._histogram = None if mapping.histogram is None else place[mapping.histogram]
+        self._stale = None if mapping.stale is None else place[mapping.stale]
         self._timestamp = place[mapping.timestamp]
         self._warned_of: set[str] = set()
         self._pick = None if field_names is None else picker(self._columns, field_names)
@@ -54,12 +58,20 @@ class MappedRecords:
         row = self._row(record)
         writer = self._writer
         values = [(metric, row[at], metadata) for metric, at, metadata in self._values if row[at] is not None]
+        histogram = None if self._histogram is None else row[self._histogram]
+        if histogram is not None:
+            ((metric, _, metadata),) = self._values
+            values = [(metric, histogram, metadata)]
+        elif self._stale is not None and row[self._stale]:
+            values = [(metric, STALE_MARKER, metadata) for metric, _, metadata in values]
         writer.ledger.null_values_skipped += len(self._values) - len(values)
         if not values:
             return
         try:
             labels = self._labels_of(row)
             timestamp = self._millis(row[self._timestamp])
+            if histogram is not None:
+                values = [(metric, histogram_of(text), metadata) for metric, text, metadata in values]
         except InvalidTimeSeriesError as error:
             for _ in values:
                 writer.reject(record, error)

@@ -16,6 +16,8 @@ from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.testing import Receiver
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flink_cluster import FlinkCluster
 
 T = 1_700_000_000_000
@@ -33,8 +35,9 @@ def results(request: pytest.FixtureRequest) -> Results:
     return seen
 
 
-def test_reorder(results):
-    assert results["reorder"] == [
+@pytest.mark.parametrize("name", ["reorder", "reorder in one step"])
+def test_reorder(results, name):
+    assert results[name] == [
         ["a", 1_000, 1.0],
         ["b", 2_000, 20.0],
         ["a", 3_000, 3.0],
@@ -44,6 +47,15 @@ def test_reorder(results):
         ["a", 62_000, None],
         ["a", 64_000, 7.0],
     ]
+
+
+def test_events_released_together_are_in_order_for_each_key(results):
+    found = results["reorder together"]
+    assert sorted(found, key=lambda event: event[1]) == results["reorder"]
+    for device in "ab":
+        assert [event for event in found if event[0] == device] == [
+            event for event in results["reorder"] if event[0] == device
+        ]
 
 
 def test_late_events_are_in_the_side_output_and_what_came_in_time_is_not(results):
@@ -211,3 +223,15 @@ def test_all_goes_on_from_a_savepoint_as_if_nothing_had_been(flink_cluster: Flin
             series: [] for series in made
         }
         assert found == made
+
+
+def test_no_event_is_lost_or_counted_twice_when_a_worker_is_killed(tmp_path: Path) -> None:
+    job = run_job_file("killed_operators.py", str(tmp_path))
+    assert job.status == 0, job.stderr
+    assert (tmp_path / "killed").exists()
+    expected = {}
+    for device in range(3):
+        numbers = range(device, 12_000, 3)
+        expected[f'readings_count{{device="d{device}"}}'] = len(numbers)
+        expected[f'readings_sum{{device="d{device}"}}'] = sum(numbers)
+    assert json.loads(job.stdout.splitlines()[-1]) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -67,6 +68,30 @@ def test_reorder_loses_nothing_and_what_it_releases_is_sorted(steps, max_held, p
         assert len(set(ordered)) == len(ordered)
     events = sum(kind == "event" for kind, _ in steps)
     assert len(released) + len(late) + replaced == events
+
+
+@given(st.lists(times, max_size=40), st.integers(1, 20), st.integers(1, 20))
+def test_whatever_the_interval_each_event_has_a_timer_that_releases_it_in_order(stamps, interval, other):
+    reordering = Reordering(SameTimestamp.ALL, release_interval_ms=interval)
+    held, timers = None, set()
+    for number, time in enumerate(stamps):
+        added = reordering.add(held, (time, number), time)
+        held = added.held
+        if added.timer is not None:
+            assert added.timer not in timers, "it has been registered before"
+            timers.add(added.timer)
+    assert sorted(timers) == sorted(reordering.timers(held) if held else ())
+    assert all(time <= min(timer for timer in timers if timer >= time) < time + interval for time in stamps)
+    # As from a savepoint of a job with another interval.
+    for each in (reordering, Reordering(SameTimestamp.ALL, release_interval_ms=other)):
+        left, released = copy.deepcopy(held), []
+        for timer in sorted(each.timers(held)) if held else ():
+            assert each.overdue(left, timer) == []
+            left, due = each.release(left, timer)
+            assert due
+            released += due
+        assert left is None
+        assert [time for time, _ in released] == sorted(stamps)
 
 
 @given(st.lists(times), windows, st.randoms())

@@ -11,6 +11,7 @@ from moving_clock import SelfMovingClock
 
 from pyflink_prometheus import (
     OnErrorBehavior,
+    RejectedSamples,
     RejectionReason,
     RemoteWriteVersion,
     RetryConfiguration,
@@ -52,7 +53,8 @@ def test_order_holds_and_every_sample_is_accounted_for(
             response = 503
         return Outcome(Kind.RETRYABLE, "HTTP 429", 429, retry_after_s=30) if response == "later" else response
 
-    transport, rejected = ScriptedTransport(decide=decide), []
+    transport = ScriptedTransport(decide=decide)
+    rejected: list[RejectedSamples] = []
     config = SinkConfig(
         "http://receiver.invalid/api/v1/write",
         remote_write_version=version,
@@ -83,14 +85,14 @@ def test_order_holds_and_every_sample_is_accounted_for(
         (request.headers.get("x-scope-orgid"), dict(series.labels), value, timestamp)
         for request in transport.accepted
         for series in request.series
-        for value, timestamp in series.samples
+        for value, timestamp, *_ in series.samples
     ]
     for tenant, labels, _, _ in stored:
         assert labels.get("tenant") == (tenant if keep_labels else None)
     refused = [
         (each.tenant.get("X-Scope-OrgID"), dict(each.record.labels)["room"], value, timestamp)
         for each in rejected
-        for value, timestamp in each.record.samples
+        for value, timestamp, *_ in each.record.samples
     ]
     arrived = [(tenant, labels["room"], value, timestamp) for tenant, labels, value, timestamp in stored]
     assert Counter(arrived) + Counter(refused) == Counter(given_samples)

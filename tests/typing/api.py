@@ -187,7 +187,7 @@ checks: list[Check] = [
     SpeedGate(lambda row: (row.latitude, row.longitude), max_speed=350),
 ]
 steps = [
-    Reorder(),
+    Reorder(release_interval_ms=1_000),
     Filter(*checks),
     Aggregate("temperature", lambda row: row.celsius, TumblingWindows(60_000), ("mean", "max"), labels="room"),
     MarkStale(60_000),

@@ -144,6 +144,7 @@ def test_all_is_the_public_surface():
         ".guards",
         ".flink",
         ".flink.operators",
+        ".flink.tables",
     ],
 )
 def test_a_package_imports_none_of_its_modules(package):

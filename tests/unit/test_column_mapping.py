@@ -16,8 +16,10 @@ from pyflink.common import Row
 from pyflink.common.time import Instant
 from rejections import Rejections
 
-from pyflink_prometheus import STALE_MARKER, ColumnMapping, Metadata, PrometheusSink, RejectionReason
+from pyflink_prometheus import STALE_MARKER, ColumnMapping, Metadata, NativeHistogram, PrometheusSink, RejectionReason
 from pyflink_prometheus.model.epoch import Epoch
+from pyflink_prometheus.model.histogram_text import histogram_of, histogram_text
+from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.testing import FakeClock, ScriptedTransport
 from pyflink_prometheus.writer.mapped_columns import MappedColumns, NullValues
 from pyflink_prometheus.writer.mapped_records import MappedRecords
@@ -349,3 +351,60 @@ def test_a_sink_has_either_a_mapping_or_a_converter():
         builder.set_element_converter(lambda row: None).build()
     with pytest.raises(TypeError, match="^column_mapping: expected a ColumnMapping, got {'m': 'v'}$"):
         builder.set_column_mapping({"m": "v"})  # type: ignore[arg-type]
+
+
+MARKED = ColumnMapping(
+    values="celsius", metric_name="m", labels=["room"], histogram="spread", stale="ended", timestamp="at"
+)
+SPREAD = NativeHistogram.from_observations([-1.0, 0.0, 2.5, 1e9], schema=3).as_gauge()
+
+
+def seen(stored):
+    return [("stale" if not isinstance(v, NativeHistogram) and is_stale_marker(v) else v, at) for _, v, at in stored]
+
+
+def test_stale_markers_and_histograms_are_columns_of_rows_that_come_one_by_one(written):
+    rows = [
+        {"room": "a", "celsius": 1.0, "spread": None, "ended": False, "at": T},
+        {"room": "a", "celsius": 0.0, "spread": None, "ended": True, "at": T + 1},
+        {"room": "a", "celsius": None, "spread": None, "ended": True, "at": T + 2},
+        {"room": "a", "celsius": None, "spread": SPREAD, "ended": None, "at": T + 3},
+        {"room": "a", "celsius": None, "spread": histogram_text(SPREAD), "ended": None, "at": T + 4},
+        {"room": "a", "celsius": None, "spread": "{}", "ended": None, "at": T + 5},
+    ]
+    outcome = written(MARKED, rows)
+    assert seen(outcome.stored) == [(1.0, T), ("stale", T + 1), (SPREAD, T + 3), (SPREAD, T + 4)]
+    assert outcome.skipped == 1
+    assert "expected a native histogram as the table helpers write it, got '{}'" in outcome.rejected[0].message
+
+
+def test_stale_markers_and_histograms_are_columns_of_batches(open_writer):
+    text, none = histogram_text(SPREAD), [None] * 3
+    columns = [
+        pd.Series(["a", "a", "a", "b", None, "b"]),
+        pd.Series([1.0, 0.0, np.nan, 7.0, np.nan, np.nan]),
+        pd.Series([*none, text, text, "no JSON"], dtype=object),
+        pd.Series([False, True, True, None, None, None], dtype=object),
+        pd.Series([T, T + 1, T + 2, T + 3, -(2**63), T + 5]),
+    ]
+    stored, ledger = columns_of(open_writer, MARKED, columns)
+    assert sorted(seen(stored), key=lambda each: each[1]) == [(1.0, T), ("stale", T + 1), (SPREAD, T + 3)]
+    assert ledger.null_values_skipped == 1
+    assert ledger.samples_rejected[RejectionReason.INVALID] == 2
+
+
+def test_a_row_has_only_one_histogram():
+    with pytest.raises(ValueError, match="^histogram: name a single column in values"):
+        ColumnMapping(values={"m": "a"}, histogram="h", timestamp="at")
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    [
+        SPREAD,
+        NativeHistogram.from_observations([float("nan"), float("inf")]),
+        NativeHistogram.from_classic_buckets({"0.5": 1, "+Inf": 3}, sum=9),
+    ],
+)
+def test_a_histogram_survives_as_text(histogram):
+    assert histogram_of(histogram_text(histogram)) == histogram

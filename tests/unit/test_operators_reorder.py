@@ -37,6 +37,23 @@ def test_all_keys_of_a_subtask_come_out_in_one_order():
     assert [timestamp for timestamp, _ in harness.advance().outputs] == [1, 2, 4, 5]
 
 
+def test_events_of_an_interval_are_released_together_when_the_watermark_reaches_its_end():
+    harness = send(Harness(Reorder(release_interval_ms=10)), 5, 3, 12, 4)
+    assert harness.advance(8).outputs == []
+    assert harness.advance(9).outputs == [(9, {"time": 3}), (9, {"time": 4}), (9, {"time": 5})]
+    assert send(harness, 11, 20).advance(19).outputs[3:] == [(19, {"time": 11}), (19, {"time": 12})]
+    assert harness.advance().results[5:] == events(20)
+    assert not harness.keys_with_state
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 10), (10, 1), (10, 7)])
+def test_the_interval_may_change_between_two_runs(before, after):
+    first = send(Harness(Reorder(release_interval_ms=before)), 5, 3, 12)
+    second = Harness(Reorder(release_interval_ms=after), first.savepoint())
+    assert send(second, 14, 4).advance(29).results == events(3, 4, 5, 12, 14)
+    assert not second.keys_with_state
+
+
 def test_an_event_at_or_behind_the_watermark_is_late():
     harness = Harness(Reorder(late_output_tag=LATE)).advance(10)
     send(harness, 9, 10, 11).advance()
@@ -130,6 +147,7 @@ def test_a_stream_without_timestamps_is_told_what_to_do():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"release_interval_ms": 0}, "release_interval_ms: expected an integer of at least 1"),
         ({"max_held": 0}, "max_held: expected an integer of at least 1"),
         ({"same_timestamp": SameTimestamp.MAX}, "value, which SameTimestamp.MAX needs"),
         ({"same_timestamp": SameTimestamp.MEAN, "value": len}, "with_value, which SameTimestamp.MEAN needs"),

@@ -18,7 +18,7 @@ class Group:
 
     def __init__(self):
         self.groups = defaultdict(Group)
-        self.counts = Counter()
+        self.counts: Counter[str] = Counter()
 
     def add_group(self, key, value):
         return self.groups[key, value]
@@ -95,7 +95,7 @@ def test_headers_that_cannot_be_are_refused_when_the_sink_is_built(headers, erro
 def test_a_function_that_returns_no_text_fails_the_job(open_writer):
     writer = open_writer(
         new_transport=lambda config: ScriptedTransport(),
-        tenant=TenantConfiguration({"X-Scope-OrgID": lambda labels: 7}),  # type: ignore[arg-type, return-value]
+        tenant=TenantConfiguration({"X-Scope-OrgID": lambda labels: 7}),  # type: ignore[dict-item, return-value]
     )
     with pytest.raises(TypeError, match="tenant: return a str or None for the header X-Scope-OrgID, got 7"):
         writer.add(PrometheusTimeSeries("m", {}, ((1.0, T),)))

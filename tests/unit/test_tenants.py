@@ -151,7 +151,8 @@ def test_the_same_labels_of_two_tenants_are_two_series(setup):
 def test_a_tenant_that_is_throttled_does_not_stop_the_others_and_a_flush_waits_for_it(setup, shards):
     """The receiver asks for a minute, which passes only once all samples of the others have arrived."""
     others = threading.Event()
-    seen, arrived = Counter(), Counter()
+    seen: Counter[str] = Counter()
+    arrived: Counter[str] = Counter()
 
     def decide(request):
         seen[tenant_of(request)] += 1

@@ -17,6 +17,7 @@ from pyflink.datastream.state import StateTtlConfig, ValueStateDescriptor
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.flink.operators._state_writes import StateWrites
 from pyflink_prometheus.model.samples import INT64_MIN, timestamp_hint
 from pyflink_prometheus.transforms.event_values import TimestampOf
 
@@ -113,6 +114,7 @@ class KeyedState:
             descriptor.enable_time_to_live(ttl.build())
         self._state = context.get_state(descriptor)
         self._is_plain = is_plain
+        StateWrites(context, METRIC_GROUP, "numKeysWritten", self._state)
 
     def value(self) -> Any:
         """Return the key's value, ``None`` if there is none."""

@@ -38,6 +38,11 @@ class Reorder(KeyedProcessFunction):
     timestamp of the event that pushed it out, so windows downstream would place it too late: give those
     ``timestamp=...``, or set the limit high enough.
 
+    Each timestamp has a timer. With ``release_interval_ms`` the events of a key are released together, when the
+    watermark reaches the end of their interval: up to that much later, in order for each key but no longer across keys,
+    and with the Flink timestamp of that moment. Give operators downstream ``timestamp=...`` then; the sink and
+    :class:`MarkStale` use the timestamps of series.
+
     Counts ``numLateEvents``, ``numEventsReplaced`` (by another with the same timestamp) and ``numEventsReleasedEarly``.
 
     :param same_timestamp: which of several events of a key with one timestamp is kept. Default: the first.
@@ -46,6 +51,9 @@ class Reorder(KeyedProcessFunction):
     :param max_held: the maximum number of events held per key. Default 10,000. A job that catches up reads many events
         between two watermarks, which Flink emits every 200 ms by the machine's clock, so this should be far more than
         the events of a key within the disorder. All of a key's events are one value in Flink's state.
+    :param release_interval_ms: the length of the intervals whose events are released together. Default 1: each event
+        has its own timer and timestamp. For a job that reads faster than real time, the usual interval of a key's
+        events times 10 is a good value; much shorter ones save nothing. It may change between two runs.
     :param timestamp: an event's time in milliseconds. Default: its Flink timestamp.
     :param late_output_tag: where late events go. Set it only if the job reads it with ``get_side_output``: otherwise
         PyFlink sends these events down the main stream.
@@ -58,11 +66,12 @@ class Reorder(KeyedProcessFunction):
         value: ValueOf | None = None,
         with_value: Callable[[Any, float], Any] | None = None,
         max_held: int = 10_000,
+        release_interval_ms: int = 1,
         timestamp: TimestampOf = None,
         late_output_tag: OutputTag | None = None,
     ) -> None:
         check_timestamp_function(timestamp)
-        self._reordering = Reordering(same_timestamp, max_held, value, with_value)
+        self._reordering = Reordering(same_timestamp, max_held, value, with_value, release_interval_ms)
         self._timestamp = timestamp
         self._late_output_tag = checked_output_tag("late_output_tag", late_output_tag)
 
@@ -86,9 +95,8 @@ class Reorder(KeyedProcessFunction):
         self._held.update(added.held)
         self._counters.add("numEventsReplaced", int(added.replaced))
         self._counters.add("numEventsReleasedEarly", len(added.early))
-        if added.is_new:
-            # One timer per timestamp, so that each event is emitted with its own.
-            timers.register_event_time_timer(timestamp)
+        if added.timer is not None:
+            timers.register_event_time_timer(added.timer)
         yield from added.early
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:

@@ -35,6 +35,7 @@ from pyflink_prometheus import (
     SpeedGate,
     Threshold,
     TumblingWindows,
+    key_by_with_timestamps,
 )
 from pyflink_prometheus.model.samples import is_stale_marker
 
@@ -81,16 +82,21 @@ def environment(mode: str) -> StreamExecutionEnvironment:
 
 def events(env: StreamExecutionEnvironment, several: list[Any]) -> DataStream:
     """Return a stream of events, none of which is late before the end of input."""
-    strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_millis(OUT_OF_ORDERNESS_MS))
-    return env.from_collection(several).assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(Time()))
+    return env.from_collection(several).assign_timestamps_and_watermarks(strategy())
+
+
+def strategy() -> WatermarkStrategy:
+    """Return the watermarks of :func:`events`."""
+    bounded = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_millis(OUT_OF_ORDERNESS_MS))
+    return bounded.with_timestamp_assigner(Time())
 
 
 def late_events(env: StreamExecutionEnvironment) -> DataStream:
     """Return three events (number, time), the last one behind the watermark."""
-    strategy = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(Time())
+    monotonous = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(Time())
     slow = env.from_source(numbers(3, 1.0), WatermarkStrategy.no_watermarks(), "slow", Types.LONG())
     timed = slow.map(lambda n: (n, (T, T + 1_000, T - 10_000)[n]), Types.PICKLED_BYTE_ARRAY())
-    return timed.assign_timestamps_and_watermarks(strategy)
+    return timed.assign_timestamps_and_watermarks(monotonous)
 
 
 def by_device(stream: DataStream) -> DataStream:
@@ -126,6 +132,9 @@ def streams(env: StreamExecutionEnvironment) -> dict[str, DataStream]:
     found = {}
     readings = events(env, READINGS)
     found["reorder"] = by_device(readings).process(Reorder())
+    in_one_step = key_by_with_timestamps(env.from_collection(READINGS), strategy(), lambda event: event[0])
+    found["reorder in one step"] = in_one_step.process(Reorder())
+    found["reorder together"] = by_device(readings).process(Reorder(release_interval_ms=60_000))
 
     slow = late_events(env)
     in_time = slow.key_by(lambda event: 0).process(Reorder(late_output_tag=LATE))

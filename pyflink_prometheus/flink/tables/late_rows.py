@@ -1,0 +1,57 @@
+"""Rows that come behind the watermark, as a table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from pyflink.table import Table
+
+from pyflink_prometheus._validation import shown
+from pyflink_prometheus.flink.table_select import quoted
+from pyflink_prometheus.flink.tables.sql import checked_time, millis_of, query
+from pyflink_prometheus.transforms.windows import CumulativeWindows, SlidingWindows, TumblingWindows, Windows
+
+
+class SplitRows(NamedTuple):
+    """
+    The rows of a table, each in one of two.
+
+    :param in_time: rows that the functions which wait for the watermark take.
+    :param late: rows that they would drop.
+    """
+
+    in_time: Table
+    late: Table
+
+
+def split_late(table: Table, time: str, windows: Optional[Windows] = None) -> SplitRows:
+    """
+    Split a table into the rows that come in time, and those that are late.
+
+    ::
+
+        rows, late = split_late(rows, "event_time")
+        ordered = reorder_table(rows, "device", time="event_time")
+
+    Flink itself drops late rows, and only counts them. Each row is compared with the watermark of the subtask that
+    reads it, so call it on the table of the source. Nothing is dropped then, and ``late`` can be written or counted.
+
+    :param time: the column of event time.
+    :param windows: of the aggregate for which rows are split: a row is in time while one of its windows is open.
+        Default: a row is in time if it is newer than the watermark.
+    """
+    of_time = checked_time(table, time)
+    closes = millis_of(quoted(time), of_time)
+    if windows is not None:
+        if not isinstance(windows, (TumblingWindows, SlidingWindows, CumulativeWindows)):
+            raise TypeError(
+                f"windows: expected TumblingWindows, SlidingWindows or CumulativeWindows, got {shown(windows)}"
+            )
+        step = windows.slide_ms if isinstance(windows, SlidingWindows) else windows.size_ms
+        closes = f"{closes} - MOD({closes}, {step}) + {windows.size_ms} - 1"
+    watermark = millis_of(f"CURRENT_WATERMARK({quoted(time)})", of_time)
+    is_late = f"COALESCE({closes} <= {watermark}, FALSE)"
+    return SplitRows(
+        query(table, f"SELECT * FROM {table} WHERE NOT {is_late}"),
+        query(table, f"SELECT * FROM {table} WHERE {is_late}"),
+    )

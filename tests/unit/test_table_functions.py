@@ -1,0 +1,99 @@
+"""What the functions that make tables are made of: intervals, names, and judges of many rows at once."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from pyflink_prometheus import CumulativeWindows, Hampel, SpeedGate, Threshold
+from pyflink_prometheus.flink.tables.filter_table import _Judge
+from pyflink_prometheus.flink.tables.sql import column_names, interval, text
+
+
+@pytest.mark.parametrize(
+    ("millis", "expected"),
+    [
+        (1, "INTERVAL '0 00:00:00.001' DAY(2) TO SECOND(3)"),
+        (90_061_001, "INTERVAL '1 01:01:01.001' DAY(2) TO SECOND(3)"),
+        (400 * 86_400_000, "INTERVAL '400 00:00:00.000' DAY(3) TO SECOND(3)"),
+    ],
+)
+def test_an_interval_of_any_length(millis, expected):
+    assert interval(millis) == expected
+
+
+def test_texts_and_names():
+    assert text("it's") == "'it''s'"
+    assert column_names("key", "a") == ("a",)
+    assert column_names("key", ["a", "b", "a"]) == ("a", "b")
+    with pytest.raises(TypeError, match="^key: expected names of columns, got 1$"):
+        column_names("key", 1)
+
+
+def test_cumulative_windows_grow_to_their_size():
+    windows = CumulativeWindows(60, 20)
+    assert windows.of(0) == [(0, 20), (0, 40), (0, 60)]
+    assert windows.of(39) == [(0, 40), (0, 60)]
+    assert windows.of(119) == [(60, 120)]
+    with pytest.raises(ValueError, match="^step_ms: expected a divisor of size_ms, 60, got 7$"):
+        CumulativeWindows(60, 7)
+
+
+def judged_one_by_one(check, events):
+    reasons, state = [], None
+    for event in events:
+        reason, state = check.judge(event, int(event["ms"]), state)
+        reasons.append(None if reason is None else f"{check.name}: {reason}")
+    return reasons
+
+
+def judged_at_once(check, events, history):
+    """Return what the function says of the arrays that Java makes."""
+    names = [*check.columns, "ms"] if isinstance(check, SpeedGate) else check.columns
+    windows = [events[max(0, last - history) : last + 1] for last in range(len(events))]
+    pasts = [[np.array([event[name] for event in window]) for window in windows] for name in names]
+    kinds = [1 if all(np.isfinite(event[name]) for name in check.columns) else 2 for event in events]
+    return _Judge(check)(kinds, *pasts).tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hampel_at_once_is_hampel_one_by_one(seed):
+    chosen = random.Random(seed)
+    events = [{"v": chosen.choice([1.0, 2.0, 3.0, 100.0, 5.0]), "ms": 0} for _ in range(300)]
+    check = Hampel("v", min_deviation=0.5, window=7)
+    expected = judged_one_by_one(check, events)
+    assert sum(reason is not None for reason in expected) > 10
+    assert judged_at_once(check, events, 7) == expected
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_speed_gate_at_once_is_one_that_remembers_everything(seed):
+    chosen = random.Random(seed)
+    events = [
+        {
+            "lat": 48 + 0.001 * n + (1.0 if n >= 150 else 0.0),
+            "lon": 9.0 if chosen.random() < 0.03 else 2.0,
+            "ms": 1_000.0 * n,
+        }
+        for n in range(300)
+    ]
+    check = SpeedGate(("lat", "lon"), max_speed=300)
+    expected = judged_one_by_one(check, events)
+    assert sum(reason is not None for reason in expected) > 5
+    assert judged_at_once(check, events, 15) == expected
+
+
+def test_what_is_no_position_is_told_as_by_the_gate():
+    events = [{"lat": float("inf"), "lon": 2.0, "ms": 0.0}]
+    assert judged_at_once(SpeedGate(("lat", "lon"), max_speed=1), events, 15) == ["speed: (inf, 2.0) is not a position"]
+
+
+def test_checks_name_fields_or_are_functions():
+    assert Threshold("v", max=1).judge({"v": 2})[0] == "2 is above 1"
+    assert Threshold(lambda event: event, max=1).columns == ()
+    with pytest.raises(TypeError, match="^value: expected a function, or the name of a field, got 1$"):
+        Threshold(1)
+    with pytest.raises(TypeError, match="^position: expected a function, or the names of two fields, got"):
+        SpeedGate(("a",), max_speed=1)

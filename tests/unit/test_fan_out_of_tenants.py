@@ -258,6 +258,7 @@ def test_a_subtask_has_its_share_of_the_limits_at_each_endpoint(subtasks):
     sink = builder("first").set_sending_limits(max_samples_per_second=10).add_endpoint("backup", builder("backup"))
     subtask = SubtaskWriter(sink.build()._config)
     writer = subtask.open(Group(), subtasks)
+    assert isinstance(writer, FanOut)
     assert [each.guards.limits.max_samples_per_second for each in writer.destinations] == [10 / subtasks] * 2
     subtask.close()
 

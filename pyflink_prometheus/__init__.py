@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus._version import __version__
     from pyflink_prometheus.config import (
         AdaptiveSendingConfiguration,
+        BestEffortConfiguration,
         ConflictPolicy,
         OnErrorBehavior,
         RemoteWriteVersion,
@@ -92,6 +93,7 @@ __all__ = [
     "Aggregate",
     "BasicAuth",
     "BearerAuth",
+    "BestEffortConfiguration",
     "Check",
     "ColumnMapping",
     "ConflictPolicy",

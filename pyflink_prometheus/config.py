@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, Optional
 from urllib.parse import urlsplit, urlunsplit
@@ -173,6 +173,30 @@ class AdaptiveSendingConfiguration:
 
 
 @dataclass(frozen=True)
+class BestEffortConfiguration:
+    """
+    How much is done for an endpoint that must not stop the job.
+
+    :param max_buffered_samples: how many samples of a subtask are kept while the endpoint doesn't take them. The oldest
+        are then dropped and counted. Default 500,000.
+    :param max_buffered_bytes: how many bytes their requests have, before compression and with 4 KiB for each. Default
+        64 MiB (67,108,864).
+    :param max_wait_ms: how long the job waits for the endpoint before a checkpoint completes, or before samples are
+        dropped. After one wait that was in vain it waits no more until the endpoint has caught up. Default 5000.
+    :raises ValueError: if a number is out of range.
+    """
+
+    max_buffered_samples: int = 500_000
+    max_buffered_bytes: int = 64 * 1024 * 1024
+    max_wait_ms: int = 5000
+
+    def __post_init__(self) -> None:
+        _validation.integer("max_buffered_samples", self.max_buffered_samples, least=1)
+        _validation.integer("max_buffered_bytes", self.max_buffered_bytes, least=1)
+        _validation.integer("max_wait_ms", self.max_wait_ms, least=0)
+
+
+@dataclass(frozen=True)
 class SinkConfig:
     """
     All settings of one sink; the setters of :class:`~pyflink_prometheus.PrometheusSinkBuilder` document them.
@@ -213,6 +237,8 @@ class SinkConfig:
     relabelling: Relabelling = field(default_factory=Relabelling)
     sending_limits: SendingLimits = field(default_factory=SendingLimits)
     tenant: Any = None
+    best_effort: Optional[BestEffortConfiguration] = None
+    further_endpoints: Mapping[str, SinkConfig] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prometheus_remote_write_url", checked_url(self.prometheus_remote_write_url))
@@ -240,6 +266,7 @@ class SinkConfig:
         _validation.instance("conflict_policy", self.conflict_policy, ConflictPolicy)
         _validation.instance("relabelling", self.relabelling, Relabelling)
         _validation.instance("sending_limits", self.sending_limits, SendingLimits)
+        _check_endpoints(self)
         if self.rejected_samples_handler is not None:
             _validation.function("rejected_samples_handler", self.rejected_samples_handler)
         for name, value in self.http_headers.items():
@@ -251,6 +278,67 @@ class SinkConfig:
     def url_without_credentials(self) -> str:
         """The endpoint's URL for logs and messages: without user, password, query and fragment."""
         return without_credentials(self.prometheus_remote_write_url)
+
+
+#: The settings that each endpoint of a sink has for itself. The others decide what is sent, so all have the same.
+_OF_AN_ENDPOINT = frozenset(
+    {
+        "prometheus_remote_write_url",
+        "remote_write_version",
+        "max_batch_size_in_samples",
+        "max_batch_size_in_bytes",
+        "max_time_in_buffer_ms",
+        "max_in_flight_requests",
+        "adaptive_sending",
+        "max_buffered_samples",
+        "max_isolation_requests",
+        "retry",
+        "error_handling",
+        "socket_timeout_ms",
+        "http_user_agent",
+        "http_headers",
+        "request_signer",
+        "tls",
+        "proxy",
+        "round_robin_dns",
+        "rejected_samples_handler",
+        "best_effort",
+    }
+)
+
+
+def settings_of_endpoint(settings: Mapping[str, Any], first: SinkConfig) -> dict[str, Any]:
+    """
+    Return all settings of a further endpoint: its own, and those that the first one shares with it.
+
+    :param settings: what is set for the endpoint.
+    :raises ValueError: naming a setting that must be the same for both and is not.
+    """
+    for setting, value in settings.items():
+        if setting not in _OF_AN_ENDPOINT and value != getattr(first, setting):
+            shown = "write_relabel_configs, external_labels" if setting == "relabelling" else setting
+            raise ValueError(
+                f"{shown}: remove it or set the same as for the first endpoint, or use a sink for each: it decides "
+                "what is sent, and all endpoints are sent the same"
+            )
+    shared = {each.name: getattr(first, each.name) for each in fields(first) if each.name not in _OF_AN_ENDPOINT}
+    return {**shared, **settings, "further_endpoints": {}}
+
+
+def _check_endpoints(first: SinkConfig) -> None:
+    if first.best_effort is not None:
+        _validation.instance("best_effort", first.best_effort, BestEffortConfiguration)
+    handlers = [first.rejected_samples_handler]
+    for name, endpoint in first.further_endpoints.items():
+        _validation.line("endpoint", name)
+        _validation.instance(f"endpoint {name!r}", endpoint, SinkConfig)
+        handler = endpoint.rejected_samples_handler
+        if handler is not None and any(handler is each for each in handlers):
+            raise ValueError(
+                f"rejected_samples_handler: give endpoint {name!r} one of its own: samples that one endpoint refuses "
+                "may be stored by another"
+            )
+        handlers.append(handler)
 
 
 def checked_url(url: object) -> str:

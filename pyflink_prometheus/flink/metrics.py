@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from pyflink_prometheus.guards.guard import Guard
+from pyflink_prometheus.guards.guards import Guards
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
-from pyflink_prometheus.writer.writer import RemoteWriter
+from pyflink_prometheus.writer.pace import Pace
+from pyflink_prometheus.writer.tenants import TenantLedgers
 
 _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     # The Java connector's.
@@ -28,6 +30,8 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numSamplesUnconfirmedDropped": lambda ledger: ledger.samples_rejected[RejectionReason.UNCONFIRMED],
     "numSamplesTooOldDropped": lambda ledger: ledger.samples_rejected[RejectionReason.TOO_OLD],
     "numSamplesTooNewDropped": lambda ledger: ledger.samples_rejected[RejectionReason.TOO_NEW],
+    "numSamplesOverflowDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OVERFLOW],
+    "numSamplesUnsentDropped": lambda ledger: ledger.samples_rejected[RejectionReason.UNSENT],
     "numSamplesOutOfOrderDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OUT_OF_ORDER],
     "numSamplesOverLimitDropped": lambda ledger: ledger.samples_rejected[RejectionReason.OVER_LIMIT],
     "numNullValuesSkipped": lambda ledger: ledger.null_values_skipped,
@@ -58,6 +62,18 @@ _GAUGES: dict[str, Callable[[Ledger], int]] = {
 }
 
 
+class Accountable(Protocol):
+    """A writer, or one of its endpoints."""
+
+    ledger: Ledger
+    guards: Guards
+    tenants: TenantLedgers | None
+
+    @property
+    def pace(self) -> Pace:
+        """The current number of requests in flight and their size."""
+
+
 class LedgerMetrics:
     """
     The numbers of a writer's ledger as Flink counters and gauges.
@@ -66,13 +82,14 @@ class LedgerMetrics:
     costs half a microsecond. So the writer counts in plain numbers, and the differences are added at the bundle's end.
 
     :param group: the metric group in which to register them.
-    :param writer: the writer.
-    :param flush: called at the end of each bundle; returns its duration in milliseconds.
+    :param writer: the writer, or one of its endpoints.
+    :param flush: called at the end of each bundle; returns its duration in milliseconds. ``None`` for an endpoint that
+        is flushed with others.
     :param number: of the writer within the group, from 1. All functions of an operator share one group, in which a
         gauge replaces an earlier one of the same name. Counters of the same name add up.
     """
 
-    def __init__(self, group: Any, writer: RemoteWriter, flush: Callable[[], int], number: int = 1) -> None:
+    def __init__(self, group: Any, writer: Accountable, flush: Callable[[], int] | None, number: int = 1) -> None:
         ledger = writer.ledger
         self._group = group
         self._guards = writer.guards
@@ -87,7 +104,7 @@ class LedgerMetrics:
         # None rather than 0: Flink shows a counter only after its first increment, which may be by 0.
         self._published: dict[str, int | None] = dict.fromkeys(self._readers)
         gauges: dict[str, Callable[[], int]] = {
-            "lastFlushDurationMs": flush,  # first, so that the others are read after the flush
+            **({} if flush is None else {"lastFlushDurationMs": flush}),  # first: the others are read after the flush
             **{name: partial(read, ledger) for name, read in _GAUGES.items()},
             "maxInFlightRequests": lambda: writer.pace.shards,
             "maxBatchSizeInSamples": lambda: writer.pace.batch_size,

@@ -15,6 +15,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink_prometheus import _validation
 from pyflink_prometheus.config import (
     AdaptiveSendingConfiguration,
+    BestEffortConfiguration,
     ConflictPolicy,
     OnErrorBehavior,
     RemoteWriteVersion,
@@ -22,6 +23,7 @@ from pyflink_prometheus.config import (
     SinkConfig,
     SinkWriterErrorHandlingBehaviorConfiguration,
     checked_url,
+    settings_of_endpoint,
 )
 from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.flink.placement import Placement, Transport
@@ -194,6 +196,7 @@ class PrometheusSinkBuilder:
         self._converter: ElementConverter | None = None
         self._mapping: ColumnMapping | None = None
         self._placement = Placement()
+        self._endpoints: dict[str, tuple[PrometheusSinkBuilder, bool]] = {}  # and whether it is required
 
     def set_prometheus_remote_write_url(self, prometheus_remote_write_url: str) -> PrometheusSinkBuilder:
         """
@@ -359,6 +362,61 @@ class PrometheusSinkBuilder:
         }
         given = error_handling_behavior_configuration
         return self._set(error_handling=_configuration(SinkWriterErrorHandlingBehaviorConfiguration, given, settings))
+
+    def set_best_effort_configuration(
+        self,
+        best_effort_configuration: BestEffortConfiguration | None = None,
+        *,
+        max_buffered_samples: int | None = None,
+        max_buffered_bytes: int | None = None,
+        max_wait_ms: int | None = None,
+    ) -> PrometheusSinkBuilder:
+        """
+        Set that the job goes on without this endpoint while that doesn't take samples, and how much is kept for it.
+
+        Takes a :class:`~pyflink_prometheus.BestEffortConfiguration`, or its settings as keywords. **A checkpoint then
+        completes before its samples have reached the endpoint.** What exceeds the bounds, or is still pending when the
+        job ends, is counted and passed to the handler of rejected samples.
+
+        Default: the endpoint is required, so a checkpoint waits for it. Those of :meth:`add_endpoint` are best-effort
+        ones unless they are added as required.
+        """
+        settings = {
+            "max_buffered_samples": max_buffered_samples,
+            "max_buffered_bytes": max_buffered_bytes,
+            "max_wait_ms": max_wait_ms,
+        }
+        return self._set(best_effort=_configuration(BestEffortConfiguration, best_effort_configuration, settings))
+
+    def add_endpoint(
+        self, name: str, endpoint: PrometheusSinkBuilder, *, required: bool = False
+    ) -> PrometheusSinkBuilder:
+        """
+        Add an endpoint that gets the same samples as this builder's own.
+
+        ::
+
+            backup = PrometheusSink.builder().set_prometheus_remote_write_url("https://backup.example/api/v1/write")
+            sink = PrometheusSink.from_remote_write_config("prometheus.yml").add_endpoint("backup", backup).build()
+
+        What its builder says about the receiver (URL, version, authentication, TLS, proxy, timeouts, limits of
+        requests, retries, handler of rejected samples) is its own. What decides which samples are sent (rules, guards,
+        column mapping) is set on this builder and holds for all. See docs/operations.md, "Several endpoints".
+
+        :param name: appears in logs, and in metrics as ``endpoint``.
+        :param endpoint: a builder with the endpoint's settings, or another entry of Prometheus's configuration as a
+            builder. It is read by :meth:`build`.
+        :param required: whether a checkpoint waits for the endpoint, and a failure of it fails the job. Otherwise see
+            :meth:`set_best_effort_configuration`.
+        :raises ValueError: if there is an endpoint of that name already.
+        """
+        _validation.line("name", name)
+        _validation.instance("endpoint", endpoint, PrometheusSinkBuilder)
+        _validation.instance("required", required, bool)
+        if name in self._endpoints:
+            raise ValueError(f"name: choose another, there is an endpoint {name!r} already")
+        self._endpoints[name] = (endpoint, required)
+        return self
 
     def set_socket_timeout_ms(self, socket_timeout_ms: int) -> PrometheusSinkBuilder:
         """
@@ -668,16 +726,33 @@ class PrometheusSinkBuilder:
         :raises ValueError: naming a setting that is missing or out of range.
         :raises TypeError: naming a setting that has the wrong type or cannot be pickled into the job.
         """
-        if "prometheus_remote_write_url" not in self._settings:
-            raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
         if self._converter is not None and self._mapping is not None:
             raise ValueError("call either set_element_converter or set_column_mapping, not both")
-        config = SinkConfig(**self._settings)
-        _check_travels("tenant", config.tenant)
-        _check_travels("request_signer", config.request_signer)
-        _check_travels("rejected_samples_handler", config.rejected_samples_handler)
+        config = _checked_config(self._settings)
+        endpoints = {name: self._further(name, *each, config) for name, each in self._endpoints.items()}
+        config = replace(config, further_endpoints=endpoints)
         _check_travels("element_converter", self._converter)
         return PrometheusSink(config, self._converter or self._mapping, self._placement)
+
+    @staticmethod
+    def _further(name: str, endpoint: PrometheusSinkBuilder, required: bool, first: SinkConfig) -> SinkConfig:
+        """Return the settings of a further endpoint."""
+        settings, placement = dict(endpoint._settings), replace(endpoint._placement, name=Placement().name)
+        try:
+            if endpoint._endpoints:
+                raise ValueError("add all endpoints to the builder of the first one")
+            if endpoint._converter is not None or endpoint._mapping is not None or placement != Placement():
+                raise ValueError(
+                    "set converter, column mapping, uid, parallelism, key columns and transport on the builder of the "
+                    "first one: there is one writer for all endpoints"
+                )
+            if required and "best_effort" in settings:
+                raise ValueError("add it with required=False, or remove set_best_effort_configuration")
+            if not required:
+                settings.setdefault("best_effort", BestEffortConfiguration())
+            return _checked_config(settings_of_endpoint(settings, first))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"endpoint {name!r}: {error}") from None
 
     def _configured(self, name: str, kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
         """Return a configuration as set on this builder, with what Prometheus's configuration says for the rest."""
@@ -689,6 +764,16 @@ class PrometheusSinkBuilder:
     def _set(self, **settings: Any) -> PrometheusSinkBuilder:
         self._settings.update(settings)
         return self
+
+
+def _checked_config(settings: Mapping[str, Any]) -> SinkConfig:
+    if "prometheus_remote_write_url" not in settings:
+        raise ValueError("prometheus_remote_write_url is required: call set_prometheus_remote_write_url(url)")
+    config = SinkConfig(**settings)
+    _check_travels("tenant", config.tenant)
+    _check_travels("request_signer", config.request_signer)
+    _check_travels("rejected_samples_handler", config.rejected_samples_handler)
+    return config
 
 
 def _check_travels(setting: str, value: Any) -> None:

@@ -15,6 +15,8 @@ from pyflink_prometheus.flink.metrics import LedgerMetrics
 from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
+from pyflink_prometheus.writer.fan_out import FanOut, open_writer
+from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.mapped_records import MappedRecords
 from pyflink_prometheus.writer.writer import RemoteWriter
 
@@ -77,20 +79,16 @@ class SubtaskWriter:
                 "without metrics PyFlink gives a sink no way to flush before a checkpoint"
             )
         warn_of_unverified_tls(self._config)
-        limits = self._config.sending_limits
-        if limits.limit_series or limits.limit_rates:
-            limits = limits.share_of(subtasks or self.subtasks)
-        self._writer = writer = RemoteWriter(replace(self._config, sending_limits=limits))
+        self._writer = writer = open_writer(self._config_of_one(subtasks))
         group = group.add_group(self._config.metric_group_name)
         _writers_of[group] = number = _writers_of.get(group, 0) + 1
-        self._metrics = LedgerMetrics(group, writer, self.flush, number)
+        self._metrics = [LedgerMetrics(group, writer, self.flush, number)]
+        self._summaries = [self._summary("", writer.ledger, self._config)]
+        for each in writer.destinations[1:] if isinstance(writer, FanOut) else ():
+            warn_of_unverified_tls(each.config)
+            self._metrics.append(LedgerMetrics(group.add_group("endpoint", each.name), each, None, number))
+            self._summaries.append(self._summary(each.name, each.ledger, each.config))
         self._advice = BundleAdvice(writer.ledger)
-        self._summary = RejectedSummary(
-            writer.ledger,
-            has_handler=self._config.rejected_samples_handler is not None,
-            built_in=self._built_in,
-            log_file=self.log_file,
-        )
         return writer
 
     def flush(self) -> int:
@@ -101,9 +99,11 @@ class SubtaskWriter:
         try:
             self._writer.flush()
         finally:
-            self._metrics.publish()
+            for metrics in self._metrics:
+                metrics.publish()
         took_s = time.monotonic() - began
-        self._summary.flushed()
+        for summary in self._summaries:
+            summary.flushed()
         self._advice.flushed(took_s, self._writer.pace.batch_size)
         return round(took_s * 1000)
 
@@ -112,8 +112,27 @@ class SubtaskWriter:
         if self._writer is None:
             return
         self._writer.close()
-        self._summary.closed()
+        for summary in self._summaries:
+            summary.closed()
         self._writer = None
+
+    def _config_of_one(self, subtasks: int | None) -> SinkConfig:
+        """Return the settings of this writer, with its share of the limits at each endpoint."""
+        limits = self._config.sending_limits
+        if not (limits.limit_series or limits.limit_rates):
+            return self._config
+        share = limits.share_of(subtasks or self.subtasks)
+        further = {name: replace(each, sending_limits=share) for name, each in self._config.further_endpoints.items()}
+        return replace(self._config, sending_limits=share, further_endpoints=further)
+
+    def _summary(self, endpoint: str, ledger: Ledger, config: SinkConfig) -> RejectedSummary:
+        return RejectedSummary(
+            ledger,
+            endpoint=endpoint,
+            has_handler=config.rejected_samples_handler is not None,
+            built_in=self._built_in,
+            log_file=self.log_file,
+        )
 
 
 def adder(writer: RemoteWriter, converter: Conversion | None) -> Callable[[Any], None]:

@@ -23,13 +23,17 @@ class RejectedSummary:
     shows no logs of PyFlink: there the sum is printed at the end.
 
     :param ledger: counts the samples.
+    :param endpoint: the name of the endpoint, if it is not the writer's only or first one.
     :param has_handler: whether the user has set a handler of rejected samples.
     :param built_in: the id of the process in which the job was built.
     :param log_file: the log file of that process's JVM; ``None`` if it is not known.
     """
 
-    def __init__(self, ledger: Ledger, *, has_handler: bool, built_in: str, log_file: str | None) -> None:
+    def __init__(
+        self, ledger: Ledger, *, endpoint: str = "", has_handler: bool, built_in: str, log_file: str | None
+    ) -> None:
         self._ledger = ledger
+        self._to = f" to endpoint {endpoint}" if endpoint else ""
         self._advice = "" if has_handler else "; call set_rejected_samples_handler to keep the samples"
         self._is_local = built_in == THIS_PROCESS
         self._where = "Flink's log" if log_file is None else log_file
@@ -59,4 +63,4 @@ class RejectedSummary:
         if self._ledger.samples_rejected[RejectionReason.UNCONFIRMED]:
             reasons += "; unconfirmed ones may be stored"
         total = "" if self._ledger.samples_pending else f" of {self._ledger.samples_in}"
-        return f"Prometheus writer: {sum(rejected.values())}{total} samples were not written ({reasons})"
+        return f"Prometheus writer: {sum(rejected.values())}{total} samples were not written{self._to} ({reasons})"

@@ -79,7 +79,7 @@ class Relabelling:
 
     def __eq__(self, other: object) -> bool:
         """Return whether another has the same rules."""
-        return isinstance(other, Relabelling) and self.__reduce__() == other.__reduce__()
+        return isinstance(other, Relabelling) and self._content == other._content
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -87,7 +87,11 @@ class Relabelling:
         return f"Relabelling({list(self._configs)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._configs, self._external_labels, self._legacy_names, self._where)
+        return _restore, (*self._content, self._where)
+
+    @property
+    def _content(self) -> tuple[tuple[dict[str, Any], ...], dict[str, str], bool]:
+        return self._configs, self._external_labels, self._legacy_names
 
 
 def _restore(

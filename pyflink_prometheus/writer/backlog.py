@@ -114,7 +114,7 @@ class Backlog:
         with self._settled:
             self._samples -= samples
             self._bytes -= size_in_bytes
-            self._settled.notify()
+            self._settled.notify_all()
 
     def hold_off(self, tenant: Tenant, until: float) -> None:
         """Make all shards send nothing of a tenant until a time of the monotonic clock."""

@@ -34,14 +34,19 @@ class RejectionReason(Enum):
     UNCONFIRMED = "unconfirmed"
     #: The request kept failing for as long as the retry configuration allows.
     RETRIES_EXHAUSTED = "retries_exhausted"
+    #: A best-effort endpoint had more samples waiting than are kept for it; the oldest are dropped.
+    OVERFLOW = "overflow"
+    #: A best-effort endpoint had not settled it when the writer was closed, or failed after a part of its request.
+    UNSENT = "unsent"
 
 
 class Ledger:
     """
     Counters of samples and requests. A histogram counts as one sample.
 
-    Only the caller's thread increases ``samples_in`` and ``null_values_skipped``; any thread increases the other
-    counters, under a lock. A NULL of a column mapping is not a sample, so it is counted beside them.
+    Only the caller's thread increases ``null_values_skipped``, and ``samples_in`` unless there are several endpoints.
+    Any thread increases the other counters, under a lock. A NULL of a column mapping is not a sample, so it is counted
+    beside them.
     """
 
     def __init__(self) -> None:

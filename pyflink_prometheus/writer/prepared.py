@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import NamedTuple
 
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
@@ -18,16 +19,35 @@ _CONFLICT = (
     "value of this series at the same time, and Prometheus keeps one of them"
 )
 
+_SEQUENCE = count()
+
 
 class PreparedRequest(NamedTuple):
     """
     A batch that one request may hold, and that request.
 
     :param batch: in order, without duplicates, of one tenant.
+    :param sequence: the later it is made, the larger.
     """
 
     batch: Batch
     encoded: EncodedRequest
+    sequence: int
+
+
+class Prepared(NamedTuple):
+    """
+    What a batch has become for one version.
+
+    :param requests: those of a tenant are to be sent one after the other.
+    :param duplicates: samples that no request may hold, by tenant: see
+        :class:`~pyflink_prometheus.writer.batch.Ordered`.
+    :param conflicting: others.
+    """
+
+    requests: list[PreparedRequest]
+    duplicates: list[Batch]
+    conflicting: list[Batch]
 
 
 class Preparation:
@@ -45,14 +65,26 @@ class Preparation:
 
     def prepare(self, batch: Batch, version: RemoteWriteVersion) -> list[PreparedRequest]:
         """Return the requests that a batch needs, those of a tenant to be sent one after the other."""
-        prepared: list[PreparedRequest] = []
+        return self.settle(self.make(batch, version))
+
+    def make(self, batch: Batch, version: RemoteWriteVersion) -> Prepared:
+        """Prepare a batch, without settling what no request may hold."""
+        prepared = Prepared([], [], [])
         for of_tenant in batch.by_tenant():
             ordered, duplicates, conflicting = of_tenant.in_order(self._policy)
-            self._settlement.reject(duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
-            self._settlement.reject(conflicting, RejectionReason.CONFLICTING, _CONFLICT)
+            prepared.duplicates.append(duplicates)
+            prepared.conflicting.append(conflicting)
             for each in ordered.requests():
-                self._encode_within_bounds(each, version, prepared)
+                self._encode_within_bounds(each, version, prepared.requests)
         return prepared
+
+    def settle(self, prepared: Prepared) -> list[PreparedRequest]:
+        """Reject what no request may hold, and return the requests."""
+        for duplicates in prepared.duplicates:
+            self._settlement.reject(duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
+        for conflicting in prepared.conflicting:
+            self._settlement.reject(conflicting, RejectionReason.CONFLICTING, _CONFLICT)
+        return prepared.requests
 
     def _encode_within_bounds(self, batch: Batch, version: RemoteWriteVersion, prepared: list[PreparedRequest]) -> None:
         """Encode a batch as one request, or as several if it is too large for one."""
@@ -60,7 +92,7 @@ class Preparation:
             return
         encoded = encode(batch, version)
         if encoded.size_in_bytes <= self._max_bytes or len(batch) == 1:
-            prepared.append(PreparedRequest(batch, encoded))
+            prepared.append(PreparedRequest(batch, encoded, next(_SEQUENCE)))
             return
         parts = min(len(batch), -(-encoded.size_in_bytes // self._max_bytes))
         size = -(-len(batch) // parts)
@@ -68,17 +100,27 @@ class Preparation:
             self._encode_within_bounds(batch.part(start, start + size), version, prepared)
 
 
+def cut(request: PreparedRequest, limit: int) -> list[PreparedRequest]:
+    """Return a request as several, none with more samples than this."""
+    batch, version = request.batch, request.encoded.version
+    if len(batch) <= limit:
+        return [request]
+    parts = [batch.part(start, start + limit) for start in range(0, len(batch), limit)]
+    return [PreparedRequest(part, encode(part, version), next(_SEQUENCE)) for part in parts]
+
+
 class SealedBatch:
     """
     A batch that is complete, and its requests once a thread has prepared them.
 
+    :param requests: if they are prepared already.
     :ivar size: in samples.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, requests: list[PreparedRequest] | None = None) -> None:
         self.size = len(batch)
         self._batch = batch
-        self._requests: list[PreparedRequest] | None = None
+        self._requests = requests
         self._lock = threading.Lock()
 
     def requests(self, prepare: Callable[[Batch], list[PreparedRequest]]) -> list[PreparedRequest]:

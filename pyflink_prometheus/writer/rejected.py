@@ -66,9 +66,13 @@ class LogRejectedSamples:
 
     :param interval_s: the shortest time in seconds between two lines with the same reason. Default 10.
     :param monotonic: returns the time of a monotonic clock in seconds.
+    :param endpoint: the name of the endpoint, if a sink has several.
     """
 
-    def __init__(self, interval_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, interval_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic, endpoint: str = ""
+    ) -> None:
+        self._endpoint = f", endpoint {endpoint}" if endpoint else ""
         self._monotonic = monotonic
         self._interval_s = interval_s
         self._next_line_at: dict[RejectionReason, float] = {}
@@ -95,4 +99,6 @@ class LogRejectedSamples:
             what = f"the latest: {latest.count} of {samples} in one request"
         else:
             what = f"the latest: {shown(latest.record, _LONGEST_RECORD)}"
-        _log.warning("%d sample(s) not written, reason %s, %s: %s", count, reason.value, what, latest.message)
+        _log.warning(
+            "%d sample(s) not written, reason %s%s, %s: %s", count, reason.value, self._endpoint, what, latest.message
+        )

@@ -37,13 +37,13 @@ class Settlement:
 
     def __init__(self, ledger: Ledger, handler: RejectedSamplesHandler, tenants: TenantLedgers | None = None) -> None:
         self.ledger = ledger
-        self._tenants = tenants
+        self.tenants = tenants
         self._handler = handler
         self._one_at_a_time = threading.Lock()
 
     def ledgers_of(self, tenant: Tenant) -> tuple[Ledger, ...]:
         """Return all ledgers that count what is sent to a tenant."""
-        return (self.ledger,) if self._tenants is None else (self.ledger, self._tenants.of(tenant))
+        return (self.ledger,) if self.tenants is None else (self.ledger, self.tenants.of(tenant))
 
     def reject_before_sending(self, rejected: list[RejectedSamples]) -> None:
         """
@@ -65,6 +65,20 @@ class Settlement:
         if len(batch):
             self.ledger.settle_exemplars(0, batch.exemplars)
             self._hand_over(batch, reason, message, status)
+
+    def reject_some(
+        self, batch: Batch, count: int, reason: RejectionReason, message: str, status: int | None = None
+    ) -> None:
+        """
+        Reject ``count`` samples of a batch, it is not known which.
+
+        :raises PrometheusSinkError: if the handler fails.
+        """
+        tenant = batch.tenant
+        for ledger in self.ledgers_of(tenant):
+            ledger.reject(reason, count)
+        rejected = RejectedSamples(None, count, reason, message, status, tuple(batch.records()), dict(tenant))
+        self._call(lambda: self._handler([rejected]))
 
     def settle(self, step: Settled) -> None:
         """
@@ -118,7 +132,8 @@ class Settlement:
             if count == 0 and len(part):
                 self._hand_over(part, step.reason, step.outcome.message, step.outcome.status)
             elif count < len(part):
-                self._hand_over_candidates(part, len(part) - count, step)
+                outcome = step.outcome
+                self.reject_some(part, len(part) - count, step.reason, outcome.message, outcome.status)
 
     def _hand_over(self, batch: Batch, reason: RejectionReason, message: str, status: int | None) -> None:
         tenant = batch.tenant
@@ -129,16 +144,6 @@ class Settlement:
             for record in batch.records()
         ]
         self._call(lambda: self._handler(rejected))
-
-    def _hand_over_candidates(self, batch: Batch, count: int, step: PartlyWritten) -> None:
-        """Pass a whole batch to the handler, of which ``count`` samples were not written."""
-        tenant = batch.tenant
-        for ledger in self.ledgers_of(tenant):
-            ledger.reject(step.reason, count)
-        message, status = step.outcome.message, step.outcome.status
-        candidates = tuple(batch.records())
-        rejected = RejectedSamples(None, count, step.reason, message, status, candidates, dict(tenant))
-        self._call(lambda: self._handler([rejected]))
 
     def _call(self, call: Callable[[], object]) -> None:
         try:

@@ -28,6 +28,7 @@ from pyflink_prometheus.writer.delivery import (
     Delivery,
     Post,
     Reserve,
+    Settled,
     Shrink,
     Wait,
 )
@@ -88,7 +89,10 @@ class ShardQueue:
         return self._enqueue(batch)
 
     def _enqueue(self, batch: Batch) -> SealedBatch:
-        sealed = SealedBatch(batch)
+        return self.put(SealedBatch(batch))
+
+    def put(self, sealed: SealedBatch) -> SealedBatch:
+        """Add a batch to the queue, and return it."""
         self.sealed.append(sealed)
         self.changed.notify()
         return sealed
@@ -134,7 +138,7 @@ class Shard:
         self._prepare = prepare
         self._settlement = settlement
         self._ledger = settlement.ledger
-        self._lanes = Lanes()
+        self._lanes = Lanes(backlog.lock)
         self._has_tenants = config.tenant is not None
         self._guards = guards
         self._clock = clock
@@ -165,9 +169,10 @@ class Shard:
             lane = self._lanes.ready(self._clock.monotonic())
             if lane is not None:
                 return lane
-            if len(self._lanes) and not self._has_tenants:  # the next samples must wait for those before
-                self._backlog.wait_until(self._lanes.due)
-            elif (sealed := self._next_batch(self._lanes.due)) is not None:
+            due = self._lanes.due
+            if due < math.inf and not self._has_tenants:  # the next samples must wait for those before
+                self._backlog.wait_until(due)
+            elif (sealed := self._next_batch(due)) is not None:
                 requests = sealed.requests(self._prepare)
                 if rejected := sealed.size - sum(len(request.batch) for request in requests):
                     self._backlog.settle(rejected, 0)
@@ -224,7 +229,7 @@ class Shard:
             elif isinstance(step, Shrink):
                 self._bound_batches(step)
             else:
-                self._settlement.settle(step)
+                self._settle(lane, step)
         request = self._lanes.settle_first(lane)
         self._backlog.settle(len(request.batch), request.encoded.size_in_bytes)
 
@@ -245,6 +250,11 @@ class Shard:
             tenant=request.batch.tenant,
         )
         return deliver(request.batch, delivery)
+
+    def _settle(self, lane: Lane, step: Settled) -> None:
+        """Settle samples of the first request of a lane."""
+        lane.settled += len(step.batch)
+        self._settlement.settle(step)
 
     def _post(self, step: Post, tenant: Tenant) -> Outcome:
         headers = {**headers_of(step.version), **dict(tenant)}

@@ -247,7 +247,7 @@ class RemoteWriter:
         self._backlog.wait_until_settled()
         # Nothing is pending, so a series may change its shard now.
         self._use_shards(self.pace.shards)
-        self._settlement.flush()
+        self._finish_flush()
 
     def close(self) -> None:
         """
@@ -263,22 +263,27 @@ class RemoteWriter:
     def _use_shards(self, count: int) -> None:
         """Route to this many shards from now on; start the threads of new ones."""
         for number in range(len(self._all_shards), count):
-            self._all_shards.append(
-                Shard(
-                    number,
-                    self._known_series.table,
-                    config=self._config,
-                    backlog=self._backlog,
-                    endpoint=self._endpoint,
-                    transport=self._new_transport(self._config),
-                    prepare=self._prepare,
-                    settlement=self._settlement,
-                    guards=self.guards,
-                    clock=self._clock,
-                    draw=self._draw,
-                )
-            )
+            self._all_shards.append(self._new_shard(number))
         self._shards = self._all_shards[:count]
+
+    def _new_shard(self, number: int) -> Shard:
+        return Shard(
+            number,
+            self._known_series.table,
+            config=self._config,
+            backlog=self._backlog,
+            endpoint=self._endpoint,
+            transport=self._new_transport(self._config),
+            prepare=self._prepare,
+            settlement=self._settlement,
+            guards=self.guards,
+            clock=self._clock,
+            draw=self._draw,
+        )
+
+    def _finish_flush(self) -> None:
+        """Finish a flush once the shards have settled everything."""
+        self._settlement.flush()
 
     def _send(self, shard: Shard) -> None:
         """Hand a full batch over to a shard, and wait for room for more."""
@@ -341,6 +346,13 @@ class RemoteWriter:
     def _prepare(self, batch: Batch) -> list[PreparedRequest]:
         """Make requests of a batch; on the caller's or the shard's thread, whichever comes first."""
         version = self._endpoint.version
+        self._warn_of_names(version)
+        requests = self._preparation.prepare(batch, version)
+        self._backlog.count_bytes(sum(request.encoded.size_in_bytes for request in requests))
+        return requests
+
+    def _warn_of_names(self, version: RemoteWriteVersion) -> None:
+        """Warn once if a series has names that a receiver of this version may not know."""
         if version is RemoteWriteVersion.V1 and self._known_series.without_legacy_names is not None:
             self._intake.warn_once(
                 "names",
@@ -348,6 +360,3 @@ class RemoteWriter:
                 "([a-zA-Z_:][a-zA-Z0-9_:]* and, for labels, [a-zA-Z_][a-zA-Z0-9_]*)",
                 self._known_series.without_legacy_names,
             )
-        requests = self._preparation.prepare(batch, version)
-        self._backlog.count_bytes(sum(request.encoded.size_in_bytes for request in requests))
-        return requests

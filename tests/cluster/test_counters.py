@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import pytest
 from local_job import run_job_file
 
 from pyflink_prometheus.testing import ReceivedRequest, Receiver
@@ -26,7 +27,8 @@ class Fates:
         return 400 if name == "refused" else 204
 
 
-def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp_path):
+@pytest.mark.parametrize("has_backup", [False, True], ids=["alone", "with a backup"])
+def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp_path, has_backup):
     (tmp_path / "lines").write_text("\n".join(FATES))
     java_connectors = {
         "numSamplesOut": 6,
@@ -46,10 +48,17 @@ def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp
         "maxBatchSizeInSamples": 1,
         "newestSampleTimestampMs": 1_700_000_000_000,
     }
-    expected = {**java_connectors, **ours}
+    # Which gets all but the invalid one, and accepts it.
+    backup = {
+        "endpoint.backup.numSamplesIn": 8,
+        "endpoint.backup.numSamplesOut": 8,
+        "endpoint.backup.samplesPending": 0,
+    }
+    expected = {**java_connectors, **ours, **(backup if has_backup else {})}
     of_any_value = dict.fromkeys(("maxInFlightRequests", "numBytesOut", "lastFlushDurationMs"))
-    with Receiver(Fates()) as receiver:
-        job = run_job_file("counted.py", receiver.url, str(tmp_path), json.dumps({**expected, **of_any_value}))
+    with Receiver(Fates()) as receiver, Receiver() as other:
+        arguments = receiver.url, str(tmp_path), json.dumps({**expected, **of_any_value})
+        job = run_job_file("counted.py", *arguments, *([other.url] if has_backup else []))
     assert job.status == 0, job.stderr
     metrics = json.loads(job.stdout.splitlines()[-1])
     assert {name: metrics.get(name) for name in expected} == expected

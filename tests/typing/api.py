@@ -17,6 +17,7 @@ from pyflink_prometheus import (
     Aggregate,
     BasicAuth,
     BearerAuth,
+    BestEffortConfiguration,
     Check,
     ColumnMapping,
     ConflictPolicy,
@@ -148,6 +149,10 @@ PrometheusSink.from_remote_write_config({"url": "http://localhost:9090/api/v1/wr
     ProxyConfiguration(proxy_url="http://localhost:3128", proxy_connect_header={"X-A": ["a", Secret.file("b")]})
 )
 PrometheusSink.builder().set_tls_configuration(TlsConfiguration(key=Secret.file("key.pem"), cert="pem"))
+PrometheusSink.builder().add_endpoint("backup", PrometheusSink.builder(), required=True).build()
+PrometheusSink.builder().set_best_effort_configuration(max_wait_ms=0, max_buffered_samples=1).build()
+PrometheusSink.builder().set_best_effort_configuration(BestEffortConfiguration(max_buffered_bytes=1))
+PrometheusSink.builder().add_endpoint("backup", "http://localhost")  # type: ignore[arg-type]
 PrometheusSink.builder().set_tls_configuration(ca=b"pem")  # type: ignore[arg-type]
 PrometheusSink.builder().set_max_batch_size_in_samples("2000")  # type: ignore[arg-type]
 PrometheusSink.builder().set_retry_configuration(max_retries=3)  # type: ignore[call-arg]

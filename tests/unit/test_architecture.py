@@ -33,8 +33,9 @@ ROOMS = [
     {"prepared"},
     {"lanes"},
     {"shard"},
-    {"writer"},
-    {"mapped_records", "mapped_columns"},
+    {"writer", "destination"},
+    {"mapped_records", "mapped_columns", "best_effort"},
+    {"fan_out"},
 ]
 OUTSIDE = {
     "pyflink": {"flink"},

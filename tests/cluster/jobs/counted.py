@@ -1,12 +1,12 @@
 """
 Write samples with all kinds of fates, and read the writer's metrics from Flink's REST API while the job runs.
 
-usage: counted.py URL FOLDER EXPECTED
+usage: counted.py URL FOLDER EXPECTED [BACKUP_URL]
 
 FOLDER has files whose lines are metric names; the receiver knows from these what to do. EXPECTED is a JSON object of
 metrics by name; if those of tenants are among them, each metric belongs to the tenant of its name. Flink hands them on
-one after another, so this waits until all are there and have these values; null stands for any. Prints as one JSON
-object the metrics as they were last, whether they are as expected or not.
+one after another, so this waits until all are there and have these values; null stands for any. All is written to
+BACKUP_URL, too. Prints as one JSON object the metrics as they were last, whether they are as expected or not.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ def main() -> None:
             SinkWriterErrorHandlingBehaviorConfiguration(on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE)
         )
     )
+    for url in sys.argv[4:]:
+        builder.add_endpoint("backup", PrometheusSink.builder().set_prometheus_remote_write_url(url), required=True)
     if any(name.startswith("tenant.") for name in EXPECTED):
         builder.set_tenant({"X-Scope-OrgID": "__name__"})
     sink = builder.build()

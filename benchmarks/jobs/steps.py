@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from pyflink.common import Configuration, Duration, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
@@ -108,7 +109,7 @@ def in_python(numbers: DataStream, step: str, file: Path, *, fused: bool) -> Dat
         if step == "plain":
             return timed
         keyed = timed.key_by(lambda row: row[0], Types.LONG())
-    function = STEPS[step]()
+    function: Any = STEPS[step]()
     function.close = WriteCpu(file)
     return keyed.process(function)
 

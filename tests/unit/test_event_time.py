@@ -12,7 +12,7 @@ from pyflink_prometheus import key_by_with_timestamps
 def test_a_strategy_without_timestamps_is_told_what_to_add():
     strategy = SimpleNamespace(_timestamp_assigner=None)
     with pytest.raises(ValueError, match=r"watermark_strategy: add \.with_timestamp_assigner\(\.\.\.\)"):
-        key_by_with_timestamps(None, strategy, len)  # type: ignore[arg-type]
+        key_by_with_timestamps(None, strategy, len)
 
 
 def test_a_key_must_be_a_function():

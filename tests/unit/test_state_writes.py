@@ -72,7 +72,7 @@ class Worker:
         self._begin()
 
     def _begin(self):
-        token = beam_fn_api_pb2.ProcessBundleRequest.CacheToken(user_state={}, token=b"token")
+        token = beam_fn_api_pb2.ProcessBundleRequest.CacheToken(user_state={}, token=b"token")  # type: ignore[arg-type]
         self._bundle = self._handler.process_instruction_id("bundle", [token])
         self._bundle.__enter__()
 

@@ -9,6 +9,7 @@ Results are told apart by their metric names.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from breakdowns import tell_worker
 from pyflink.common import Configuration, Row, Types, WatermarkStrategy
@@ -21,7 +22,7 @@ import pyflink_prometheus as p
 from pyflink_prometheus import ColumnMapping, PrometheusSink
 
 TIME = "event_time"
-WINDOWS = {
+WINDOWS: dict[str, Any] = {
     "tumbling": p.TumblingWindows(60_000),
     "sliding": p.SlidingWindows(60_000, 20_000),
     "cumulative": p.CumulativeWindows(60_000, 20_000),

@@ -48,20 +48,18 @@ class RowSeries:
         known = self._known.setdefault(family, {})
         found = list(map(known.get, rows))
         if None in found:
-            refused = []
+            without_series = []
             for row, number in zip(rows, found):
                 if number is None and row not in known:
                     ((metric_name, labels),) = family.records([[text] for text in row], 1)
                     try:
                         series = self._cache.get(metric_name, labels, family.metadata)
-                    except InvalidTimeSeriesError:
+                    except (InvalidTimeSeriesError, SeriesRefused):
                         known[row] = INVALID_NUMBER
-                    except SeriesRefused:
-                        known[row] = INVALID_NUMBER
-                        refused.append(row)
+                        without_series.append(row)
                     else:
                         known[row] = EXCLUDED_NUMBER if series is EXCLUDED else series.number
             found = list(map(known.__getitem__, rows))
-            for row in refused:  # which may be let in the next time
+            for row in without_series:  # no cache bounds them, and some may be let in the next time
                 del known[row]
         return np.array(found, np.int32)

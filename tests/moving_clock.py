@@ -14,4 +14,4 @@ class SelfMovingClock(FakeClock):
             super().wait(condition, None)
             return
         with self._lock:
-            self._elapsed_s += seconds
+            self._elapsed_s += max(seconds, 1e-6)  # a tiny fraction might be rounded away, and nothing would move

@@ -240,7 +240,7 @@ def test_the_job_in_sql_writes_what_those_in_python_write(
 ) -> None:
     job = Submitted("flights_sql", prometheus_empty, beginning(tmp_path, 9_000), now_ms(), max_delay_s=60)
     file, *arguments = job.command_line()
-    flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS)))
+    job.printed = flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS))).stdout
     rows = job.rows()
     aggregates = {name: of for name, of in ALTITUDES.items() if "quantile" not in name}
     in_python = {**expected.of_aircraft(rows), **expected.of_windows(rows, "altitude", aggregates, OPERATOR)}

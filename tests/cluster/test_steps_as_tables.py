@@ -33,9 +33,10 @@ from pyflink_prometheus import (
 )
 from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.testing import Receiver
+from pyflink_prometheus.transforms.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from pyflink_prometheus.testing import ReceivedRequest
 
@@ -47,7 +48,7 @@ PER_SECOND = 900
 EVERY = [reading(n) for n in range(COUNT)]
 READINGS = [each for each in EVERY if each.device != TARDY]
 # As in steps_as_tables.py.
-WINDOWS = {
+WINDOWS: dict[str, Windows] = {
     "tumbling": TumblingWindows(60_000),
     "sliding": SlidingWindows(60_000, 20_000),
     "cumulative": CumulativeWindows(60_000, 20_000),
@@ -78,7 +79,7 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def found() -> Iterator[Found]:
+def found() -> Found:
     """Run the job, and return its samples by series, in the order in which they first came."""
     store = Store()
     with Receiver(store) as receiver:
@@ -241,7 +242,8 @@ def test_the_filter_and_its_reasons(found):
     )
     judge = Filter(*checks)._checks
     states: dict[str, Any] = {}
-    accepted, rejected = [], []
+    accepted: list[tuple[Reading, str]] = []
+    rejected: list[tuple[Reading, str]] = []
     for each in DISTINCT:
         judgement = judge.judge(each, each.ms, states.get(each.device))
         states[each.device] = judgement.state

@@ -94,6 +94,6 @@ def test_checks_name_fields_or_are_functions():
     assert Threshold("v", max=1).judge({"v": 2})[0] == "2 is above 1"
     assert Threshold(lambda event: event, max=1).columns == ()
     with pytest.raises(TypeError, match="^value: expected a function, or the name of a field, got 1$"):
-        Threshold(1)
+        Threshold(1)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="^position: expected a function, or the names of two fields, got"):
-        SpeedGate(("a",), max_speed=1)
+        SpeedGate(("a",), max_speed=1)  # type: ignore[arg-type]

@@ -91,7 +91,6 @@ WRITTEN: dict[str, Callable[[pd.DataFrame], Samples]] = {
     "enrich": enriched,
     "aggregate": aggregated,
     "pipeline": whole_chain,
-    "pipeline_sql": whole_chain,
     "flights_sql": written_in_sql,
 }
 
@@ -252,7 +251,7 @@ def answers_to_writes(server: PrometheusServer) -> dict[str, int]:
     return {code: int(count) for code, count in found if int(count)}
 
 
-@pytest.mark.parametrize("name", [*WRITTEN, "flights"])
+@pytest.mark.parametrize("name", [*WRITTEN, "flights", "pipeline_sql"])
 def test_help_says_what_a_job_is_for(name: str) -> None:
     run = subprocess.run([sys.executable, JOBS / f"{name}.py", "--help"], capture_output=True, text=True, check=True)
     assert "--remote-write-url" in run.stdout

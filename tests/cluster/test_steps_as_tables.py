@@ -33,6 +33,7 @@ from pyflink_prometheus import (
 )
 from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.testing import Receiver
+from pyflink_prometheus.transforms.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,7 +48,7 @@ PER_SECOND = 900
 EVERY = [reading(n) for n in range(COUNT)]
 READINGS = [each for each in EVERY if each.device != TARDY]
 # As in steps_as_tables.py.
-WINDOWS: dict[str, Any] = {
+WINDOWS: dict[str, Windows] = {
     "tumbling": TumblingWindows(60_000),
     "sliding": SlidingWindows(60_000, 20_000),
     "cumulative": CumulativeWindows(60_000, 20_000),
@@ -241,8 +242,8 @@ def test_the_filter_and_its_reasons(found):
     )
     judge = Filter(*checks)._checks
     states: dict[str, Any] = {}
-    accepted: list[Any] = []
-    rejected: list[Any] = []
+    accepted: list[tuple[Reading, str]] = []
+    rejected: list[tuple[Reading, str]] = []
     for each in DISTINCT:
         judgement = judge.judge(each, each.ms, states.get(each.device))
         states[each.device] = judgement.state

@@ -32,7 +32,8 @@ def mark_stale_table(
     A series is a column of ``values`` with some ``labels``. Its marker has the timestamp of its last sample plus the
     timeout, and is emitted when the watermark has passed it, as with :class:`~pyflink_prometheus.MarkStale`. Rows need
     not come in order: they go out in order of time, with the markers between them, for each combination of labels. So
-    another :func:`~pyflink_prometheus.reorder_table` is needed only to remove what arrives twice.
+    :func:`~pyflink_prometheus.reorder_table` before this is needed only to remove what arrives twice, and if the column
+    of event time is not declared as NOT NULL.
 
     It costs a session window for each column of values.
 
@@ -43,7 +44,11 @@ def mark_stale_table(
     :return: the columns in ``labels`` and ``values``, ``stale``, ``timestamp``, and the column of event time. In a
         marker one of the values is not NULL.
     """
-    checked_time(table, time)
+    if checked_time(table, time).is_nullable:
+        # Flink unites rows and windows only if the times of both are never NULL, as those of windows are.
+        raise ValueError(
+            f"time: call reorder_table before this, or declare {time!r} as NOT NULL: Flink thinks that it may be NULL"
+        )
     _validation.integer("timeout_ms", timeout_ms, least=1)
     keys = checked_columns(table, "labels", labels)
     columns = checked_columns(table, "values", values)

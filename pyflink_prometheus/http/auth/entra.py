@@ -85,7 +85,9 @@ class EntraAuth(TokenAuth):
         self._authority: dict[str, Any] = {"authority": of_cloud.authority}
         if authority is not None:
             _validation.line("authority", authority)
-            self._authority = {"authority": authority, "disable_instance_discovery": True}
+            # With its scheme, because Python 3.10 takes a host that begins with a digit for one.
+            url = authority if "://" in authority else f"https://{authority}"
+            self._authority = {"authority": url, "disable_instance_discovery": True}
         self._token_tenant = token_tenant
 
     @staticmethod

@@ -9,7 +9,6 @@ Results are told apart by their metric names.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from breakdowns import tell_worker
 from pyflink.common import Configuration, Row, Types, WatermarkStrategy
@@ -20,9 +19,10 @@ from replayable import numbers
 
 import pyflink_prometheus as p
 from pyflink_prometheus import ColumnMapping, PrometheusSink
+from pyflink_prometheus.transforms.windows import Windows
 
 TIME = "event_time"
-WINDOWS: dict[str, Any] = {
+WINDOWS: dict[str, Windows] = {
     "tumbling": p.TumblingWindows(60_000),
     "sliding": p.SlidingWindows(60_000, 20_000),
     "cumulative": p.CumulativeWindows(60_000, 20_000),
@@ -83,10 +83,34 @@ def results(rows: Table) -> dict[str, tuple[Table, dict[str, str]]]:
     checked = p.filter_table(distinct, "device", *CHECKS, time=TIME)
     found["accepted"] = checked.accepted, {**as_row, "value": "n"}
     found["rejected"] = checked.rejected, {**as_row, "value": "n"}
+    refused(rows)
     ended = p.mark_stale_table(distinct, 30_000, ["device"], ["value", "latitude"], time=TIME)
     for column in ("value", "latitude"):
         found[f"ended_{column}"] = ended, {"value": f"`{column}`"}
     return found
+
+
+def refused(rows: Table) -> None:
+    """Check that what Flink would refuse without a reason is refused with advice."""
+    for call, advice in (
+        (
+            lambda: p.mark_stale_table(rows, 30_000, "device", "value", time=TIME),
+            "time: call reorder_table before this",
+        ),
+        (lambda: p.reorder_table(rows, "device", time="ms"), "time: expected a column with a watermark, got 'ms'"),
+        (lambda: p.reorder_table(rows, "none", time=TIME), "key: expected columns of the table"),
+        (
+            lambda: p.filter_table(rows, "device", p.Threshold(abs, max=1), time=TIME),
+            "checks: expected names of columns",
+        ),
+    ):
+        try:
+            call()
+        except (TypeError, ValueError) as error:
+            if str(error).startswith(advice):
+                continue
+            raise
+        raise AssertionError(f"not refused: {advice}")
 
 
 def written(table: Table, name: str, given: dict[str, str]) -> str:

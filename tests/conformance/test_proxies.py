@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import ssl
 import struct
-import threading
 
 import pytest
 import trustme
@@ -77,20 +77,20 @@ def post():
 
 
 def piped(connection, port):
-    """Pass bytes on in both directions between a connection and a port, until one side ends."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as onward:
+    """
+    Pass bytes on in both directions between a connection and a port, until one side ends.
 
-        def pump(source, target):
-            with contextlib.suppress(OSError):
-                while data := source.recv(65536):
-                    target.sendall(data)
-            with contextlib.suppress(OSError):
-                target.shutdown(socket.SHUT_WR)
-
-        back = threading.Thread(target=pump, args=(onward, connection), daemon=True)
-        back.start()
-        pump(connection, onward)
-        back.join(10)
+    On one thread, because a TLS connection must not be read and written at the same time.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as onward, contextlib.suppress(OSError):
+        others = {connection: onward, onward: connection}
+        while True:
+            read_already = [each for each in others if getattr(each, "pending", int)()]
+            for source in read_already or select.select(list(others), [], [], 10)[0]:
+                data = source.recv(65536)
+                if not data:
+                    return
+                others[source].sendall(data)
 
 
 def tunnel_to(receiver):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Union
 
-from pyflink_prometheus.wire.point import Point, PointOrFloat
+from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.wire.table import SeriesTable
 from pyflink_prometheus.writer.batch import Batch, FillingBatch
 
-Row = tuple[Series, int, PointOrFloat]
+Row = tuple[Series, int, Union[float, Point]]
 
 
 def batch_of(samples: Iterable[Row]) -> Batch:
@@ -23,7 +24,7 @@ def batch_of(samples: Iterable[Row]) -> Batch:
     return filling.take(len(filling))
 
 
-def append(filling: FillingBatch, number: int, timestamp: int, value: PointOrFloat) -> None:
+def append(filling: FillingBatch, number: int, timestamp: int, value: float | Point) -> None:
     """Add a sample, as the writer does."""
     if isinstance(value, Point):
         filling.points[len(filling)] = value

@@ -60,7 +60,7 @@ def decoded(section: Section, node: Node, folder: str | None) -> Decoded:
     Return the values of a section.
 
     :param folder: the folder that relative paths of files begin in; ``None`` to leave them as they are.
-    :raises InvalidConfigurationError: if a field is not known, is there twice, or is not of its type.
+    :raises InvalidConfigurationError: if a field is unknown, is duplicated, or has the wrong type.
     """
     if not isinstance(node.value, tuple):
         raise node.error(f"write the fields of {section.name} below it", _cannot(node, section.go_type))

@@ -564,7 +564,7 @@ class PrometheusSinkBuilder:
         """
         Set how far, in milliseconds, a sample may be ahead of the worker's clock. Default: any.
 
-        One sample far ahead moves the time range that Prometheus accepts, for every other series as well.
+        A single sample far in the future shifts the time range that Prometheus accepts for all series.
         """
         return self._set(max_sample_lead_ms=max_sample_lead_ms)
 

@@ -86,7 +86,7 @@ class Exchange:
         self._body_limit = body_limit
         self._success_body_s = success_body_s
         connect_timeout_s = min(CONNECT_TIMEOUT_S, timeout_s)
-        # Read once: for every request it would cost more than all else.
+        # Read once, because reading it for each request would cost more than sending the request.
         environment: Any = requests.Session().merge_environment_settings(url, {}, True, None, None)
         self._environment = {**environment, "timeout": (connect_timeout_s, timeout_s)}
         has_own_proxy = proxy is not None and not proxy.proxy_from_environment

@@ -168,7 +168,7 @@ def _labels(labels: Any) -> dict[str, str]:
     for name in names:
         _validation.line("labels", name)
         if names.count(name) > 1:
-            raise ValueError(f"labels: {shown(name)} is there twice")
+            raise ValueError(f"labels: duplicate label {shown(name)}")
     return {name: name for name in names}
 
 

@@ -33,6 +33,3 @@ class Point(NamedTuple):
     def as_float(self) -> float:
         """The value in a column of floats; NaN in the place of a histogram."""
         return math.nan if isinstance(self.value, NativeHistogram) else self.value
-
-
-PointOrFloat = Union[float, Point]

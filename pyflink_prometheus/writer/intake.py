@@ -16,7 +16,7 @@ from pyflink_prometheus.model.exemplars import checked_exemplar
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.samples import LIKELY_MICROSECONDS, LIKELY_SECONDS, checked_sample, likely_unit
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
-from pyflink_prometheus.wire.point import Point, PointOrFloat
+from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.rejected import RejectedSamples
@@ -80,7 +80,7 @@ class Intake:
                 self.warn_once("exemplars", "%s; such exemplars are dropped and counted", error)
         return (*samples[:-1], _WithExemplars(samples[-1], tuple(checked)))
 
-    def checked(self, series: Series, sample: Any) -> tuple[PointOrFloat, int]:
+    def checked(self, series: Series, sample: Any) -> tuple[float | Point, int]:
         """
         Return a sample's value and timestamp as a batch holds them.
 

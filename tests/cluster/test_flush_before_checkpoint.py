@@ -40,11 +40,11 @@ class UnreliableStore:
         return set(range(RECORDS)) - stored
 
 
-def run(folder: Path, hook: str) -> tuple[UnreliableStore, int]:
-    """Return the stored samples, and the record at which the first worker crashed."""
+def run(folder: Path, hook: str, job_file: str = "breakdowns.py") -> tuple[UnreliableStore, int]:
+    """Return the samples that a job has stored, and the latest record before the first worker crashed."""
     store = UnreliableStore()
     with Receiver(store) as receiver:
-        job = run_job_file("breakdowns.py", receiver.url, str(folder), hook)
+        job = run_job_file(job_file, receiver.url, str(folder), hook)
     assert job.status == 0, job.stderr
     return store, int((folder / "broken-down-at").read_text())
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from local_job import run_job_file
-from test_flush_before_checkpoint import RECORDS, UnreliableStore
+from test_flush_before_checkpoint import RECORDS, run
 
 from pyflink_prometheus.testing import PrometheusServer, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # As in tables.py.
 T = 1_729_989_000_000
@@ -193,17 +192,8 @@ def test_the_queries_in_the_documents_can_be_written(outcome):
     assert set(outcome.seen["documented"].values()) == {""}
 
 
-def broken(folder: Path, hook: str) -> tuple[UnreliableStore, int]:
-    """Return the stored samples, and the last row before the first worker crashed."""
-    store = UnreliableStore()
-    with Receiver(store) as receiver:
-        job = run_job_file("tables_broken.py", receiver.url, str(folder), hook)
-    assert job.status == 0, job.stderr
-    return store, int((folder / "broken-down-at").read_text())
-
-
 def test_no_row_is_lost_when_workers_are_killed_and_each_series_stays_in_order(tmp_path):
-    store, _ = broken(tmp_path, "with-hook")
+    store, _ = run(tmp_path, "with-hook", "tables_broken.py")
     assert store.killed
     assert store.missing("one") == store.missing("several") == set()
     first_seen: dict[str, list[float]] = {}
@@ -215,5 +205,6 @@ def test_no_row_is_lost_when_workers_are_killed_and_each_series_stays_in_order(t
 
 
 def test_without_the_hook_the_same_tables_lose_rows_read_before_a_checkpoint(tmp_path):
-    store, broken_down_at = broken(tmp_path, "without-hook")
+    store, broken_down_at = run(tmp_path, "without-hook", "tables_broken.py")
     assert min(store.missing("one")) < broken_down_at < RECORDS
+    assert len(store.missing("one")) < RECORDS

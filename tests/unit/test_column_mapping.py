@@ -82,7 +82,7 @@ def test_a_mapping_travels():
         ({"values": ["c"]}, TypeError, r"^values: expected a column's name, or a mapping .*, got \['c'\]$"),
         ({"values": ""}, ValueError, "^values: expected a non-empty line of text, got ''$"),
         ({"labels": 3}, TypeError, "^labels: expected names of columns, or a mapping from labels to columns, got 3$"),
-        ({"labels": ["a", "a"]}, ValueError, "^labels: 'a' is there twice$"),
+        ({"labels": ["a", "a"]}, ValueError, "^labels: duplicate label 'a'$"),
         ({"labels": [3]}, TypeError, "^labels: expected a non-empty line of text, got 3$"),
         ({"labels": {"__name__": "n"}}, ValueError, "^labels: put the metric's name in metric_name or "),
         ({"constant_labels": {"__name__": "n"}}, ValueError, "^labels: put the metric's name in metric_name or "),

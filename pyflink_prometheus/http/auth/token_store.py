@@ -10,9 +10,9 @@ from pyflink_prometheus.clock import Clock, SystemClock
 from pyflink_prometheus.errors import CredentialsUnavailableError, SecretError
 from pyflink_prometheus.http.auth.shared_call import SharedCall
 
-#: A token is replaced so long before its end, or at four fifths of its life if that is later.
+#: How long before its expiry a token is replaced, in seconds; after four fifths of its lifetime if that is later.
 REFRESH_BEFORE_S = 60.0
-#: If it cannot be replaced, that is tried again after so many seconds, while it still lasts.
+#: The delay between attempts to replace a token that is about to expire, in seconds.
 REFRESH_AGAIN_S = 5.0
 
 _log = logging.getLogger(__name__)

@@ -11,16 +11,22 @@ import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from measure import CACHE
 
 from pyflink_prometheus.testing import PrometheusServer
+from pyflink_prometheus.writer.family import RowFamily
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "integration"))
 
 from victoria_metrics import VictoriaMetrics
 
 STEP_MS = 100
+METRIC = "flight_altitude_feet"
+#: What the rows of :class:`Samples` have in common.
+FAMILY = RowFamily(METRIC, ("icao24", "callsign", "operator", "source"))
 
 
 @contextlib.contextmanager
@@ -67,6 +73,19 @@ def _respond(port: Connection) -> None:
     asyncio.run(run())
 
 
+class Rows(NamedTuple):
+    """Samples by column: the labels', the timestamps' and the values'."""
+
+    labels: list[list[str]]
+    timestamps: np.ndarray
+    values: np.ndarray
+
+    def part(self, start: int, end: int) -> Rows:
+        """Return some of them."""
+        columns = [column[start:end] for column in self.labels]
+        return Rows(columns, self.timestamps[start:end], self.values[start:end])
+
+
 class Samples:
     """
     A generator of records with one sample each, series by series.
@@ -89,5 +108,12 @@ class Samples:
         made: list[tuple] = []
         while len(made) < count:
             at = next(self._steps)
-            made += [("flight_altitude_feet", labels, ((float(at), at),), None, ()) for labels in self.labels]
+            made += [(METRIC, labels, ((float(at), at),), None, ()) for labels in self.labels]
         return made[:count]
+
+    def rows(self, count: int) -> Rows:
+        """Return the next samples, as rows by column; a multiple of the number of series."""
+        steps = [next(self._steps) for _ in range(count // len(self.labels))]
+        columns = [[labels[name] for labels in self.labels] * len(steps) for name in FAMILY.label_names]
+        timestamps = np.repeat(np.array(steps, np.int64), len(self.labels))
+        return Rows(columns, timestamps, timestamps.astype(np.float64))

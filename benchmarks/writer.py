@@ -7,17 +7,20 @@ the same size. Series are cached, and each has one sample in a request.
 
 from __future__ import annotations
 
+import gc
 import http.client
+import multiprocessing
 import statistics
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from measure import parser, table
-from receivers import Samples, nothing, prometheus, victoria_metrics
+from receivers import FAMILY, Samples, nothing, prometheus, victoria_metrics
 from relay import far_away
 
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
@@ -33,6 +36,8 @@ NEAR = [
     ("Prometheus", prometheus, RemoteWriteVersion.V2),
 ]
 BATCH = 2000
+#: Rows, in one batch from Flink.
+ARROW_BATCH = 10_000
 
 
 class Bare:
@@ -91,19 +96,51 @@ class Writer:
         self.writer = RemoteWriter(SinkConfig(prometheus_remote_write_url=url, **settings))
         self._bundle = bundle
 
-    def __call__(self, records: list[tuple]) -> tuple[float, float]:
+    def __call__(self, made: Any) -> tuple[float, float]:
         """Return seconds, and seconds of CPU, for all records."""
-        add, bundle = self.writer.add, self._bundle or len(records)
+        bundles = self._bundles(made)
         began, cpu = time.perf_counter(), time.process_time()
-        for start in range(0, len(records), bundle):
-            for record in records[start : start + bundle]:
-                add(record)
+        for each in bundles:
+            self._add(each)
             self.writer.flush()
         seconds = time.perf_counter() - began, time.process_time() - cpu
         ledger = self.writer.ledger
         if ledger.samples_accepted != ledger.samples_in:
             raise SystemExit(f"{ledger.samples_in - ledger.samples_accepted} samples were not written")
         return seconds
+
+    def made(self, samples: Samples, count: int) -> Any:
+        """Return the next samples as this takes them."""
+        return samples.records(count)
+
+    def _bundles(self, records: Any) -> list[Any]:
+        bundle = self._bundle or len(records)
+        return [records[start : start + bundle] for start in range(0, len(records), bundle)]
+
+    def _add(self, records: Any) -> None:
+        add = self.writer.add
+        for record in records:
+            add(record)
+
+
+class RowWriter(Writer):
+    """The same for rows by column, in batches as Flink sends them."""
+
+    def made(self, samples: Samples, count: int) -> Any:
+        """Return the next samples as this takes them."""
+        return samples.rows(count)
+
+    def _bundles(self, rows: Any) -> list[Any]:
+        count = len(rows.values)
+        bundle = self._bundle or count
+        return [
+            [rows.part(at, min(at + ARROW_BATCH, start + bundle)) for at in range(start, start + bundle, ARROW_BATCH)]
+            for start in range(0, count, bundle)
+        ]
+
+    def _add(self, batches: Any) -> None:
+        for batch in batches:
+            self.writer.add_rows(FAMILY, *batch)
 
 
 def near(count: int, rounds: int) -> None:
@@ -155,19 +192,20 @@ def far(delays_ms: list[int], shards: list[int], rounds: int) -> None:
                 ways[f"{each} of {BATCH}"] = Writer(url, max_in_flight_requests=each, max_batch_size_in_samples=BATCH)
             for bundle in (10_000, 100_000):
                 ways[f"adaptive, bundles of {bundle:,}"] = Writer(url, bundle=bundle)
+                ways[f"adaptive, bundles of {bundle:,}, in rows"] = RowWriter(url, bundle=bundle)
             counts = {}
             for name, way in ways.items():
                 stack.callback(way.writer.close)
-                way(samples.records(2_000))
+                way(way.made(samples, 2_000))
                 counts[name] = _count_for(name, delay_ms)
                 if name.startswith("adaptive"):
                     until = time.monotonic() + 10  # it needs some time to adapt
                     while time.monotonic() < until:
-                        way(samples.records(100_000))
+                        way(way.made(samples, 100_000))
             found: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(rounds):
                 for name, way in ways.items():
-                    found[name].append(counts[name] / way(samples.records(counts[name]))[0])
+                    found[name].append(counts[name] / way(way.made(samples, counts[name]))[0])
             rates = {name: statistics.median(each) for name, each in found.items()}
             for name, way in ways.items():
                 pace = way.writer.pace
@@ -182,6 +220,36 @@ def far(delays_ms: list[int], shards: list[int], rounds: int) -> None:
     table("writer, far: to a Prometheus behind a relay that adds a delay", rows)
 
 
+def memory() -> None:
+    """Measure what a bundle of 100,000 rows takes at its peak, beyond a writer that knows the series and is idle."""
+    rows = []
+    for series in (1_000, 100_000):
+        with nothing() as url, multiprocessing.get_context("spawn").Pool(1) as pool:
+            rows.append({"": f"{series:,} series", "MiB": round(pool.apply(_peak_of_a_bundle, (url, series)), 1)})
+    table("writer, memory: a bundle of 100,000 rows", rows)
+
+
+def _peak_of_a_bundle(url: str, series: int) -> float:
+    """Return by how many MiB this process's memory is larger at its peak, with a bundle, than before it."""
+    samples, way = Samples(series), RowWriter(url, bundle=100_000)
+    way.writer.add_rows(FAMILY, *samples.rows(series))
+    way.writer.flush()
+    rows = samples.rows(100_000)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is what it is now
+    before = _peak_kib()
+    way(rows)
+    peak = _peak_kib()
+    way.writer.close()
+    return (peak - before) / 1024
+
+
+def _peak_kib() -> int:
+    """Return the peak of this process's memory since it was cleared."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0])
+
+
 def _count_for(name: str, delay_ms: int) -> int:
     """Return how many samples keep a way busy for some seconds."""
     if name.startswith("adaptive"):
@@ -193,6 +261,7 @@ def _count_for(name: str, delay_ms: int) -> int:
 def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__).parse_args()
+    memory()
     if options.quick:
         near(200_000, 3)
         far([50], [8], 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -58,6 +59,8 @@ _PORT_ATTEMPTS = 3
 _PORT_TAKEN = ("address already in use", "port is already allocated")
 # A response with 250,000 samples is some 8 MB of JSON.
 _SAMPLES_A_QUERY = 250_000
+# The name is before the braces, or in quotes within them: ``{"my.metric", a="b"}``.
+_NAMES_A_METRIC = re.compile(r'\s*[^\s{]|.*[{,]\s*"', re.DOTALL)
 # The default time range of a query: 1920 to 2120.
 _BEGINNING_MS = -50 * 31_557_600_000
 _END_MS = 150 * 31_557_600_000
@@ -247,10 +250,14 @@ class PrometheusServer:
         }
 
     def _metric_by_metric(self, selector: str) -> list[str]:
-        """Return a selector for each metric name: functions drop the name, and series would then collide."""
-        names = sorted({series["__name__"] for series in self.series(selector)})
-        if len(names) <= 1:
+        """
+        Return a selector for each metric name: functions drop the name, and series would then collide.
+
+        So it is with one name, too: another metric may be written before the next query.
+        """
+        if _NAMES_A_METRIC.match(selector):
             return [selector]
+        names = sorted({series["__name__"] for series in self.series(selector)})
         matchers = selector.strip().removesuffix("}").rstrip(", ")
         return [f"{matchers}, __name__={json.dumps(name, ensure_ascii=False)}}}" for name in names]
 

@@ -59,8 +59,12 @@ def test_events_released_together_are_in_order_for_each_key(results):
 
 
 def test_late_events_are_in_the_side_output_and_what_came_in_time_is_not(results):
-    assert results["late"] == [[2, T - 10_000]]
-    assert results["not late"] == [[0, T], [1, T + 1_000]]
+    late, in_time = results["late"], results["not late"]
+    assert late[-1] == [59, T - 10_000]
+    assert {time for _, time in late} == {T - 10_000}
+    # What comes behind the first two before the watermark does is in time, and in order before them.
+    assert in_time == [*([n, T - 10_000] for n in range(2, late[0][0])), [0, T], [1, T + 1_000]]
+    assert [n for n, _ in late] == list(range(late[0][0], 60))
 
 
 def test_tumbling_windows_with_all_aggregates(results):

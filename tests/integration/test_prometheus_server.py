@@ -96,6 +96,29 @@ def test_a_selector_of_several_metrics_keeps_them_apart(prometheus_empty: Promet
     assert prometheus_empty.count('{"zwölf {} 12"}') == 1
 
 
+@pytest.mark.parametrize("known", [0, 1])
+def test_metrics_that_are_written_while_it_counts_do_not_disturb_it(
+    prometheus_empty: PrometheusServer, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    now = time.time_ns() // 1_000_000
+    names = ["one", "two", "three"]
+
+    def write_all(these: list[str]) -> None:
+        for name in these:
+            write(prometheus_empty, {"__name__": name, "a": "b"}, [(1.0, now)])
+
+    write_all(names[:known])
+    series = prometheus_empty.series
+
+    def series_and_then_others(selector: str) -> list[dict[str, str]]:
+        found = series(selector)
+        write_all(names[known:])
+        return found
+
+    monkeypatch.setattr(prometheus_empty, "series", series_and_then_others)
+    assert prometheus_empty.count('{a="b"}') == known
+
+
 def test_it_holds_nothing_of_its_own(prometheus_empty: PrometheusServer) -> None:
     assert prometheus_empty.series('{__name__!=""}') == []
     assert prometheus_empty.samples('{__name__!=""}') == {}

@@ -92,10 +92,14 @@ def strategy() -> WatermarkStrategy:
 
 
 def late_events(env: StreamExecutionEnvironment) -> DataStream:
-    """Return three events (number, time), the last one behind the watermark."""
+    """
+    Return events (number, time): two, and then for six seconds one that is behind them.
+
+    The later of those are late, however slow the machine is to make a watermark of the first two.
+    """
     monotonous = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(Time())
-    slow = env.from_source(numbers(3, 1.0), WatermarkStrategy.no_watermarks(), "slow", Types.LONG())
-    timed = slow.map(lambda n: (n, (T, T + 1_000, T - 10_000)[n]), Types.PICKLED_BYTE_ARRAY())
+    slow = env.from_source(numbers(60, 10.0), WatermarkStrategy.no_watermarks(), "slow", Types.LONG())
+    timed = slow.map(lambda n: (n, T + 1_000 * n if n < 2 else T - 10_000), Types.PICKLED_BYTE_ARRAY())
     return timed.assign_timestamps_and_watermarks(monotonous)
 
 

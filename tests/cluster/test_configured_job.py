@@ -47,6 +47,7 @@ class DemandingReceiver(Receiver):
         self._server.get_request = get_request  # type: ignore[method-assign]
 
 
+@pytest.mark.once
 def test_certificates_are_rotated_while_the_job_runs(tmp_path: Path, authority: trustme.CA) -> None:
     first = issue(authority, tmp_path)
     rotated: list[int] = []

@@ -27,7 +27,9 @@ class Fates:
         return 400 if name == "refused" else 204
 
 
-@pytest.mark.parametrize("has_backup", [False, True], ids=["alone", "with a backup"])
+@pytest.mark.parametrize(
+    "has_backup", [False, pytest.param(True, marks=pytest.mark.once)], ids=["alone", "with a backup"]
+)
 def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp_path, has_backup):
     (tmp_path / "lines").write_text("\n".join(FATES))
     java_connectors = {
@@ -67,6 +69,7 @@ def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp
     assert metrics["lastFlushDurationMs"] >= 0
 
 
+@pytest.mark.once
 def test_tenants_have_counters_of_their_own(tmp_path):
     (tmp_path / "lines").write_text("\n".join(FATES))
     expected = {

@@ -13,6 +13,8 @@ from local_job import run_job_file
 
 from pyflink_prometheus.testing import ReceivedRequest, Receiver
 
+pytestmark = pytest.mark.once
+
 
 class Failures(NamedTuple):
     """The client's exception of each job, the URLs, and the number of requests for each metric name."""

@@ -105,6 +105,7 @@ def test_the_same_job_runs_without_a_cluster(prometheus_empty: PrometheusServer,
     assert prometheus_empty.samples('{__name__=~".+"}') == expected_samples(beginning, end_at)
 
 
+@pytest.mark.once
 def test_a_missing_recording_is_reported_in_one_line(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, str(JOB), f"--recording={tmp_path / 'none.jsonl'}"],

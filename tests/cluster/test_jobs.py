@@ -263,6 +263,7 @@ def answers_to_writes(server: PrometheusServer) -> dict[str, int]:
     return {code: int(count) for code, count in found if int(count)}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", [*WRITTEN, "flights_sql", "pipeline_sql", "flights"])
 def test_help_says_what_a_job_is_for(name: str) -> None:
     run = subprocess.run([sys.executable, JOBS / f"{name}.py", "--help"], capture_output=True, text=True, check=True)
@@ -270,6 +271,7 @@ def test_help_says_what_a_job_is_for(name: str) -> None:
     assert "flink run" in run.stdout
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "message"),
     [

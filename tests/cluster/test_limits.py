@@ -8,6 +8,7 @@ from local_job import run_job_file
 from pyflink_prometheus.testing import Receiver
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("transport", ["arrow", "records"])
 def test_subtasks_share_a_limit_on_new_series(transport):
     with Receiver() as receiver:

@@ -229,6 +229,7 @@ def test_all_goes_on_from_a_savepoint_as_if_nothing_had_been(flink_cluster: Flin
         assert found == made
 
 
+@pytest.mark.once
 def test_no_event_is_lost_or_counted_twice_when_a_worker_is_killed(tmp_path: Path) -> None:
     job = run_job_file("killed_operators.py", str(tmp_path))
     assert job.status == 0, job.stderr

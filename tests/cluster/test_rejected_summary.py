@@ -30,6 +30,7 @@ def lines(job: FinishedJob) -> list[str]:
     return [line for line in job.stderr.splitlines() if line.startswith("Prometheus writer: ")]
 
 
+@pytest.mark.once
 def test_each_subtask_of_a_local_job_says_on_the_console_how_many_were_not_written_and_where_the_reasons_are():
     job = run(parallelism=2, invalid=20)
     found = [

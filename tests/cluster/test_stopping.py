@@ -63,7 +63,10 @@ def test_the_end_of_input_loses_nothing(
         assert any(f"records come {way}" in log for log in logs)
 
 
-@pytest.mark.parametrize("options", [(), ("--drain",)], ids=["without drain", "with drain"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), id="without drain"), pytest.param(("--drain",), marks=pytest.mark.once, id="with drain")],
+)
 def test_stopping_with_a_savepoint_loses_nothing(
     options: tuple[str, ...], flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
 ) -> None:

@@ -204,6 +204,7 @@ def test_no_row_is_lost_when_workers_are_killed_and_each_series_stays_in_order(t
         assert values == sorted(values)
 
 
+@pytest.mark.once
 def test_without_the_hook_the_same_tables_lose_rows_read_before_a_checkpoint(tmp_path):
     store, broken_down_at = run(tmp_path, "without-hook", "tables_broken.py")
     assert min(store.missing("one")) < broken_down_at < RECORDS

@@ -11,6 +11,7 @@ from local_job import run_job_file
 
 from pyflink_prometheus.testing import Receiver
 
+once = pytest.mark.once
 STREAMS = ["numbers", "texts", "tuples", "rows", "unnamed", "exchanged", "keyed_rows", "keyed_tuples", "nested"]
 
 
@@ -39,9 +40,14 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome() -> Outcome:
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    """Run the jobs that the chosen tests look at."""
+    jobs = {"records", "auto"}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.module is request.module and hasattr(item, "callspec"):
+            jobs.add(str(item.callspec.params.get("job", "auto")))
     with Receiver() as receiver:
-        job = run_job_file("transports.py", receiver.url)
+        job = run_job_file("transports.py", receiver.url, *jobs)
         assert job.status == 0, job.stderr
         return Outcome(json.loads(job.stdout.splitlines()[-1]), receiver)
 
@@ -50,8 +56,8 @@ def outcome() -> Outcome:
     ("job", "stream"),
     [
         *(("auto", stream) for stream in STREAMS),
-        *(("batch", stream) for stream in ("numbers", "exchanged", "keyed_rows")),
-        *(("thread", stream) for stream in ("numbers", "exchanged", "rows")),
+        *(pytest.param("batch", stream, marks=once) for stream in ("numbers", "exchanged", "keyed_rows")),
+        *(pytest.param("thread", stream, marks=once) for stream in ("numbers", "exchanged", "rows")),
     ],
 )
 def test_the_converter_gets_the_same_records(outcome, job, stream):
@@ -60,7 +66,7 @@ def test_the_converter_gets_the_same_records(outcome, job, stream):
     assert sorted(outcome.records[f"{job}_{stream}"]) == expected
 
 
-@pytest.mark.parametrize("job", ["auto", "batch", "thread"])
+@pytest.mark.parametrize("job", ["auto", *(pytest.param(job, marks=once) for job in ("batch", "thread"))])
 def test_records_that_java_hands_over_come_in_batches(outcome, job):
     ways = outcome.ways(job)
     for stream, reason in (("nested", "field f1 is of type "), ("table", "a table ")):

@@ -1,7 +1,7 @@
 """
 Write streams of all kinds of types in batches and one by one, in different kinds of jobs.
 
-usage: transports.py URL
+usage: transports.py URL JOB...
 
 Each sample's metric is ``<job>_<stream>``, and the label ``record`` tells what the converter got. Prints what can only
 be seen in here, by job, as one JSON object: which way each stream took, and the operators.
@@ -31,7 +31,7 @@ from pyflink_prometheus.flink.batches import batch_function
 from pyflink_prometheus.flink.columns import RecordReader, record_columns
 from pyflink_prometheus.flink.subtask import SubtaskWriter
 
-URL = sys.argv[1]
+URL, *JOBS = sys.argv[1:]
 T = 1_700_000_000_000
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 FIELDS = {
@@ -177,7 +177,7 @@ class Ways(logging.Handler):
 
 
 def main() -> None:
-    """Run all jobs."""
+    """Run the jobs."""
     ways = Ways()
     found = {}
     for job, transport, names, options in (
@@ -189,6 +189,8 @@ def main() -> None:
             {"python__execution_mode": "thread", "python__metric__enabled": "false"},
         ),
     ):
+        if job not in JOBS:
+            continue
         env = environment(**options)
         write(env, job, transport, names)
         if job == "auto":

@@ -22,9 +22,11 @@ PYTHONS := 3.10 3.11 3.12
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
 VENV_PEERS := .venv-peers
-FAST_TESTS := tests/unit tests/property tests/conformance tests/distribution
+FAST_TESTS := tests/unit tests/property tests/distribution
 # Fast as well, and the same on every Python.
-MODEL_TESTS := tests/receivers
+SAME_ON_EACH_PYTHON := tests/conformance tests/receivers
+INTEGRATION_TESTS := tests/integration
+NATIVE_TESTS := tests/integration/test_prometheus_server.py
 RECORDING := .cache/recording/flights.jsonl
 # What is checked with types less strictly, see tests/mypy.ini; tests/typing is checked with the package.
 LOOSELY_TYPED := $(filter-out tests/typing/,$(sort $(dir $(wildcard tests/*/*.py)))) tests/conftest.py benchmarks/
@@ -67,21 +69,21 @@ recording: $(READY) ## fetch the recorded flights and print where they are
 test: test-fast test-cluster test-integration test-oldest test-compose ## run all tests
 
 test-fast: $(READY) ## unit, property, conformance and distribution tests, and those on model receivers
-	$(BIN)/python -m pytest $(FAST_TESTS) $(MODEL_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+	$(BIN)/python -m pytest $(FAST_TESTS) $(SAME_ON_EACH_PYTHON) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-pythons: $(READY) ## the same on the other Pythons that are supported, as far as this machine has them
 	@sh tools/test_pythons.sh $(FLINK_VERSION) "$(PYTHONS)" $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
-	$(BIN)/python -m pytest $(FAST_TESTS) $(MODEL_TESTS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(FAST_TESTS) $(SAME_ON_EACH_PYTHON) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
 	@$(fetch_prometheus)
 	@$(fetch_receivers)
-	$(WITH_JAVA) $(BIN)/python -m pytest tests/integration $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+	$(WITH_JAVA) $(BIN)/python -m pytest $(INTEGRATION_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-test-native: $(READY) ## the same natively, whether or not Docker runs
-	@PROMETHEUS_TESTS=native $(MAKE) --no-print-directory test-integration
+test-native: $(READY) ## those of PrometheusServer natively, whether or not Docker runs; NATIVE_TESTS=tests/integration: all
+	@PROMETHEUS_TESTS=native $(MAKE) --no-print-directory test-integration INTEGRATION_TESTS=$(NATIVE_TESTS)
 
 test-cluster: $(READY) $(RECORDING) ## on a standalone Flink cluster
 	@$(fetch_prometheus)

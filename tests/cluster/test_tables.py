@@ -192,6 +192,7 @@ def test_the_queries_in_the_documents_can_be_written(outcome):
     assert set(outcome.seen["documented"].values()) == {""}
 
 
+@pytest.mark.once
 def test_no_row_is_lost_when_workers_are_killed_and_each_series_stays_in_order(tmp_path):
     store, _ = run(tmp_path, "with-hook", "tables_broken.py")
     assert store.killed

@@ -99,7 +99,7 @@ def late_events(env: StreamExecutionEnvironment) -> DataStream:
     """
     monotonous = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(Time())
     slow = env.from_source(numbers(60, 10.0), WatermarkStrategy.no_watermarks(), "slow", Types.LONG())
-    timed = slow.map(lambda n: (n, T + 1_000 * n if n < 2 else T - 10_000), Types.PICKLED_BYTE_ARRAY())
+    timed = slow.map(lambda n: (n, T + 1_000 * n - (60_000 if n > 1 else 0)), Types.PICKLED_BYTE_ARRAY())
     return timed.assign_timestamps_and_watermarks(monotonous)
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
@@ -36,10 +38,15 @@ def main() -> None:
     parser.add_argument("--properties", type=Path, default=PROPERTIES, help=f"default: {PROPERTIES}")
     groups = runtime_properties(parser.parse_args().properties)
 
-    t_env = StreamTableEnvironment.create(StreamExecutionEnvironment.get_execution_environment())
-    t_env.get_config().set("pipeline.name", "Prometheus sink example")
+    env = StreamExecutionEnvironment.get_execution_environment()
+    if "PYFLINK_GATEWAY_PORT" not in os.environ:
+        # Run the workers in this Python; under `flink run` the cluster has its own.
+        env.set_python_executable(sys.executable)
+    t_env = StreamTableEnvironment.create(env)
     create_readings(t_env, groups.get("DataGen", {}))
-    sink(groups["PrometheusSink"]).execute_insert(t_env.from_path("readings"))
+    prometheus = sink(groups["PrometheusSink"])
+    prometheus.add_insert(t_env.create_statement_set(), t_env.from_path("readings")).attach_as_datastream()
+    env.execute("Prometheus sink example")
 
 
 def runtime_properties(file: Path) -> dict[str, dict[str, str]]:
@@ -73,14 +80,17 @@ def create_readings(t_env: StreamTableEnvironment, properties: dict[str, str]) -
             room INT,
             sensor INT,
             temperature DOUBLE,
+            ageMs INT,
             roomId AS 'R' || LPAD(CAST(room AS STRING), 5, '0'),
             sensorId AS 'S' || LPAD(CAST(room * 100 + sensor AS STRING), 9, '0'),
-            measuredAt AS CURRENT_TIMESTAMP
+            measuredAt AS CURRENT_TIMESTAMP - INTERVAL '0.001' SECOND(1, 3) * ageMs
         ) WITH (
             'connector' = 'datagen',
             'rows-per-second' = '{properties.get("events.per.sec", "100")}',
             'fields.room.min' = '0', 'fields.room.max' = '99',
             'fields.sensor.min' = '0', 'fields.sensor.max' = '9',
+            -- All rows of a second come at once.
+            'fields.ageMs.min' = '0', 'fields.ageMs.max' = '999',
             'fields.temperature.min' = '20', 'fields.temperature.max' = '30'
             {rows}
         )

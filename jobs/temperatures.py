@@ -11,6 +11,8 @@ docs/kubernetes.md runs this job on Kubernetes.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from pyflink.datastream import StreamExecutionEnvironment
@@ -34,27 +36,34 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="end after so many rows; default: never")
     args = parser.parse_args()
 
-    t_env = StreamTableEnvironment.create(StreamExecutionEnvironment.get_execution_environment())
-    t_env.get_config().set("pipeline.name", "temperatures")
+    env = StreamExecutionEnvironment.get_execution_environment()
+    if "PYFLINK_GATEWAY_PORT" not in os.environ:
+        # Run the workers in this Python; under `flink run` the cluster has its own.
+        env.set_python_executable(sys.executable)
+    t_env = StreamTableEnvironment.create(env)
     bounds = "" if args.rows is None else f", 'number-of-rows' = '{args.rows}'"
     t_env.execute_sql(
         f"""
         CREATE TABLE readings (
             number INT,
             celsius DOUBLE,
+            age_ms INT,
             room AS 'room ' || CAST(number AS STRING),
-            measured_at AS CURRENT_TIMESTAMP
+            measured_at AS CURRENT_TIMESTAMP - INTERVAL '0.001' SECOND(1, 3) * age_ms
         ) WITH (
             'connector' = 'datagen',
             'rows-per-second' = '{args.rows_per_second}',
             'fields.number.min' = '1', 'fields.number.max' = '100',
+            -- All rows of a second come at once.
+            'fields.age_ms.min' = '0', 'fields.age_ms.max' = '999',
             'fields.celsius.min' = '18', 'fields.celsius.max' = '24'
             {bounds}
         )
         """
     )
     sink = PrometheusSink.from_remote_write_config(args.config).set_column_mapping(TEMPERATURES).build()
-    sink.execute_insert(t_env.from_path("readings"))
+    sink.add_insert(t_env.create_statement_set(), t_env.from_path("readings")).attach_as_datastream()
+    env.execute("temperatures")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main() -> None:
         description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", type=Path, required=True, help="a prometheus.yml with one entry of remote_write")
-    parser.add_argument("--rows-per-second", type=int, default=100)
+    parser.add_argument("--rows-per-second", type=int, default=10)
     parser.add_argument("--rows", type=int, help="end after so many rows; default: never")
     args = parser.parse_args()
 
@@ -53,7 +53,7 @@ def main() -> None:
         ) WITH (
             'connector' = 'datagen',
             'rows-per-second' = '{args.rows_per_second}',
-            'fields.number.min' = '1', 'fields.number.max' = '100',
+            'fields.number.min' = '1', 'fields.number.max' = '1000',
             -- All rows of a second come at once.
             'fields.age_ms.min' = '0', 'fields.age_ms.max' = '999',
             'fields.celsius.min' = '18', 'fields.celsius.max' = '24'

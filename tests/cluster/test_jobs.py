@@ -263,7 +263,7 @@ def test_the_jobs_to_try_a_cluster_with_write_all_their_rows(flink_cluster: Flin
         }
         properties.write_text(json.dumps([{"PropertyGroupId": id, "PropertyMap": of} for id, of in groups.items()]))
         command_lines = [
-            [str(JOBS / "temperatures.py"), f"--config={config}", "--rows=500", "--rows-per-second=250"],
+            [str(JOBS / "temperatures.py"), f"--config={config}", "--rows=200", "--rows-per-second=100"],
             [str(JOBS / "amazon_managed_flink.py"), f"--properties={properties}"],
         ]
         flink_cluster.run_job(EXAMPLES, json.dumps(command_lines), options=("-d",))
@@ -271,7 +271,9 @@ def test_the_jobs_to_try_a_cluster_with_write_all_their_rows(flink_cluster: Flin
         for name in ("temperatures", "Prometheus sink example"):
             flink_cluster.wait_for_job(ids[name])
         rooms, sensors = receiver.samples("room_temperature_celsius"), receiver.samples("temperature")
-    assert (sum(map(len, rooms.values())), sum(map(len, sensors.values()))) == (500, 600)
+    # Two rows of a series may by chance have the same time; then the sink keeps the first.
+    assert 190 <= sum(map(len, rooms.values())) <= 200
+    assert 590 <= sum(map(len, sensors.values())) <= 600
     assert all(re.fullmatch(r"room \d+", dict(labels)["room"]) for labels in rooms)
     for labels in map(dict, sensors):
         assert re.fullmatch(r"R000\d\d", labels["roomId"])

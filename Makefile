@@ -43,7 +43,7 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
-  test-native test-cluster test-oldest test-compose coverage docs bench check format build release-check proto clean
+  test-native test-cluster test-oldest test-compose coverage docs bench check format build zip release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -146,7 +146,10 @@ build: $(READY) ## make the wheel and the source distribution in dist/
 	rm -rf dist
 	$(BIN)/python -m build
 
-release-check: $(READY) ## build wheel and sdist, install the wheel beside both Flinks, and run a job with it
+zip: $(READY) ## make dist/pyflink_prometheus-VERSION.zip, for `flink run -pyfs` where nothing can be installed
+	@$(BIN)/python tools/make_zip.py
+
+release-check: $(READY) ## build wheel, sdist and zip; run jobs with the wheel and, beside Flink alone, with the zip
 	@$(WITH_JAVA) $(BIN)/python tools/release_check.py $(FLINK_VERSION) $(FLINK_OLDEST)
 
 proto: $(READY) ## generate the protobuf classes from proto/

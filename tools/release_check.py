@@ -1,7 +1,10 @@
 """
-Check what would be released: build it, look at it, install the wheel beside each Flink, and run a job with it.
+Check what would be released, with each Flink.
 
     release_check.py FLINK_VERSION...
+
+Builds wheel, source distribution and zip, and looks into them. Installs the wheel beside Flink, and runs a job with it.
+Starts a cluster whose environment has apache-flink and nothing else, and runs a job there that brings the zip along.
 
 The environments are kept in .cache/release; what was built is in dist/.
 """
@@ -18,10 +21,13 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from make_zip import zip_of
+
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 CACHE = ROOT / ".cache" / "release"
 JOB = ROOT / "tools" / "release_job.py"
+ZIP_JOB = ROOT / "tools" / "zip_job.py"
 PACKAGE = "pyflink_prometheus"
 # Flink 1.20 pins libraries that have no wheels for later ones.
 NEWEST_PYTHON = {"1": (3, 11)}
@@ -75,13 +81,12 @@ def check_wheel(archive: zipfile.ZipFile) -> None:
         sys.exit(f"release-check: links in the wheel's description that lead nowhere: {', '.join(relative)}")
 
 
-def install(wheel: Path, flink: str) -> Path:
-    """Return the Python of an environment that has this wheel and this Flink, and nothing of the tree."""
-    folder = CACHE / f"flink-{flink}"
+def environment(name: str, *requirements: str) -> Path:
+    """Return the Python of an environment that has what is required, and nothing of the tree."""
+    folder = CACHE / name
     python = folder / "bin" / "python"
     if not python.exists():
         run(sys.executable, "-m", "venv", "--clear", folder)
-    requirements = [str(wheel), f"apache-flink=={flink}"]
     uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall"]
     if subprocess.run([*uv, "--reinstall-package", PACKAGE.replace("_", "-"), *requirements], check=False).returncode:
@@ -101,16 +106,37 @@ def run_job(python: Path) -> None:
         run(python, job, cwd=elsewhere, env=environment, timeout=900)
 
 
+def run_out_of_the_zip(python: Path, archive: Path) -> None:
+    """Run the job on a cluster of this Python, which has apache-flink alone, and compare what arrived."""
+    sys.path[:0] = [str(ROOT / "tests" / "cluster"), str(ZIP_JOB.parent)]
+    from flink_cluster import FlinkCluster
+    from zip_job import READINGS
+
+    from pyflink_prometheus.testing import Receiver
+
+    with tempfile.TemporaryDirectory() as folder, Receiver() as receiver:
+        nothing_of_the_tree = {"PYTHONPATH": "", "VIRTUAL_ENV": "", "PYTHONWARNINGS": "ignore"}
+        with FlinkCluster(Path(folder), slots=1, python=python, environment=nothing_of_the_tree) as cluster:
+            cluster.run_job(ZIP_JOB, receiver.url, options=("-pyfs", str(archive)))
+        arrived = sorted((dict(labels)["room"], *each) for labels, of in receiver.samples().items() for each in of)
+    if arrived != sorted(READINGS):
+        sys.exit(f"release-check: {len(arrived)} of {len(READINGS)} samples arrived from the zip's job")
+    print(f"{archive.name}, beside apache-flink alone: {len(arrived)} of {len(READINGS)} samples arrived")
+
+
 def main() -> None:
     """Check the release with each Flink."""
     wheel = build()
+    archive = zip_of(wheel)
     for flink in sys.argv[1:]:
         newest = NEWEST_PYTHON.get(flink.partition(".")[0])
         if newest is not None and sys.version_info[:2] > newest:
             print(f"SKIPPED: Flink {flink}, which does not run on Python 3.{sys.version_info.minor}")
             continue
         print(f"Flink {flink}: ", end="", flush=True)
-        run_job(install(wheel, flink))
+        run_job(environment(f"flink-{flink}", str(wheel), f"apache-flink=={flink}"))
+        print(f"Flink {flink}: ", end="", flush=True)
+        run_out_of_the_zip(environment(f"flink-{flink}-alone", f"apache-flink=={flink}"), archive)
 
 
 if __name__ == "__main__":

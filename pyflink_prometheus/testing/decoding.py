@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
-import snappy
-
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Written
 from pyflink_prometheus.model.exemplars import Exemplar
@@ -17,6 +15,7 @@ from pyflink_prometheus.model.metadata import METRIC_TYPES, Metadata
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.wire._pb.remote_write_v1_pb2 import Histogram, WriteRequest
 from pyflink_prometheus.wire._pb.remote_write_v2_pb2 import Request
+from pyflink_prometheus.wire.compression import uncompress
 
 _GAUGE = Histogram.GAUGE
 
@@ -58,7 +57,7 @@ def decode_request(body: bytes, headers: Mapping[str, str] | None = None) -> Rec
     :param body: the request's body, in Snappy's block format.
     :param headers: its headers; the Content-Type identifies a 2.0 request. Default: those of 1.0.
     """
-    message = snappy.uncompress(body)
+    message = uncompress(body)
     names = {name.lower(): value for name, value in (headers or {}).items()}
     if "io.prometheus.write.v2.Request" in names.get("content-type", ""):
         return ReceivedRequest(names, _series_of_v2(Request.FromString(message)), RemoteWriteVersion.V2, len(message))

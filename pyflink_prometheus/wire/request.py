@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import snappy
-
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.wire import encoder_v1, encoder_v2
+from pyflink_prometheus.wire.compression import compress
 from pyflink_prometheus.wire.request_columns import Columns
 
 _ENCODERS = {RemoteWriteVersion.V1: encoder_v1, RemoteWriteVersion.V2: encoder_v2}
@@ -48,5 +47,4 @@ def encode(columns: Columns, version: RemoteWriteVersion) -> EncodedRequest:
     A request without samples is accepted by every receiver, which stores nothing, and by nothing else.
     """
     message = _ENCODERS[version].encode_request(columns)
-    # In Snappy's block format, never the framed one ("Protocol" in both specifications).
-    return EncodedRequest(snappy.compress(message), version, len(message))
+    return EncodedRequest(compress(message), version, len(message))

@@ -76,6 +76,7 @@ class FlinkCluster:
     :param environment: more environment variables of Flink's processes.
     :param loads_python_once: have PyFlink's jar in Flink's own class path, as docs/operations.md advises. Otherwise a
         TaskManager loads it anew for each job, which brings it along.
+    :param python: the interpreter of client and workers, in whose environment Flink is. Default: this one.
     """
 
     folder: Path
@@ -83,8 +84,10 @@ class FlinkCluster:
     conf: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     loads_python_once: bool = True
+    python: Path = Path(sys.executable)
 
     def __post_init__(self) -> None:
+        self._home = _flink_home(self.python)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_dir = self.folder / "log"
         self.checkpoint_dir = self.folder / "checkpoints"
@@ -172,12 +175,12 @@ class FlinkCluster:
         :param timeout: in seconds, for all of it.
         :param check: raise if it fails.
         """
-        python = ["-pyexec", sys.executable, "-pyclientexec", sys.executable]
+        python = ["-pyexec", str(self.python), "-pyclientexec", str(self.python)]
         return self.flink("run", *options, *python, "-py", str(job), *arguments, timeout=timeout, check=check)
 
     def flink(self, *arguments: str, timeout: float = PATIENCE_SECONDS, check: bool = True) -> Run:
         """Run the ``flink`` command against this cluster, such as ``flink("stop", "-p", folder, job_id)``."""
-        command = [str(FLINK_HOME / "bin" / "flink"), *arguments]
+        command = [str(self._home / "bin" / "flink"), *arguments]
         with subprocess.Popen(
             command, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
@@ -316,7 +319,7 @@ class FlinkCluster:
         name = f"{script}-{len(list(self.log_dir.glob(f'{script}-*.out')))}"
         with (self.log_dir / f"{name}.out").open("wb") as out:
             process = subprocess.Popen(
-                [str(FLINK_HOME / "bin" / f"{script}.sh"), "start-foreground"],
+                [str(self._home / "bin" / f"{script}.sh"), "start-foreground"],
                 env={**self._environment(), "FLINK_IDENT_STRING": name},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -329,7 +332,7 @@ class FlinkCluster:
         return {
             **os.environ,
             # PyFlink starts plain `python` here and there.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
             "FLINK_CONF_DIR": str(self._conf_dir),
             "FLINK_LOG_DIR": str(self.log_dir),
             "FLINK_LIB_DIR": str(self._lib_dir),
@@ -341,9 +344,9 @@ class FlinkCluster:
     def _link_jars(self) -> None:
         """Make a folder of the jars that Flink has in its class path."""
         self._lib_dir.mkdir(exist_ok=True)
-        jars = [*(FLINK_HOME / "lib").glob("*.jar")]
+        jars = [*(self._home / "lib").glob("*.jar")]
         if self.loads_python_once:
-            jars += (FLINK_HOME / "opt").glob("flink-python-*.jar")
+            jars += (self._home / "opt").glob("flink-python-*.jar")
         for jar in jars:
             (self._lib_dir / jar.name).symlink_to(jar)
 
@@ -351,7 +354,7 @@ class FlinkCluster:
         """Copy the wheel's configuration, which holds the options that its Java needs, and put ours into it."""
         self.log_dir.mkdir(exist_ok=True)
         (self.folder / "tmp").mkdir(exist_ok=True)
-        shutil.copytree(FLINK_HOME / "conf", self._conf_dir, dirs_exist_ok=True)
+        shutil.copytree(self._home / "conf", self._conf_dir, dirs_exist_ok=True)
         yaml = YAML()
         yaml.width = 1_000_000  # Flink's scripts read one line an option
         file = self._conf_dir / "config.yaml"
@@ -391,6 +394,14 @@ def wait_for(condition: Callable[[], Any], what: str, timeout: float) -> Any:
         if time.monotonic() > deadline:
             raise FlinkClusterError(f"waited {timeout:.0f} s for {what}")
         time.sleep(POLL_SECONDS)
+
+
+def _flink_home(python: Path) -> Path:
+    """Return where Flink is in the environment of an interpreter."""
+    if python == Path(sys.executable):
+        return FLINK_HOME
+    command = [str(python), "-I", "-c", "import pyflink; print(pyflink.__path__[0])"]
+    return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
 
 
 _JAVA_OPTIONS = (

@@ -19,7 +19,7 @@ import pytest
 from flink_cluster import PATIENCE_SECONDS, FlinkCluster, wait_for
 from local_job import JOBS as TEST_JOBS
 
-from pyflink_prometheus.testing import PrometheusServer
+from pyflink_prometheus.testing import PrometheusServer, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -253,6 +253,38 @@ def test_the_job_in_sql_writes_what_those_in_python_write(
     assert set(answers_to_writes(prometheus_empty)) == {"204"}
     assert expected.differences(job.stored(), in_python) == []
     assert_queries_have_answers(job)
+
+
+@pytest.mark.once
+def test_the_jobs_to_try_a_cluster_with_write_all_their_rows(flink_cluster: FlinkCluster, tmp_path: Path) -> None:
+    config, properties, password = (tmp_path / name for name in ("prometheus.yml", "properties.json", "password"))
+    with Receiver() as receiver:
+        password.write_text("hush")
+        auth = {"username": "flink", "password_file": str(password)}
+        config.write_text(json.dumps({"remote_write": [{"url": receiver.url, "basic_auth": auth}]}))
+        groups = {
+            "kinesis.analytics.flink.run.options": {"python": "main.py", "pyFiles": "lib/"},
+            "DataGen": {"events.per.sec": "300", "number.of.rows": "600"},
+            "PrometheusSink": {"endpoint.url": receiver.url, "max.request.retry": "5"},
+        }
+        properties.write_text(json.dumps([{"PropertyGroupId": id, "PropertyMap": of} for id, of in groups.items()]))
+        command_lines = [
+            [str(JOBS / "temperatures.py"), f"--config={config}", "--rows=200", "--rows-per-second=100"],
+            [str(JOBS / "amazon_managed_flink.py"), f"--properties={properties}"],
+        ]
+        flink_cluster.run_job(EXAMPLES, json.dumps(command_lines), options=("-d",))
+        ids = {job["name"]: job["jid"] for job in flink_cluster.rest("/jobs/overview")["jobs"]}
+        for name in ("temperatures", "Prometheus sink example"):
+            flink_cluster.wait_for_job(ids[name])
+        rooms, sensors = receiver.samples("room_temperature_celsius"), receiver.samples("temperature")
+    # Two rows of a series may by chance have the same time; then the sink keeps the first.
+    assert 190 <= sum(map(len, rooms.values())) <= 200
+    assert 590 <= sum(map(len, sensors.values())) <= 600
+    assert all(re.fullmatch(r"room \d+", dict(labels)["room"]) for labels in rooms)
+    for labels in map(dict, sensors):
+        assert re.fullmatch(r"R000\d\d", labels["roomId"])
+        assert int(labels["sensorId"][1:]) // 100 == int(labels["roomId"][1:])
+    assert {request.headers.get("authorization") for request in receiver.requests} == {None, "Basic Zmxpbms6aHVzaA=="}
 
 
 def assert_queries_have_answers(job: Submitted) -> None:

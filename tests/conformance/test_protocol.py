@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,6 +22,7 @@ from pyflink_prometheus import Exemplar, Metadata, NativeHistogram
 from pyflink_prometheus._version import __version__
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.outcome import Kind
+from pyflink_prometheus.wire.compression import installed_snappy
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 OF_EVERYTHING = (
@@ -40,8 +42,13 @@ def test_the_body_must_be_a_protobuf_message_of_the_versions_schema(version, sen
     assert request.unknown_bytes == 0
 
 
-def test_the_message_must_be_compressed_in_snappys_block_format(version, sent):
+@pytest.mark.parametrize("library", ["snappy", "pyarrow"])
+def test_the_message_must_be_compressed_in_snappys_block_format(version, library, sent, monkeypatch):
     """The block format begins with the length of the message; the framed one, with a name, in chunks of 64 KiB."""
+    if library == "pyarrow":
+        monkeypatch.setitem(sys.modules, "snappy", None)
+    assert installed_snappy().library == library
+    monkeypatch.setattr("pyflink_prometheus.wire.request.compress", installed_snappy().compress)
     request = sent(version, *[(f"metric_{number:05}", {"a": "b" * 50}, ((1.0, T),)) for number in range(2000)])
     message = snappy.uncompress(request.body)
     length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(request.body[:3]))

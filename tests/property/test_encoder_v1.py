@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import pyarrow
 import pytest
 import snappy
 from batches import batch_of
@@ -94,9 +95,9 @@ def test_ordinary_samples_are_byte_for_byte_what_protobuf_writes_but_for_explici
 
 @given(st.binary(max_size=5000))
 def test_compression_is_snappys_block_format(message):
-    body = compress(message)
-    assert snappy.uncompress(body) == message
-    assert decode_varint(body, 0)[0] == len(message)  # the block format begins with the length, the framed one does not
+    for body in (compress(message), pyarrow.compress(message, codec="snappy", asbytes=True)):
+        assert snappy.uncompress(body) == message
+        assert decode_varint(body, 0)[0] == len(message)  # which the framed format doesn't begin with
 
 
 @given(st.integers(INT64_MIN, 2**64 - 1))

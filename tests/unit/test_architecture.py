@@ -42,9 +42,11 @@ OUTSIDE = {
     "py4j": set(),
     "requests": {"http"},
     "urllib3": {"http"},
-    "snappy": {"wire", "testing"},
     "ruamel": {"configuration"},
     "re2": {"relabelling"},
+    # Whichever is installed is loaded by wire/compression.py.
+    "snappy": set(),
+    "pyarrow": set(),
     # Which come with extras, and are imported where they are first used.
     "botocore": set(),
     "azure": set(),

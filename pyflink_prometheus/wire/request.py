@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -49,4 +51,14 @@ def encode(columns: Columns, version: RemoteWriteVersion) -> EncodedRequest:
     """
     message = _ENCODERS[version].encode_request(columns)
     # In Snappy's block format, never the framed one ("Protocol" in both specifications).
+    return EncodedRequest(snappy.compress(message), version, len(message))
+
+
+def encode_padding(size_in_bytes: int, version: RemoteWriteVersion) -> EncodedRequest:
+    """
+    Encode a request without samples that has about this size, compressed and not: receivers skip its random text.
+
+    It tells how large a request may be, and leaves nothing at the receiver.
+    """
+    message = _ENCODERS[version].encode_text(b64encode(os.urandom(size_in_bytes * 3 // 4)))
     return EncodedRequest(snappy.compress(message), version, len(message))

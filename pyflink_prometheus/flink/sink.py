@@ -578,6 +578,15 @@ class PrometheusSinkBuilder:
         """
         return self._set(max_isolation_requests=max_isolation_requests)
 
+    def set_digest_directory(self, digest_directory: str) -> PrometheusSinkBuilder:
+        """
+        Set a directory on each worker in which digests of what was written are kept, by series and hour.
+
+        ``python -m pyflink_prometheus verify`` compares them with what the receiver holds: see docs/check.md. Each
+        endpoint needs one of its own. Default: none.
+        """
+        return self._set(digest_directory=digest_directory)
+
     def set_max_sample_age_ms(self, max_sample_age_ms: int) -> PrometheusSinkBuilder:
         """Set the maximum age of a sample, in milliseconds by the worker's clock. Default: none."""
         return self._set(max_sample_age_ms=max_sample_age_ms)

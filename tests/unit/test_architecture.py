@@ -21,14 +21,14 @@ LAYERS = [
     {"config"},
     {"wire", "http", "transforms"},
     {"writer", "configuration"},
-    {"preflight"},
+    {"preflight", "verification"},
     {"flink", "commands"},
     {"__main__"},
 ]
 # And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
 ROOMS = [
-    {"ledger", "retry", "endpoint", "batch", "family"},
-    {"tenants"},
+    {"ledger", "retry", "endpoint", "batch", "family", "digest_files"},
+    {"tenants", "written_digests"},
     {"pace", "rejected", "delivery", "admission"},
     {"backlog", "rejected_files", "intake", "series_cache"},
     {"isolation", "settlement", "row_series"},
@@ -149,6 +149,7 @@ def test_all_is_the_public_surface():
         ".flink.tables",
         ".commands",
         ".preflight",
+        ".verification",
     ],
 )
 def test_a_package_imports_none_of_its_modules(package):

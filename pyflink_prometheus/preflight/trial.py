@@ -115,7 +115,7 @@ class Trial:
                 break
             latest = late_s
         if not refusal:
-            return Finding("late samples", OK, f"It accepts samples that are {_duration(latest)} late.")
+            return Finding("late samples", OK, f"It accepts samples {_duration(latest)} late.")
         remedy = (
             "reorder in Flink, or give Prometheus an out_of_order_time_window, if samples may be later; a job that "
             "restarts resends some"
@@ -124,9 +124,8 @@ class Trial:
             message = f"It refuses every sample that is older than the newest of its series: {refusal}."
             return Finding("late samples", ADVICE, message, remedy)
         following = next(each for each in _LATENESS_S if each > latest)
-        message = (
-            f"It accepts samples that are {_duration(latest)} late, and refuses {_duration(following)}: {refusal}."
-        )
+        refused = f"and refuses those {_duration(following)} late: {refusal}."
+        message = f"It accepts samples {_duration(latest)} late, {refused}"
         return Finding("late samples", OK, message, remedy)
 
     def _write(

@@ -94,7 +94,8 @@ def _summary(compared: list[Compared]) -> str:
     samples = sum(each.sent for each in compared)
     result = f"{samples:,} samples of {series:,} series in {hours:,} hour{'' if hours == 1 else 's'}: "
     if counts[Verdict.STORED] == len(compared):
-        return f"{result}all are stored"
+        more = _more(compared)
+        return f"{result}all are stored" + (f", and {more:,} more that were not acknowledged" if more else "")
     missing = sum(each.sent - each.stored for each in compared if each.verdict is Verdict.MISSING)
     parts = [f"{counts[Verdict.STORED]:,} of {len(compared):,} series and hours are stored"]
     if counts[Verdict.MISSING]:
@@ -105,10 +106,15 @@ def _summary(compared: list[Compared]) -> str:
     return result + ", ".join(parts)
 
 
+def _more(compared: list[Compared]) -> int:
+    return sum(each.stored - each.sent for each in compared if each.verdict is Verdict.STORED)
+
+
 def _as_json(compared: list[Compared], of_other_tenants: int) -> dict[str, Any]:
     counts = Counter(each.verdict.value for each in compared)
     return {
         "samples": sum(each.sent for each in compared),
+        "more": _more(compared),
         "series_of_other_tenants": of_other_tenants,
         **{verdict.value: counts[verdict.value] for verdict in Verdict},
         "not_stored": [

@@ -137,6 +137,8 @@ def test_a_worker_that_was_killed_before_it_recorded_what_was_stored(
     write(prometheus_empty, records[200:], remote_write_version=V1)
     status, report = verify(prometheus_empty, "--strict")
     assert (status, report["not_stored"]) == (0, [])
+    assert report["samples"] + report["more"] == 500
+    assert report["more"] == 93, "of each of the seven series the newest sample was accepted again"
 
 
 def test_refused_samples_are_not_expected(prometheus_empty, write, verify, metric_name):

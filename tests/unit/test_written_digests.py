@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pyflink_prometheus import (
     RemoteWriteVersion,
     TenantConfiguration,
 )
+from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.model.digest import histogram_bits, sample_digests, total_digest, value_bits
 from pyflink_prometheus.testing import FakeClock, PrometheusModel, ScriptedTransport
@@ -23,6 +25,7 @@ from pyflink_prometheus.verification.expectation import Expected, read_expectati
 from pyflink_prometheus.verification.stored_samples import Stored
 from pyflink_prometheus.writer import digest_files
 from pyflink_prometheus.writer.digest_files import HOUR_MS, ROW, DigestFiles, read_digests, summed
+from pyflink_prometheus.writer.fan_out import FanOut
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 HOUR = 472_222
@@ -196,6 +199,33 @@ def test_a_directory_that_cannot_be_written_fails_the_job(write, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PrometheusSinkError, match="set_digest_directory"):
         write([("a", 1.0, T)], directory=tmp_path / "file")
+
+
+def test_each_endpoint_keeps_its_own(tmp_path):
+    configs = [
+        SinkConfig(
+            prometheus_remote_write_url=f"http://{name}.invalid/write",
+            remote_write_version=V1,
+            digest_directory=str(tmp_path / name),
+        )
+        for name in ("first", "second")
+    ]
+    writer = FanOut(
+        replace(configs[0], further_endpoints={"second": configs[1]}),
+        new_transport=lambda config: ScriptedTransport(),
+        clock=FakeClock(),
+    )
+    writer.add(("m", {"name": "a"}, ((1.0, T),)))
+    writer.flush()
+    writer.close()
+    for name in ("first", "second"):
+        assert expected(tmp_path / name)["a", 0][0] == 1
+
+
+def test_two_endpoints_cannot_share_a_directory():
+    config = SinkConfig(prometheus_remote_write_url="http://a.invalid/write", digest_directory="digests")
+    with pytest.raises(ValueError, match="digest_directory"):
+        replace(config, further_endpoints={"b": config})
 
 
 SAMPLES = [(float(number), T + 10 * number) for number in range(100)]

@@ -54,6 +54,14 @@ def test_the_test_series_is_written(request, name, metric_name):
     assert receiver.samples(metric_name)
 
 
+def test_an_agent(start_agent, prometheus, metric_name):
+    """It has no limit in the past, so how late a sample may be depends on the series alone."""
+    agent = start_agent(prometheus.remote_write_url)
+    report, findings = findings_of(agent.remote_write_url, write_test_series=metric_name)
+    assert report.is_ok, str(report)
+    assert findings["late samples"].severity is Severity.ADVICE
+
+
 def test_what_prometheus_can_be_told_to_accept(prometheus_kind, metric_name):
     features = "--enable-feature=native-histograms,exemplar-storage"
     with PrometheusServer.start(prometheus_kind, out_of_order_time_window="3h", extra_args=[features]) as server:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyflink_prometheus
+from pyflink_prometheus.__main__ import COMMANDS
 
 PACKAGE = Path(pyflink_prometheus.__file__).parent
 # Each layer may import those in the rows above it, and itself; those of one row do not know each other.
@@ -169,3 +170,15 @@ def test_all_names_can_be_imported_without_any_extra():
         "p.JwtBearerAuth('https://login.example', 'client', 'key')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_commands_run_without_pyflink():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('pyflink', 'py4j', 'apache_beam'))); "
+        "from pyflink_prometheus.__main__ import main; main(sys.argv[1:])"
+    )
+    for command in COMMANDS:
+        run = subprocess.run(
+            [sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, check=True
+        )
+        assert command in run.stdout

@@ -62,14 +62,15 @@ def main() -> None:
         # a single subtask, order holds anyway, and key_by would only cost time.
         rows = rows.key_by(lambda row: row["icao24"])
 
-    sink = (
+    builder = (
         PrometheusSink.builder()
         .set_prometheus_remote_write_url(args.remote_write_url)
         .set_element_converter(to_series)
         .set_parallelism(args.parallelism)
-        .build()
     )
-    rows.sink_to(sink)
+    if args.digests is not None:
+        builder.set_digest_directory(str(args.digests.resolve()))
+    rows.sink_to(builder.build())
     env.execute("flights")
 
 
@@ -94,6 +95,9 @@ def parse_arguments() -> argparse.Namespace:
         default=time.time_ns() // 1_000_000,
         metavar="MS",
         help="when the shifted recording ends, in ms since 1970 (default: now)",
+    )
+    parser.add_argument(
+        "--digests", type=Path, metavar="DIR", help="keep digests there of what was written (default: none are kept)"
     )
     args = parser.parse_args()
     args.recording = args.recording.resolve()

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.model.metadata import Metadata
     from pyflink_prometheus.model.samples import STALE_MARKER
     from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, PrometheusTimeSeriesBuilder
+    from pyflink_prometheus.preflight.finding import CheckReport, EndpointReport, Finding, Severity
     from pyflink_prometheus.secret import Secret
     from pyflink_prometheus.transforms.checks import Check, Threshold
     from pyflink_prometheus.transforms.hampel import Hampel
@@ -95,12 +96,14 @@ __all__ = [
     "BearerAuth",
     "BestEffortConfiguration",
     "Check",
+    "CheckReport",
     "ColumnMapping",
     "ConflictPolicy",
     "CredentialsUnavailableError",
     "CumulativeAggregate",
     "CumulativeWindows",
     "ElementConverter",
+    "EndpointReport",
     "Enrich",
     "EnrichFromStream",
     "Enriched",
@@ -108,6 +111,7 @@ __all__ = [
     "Exemplar",
     "Filter",
     "Filtered",
+    "Finding",
     "Hampel",
     "InvalidConfigurationError",
     "InvalidTimeSeriesError",
@@ -141,6 +145,7 @@ __all__ = [
     "SecretError",
     "SendingLimits",
     "SessionWindows",
+    "Severity",
     "SigV4Auth",
     "SinkWriterErrorHandlingBehaviorConfiguration",
     "SlidingWindows",
@@ -198,6 +203,7 @@ _MODULES = (
     "writer.tenants",
     "writer.rejected",
     "writer.rejected_files",
+    "preflight.finding",
     "flink.subtask",
     "flink.keys",
     "flink.event_time",

@@ -230,6 +230,7 @@ class SinkConfig:
     send_native_histograms: bool = True
     metric_group_name: str = "Prometheus"
     rejected_samples_handler: Any = None
+    digest_directory: Optional[str] = None
     max_sample_age_ms: Optional[int] = None
     max_sample_lead_ms: Optional[int] = None
     drop_out_of_order_samples: bool = False
@@ -302,6 +303,7 @@ _OF_AN_ENDPOINT = frozenset(
         "proxy",
         "round_robin_dns",
         "rejected_samples_handler",
+        "digest_directory",
         "best_effort",
     }
 )
@@ -328,7 +330,10 @@ def settings_of_endpoint(settings: Mapping[str, Any], first: SinkConfig) -> dict
 def _check_endpoints(first: SinkConfig) -> None:
     if first.best_effort is not None:
         _validation.instance("best_effort", first.best_effort, BestEffortConfiguration)
+    if first.digest_directory is not None:
+        _validation.line("digest_directory", first.digest_directory)
     handlers = [first.rejected_samples_handler]
+    directories = [first.digest_directory]
     for name, endpoint in first.further_endpoints.items():
         _validation.line("endpoint", name)
         _validation.instance(f"endpoint {name!r}", endpoint, SinkConfig)
@@ -339,6 +344,9 @@ def _check_endpoints(first: SinkConfig) -> None:
                 "may be stored by another"
             )
         handlers.append(handler)
+        if endpoint.digest_directory is not None and endpoint.digest_directory in directories:
+            raise ValueError(f"digest_directory: give endpoint {name!r} one of its own: each stores samples by itself")
+        directories.append(endpoint.digest_directory)
 
 
 def checked_url(url: object) -> str:

@@ -27,6 +27,7 @@ import demo_chart
 import get_prometheus
 import get_recording
 
+from pyflink_prometheus import __main__ as commands
 from pyflink_prometheus.testing._hosts import binary_on_path
 from pyflink_prometheus.testing.prometheus_server import PrometheusServer, PrometheusServerError, Samples
 
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(".cache/demo")
 DATA = FOLDER / "data"
 JOB_LOG = FOLDER / "job.log"
+DIGESTS = FOLDER / "digests"
 CHART = FOLDER / "flights.png"
 RUN = FOLDER / "run.json"
 
@@ -104,6 +106,8 @@ def demonstrate(port: int | None, parallelism: int) -> None:
             samples = prometheus.samples(metric)
             summaries.append(summarise(metric, samples))
             found[metric] = samples
+        print("\nWhat the sink says it has written, compared with what Prometheus holds (pyflink_prometheus verify):\n")
+        is_verified = commands.main(["verify", "--digests", str(DIGESTS), "--query-url", prometheus.url]) == 0
     print_table(summaries)
     demo_chart.draw(found, CHART)
     RUN.write_text(json.dumps({"kind": prometheus.kind, "end_at": end_at}))
@@ -116,7 +120,7 @@ def demonstrate(port: int | None, parallelism: int) -> None:
     if stored != expected:
         print(f"The recording has {expected:,} samples, Prometheus {stored:,}; see {JOB_LOG} for the reason.")
     print(f"stored {stored} of {expected} samples in {series} series")
-    if stored != expected:
+    if stored != expected or not is_verified:
         sys.exit(1)
 
 
@@ -145,6 +149,7 @@ def run_job(prometheus: PrometheusServer, expected: int, end_at: int, parallelis
         f"--remote-write-url={prometheus.remote_write_url}",
         f"--end-at={end_at}",
         f"--parallelism={parallelism}",
+        f"--digests={DIGESTS}",
     ]
     with JOB_LOG.open("wb") as log:
         job = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)

@@ -33,6 +33,8 @@ from pyflink_prometheus.guards.limits import RECEIVER_LIMITS, SendingLimits, Too
 from pyflink_prometheus.http.proxies import HeaderValue, ProxyConfiguration
 from pyflink_prometheus.http.tls import TlsConfiguration
 from pyflink_prometheus.model.column_mapping import ColumnMapping
+from pyflink_prometheus.preflight.endpoints import check
+from pyflink_prometheus.preflight.finding import CheckReport
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.secret import Secret
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
@@ -98,6 +100,26 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         read = read_remote_write(config, name)
         builder = PrometheusSinkBuilder(read.settings)
         return builder.set_name(f"Prometheus writer {read.name}") if read.name else builder
+
+    def check(self, *, write_test_series: str | None = None) -> CheckReport:
+        """
+        Check all endpoints from this machine, before the job is submitted, and return what was found.
+
+        ::
+
+            report = sink.check()
+            if not report.is_ok:
+                sys.exit(str(report))
+
+        Nothing is written without ``write_test_series``. Secrets, certificates and proxies are those of this machine;
+        the workers may have others. docs/check.md lists what is found; ``python -m pyflink_prometheus check`` does the
+        same.
+
+        :param write_test_series: the metric name of series that may be written, to learn whether the receiver accepts
+            histograms, exemplars and late samples. Default: none.
+        :raises InvalidTimeSeriesError: if that is not a metric name.
+        """
+        return check(self._config, write_test_series=write_test_series)
 
     def execute_insert(self, table: Table) -> TableResult:
         """
@@ -555,6 +577,15 @@ class PrometheusSinkBuilder:
         refused part is rejected as a whole. 0 switches it off.
         """
         return self._set(max_isolation_requests=max_isolation_requests)
+
+    def set_digest_directory(self, digest_directory: str) -> PrometheusSinkBuilder:
+        """
+        Set a directory on each worker in which digests of what was written are kept, by series and hour.
+
+        ``python -m pyflink_prometheus verify`` compares them with what the receiver holds: see docs/check.md. Each
+        endpoint needs one of its own. Default: none.
+        """
+        return self._set(digest_directory=digest_directory)
 
     def set_max_sample_age_ms(self, max_sample_age_ms: int) -> PrometheusSinkBuilder:
         """Set the maximum age of a sample, in milliseconds by the worker's clock. Default: none."""

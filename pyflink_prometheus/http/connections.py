@@ -40,6 +40,7 @@ class Attempt:
     :ivar query: with its question mark, "" for none. It may hold a secret, and urllib3 logs the URLs that it gets.
     :ivar stage: the stage that the attempt has reached.
     :ivar response: the response, once its status and headers have been received.
+    :ivar observer: called with the socket of each connection, once it is open; ``None`` for nobody.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Attempt:
         self.query = ""
         self.stage = Stage.CONNECT
         self.response: http.client.HTTPResponse | None = None
+        self.observer: Callable[[Any], None] | None = None
 
     def begin(self, query: str, timeout_s: float) -> None:
         """Begin an attempt with this timeout."""
@@ -168,6 +170,8 @@ class _BoundedConnection:
         if self.route.context is not None and self.route.context.verify_mode is ssl.CERT_NONE:
             self.is_verified = True  # or urllib3 warns of each request; one warning at the start is enough
         self.attempt.stage = Stage.SEND
+        if self.attempt.observer is not None:
+            self.attempt.observer(self.sock)
 
     def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:

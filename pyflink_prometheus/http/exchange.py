@@ -6,7 +6,7 @@ import http.client
 import logging
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -155,6 +155,10 @@ class Exchange:
     def redacted(self, text: str, secrets: Iterable[str]) -> str:
         """Return a text without these secrets, the URL's query and the proxy's credentials."""
         return redacted(text, [*self._secrets, *secrets])
+
+    def observe_connections(self, observer: Callable[[Any], None]) -> None:
+        """Call a function with the socket of each connection from now on, once it is open."""
+        self._attempt.observer = observer
 
     def close(self) -> None:
         """Close the connection."""

@@ -35,6 +35,7 @@ _TLS_ALERT = "\x15\x03"
 _LONGEST_SHOWN = 300
 _TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
 _WRONG_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
+_NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 
 
 class Surroundings(NamedTuple):
@@ -119,6 +120,10 @@ def _wrong_certificate(error: BaseException, cause: BaseException, surroundings:
     reason = f"the certificate of {owner} was not accepted ({_one_line(message)})"
     if is_wrong_name:
         return f"use a host name in the URL that the certificate covers: {reason}"
+    code = getattr(cause, "verify_code", None)
+    if code in (_EXPIRED, _NOT_YET_VALID):
+        remedy = "renew the receiver's certificate" if code == _EXPIRED else "use a certificate that is valid already"
+        return f"{remedy}, or correct this machine's clock: {reason}"
     setting = "ca_file" if surroundings.has_own_tls else "REQUESTS_CA_BUNDLE on the workers"
     return (
         f"if the certificate is from a private authority, set {setting} to that authority's certificate file: {reason}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
@@ -12,8 +13,8 @@ from pyflink_prometheus.config import SinkConfig, header_problem
 from pyflink_prometheus.errors import SecretError
 from pyflink_prometheus.http.auth.userinfo import basic_credentials, split_userinfo
 from pyflink_prometheus.http.connections import Stage
-from pyflink_prometheus.http.exchange import Exchange, Received
-from pyflink_prometheus.http.failures import classify_failure
+from pyflink_prometheus.http.exchange import BODY_LIMIT, SUCCESS_BODY_SECONDS, Exchange, Received
+from pyflink_prometheus.http.failures import Surroundings, classify_failure
 from pyflink_prometheus.http.outcome import Outcome, classify
 from pyflink_prometheus.http.signing import CannotSignError, renews, secrets_of, sign
 from pyflink_prometheus.secret import Secret
@@ -32,6 +33,20 @@ class Transport(Protocol):
         """Close the connection."""
 
 
+class Attempted(NamedTuple):
+    """
+    The result of one attempt.
+
+    :param outcome: its outcome.
+    :param received: the response, unchanged; ``None`` if there was none.
+    :param request: the request as it was signed; ``None`` if it was not.
+    """
+
+    outcome: Outcome
+    received: Received | None = None
+    request: requests.PreparedRequest | None = None
+
+
 class RequestsTransport:
     """
     A transport with its own connection.
@@ -41,13 +56,26 @@ class RequestsTransport:
 
     :param config: the settings: URL, timeouts, headers, signer, TLS and proxy.
     :param clock_time: returns seconds since 1970.
+    :param path: the path of another resource of the same server, instead of the URL's.
+    :param body_limit: how many bytes of a response's body are read.
+    :param success_body_s: for how long the body of a success is read.
     """
 
-    def __init__(self, config: SinkConfig, clock_time: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: SinkConfig,
+        clock_time: Callable[[], float] = time.time,
+        *,
+        path: str | None = None,
+        body_limit: int = BODY_LIMIT,
+        success_body_s: float = SUCCESS_BODY_SECONDS,
+    ) -> None:
         url, username, password = split_userinfo(config.prometheus_remote_write_url)
         self._exchange = Exchange(
-            url,
+            url if path is None else urlunsplit(urlsplit(url)._replace(path=path)),
             config.socket_timeout_ms / 1000,
+            body_limit=body_limit,
+            success_body_s=success_body_s,
             tls=config.tls,
             proxy=config.proxy,
             round_robin_dns=config.round_robin_dns,
@@ -66,22 +94,35 @@ class RequestsTransport:
         It does not bound name resolution, which the operating system does, nor the signer. If the receiver refuses the
         credentials, and the signer has or gets others, the body is sent once more.
         """
-        outcome, request = self._attempt(body, headers)
-        if request is not None and outcome.status in (401, 403):
+        return self.exchange(body, headers).outcome
+
+    def exchange(self, body: bytes, headers: Mapping[str, str]) -> Attempted:
+        """Do as :meth:`post` does, and return the response as well."""
+        attempted = self._attempt(body, headers)
+        if attempted.request is not None and attempted.outcome.status in (401, 403):
             try:
-                renewed = renews(self._signer, request, outcome.status)
+                renewed = renews(self._signer, attempted.request, attempted.outcome.status)
             except CannotSignError as error:
-                return error.outcome
+                return Attempted(error.outcome)
             if renewed:
-                outcome, _ = self._attempt(body, headers)
-        return outcome
+                attempted = self._attempt(body, headers)
+        return attempted
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """The settings of an attempt, without secrets."""
+        return self._exchange.surroundings
+
+    def observe_connections(self, observer: Callable[[Any], None]) -> None:
+        """Call a function with the socket of each connection from now on, once it is open."""
+        self._exchange.observe_connections(observer)
 
     def close(self) -> None:
         """Close the connection."""
         self._exchange.close()
 
-    def _attempt(self, body: bytes, headers: Mapping[str, str]) -> tuple[Outcome, requests.PreparedRequest | None]:
-        """Send the body once; return the outcome, and the request as it was signed, if it was."""
+    def _attempt(self, body: bytes, headers: Mapping[str, str]) -> Attempted:
+        """Send the body once."""
         try:
             own = _read_headers(self._headers)
             request = self._exchange.prepare(body, {**own, **headers, **self._user_agent})
@@ -91,9 +132,10 @@ class RequestsTransport:
                 request.headers.update({**headers, **self._user_agent})  # which the signer must not replace
                 request.prepare_content_length(request.body)
         except CannotSignError as error:
-            return error.outcome, None
+            return Attempted(error.outcome)
         except Exception as error:
-            return classify_failure(error, Stage.CONNECT, self._exchange.surroundings._replace(proxy="")), None
+            outcome = classify_failure(error, Stage.CONNECT, self._exchange.surroundings._replace(proxy=""))
+            return Attempted(outcome)
         secrets = [
             *(value for name, value in own.items() if name.lower() not in _TENANT_HEADERS),
             *secrets_of({"Authorization": own.get("Authorization", "")}, {}),
@@ -101,8 +143,8 @@ class RequestsTransport:
         ]
         received = self._exchange.send(request, secrets)
         if isinstance(received, Outcome):
-            return received, request
-        return self._classified(received, secrets), request
+            return Attempted(received, None, request)
+        return Attempted(self._classified(received, secrets), received, request)
 
     def _classified(self, received: Received, secrets: list[str]) -> Outcome:
         excerpt = self._exchange.redacted(received.text, secrets)

@@ -119,6 +119,8 @@ class Receiver:
     """
     A Remote-Write receiver on loopback that decodes each request and responds as a test decides.
 
+    What cannot be decoded gets 400.
+
     ::
 
         with Receiver() as receiver:
@@ -147,10 +149,14 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                request = decode_request(body, dict(self.headers.items()))
-                with receiver._lock:
-                    receiver.requests.append(request)
-                    response = _response_to(request, decide(request), versions)
+                try:
+                    request = decode_request(body, dict(self.headers.items()))
+                except Exception as error:
+                    response = Response(400, f"cannot decode the body: {error!r}")
+                else:
+                    with receiver._lock:
+                        receiver.requests.append(request)
+                        response = _response_to(request, decide(request), versions)
                 self.send_response(response.status)
                 for name, value in response.headers.items():
                     self.send_header(name, value)

@@ -24,10 +24,6 @@ from pyflink_prometheus.wire.varint import encode_varint
 CONTENT_TYPE = "application/x-protobuf"
 VERSION_HEADER = "0.1.0"
 
-# A message without samples, with an unknown field (15, of bytes) that receivers skip. It is not empty, because line
-# protocol endpoints accept an empty body.
-_WITHOUT_SAMPLES = b"\x7a" + encode_varint(len(NO_SAMPLES_TEXT)) + NO_SAMPLES_TEXT
-
 
 def encode_request(columns: Columns) -> bytes:
     """
@@ -37,7 +33,7 @@ def encode_request(columns: Columns) -> bytes:
     samples is accepted by every receiver, which stores nothing, and by nothing else.
     """
     if not len(columns.timestamps):
-        return _WITHOUT_SAMPLES
+        return encode_text(NO_SAMPLES_TEXT)
     series = columns.table.series
     if columns.points or not all_ordinary(columns.timestamps):
         return b"".join([_encode_message(series[run.series], run) for run in messages(columns)])
@@ -54,6 +50,15 @@ def encode_request(columns: Columns) -> bytes:
         labels = each.encoded_labels
         message += (_head(len(labels) + count), labels, encoded[start : start + count])
     return b"".join(message)
+
+
+def encode_text(text: bytes) -> bytes:
+    """
+    Return a message without samples that holds a text in an unknown field (15), which receivers skip.
+
+    It is not empty, because line protocol endpoints accept an empty body.
+    """
+    return b"\x7a" + encode_varint(len(text)) + text
 
 
 @lru_cache(maxsize=1 << 12)

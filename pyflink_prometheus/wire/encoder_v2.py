@@ -43,7 +43,7 @@ def encode_request(columns: Columns) -> bytes:
     nothing else.
     """
     if not len(columns.timestamps):
-        return _encode_texts(["", NO_SAMPLES_TEXT.decode("ascii")])  # nothing refers to it
+        return encode_text(NO_SAMPLES_TEXT)
     runs = series_runs(columns)
     symbols = _Symbols(columns.table, runs.numbers)
     if columns.points or not all_ordinary(columns.timestamps):
@@ -53,6 +53,11 @@ def encode_request(columns: Columns) -> bytes:
         samples = encode_ordinary(columns.timestamps, columns.values)
         message = [_encode_floats(runs, shape, samples) for shape in symbols.shapes]
     return b"".join([_encode_texts(symbols.texts), *message])
+
+
+def encode_text(text: bytes) -> bytes:
+    """Return a message without samples that holds a text as a symbol, to which nothing refers."""
+    return _encode_texts(["", text.decode("ascii")])
 
 
 class _Shape(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -47,4 +49,14 @@ def encode(columns: Columns, version: RemoteWriteVersion) -> EncodedRequest:
     A request without samples is accepted by every receiver, which stores nothing, and by nothing else.
     """
     message = _ENCODERS[version].encode_request(columns)
+    return EncodedRequest(compress(message), version, len(message))
+
+
+def encode_padding(size_in_bytes: int, version: RemoteWriteVersion) -> EncodedRequest:
+    """
+    Encode a request without samples that has about this size, compressed and not: receivers skip its random text.
+
+    It tells how large a request may be, and leaves nothing at the receiver.
+    """
+    message = _ENCODERS[version].encode_text(b64encode(os.urandom(size_in_bytes * 3 // 4)))
     return EncodedRequest(compress(message), version, len(message))

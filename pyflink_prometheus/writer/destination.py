@@ -19,6 +19,7 @@ from pyflink_prometheus.writer.rejected import LogRejectedSamples
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
 from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantLedgers
+from pyflink_prometheus.writer.written_digests import digests_of
 
 
 class SharedBatch:
@@ -110,7 +111,7 @@ class Destination:
                 handler = LogRejectedSamples(monotonic=clock.monotonic, endpoint=name)
             tenants: TenantConfiguration | None = config.tenant
             ledgers = None if tenants is None else TenantLedgers(tenants.max_counted_tenants)
-            settlement = Settlement(Ledger(), handler, ledgers)
+            settlement = Settlement(Ledger(), handler, ledgers, digests_of(config))
         self.settlement = settlement
         self.ledger = settlement.ledger
         self.tenants = settlement.tenants

@@ -20,6 +20,7 @@ from pyflink_prometheus.writer.delivery import (
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 from pyflink_prometheus.writer.rejected import RejectedSamples, RejectedSamplesHandler
 from pyflink_prometheus.writer.tenants import TenantLedgers
+from pyflink_prometheus.writer.written_digests import WrittenDigests
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +34,19 @@ class Settlement:
     :param ledger: counts the samples.
     :param handler: the user's handler.
     :param tenants: count the samples by tenant; ``None`` if there are no tenants.
+    :param digests: keep digests of what was written; ``None`` if they are not wanted.
     """
 
-    def __init__(self, ledger: Ledger, handler: RejectedSamplesHandler, tenants: TenantLedgers | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        handler: RejectedSamplesHandler,
+        tenants: TenantLedgers | None = None,
+        digests: WrittenDigests | None = None,
+    ) -> None:
         self.ledger = ledger
         self.tenants = tenants
+        self._digests = digests
         self._handler = handler
         self._one_at_a_time = threading.Lock()
 
@@ -86,6 +95,8 @@ class Settlement:
 
         :raises PrometheusSinkError: if the handler fails.
         """
+        if self._digests is not None:
+            (self._digests.add if isinstance(step, Accepted) else self._digests.add_unsure)(step.batch)
         if isinstance(step, Accepted):
             self._accept(step)
             return
@@ -98,14 +109,21 @@ class Settlement:
 
     def flush(self) -> None:
         """
-        Flush the handler, if it has a method ``flush``.
+        Flush the digests, and the handler if it has a method ``flush``.
 
-        :raises PrometheusSinkError: if the handler fails.
+        :raises PrometheusSinkError: if one of them fails.
         """
+        if self._digests is not None:
+            self._digests.flush()
         self._call(getattr(self._handler, "flush", _nothing))
 
     def close(self) -> None:
-        """Close the handler, if it has a method ``close``; a failure is only logged, because it is too late to act."""
+        """Close digests and handler, if it has a method ``close``; a failure is only logged: it is too late to act."""
+        try:
+            if self._digests is not None:
+                self._digests.close()
+        except PrometheusSinkError as error:
+            _log.warning("%s", error)
         try:
             self._call(getattr(self._handler, "close", _nothing))
         except PrometheusSinkError as error:

@@ -45,6 +45,7 @@ from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
 from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantLedgers
+from pyflink_prometheus.writer.written_digests import digests_of
 
 _LATER, _BEYOND = USUAL.start, USUAL.stop
 
@@ -88,7 +89,7 @@ class RemoteWriter:
             handler = LogRejectedSamples(monotonic=self._clock.monotonic)
         tenants: TenantConfiguration | None = config.tenant
         self.tenants = None if tenants is None else TenantLedgers(tenants.max_counted_tenants)
-        self._settlement = Settlement(self.ledger, handler, self.tenants)
+        self._settlement = Settlement(self.ledger, handler, self.tenants, digests_of(config))
         self._intake = Intake(config, self._clock.time, self.ledger)
         self._check_all = self._intake.looks_at_every_sample
         self.guards = Guards(config.sending_limits, self._clock.monotonic)

@@ -8,6 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ABOUT_SOMETHING_ELSE = {
     "test_batches.py",
+    "test_check.py",
     "test_connections.py",
     "test_entra.py",
     "test_oauth2.py",

@@ -19,6 +19,7 @@ from pyflink_prometheus import (
     BearerAuth,
     BestEffortConfiguration,
     Check,
+    CheckReport,
     ColumnMapping,
     ConflictPolicy,
     ElementConverter,
@@ -129,6 +130,7 @@ sink = (
     .set_request_signer(sign)
     .set_rejected_samples_handler(handle)
     .set_rejected_samples_handler(JsonLinesRejectedSamples("/var/lib/rejected"))
+    .set_digest_directory("/var/lib/flink/digests")
     .set_sending_limits("mimir", max_new_series_per_day=100_000, track_only=True)
     .set_sending_limits(SendingLimits(max_samples_per_second=1000))
     .set_sending_limits(max_label_value_bytes=200, on_long_label_value=TooLong.CUT)
@@ -143,6 +145,7 @@ sink = (
     .build()
 )
 assert_type(sink, PrometheusSink)
+assert_type(sink.check(write_test_series="check_me"), CheckReport)
 assert_type(pyflink_prometheus.__version__, str)
 PrometheusSink.from_remote_write_config("prometheus.yml", "mimir").set_tls_configuration(ca_file="ca.pem").build()
 PrometheusSink.from_remote_write_config({"url": "http://localhost:9090/api/v1/write"}).set_proxy_configuration(

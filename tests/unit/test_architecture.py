@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyflink_prometheus
+from pyflink_prometheus.__main__ import COMMANDS
 
 PACKAGE = Path(pyflink_prometheus.__file__).parent
 # Each layer may import those in the rows above it, and itself; those of one row do not know each other.
@@ -21,12 +22,14 @@ LAYERS = [
     {"config"},
     {"wire", "http", "transforms"},
     {"writer", "configuration"},
-    {"flink"},
+    {"preflight", "verification"},
+    {"flink", "commands"},
+    {"__main__"},
 ]
 # And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
 ROOMS = [
-    {"ledger", "retry", "endpoint", "batch", "family"},
-    {"tenants"},
+    {"ledger", "retry", "endpoint", "batch", "family", "digest_files"},
+    {"tenants", "written_digests"},
     {"pace", "rejected", "delivery", "admission"},
     {"backlog", "rejected_files", "intake", "series_cache"},
     {"isolation", "settlement", "row_series"},
@@ -147,6 +150,9 @@ def test_all_is_the_public_surface():
         ".flink",
         ".flink.operators",
         ".flink.tables",
+        ".commands",
+        ".preflight",
+        ".verification",
     ],
 )
 def test_a_package_imports_none_of_its_modules(package):
@@ -166,3 +172,15 @@ def test_all_names_can_be_imported_without_any_extra():
         "p.JwtBearerAuth('https://login.example', 'client', 'key')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_commands_run_without_pyflink():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('pyflink', 'py4j', 'apache_beam'))); "
+        "from pyflink_prometheus.__main__ import main; main(sys.argv[1:])"
+    )
+    for command in COMMANDS:
+        run = subprocess.run(
+            [sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, check=True
+        )
+        assert command in run.stdout

@@ -66,6 +66,8 @@ class Rows(Stream):
 class Tables:
     """A replacement for a table environment, its statement sets, tables and results; and for a sink that inserts."""
 
+    is_ok = True  # of the report of the sink's check
+
     def __init__(self):
         self.calls = []
 

@@ -41,6 +41,7 @@ PARTS = (
     ("operators", "Operators"),
     ("transforms", "Operators"),
     ("flink.tables", "Tables"),
+    ("preflight", "Checks of endpoints"),
     ("flink", "Sink"),
     ("config", "Settings"),
     ("http.proxies", "Settings"),
@@ -53,7 +54,10 @@ PARTS = (
     ("histogram", "Records"),
     ("_version", "Sink"),
 )
-ORDER = ("Sink", "Settings", "Records", "Credentials", "Rejected samples", "Operators", "Tables", "Errors", "Testing")
+ORDER = (
+    *("Sink", "Settings", "Records", "Credentials", "Rejected samples"),
+    *("Checks of endpoints", "Operators", "Tables", "Errors", "Testing"),
+)
 
 _LOADED_FROM_ELSEWHERE = re.compile(
     r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)"""

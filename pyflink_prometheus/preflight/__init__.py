@@ -1,0 +1,1 @@
+"""What works against an endpoint, found out before a job is started."""

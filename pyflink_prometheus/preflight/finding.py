@@ -1,0 +1,111 @@
+"""Findings about endpoints, as values, as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Severity(Enum):
+    """How serious a finding is."""
+
+    #: It works.
+    OK = "ok"
+    #: It works, but something can be better or may matter later.
+    ADVICE = "advice"
+    #: A job could not write.
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    What a check has found.
+
+    :param check: what was checked, such as ``tls``.
+    :param severity: how serious it is.
+    :param message: one sentence, without secrets.
+    :param remedy: what to do about it; "" if there is nothing to do.
+    """
+
+    check: str
+    severity: Severity
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointReport:
+    """
+    The findings about one endpoint.
+
+    :param url: its URL, without credentials.
+    :param findings: in the order in which a request meets their causes.
+    :param name: the name of a further endpoint of a sink; "" for the first.
+    """
+
+    url: str
+    findings: tuple[Finding, ...]
+    name: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        """That of the most serious finding."""
+        return max((each.severity for each in self.findings), key=list(Severity).index, default=Severity.OK)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """
+    The findings about all endpoints of a sink; its text is for people.
+
+    :param endpoints: a report for each.
+    """
+
+    endpoints: tuple[EndpointReport, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there is no problem; there may be advice."""
+        return all(each.severity is not Severity.PROBLEM for each in self.endpoints)
+
+    @property
+    def problems(self) -> list[Finding]:
+        """The findings that are problems."""
+        return [each for endpoint in self.endpoints for each in endpoint.findings if each.severity is Severity.PROBLEM]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as values of JSON."""
+        return {
+            "ok": self.is_ok,
+            "endpoints": [
+                {
+                    "name": endpoint.name,
+                    "url": endpoint.url,
+                    "severity": endpoint.severity.value,
+                    "findings": [
+                        {
+                            "check": each.check,
+                            "severity": each.severity.value,
+                            "message": each.message,
+                            "remedy": each.remedy,
+                        }
+                        for each in endpoint.findings
+                    ],
+                }
+                for endpoint in self.endpoints
+            ],
+        }
+
+    def __str__(self) -> str:
+        return "\n\n".join("\n".join(_lines(endpoint)) for endpoint in self.endpoints)
+
+
+def _lines(report: EndpointReport) -> Iterator[str]:
+    yield f"{report.name}: {report.url}" if report.name else report.url
+    for each in report.findings:
+        yield f"  {each.severity.value:<7}  {each.check:<14}  {each.message}"
+        if each.remedy:
+            yield f"{'':27}-> {each.remedy}"

@@ -1,0 +1,1 @@
+"""The comparison of what was written with what a receiver holds."""

@@ -1,0 +1,92 @@
+"""The comparison, series by series and hour by hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+import numpy as np
+
+from pyflink_prometheus.model.digest import total_digest
+from pyflink_prometheus.verification.expectation import Expectation, Expected, Labels
+from pyflink_prometheus.verification.stored_samples import Stored, StoredSamples
+
+_NOTHING = Stored(np.empty(0, np.int64), np.empty(0, np.uint64))
+
+
+class Verdict(Enum):
+    """What the comparison of a series and hour has shown."""
+
+    #: All samples that were written are stored, and perhaps others.
+    STORED = "stored"
+    #: Fewer samples are stored than were written.
+    MISSING = "missing"
+    #: As many samples are stored as were written, but not the same ones.
+    DIFFERENT = "different"
+    #: It cannot be said.
+    UNCLEAR = "unclear"
+
+
+class Compared(NamedTuple):
+    """
+    The comparison of a series in an hour.
+
+    :param labels: the series.
+    :param hour: since 1970.
+    :param verdict: what it has shown.
+    :param sent: how many samples were acknowledged as written.
+    :param stored: how many the receiver holds.
+    """
+
+    labels: Labels
+    hour: int
+    verdict: Verdict
+    sent: int
+    stored: int
+
+
+def compare(expectation: Expectation, stored: StoredSamples) -> Iterator[Compared]:
+    """
+    Yield a comparison for each series and hour.
+
+    :raises PrometheusSinkError: if a query fails.
+    """
+    by_metric: dict[str, list[Labels]] = {}
+    for labels in expectation.series:
+        by_metric.setdefault(dict(labels)["__name__"], []).append(labels)
+    for name, hours in expectation.hours_of_metrics().items():
+        for hour in hours:
+            found = stored.of_hour(name, hour)
+            for labels in by_metric[name]:
+                expected = expectation.series[labels].get(hour)
+                if expected is not None and (expected.count or expected.unsure):
+                    held = found.get(labels, _NOTHING)
+                    yield Compared(labels, hour, judged(expected, held), expected.count, len(held.digests))
+
+
+def judged(expected: Expected, stored: Stored) -> Verdict:
+    """Return what the samples that are stored of a series in an hour show. Pure."""
+    count = len(stored.digests)
+    more = count - expected.count
+    if more == 0 and total_digest(stored.digests) == expected.digest:
+        return Verdict.STORED
+    if more < 0:
+        return Verdict.MISSING if more < -expected.repeats else Verdict.UNCLEAR
+    if expected.repeats:
+        return Verdict.UNCLEAR
+    if more == 0:
+        return Verdict.DIFFERENT
+    return Verdict.STORED if _has_extra_run(expected, stored, more) else Verdict.UNCLEAR
+
+
+def _has_extra_run(expected: Expected, stored: Stored, more: int) -> bool:
+    """
+    Return whether the samples are those expected, and others that follow each other.
+
+    So it is after a worker was killed: what it had written last was stored, and not acknowledged.
+    """
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(stored.digests, dtype=np.uint64)])
+    of_runs = sums[more:] - sums[: len(sums) - more]
+    extra = (int(sums[-1]) - expected.digest) & ((1 << 64) - 1)
+    return bool((of_runs == np.uint64(extra)).any())

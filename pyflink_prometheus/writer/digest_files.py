@@ -1,0 +1,137 @@
+"""Digests of written samples in files: the labels of series as lines of JSON, and rows of numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyflink_prometheus.model.labels import LabelPairs
+from pyflink_prometheus.wire.series import Tenant
+
+HOUR_MS = 3_600_000
+
+#: A row: what was written of a series in an hour. Several rows of one series and hour add up.
+ROW = np.dtype(
+    [
+        ("series", "<i4"),  # its line in the file of labels, from 0
+        ("hour", "<i4"),  # since 1970
+        ("count", "<i4"),
+        ("unsure", "<i4"),  # how many more may be stored
+        ("first", "<i8"),  # the timestamp of the one that was written first
+        ("first_digest", "<u8"),
+        ("newest", "<i8"),  # the timestamp
+        ("digest", "<u8"),
+    ]
+)
+Rows = npt.NDArray[Any]
+
+_COMPACT_FROM = 16 * 1024 * 1024
+
+
+def summed(rows: Rows) -> Rows:
+    """Return one row for each series and hour; of those with samples, the first one says which was written first."""
+    if len(rows) < 2:
+        return rows
+    order = np.lexsort((rows["count"] == 0, rows["hour"], rows["series"]))
+    rows = rows[order]
+    differs = (rows["series"][1:] != rows["series"][:-1]) | (rows["hour"][1:] != rows["hour"][:-1])
+    starts = np.concatenate([[0], np.flatnonzero(differs) + 1])
+    result: Rows = rows[starts].copy()
+    for name in ("count", "unsure", "digest"):
+        result[name] = np.add.reduceat(rows[name], starts)
+    result["newest"] = np.maximum.reduceat(rows["newest"], starts)
+    return result
+
+
+class DigestFiles:
+    """
+    The files of one writer: one of labels, and one of rows, which is rewritten when it has grown much.
+
+    :param directory: created if missing.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory)
+        self._name = f"written-{time.time_ns()}-{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        self._labels: IO[bytes] | None = None
+        self._rows: IO[bytes] | None = None
+        self._size = 0
+        self._compact_at = _COMPACT_FROM
+
+    def write(self, series: Sequence[tuple[LabelPairs, Tenant]], rows: Rows) -> None:
+        """
+        Add series and rows. A worker that is killed loses none of them; a machine that loses its power may.
+
+        :raises OSError: if they cannot be written.
+        """
+        if self._labels is None or self._rows is None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._labels = (self._directory / f"{self._name}.labels").open("ab")
+            self._rows = (self._directory / f"{self._name}.digests").open("ab")
+        if series:
+            lines = [json.dumps([dict(labels), dict(tenant)]) + "\n" for labels, tenant in series]
+            self._labels.write("".join(lines).encode("ascii"))
+            self._labels.flush()
+        self._rows.write(rows.tobytes())
+        self._rows.flush()
+        self._size += rows.nbytes
+        if self._size >= self._compact_at:
+            self._compact()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (self._labels, self._rows):
+            if file is not None:
+                file.close()
+        self._labels = self._rows = None
+
+    def _compact(self) -> None:
+        path = self._directory / f"{self._name}.digests"
+        rows = summed(_rows_of(path))
+        new = path.with_suffix(".new")
+        new.write_bytes(rows.tobytes())
+        if self._rows is not None:
+            self._rows.close()
+        os.replace(new, path)
+        self._rows = path.open("ab")
+        self._size = rows.nbytes
+        self._compact_at = max(_COMPACT_FROM, 4 * rows.nbytes)
+
+
+class WrittenBy(NamedTuple):
+    """
+    What one writer has written.
+
+    :param series: labels and tenant of each series.
+    :param rows: one for each series and hour, sorted by them.
+    """
+
+    series: list[tuple[dict[str, str], dict[str, str]]]
+    rows: Rows
+
+
+def read_digests(directory: str) -> Iterator[WrittenBy]:
+    """
+    Yield what each writer has written, the one that began first before the others.
+
+    :raises OSError: if a file cannot be read.
+    """
+    for path in sorted(Path(directory).glob("written-*.digests"), key=lambda path: (len(path.name), path.name)):
+        rows = summed(_rows_of(path))  # before the labels, which are always written first
+        with path.with_suffix(".labels").open(encoding="ascii") as lines:
+            series = [tuple(json.loads(line)) for line in lines if line.endswith("\n")]
+        yield WrittenBy(series, rows[rows["series"] < len(series)])
+
+
+def _rows_of(path: Path) -> Rows:
+    content = path.read_bytes()
+    return np.frombuffer(content, ROW, len(content) // ROW.itemsize)  # a last row may have been cut short

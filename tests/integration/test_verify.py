@@ -1,0 +1,185 @@
+"""What a job has written compared with what a real Prometheus holds: all of it, one too few, another one."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from typing import Any
+
+import pytest
+
+from pyflink_prometheus import STALE_MARKER, NativeHistogram, RemoteWriteVersion
+from pyflink_prometheus.__main__ import main
+from pyflink_prometheus.http.outcome import Kind, Outcome, Written
+from pyflink_prometheus.http.transport import RequestsTransport
+from pyflink_prometheus.testing.prometheus_server import PrometheusServer
+from pyflink_prometheus.verification import stored_samples
+
+V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
+
+
+@pytest.fixture
+def verify(capsys, tmp_path):
+    """Return a function that runs the command, and returns its status and what it has printed."""
+
+    def run(server, *more):
+        status = main(["verify", "--digests", str(tmp_path), "--query-url", server.url, "--json", *more])
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return status, json.loads(printed.out)
+
+    return run
+
+
+@pytest.fixture
+def write(open_writer, tmp_path):
+    """Return a function that writes records to a server with a writer of its own."""
+
+    def write_all(server, records, **settings):
+        writer = open_writer(server.remote_write_url, digest_directory=str(tmp_path), **settings)
+        for record in records:
+            writer.add(record)
+        writer.flush()
+        writer.close()
+        return writer
+
+    return write_all
+
+
+class Liar:
+    """A transport that says of one request, counted from 1, that it was written, without sending it."""
+
+    def __init__(self, config, lie):
+        self._transport = RequestsTransport(config)
+        self._lie, self._count = lie, 0
+
+    def post(self, body, headers):
+        self._count += 1
+        if self._count == self._lie:
+            return Outcome(Kind.ACCEPTED, "HTTP 204", 204, written=Written(10_000))
+        return self._transport.post(body, headers)
+
+    def close(self):
+        self._transport.close()
+
+
+def records_of(metric, began, count, series=7):
+    """Return samples of the latest two hours that alternate between series, one of them with odd names."""
+    return [
+        (
+            metric,
+            {"series": str(number % series), "text": 'quote " and ü \\ end'},
+            ((math.sin(number), began + 977 * number),),
+        )
+        for number in range(count)
+    ]
+
+
+def began():
+    return int(time.time() * 1000) - 45 * 60_000
+
+
+@pytest.mark.parametrize("version", [V1, V2])
+def test_all_is_stored(prometheus_empty, write, verify, metric_name, version, monkeypatch):
+    monkeypatch.setattr(stored_samples, "_SAMPLES_A_QUERY", 300)
+    records = records_of(metric_name, began(), 2_500)
+    records += [(f"{metric_name}_2", {}, ((value, began()),)) for value in (math.nan, 1.0)]
+    write(prometheus_empty, records, remote_write_version=version, max_batch_size_in_samples=200)
+    status, report = verify(prometheus_empty)
+    assert (status, report["not_stored"]) == (0, [])
+    assert report["samples"] == 2_501, "of two values at one time one was sent"
+
+
+def test_a_missing_request_is_found(prometheus_empty, write, verify, metric_name):
+    settings = {"max_batch_size_in_samples": 100, "max_in_flight_requests": 1, "remote_write_version": V1}
+    records = records_of(metric_name, began(), 1_000)
+    write(prometheus_empty, records, new_transport=lambda config: Liar(config, 5), **settings)
+    status, report = verify(prometheus_empty)
+    assert status == 1
+    assert sum(each["sent"] - each["stored"] for each in report["not_stored"]) == 100
+    assert {each["verdict"] for each in report["not_stored"]} == {"missing"}
+
+
+def test_one_missing_sample_is_found(prometheus_empty, write, verify, metric_name, capsys, tmp_path):
+    settings = {"max_batch_size_in_samples": 1, "max_in_flight_requests": 1, "remote_write_version": V1}
+    write(
+        prometheus_empty,
+        records_of(metric_name, began(), 50),
+        new_transport=lambda config: Liar(config, 20),
+        **settings,
+    )
+    status, report = verify(prometheus_empty)
+    ((missing,),) = (report["not_stored"],)
+    assert (status, missing["sent"] - missing["stored"], missing["labels"]["series"]) == (1, 1, "5")
+    assert main(["verify", "--digests", str(tmp_path), "--query-url", prometheus_empty.url]) == 1
+    assert "at least 1 samples are missing in 1" in capsys.readouterr().out
+
+
+def test_a_restart_and_what_is_written_again_changes_nothing(prometheus_empty, write, verify, metric_name):
+    records = records_of(metric_name, began(), 500)
+    write(prometheus_empty, records[:400], remote_write_version=V1)
+    write(prometheus_empty, records[300:], remote_write_version=V1)
+    status, report = verify(prometheus_empty, "--strict")
+    assert (status, report["not_stored"]) == (0, [])
+    assert report["samples"] == 500
+
+
+def test_a_worker_that_was_killed_before_it_recorded_what_was_stored(
+    prometheus_empty, write, open_writer, verify, metric_name
+):
+    records = records_of(metric_name, began(), 500)
+    write(prometheus_empty, records[:200], remote_write_version=V1)
+    lost = open_writer(prometheus_empty.remote_write_url, remote_write_version=V1)
+    for record in records[200:300]:
+        lost.add(record)
+    lost.flush()
+    write(prometheus_empty, records[200:], remote_write_version=V1)
+    status, report = verify(prometheus_empty, "--strict")
+    assert (status, report["not_stored"]) == (0, [])
+    assert report["samples"] + report["more"] == 500
+    assert report["more"] == 93, "of each of the seven series the newest sample was accepted again"
+
+
+def test_refused_samples_are_not_expected(prometheus_empty, write, verify, metric_name):
+    records = records_of(metric_name, began(), 100)
+    writer = write(prometheus_empty, [*records, *records[:50]], remote_write_version=V1, max_batch_size_in_samples=50)
+    assert writer.ledger.samples_accepted == 100
+    status, report = verify(prometheus_empty)
+    assert (status, report["not_stored"], report["samples"]) == (0, [], 100)
+
+
+@pytest.mark.parametrize("version", [V1, V2])
+def test_histograms_and_stale_markers(prometheus_kind, write, verify, metric_name, version):
+    start = began()
+    records: list[tuple[str, dict[str, str], tuple[tuple[Any, int], ...]]] = [
+        (metric_name, {}, ((NativeHistogram.from_observations([0.1 * number, 3.0]), start + number),))
+        for number in range(50)
+    ]
+    records += [(f"{metric_name}_of_floats", {}, ((1.0, start), (STALE_MARKER, start + 1), (2.0, start + 2)))]
+    with PrometheusServer.start(prometheus_kind, extra_args=["--enable-feature=native-histograms"]) as server:
+        write(server, records, remote_write_version=version)
+        status, report = verify(server)
+    assert (status, report["not_stored"], report["samples"]) == (0, [], 52)
+
+
+def test_late_samples_that_are_accepted_twice_are_not_missing(prometheus_kind, write, verify, metric_name):
+    records = records_of(metric_name, began(), 300)
+    with PrometheusServer.start(prometheus_kind, out_of_order_time_window="2h") as server:
+        write(server, records, remote_write_version=V1)
+        write(server, records[100:], remote_write_version=V1)
+        status, report = verify(server)
+    assert (status, report["missing"], report["different"]) == (0, 0, 0)
+    assert {each["verdict"] for each in report["not_stored"]} <= {"unclear"}
+
+
+def test_what_cannot_be_found_out(prometheus, capsys, tmp_path):
+    command = ["verify", "--digests", str(tmp_path), "--query-url"]
+    assert main([*command, prometheus.url]) == 2
+    assert "no digests" in capsys.readouterr().err
+
+
+def test_a_receiver_that_cannot_be_queried(prometheus_empty, write, capsys, metric_name, tmp_path):
+    write(prometheus_empty, records_of(metric_name, began(), 5))
+    assert main(["verify", "--digests", str(tmp_path), "--query-url", f"{prometheus_empty.url}/nowhere"]) == 2
+    assert "check the URL" in capsys.readouterr().err

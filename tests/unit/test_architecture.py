@@ -21,7 +21,8 @@ LAYERS = [
     {"config"},
     {"wire", "http", "transforms"},
     {"writer", "configuration"},
-    {"flink"},
+    {"flink", "commands"},
+    {"__main__"},
 ]
 # And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
 ROOMS = [
@@ -145,6 +146,7 @@ def test_all_is_the_public_surface():
         ".flink",
         ".flink.operators",
         ".flink.tables",
+        ".commands",
     ],
 )
 def test_a_package_imports_none_of_its_modules(package):

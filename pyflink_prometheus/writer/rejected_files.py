@@ -79,6 +79,9 @@ class JsonLinesRejectedSamples:
             self._file.close()
             self._file, self._size = None, 0
 
+    def __repr__(self) -> str:
+        return f"JsonLinesRejectedSamples({self._directory!r}, max_file_size_bytes={self._max_file_size_bytes})"
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_size": 0}
 

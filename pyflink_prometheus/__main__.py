@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: Each is a module of :mod:`pyflink_prometheus.commands` with ``add_parser(subparsers)``, whose parser has ``run`` as a
 #: default: a function from the parsed arguments to the exit status.
-COMMANDS: tuple[str, ...] = ()
+COMMANDS = ("rescue",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -100,15 +100,34 @@ def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
 
     Skips a last line that was cut short by a crash: Flink replays its record.
     """
-    for path in sorted(Path(directory).glob("rejected-*.jsonl")):
+    for path in files_in(directory):
         with path.open(encoding="utf-8") as lines:
             for line in lines:
                 try:
-                    read = json.loads(line)
-                except ValueError:
-                    _log.warning("%s: skipped a line that is not valid JSON", path)
-                    continue
-                yield _from_json(read)
+                    yield from_line(line)
+                except ValueError as error:
+                    _log.warning("%s: skipped a line: %s", path, error)
+
+
+def files_in(directory: str | os.PathLike[str]) -> list[Path]:
+    """Return the files of a directory, oldest first."""
+    return sorted(Path(directory).glob("rejected-*.jsonl"))
+
+
+def from_line(line: str | bytes) -> RejectedSamples:
+    """
+    Return the samples that a line of a file holds.
+
+    :raises ValueError: if it was cut short or changed, without its content.
+    """
+    try:
+        read = json.loads(line)
+    except ValueError:
+        raise ValueError("it is not valid JSON") from None
+    try:
+        return _from_json(read)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"it does not hold rejected samples ({type(error).__name__})") from None
 
 
 def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
@@ -134,7 +153,7 @@ def _series_as_json(series: PrometheusTimeSeries) -> dict[str, Any]:
         "metric_name": series.metric_name,
         "labels": dict(series.labels),
         "samples": [
-            [_value_as_json(value), timestamp, *([start] if start else [])] for value, timestamp, start in samples
+            [value_as_json(value), timestamp, *([start] if start else [])] for value, timestamp, start in samples
         ],
     }
     if series.metadata is not None:
@@ -145,7 +164,8 @@ def _series_as_json(series: PrometheusTimeSeries) -> dict[str, Any]:
     return written
 
 
-def _value_as_json(value: Value) -> Any:
+def value_as_json(value: Value) -> Any:
+    """Return the value of a sample as JSON has it."""
     if isinstance(value, NativeHistogram):
         fields = {name: getattr(value, name) for name in _HISTOGRAM_FIELDS}
         return {**fields, "sum": repr(value.sum)}
@@ -171,13 +191,14 @@ def _series_from_json(read: dict[str, Any]) -> PrometheusTimeSeries:
     return PrometheusTimeSeries(
         read["metric_name"],
         read["labels"],
-        tuple((_value_from_json(value), *times) for value, *times in read["samples"]),
+        tuple((value_from_json(value), *times) for value, *times in read["samples"]),
         Metadata(*read["metadata"]) if "metadata" in read else None,
         tuple(Exemplar(labels, float(value), timestamp) for labels, value, timestamp in read.get("exemplars", ())),
     )
 
 
-def _value_from_json(value: Any) -> Value:
+def value_from_json(value: Any) -> Value:
+    """Return the value of a sample from JSON."""
     if isinstance(value, dict):
         return NativeHistogram(**{**value, "sum": float(value["sum"])})
     return STALE_MARKER if value == "stale" else float(value)

@@ -21,6 +21,7 @@ LAYERS = [
     {"config"},
     {"wire", "http", "transforms"},
     {"writer", "configuration"},
+    {"rescue"},
     {"flink", "commands"},
     {"__main__"},
 ]
@@ -147,6 +148,7 @@ def test_all_is_the_public_surface():
         ".flink.operators",
         ".flink.tables",
         ".commands",
+        ".rescue",
     ],
 )
 def test_a_package_imports_none_of_its_modules(package):

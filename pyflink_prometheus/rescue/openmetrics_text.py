@@ -39,10 +39,15 @@ def lines(samples: Iterable[LateSample]) -> Iterator[str]:
     :param samples: sorted by metric name, then by series, then by time.
     """
     metric: str | None = None
+    families: set[str] = set()
     for sample in samples:
         if sample.metric_name != metric:
             metric = sample.metric_name
-            yield from _metadata_lines(metric, sample.metadata)
+            family, kind = _family(metric, sample.metadata)
+            if family in families:
+                family, kind = metric, "unknown"
+            families.add(family)
+            yield from _metadata_lines(family, kind, sample.metadata)
         yield f"{_series(sample)} {_number(sample.value)} {timestamp(sample.timestamp)}\n"
 
 
@@ -58,21 +63,28 @@ def timestamp(milliseconds: int) -> str:
     return f"{sign}{text}" if int(float(text) * 1000) == absolute else f"{sign}{text}5"
 
 
-def _metadata_lines(metric: str, metadata: Metadata | None) -> Iterator[str]:
-    kind, family = "unknown", metric
-    if metadata is not None:
-        # The parts of histograms and summaries may be refused one without the other, so each is a family of its own.
-        # promtool would also change the bounds of a histogram's buckets: "1" to "1.0".
-        suffix = _SUFFIXES.get(metadata.type)
-        if suffix is not None and metric.endswith(suffix) and metric != suffix:
-            kind, family = metadata.type, metric.removesuffix(suffix)
-        elif metadata.type == "gauge":
-            kind = "gauge"
-    name = family if _METRIC_NAME.fullmatch(family) else _quoted(family)
+def _family(metric: str, metadata: Metadata | None) -> tuple[str, str]:
+    """
+    Return the name and the type of a metric's family.
+
+    The parts of histograms and summaries may be refused one without the other, so each is a family of its own. promtool
+    would also change the bounds of a histogram's buckets, "1" to "1.0".
+    """
+    if metadata is None:
+        return metric, "unknown"
+    suffix = _SUFFIXES.get(metadata.type)
+    if suffix is not None and metric.endswith(suffix) and metric != suffix:
+        return metric.removesuffix(suffix), metadata.type
+    return metric, "gauge" if metadata.type == "gauge" else "unknown"
+
+
+def _metadata_lines(family: str, kind: str, metadata: Metadata | None) -> Iterator[str]:
+    is_plain = _METRIC_NAME.fullmatch(family)
+    name = family if is_plain else _quoted(family)
     yield f"# TYPE {name} {kind}\n"
     if metadata is None:
         return
-    if metadata.unit and family.endswith(f"_{metadata.unit}") and _METRIC_NAME.fullmatch(family):
+    if metadata.unit and family.endswith(f"_{metadata.unit}") and is_plain:
         yield f"# UNIT {name} {metadata.unit}\n"
     if metadata.help:
         yield f"# HELP {name} {metadata.help.translate(_ESCAPES)}\n"

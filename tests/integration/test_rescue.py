@@ -66,6 +66,15 @@ def rescue(*arguments: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def killed_after_a_step(*arguments: Any) -> None:
+    """Begin the command, and kill it once it has told of its progress."""
+    command = [sys.executable, "-m", "pyflink_prometheus", "rescue", *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        assert " samples (" in process.stderr.readline()
+        process.kill()
+
+
 @pytest.fixture
 def refuse(open_writer, late, now_ms, tmp_path):
     """Return a function that writes a day of samples too late, and returns the directory of what was refused."""
@@ -122,7 +131,9 @@ def test_samples_that_are_sent_again_into_a_window_are_all_stored(
         writer.add(("newest", {}, ((1.0, now_ms),)))
         writer.flush()
         endpoint = ("--url", server.remote_write_url, "--remote-write-version", f"{version.name[1:]}.0")
+        killed_after_a_step("resend", folder / "not", *endpoint, "--samples-per-second", 5000)
         told = rescue("resend", folder / "not", *endpoint, "--samples-per-second", 50_000, "--json")
         assert told.returncode == 0, told.stdout + told.stderr
+        assert json.loads(told.stdout)["accepted"] == len(late)
         assert f"{len(late)} of {len(late)} samples (100%)" in told.stderr
         assert stored(server) == as_stored(late)

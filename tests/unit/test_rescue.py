@@ -179,6 +179,13 @@ def test_metrics_have_their_metadata_and_labels_are_escaped(samples):
     )
 
 
+def test_no_family_is_there_twice(samples):
+    for name, kind in (("a", "gauge"), ("a_total", "counter")):
+        samples.add(series(name, (1.0, T), metadata=Metadata(kind)))
+    found = text(samples)
+    assert [line for line in found.splitlines() if line.startswith("#")] == ["# TYPE a gauge", "# TYPE a_total unknown"]
+
+
 # The command that writes it.
 
 

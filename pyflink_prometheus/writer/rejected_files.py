@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import os
 import socket
 import time
@@ -122,7 +123,7 @@ def from_line(line: str | bytes) -> RejectedSamples:
     """
     try:
         read = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("it is not valid JSON") from None
     try:
         return _from_json(read)
@@ -178,12 +179,12 @@ def _from_json(read: dict[str, Any]) -> RejectedSamples:
     candidates = tuple(_series_from_json(each) for each in read.get("candidates", ()))
     return RejectedSamples(
         record,
-        read["count"],
+        operator.index(read["count"]),
         RejectionReason(read["reason"]),
-        read["message"],
-        read["status"],
+        str(read["message"]),
+        None if read["status"] is None else operator.index(read["status"]),
         candidates,
-        read.get("tenant", {}),
+        {str(header): str(value) for header, value in read.get("tenant", {}).items()},
     )
 
 

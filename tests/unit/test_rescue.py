@@ -113,6 +113,11 @@ def test_tenants_are_read_one_after_the_other(samples):
 
 # The files.
 
+LINE = {
+    **{"metric_name": "m", "labels": {}, "samples": [["1.0", T]]},
+    **{"count": 1, "reason": "refused", "message": "no", "status": 400},
+}
+
 
 def test_only_what_was_to_be_sent_as_it_is_is_read_unless_one_says_otherwise(kept, samples):
     folder = kept(
@@ -138,10 +143,12 @@ def test_candidates_are_read_and_what_is_no_series_is_counted(kept, samples):
     )
     (file,) = folder.iterdir()
     with file.open("a") as lines_of_file:
-        lines_of_file.write('{"metric_name": 7}\n{"metric_name": "cut sho')
+        # Which may have any shape if something else has changed the file.
+        lines_of_file.write(f"{json.dumps({**LINE, 'labels': 7})}\n{json.dumps({**LINE, 'tenant': 7})}\n")
+        lines_of_file.write('{"metric_name": "cut sho')
     left_out = read_files(find_files([folder]), samples)
     assert [each.metric_name for each in samples.by_time()] == ["a", "b"]
-    assert left_out == {"not a valid series": 3, "lines that cannot be read": 1}
+    assert left_out == {"not a valid series": 4, "lines that cannot be read": 1}
 
 
 # The text.

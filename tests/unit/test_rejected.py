@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import pickle
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,7 @@ def test_a_line_of_the_log_has_a_bound_whatever_was_rejected(caplog, record):
     assert line.endswith("...: bad")
 
 
+SHAPES: list[Any] = [7, None, "text", [7], [[]], [[{"schema": "x"}, 1]]]
 GOOD_LINE = {
     "metric_name": "m",
     "labels": {},
@@ -132,7 +134,7 @@ GOOD_LINE = {
         *(
             json.dumps({**GOOD_LINE, "status": 400, name: value})
             for name in ("samples", "count", "reason", "metadata", "exemplars", "candidates", "tenant")
-            for value in (7, None, "text", [7], [[]], [[{"schema": "x"}, 1]])
+            for value in SHAPES
         ),
     ],
 )

@@ -114,8 +114,13 @@ def test_tenants_are_read_one_after_the_other(samples):
 # The files.
 
 LINE = {
-    **{"metric_name": "m", "labels": {}, "samples": [["1.0", T]]},
-    **{"count": 1, "reason": "refused", "message": "no", "status": 400},
+    "metric_name": "m",
+    "labels": {},
+    "samples": [["1.0", T]],
+    "count": 1,
+    "reason": "refused",
+    "message": "no",
+    "status": 400,
 }
 
 

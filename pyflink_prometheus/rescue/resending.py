@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from pyflink_prometheus.guards.limits import SendingLimits
 from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.rescue.late_samples import LateSample, LateSamples
 from pyflink_prometheus.rescue.resend_progress import ResendProgress
+from pyflink_prometheus.secret import Secret
 from pyflink_prometheus.writer.pace import FIRST_BATCH_SIZE
 from pyflink_prometheus.writer.rejected import RejectedSamples
 from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples
@@ -41,7 +42,7 @@ class Resend:
     """
     The samples of a collection on their way to an endpoint, one tenant after the other, and in order of time.
 
-    They have the labels with which they were sent first, so nothing is relabelled.
+    They are sent as they were first, so nothing is relabelled or excluded.
 
     :param config: of the endpoint.
     :param samples: the samples.
@@ -84,6 +85,8 @@ class Resend:
             max_in_flight_requests=1,  # so that the series of a moment stay together, too
             sending_limits=SendingLimits(max_samples_per_second=samples_per_second),
             relabelling=Relabelling(),
+            send_exemplars=True,
+            send_native_histograms=True,
             tenant=None,
             max_sample_age_ms=None,
             max_sample_lead_ms=None,
@@ -104,14 +107,19 @@ class Resend:
         left = islice(self._samples.by_time(), self._progress.done, None)
         try:
             for tenant, of_tenant in groupby(left, lambda sample: sample.tenant):
-                config = replace(self._config, http_headers={**self._config.http_headers, **tenant})
-                writer = self._new_writer(config)
+                writer = self._new_writer(replace(self._config, http_headers=self._headers(tenant)))
                 try:
                     self._send(writer, of_tenant)
                 finally:
                     writer.close()
         finally:
             self._still_refused.close()
+
+    def _headers(self, tenant: Mapping[str, str]) -> dict[str, str | Secret]:
+        """Return the headers for a tenant, whose own replace others of the same name."""
+        names = {name.lower() for name in tenant}
+        others = {name: value for name, value in self._config.http_headers.items() if name.lower() not in names}
+        return {**others, **tenant}
 
     def _send(self, writer: RemoteWriter, samples: Iterator[LateSample]) -> None:
         while step := list(islice(samples, self._step)):

@@ -20,6 +20,7 @@ from pyflink_prometheus import (
 from pyflink_prometheus.__main__ import main
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.relabelling.relabelling import Relabelling
 from pyflink_prometheus.rescue.late_samples import LateSamples
 from pyflink_prometheus.rescue.openmetrics_text import lines, timestamp
 from pyflink_prometheus.rescue.refused_files import find_files, read_files
@@ -247,7 +248,7 @@ def test_files_that_are_not_there_are_wrong_usage(tmp_path, capsys):
 class Sending:
     """A resend to a transport that responds by a script, which can be done again."""
 
-    def __init__(self, folder, samples, transport, rate=1e6, headers=None, step=20_000, batch=None):
+    def __init__(self, folder, samples, transport, rate=1e6, headers=None, step=20_000, batch=None, **settings):
         self.file, self.left, self.transport = folder / "progress.json", folder / "left", transport
         self.progress = ResendProgress.load(self.file) or ResendProgress(URL)
         if not self.progress.samples:
@@ -261,7 +262,7 @@ class Sending:
             return RemoteWriter(config, new_transport=lambda config: transport)
 
         self.resend = Resend(
-            SinkConfig(prometheus_remote_write_url=URL, http_headers=headers or {}, max_batch_size_in_samples=batch),
+            SinkConfig(URL, http_headers=headers or {}, max_batch_size_in_samples=batch, **settings),
             samples,
             self.progress,
             progress_file=self.file,
@@ -305,12 +306,31 @@ def test_it_goes_on_where_it_has_stopped(samples, tmp_path):
 def test_each_tenant_gets_its_own_in_its_headers(samples, tmp_path):
     samples.add(series("m", (1.0, T)), {"X-Scope-OrgID": "a"})
     samples.add(series("m", (2.0, T)))
-    sending = Sending(tmp_path, samples, Transport(), headers={"X-Other": "x"})
+    sending = Sending(tmp_path, samples, Transport(), headers={"X-Other": "x", "x-scope-orgid": "default"})
     sending.resend.run()
     assert [dict(each.http_headers) for each in sending.configs] == [
         {"X-Other": "x", "X-Scope-OrgID": "a"},
-        {"X-Other": "x"},
+        {"X-Other": "x", "x-scope-orgid": "default"},
     ]
+
+
+def test_rules_and_exclusions_of_the_endpoint_are_not_applied_again(samples, tmp_path):
+    histogram = NativeHistogram(schema=0, positive={1: 2}, sum=1.0)
+    samples.add(series("h", (histogram, T)))
+    samples.add(series("m", (1.0, T), exemplars=(Exemplar({}, 1.0, T),)))
+    sending = Sending(
+        tmp_path,
+        samples,
+        Transport(),
+        send_native_histograms=False,
+        send_exemplars=False,
+        max_sample_age_ms=1,
+        relabelling=Relabelling([{"action": "drop", "source_labels": ["__name__"], "regex": "m"}]),
+    )
+    sending.resend.run()
+    (request,) = sending.transport.accepted
+    assert sorted(found.metric_name for found in request.series) == ["h", "m"]
+    assert sum(len(found.exemplars) for found in request.series) == 1
 
 
 def test_the_rate_bounds_what_is_sent_at_once(samples, tmp_path):

@@ -143,7 +143,7 @@ class SubtaskWriter:
         if self._built_in == THIS_PROCESS:
             url, file = config.url_without_credentials, self.log_file
             console = console_summary(self._id, url, endpoint=endpoint, has_handler=has_handler, log_file=file)
-            console.opened()
+            console.opened(ledger)
             self._on_console.append((console, ledger))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import secrets
 import sys
@@ -49,7 +50,8 @@ class ConsoleSummary:
     One line on the console of a local job at its end, with the sums of all subtasks that wrote to an endpoint.
 
     A local job's functions run in the process that built the job, whose console shows no logs of PyFlink. Subtasks that
-    run one after the other print a line each. Any thread may call the methods.
+    run one after the other print a line each. PyFlink closes them while the process goes on, and those that it has not
+    closed when the process ends print their line then. Any thread may call the methods.
 
     :param url: of the endpoint, without credentials.
     :param endpoint: its name, if it is not the writer's only or first one.
@@ -63,22 +65,29 @@ class ConsoleSummary:
         self._endpoint = endpoint
         self._reasons = f"the reasons are in {'the log of Flink' if log_file is None else log_file}"
         self._advice = _advice(has_handler)
-        self._open = 0
-        self._ledgers: list[Ledger] = []
+        self._open: list[Ledger] = []
+        self._closed: list[Ledger] = []
 
-    def opened(self) -> None:
-        """Count a subtask that begins."""
+    def opened(self, ledger: Ledger) -> None:
+        """Add a subtask that begins."""
         with self._lock:
-            self._open += 1
+            self._open.append(ledger)
 
     def closed(self, ledger: Ledger) -> None:
-        """Add the numbers of a subtask that ends, and print the sums if it is the last one."""
+        """Take the numbers of a subtask that ends, and print the sums if it is the last one."""
         with self._lock:
-            self._open -= 1
-            self._ledgers.append(ledger)
+            if ledger not in self._open:  # the process has ended meanwhile
+                return
+            self._open.remove(ledger)
+            self._closed.append(ledger)
             if self._open:
                 return
-            ledgers, self._ledgers = self._ledgers, []
+        self.finish()
+
+    def finish(self) -> None:
+        """Print the sums of all subtasks so far, also of those that have not ended."""
+        with self._lock:
+            ledgers, self._open, self._closed = [*self._closed, *self._open], [], []
         if line := self._line(ledgers):
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
@@ -125,6 +134,7 @@ def console_summary(
         if found is None:
             found = ConsoleSummary(url, endpoint=endpoint, has_handler=has_handler, log_file=log_file)
             _of_this_process[sink, endpoint] = found
+            atexit.register(found.finish)
         return found
 
 

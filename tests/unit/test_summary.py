@@ -28,8 +28,8 @@ def ledger(samples_in, accepted, **rejected):
 def printed(capsys, *ledgers, has_handler=False, endpoint=""):
     """Return what subtasks with these ledgers, which run side by side, print at the end."""
     summary = ConsoleSummary(URL, endpoint=endpoint, has_handler=has_handler, log_file="/a.log")
-    for _ in ledgers:
-        summary.opened()
+    for each in ledgers:
+        summary.opened(each)
     for each in ledgers:
         assert capsys.readouterr().err == ""
         summary.closed(each)
@@ -64,6 +64,20 @@ def test_subtasks_side_by_side_print_one_line_with_the_sums(capsys):
         f"{WRITTEN.replace(' 3 requests', ' 6 requests').replace(' 1 were', ' 2 were')}the job waited 2.5 s"
     )
     assert "; 5 of 100 samples were not written (refused 5); " in line
+
+
+def test_a_subtask_that_is_not_closed_when_the_process_ends_is_in_the_sums(capsys):
+    summary = ConsoleSummary(URL, endpoint="", has_handler=False, log_file=None)
+    first, second = ledger(50, 50), ledger(45, 45)
+    summary.opened(first)
+    summary.opened(second)
+    summary.closed(first)
+    assert capsys.readouterr().err == ""
+    summary.finish()
+    assert capsys.readouterr().err.startswith("Prometheus writer: 95 samples were written ")
+    summary.closed(second)
+    summary.finish()
+    assert capsys.readouterr().err == ""
 
 
 def test_no_total_is_claimed_where_samples_are_on_their_way(capsys):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: Each is a module of :mod:`pyflink_prometheus.commands` with ``add_parser(subparsers)``, whose parser has ``run`` as a
 #: default: a function from the parsed arguments to the exit status.
-COMMANDS = ("check", "verify")
+COMMANDS = ("check", "rescue", "verify")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

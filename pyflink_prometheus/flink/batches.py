@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
@@ -14,8 +13,6 @@ from pyflink_prometheus.writer.writer import RemoteWriter
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_log = logging.getLogger(__name__)
 
 #: A column of a batch: a Series; or the plain value of a constant, such as a literal of a SQL query.
 Column = Union["pd.Series[Any]", Any]
@@ -47,13 +44,11 @@ class BatchFunction(ScalarFunction):
 
     :param subtask: the writer, and what Flink has to do with it.
     :param reader: makes samples of rows.
-    :param way: says how records reach the writer, and why, for the worker's log.
     """
 
-    def __init__(self, subtask: SubtaskWriter, reader: BatchReader, way: str = "") -> None:
+    def __init__(self, subtask: SubtaskWriter, reader: BatchReader) -> None:
         self._subtask = subtask
         self._reader = reader
-        self._way = way
 
     def open(self, function_context: FunctionContext) -> None:
         """Start the writer; Flink calls this at the first batch, in the worker process."""
@@ -63,8 +58,6 @@ class BatchFunction(ScalarFunction):
             group = None
         get_subtasks = getattr(function_context, "get_number_of_parallel_subtasks", None)  # from Flink 2.3 on
         self._subtask.open(group, None if get_subtasks is None else get_subtasks())
-        if self._way:
-            _log.info("%s", self._way)
 
     def eval(self, *columns: Column) -> Any:
         """Add a batch to the writer; Flink calls this for all batches of a bundle in a row."""
@@ -85,15 +78,13 @@ class BatchFunction(ScalarFunction):
         self._subtask.close()
 
 
-def batch_function(
-    subtask: SubtaskWriter, reader: BatchReader, way: str = "", input_types: Sequence[Any] | None = None
-) -> Any:
+def batch_function(subtask: SubtaskWriter, reader: BatchReader, input_types: Sequence[Any] | None = None) -> Any:
     """
     Return a :class:`BatchFunction` as PyFlink's tables and SQL take it; its result is a TINYINT for each row.
 
     :param input_types: the types of the arguments, to which Flink casts others or refuses them. Default: any.
     """
-    function = BatchFunction(subtask, reader, way)
+    function = BatchFunction(subtask, reader)
     return udf(
         function, input_types=input_types, result_type=DataTypes.TINYINT(), func_type="pandas", deterministic=False
     )

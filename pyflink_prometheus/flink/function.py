@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,6 @@ from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.flink.advice import Exchange, log_exchange_cost
 from pyflink_prometheus.flink.subtask import Conversion, SubtaskWriter, adder
 
-_log = logging.getLogger(__name__)
-
 
 class WriterFunction(ProcessFunction):
     """
@@ -22,24 +19,18 @@ class WriterFunction(ProcessFunction):
     :param subtask: the writer, and what Flink has to do with it.
     :param converter: turns a record into series; ``None`` if records are series.
     :param hop: how records reach the writer; ``None`` if they stay in its process.
-    :param way: says so, and why, for the worker's log.
     """
 
-    def __init__(
-        self, subtask: SubtaskWriter, converter: Conversion | None, hop: Exchange | None = None, way: str = ""
-    ) -> None:
+    def __init__(self, subtask: SubtaskWriter, converter: Conversion | None, hop: Exchange | None = None) -> None:
         self._subtask = subtask
         self._converter = converter
         self._hop = hop
-        self._way = way
         self._add: Callable[[Any], None] | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start the writer; Flink calls this at the first record, in the worker process."""
         subtasks = runtime_context.get_number_of_parallel_subtasks()
         writer = self._subtask.open(runtime_context.get_metrics_group(), subtasks)
-        if self._way:
-            _log.info("%s", self._way)
         self._add = adder(writer, self._converter) if self._hop is None else self._add_first
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pyflink_prometheus.guards.guard import Guard
 from pyflink_prometheus.guards.guards import Guards
-from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
+from pyflink_prometheus.writer.ledger import TIME_IN_FLIGHT_BOUNDS_MS, Ledger, RejectionReason
 from pyflink_prometheus.writer.pace import Pace
 from pyflink_prometheus.writer.tenants import TenantLedgers
 
@@ -39,7 +39,23 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numExemplarsDropped": lambda ledger: ledger.exemplars_rejected,
     "numBytesOut": lambda ledger: ledger.bytes_sent,
     "timeInFlightMs": lambda ledger: int(ledger.time_in_flight_s * 1000),
+    "timeWaitedMs": lambda ledger: int(ledger.time_waited_s * 1000),
 }
+
+# Those of Flink's own sinks (FLIP-33), outside of our group. What was sent includes what was not written.
+_STANDARD_COUNTERS: dict[str, Callable[[Ledger], int]] = {
+    "numRecordsSend": lambda ledger: ledger.samples_accepted + ledger.samples_lost,
+    "numRecordsSendErrors": lambda ledger: ledger.samples_lost,
+    "numBytesSend": lambda ledger: ledger.bytes_sent,
+}
+_STANDARD_GAUGES: dict[str, Callable[[Ledger], int]] = {
+    "currentSendTime": lambda ledger: int(ledger.last_time_in_flight_s * 1000),
+}
+
+# The buckets of a histogram, with the label that Prometheus calculates quantiles from. Flink's reporter would replace a
+# dot or a plus in its values, so bounds are whole milliseconds, and the last one, which Go reads as infinite, is "Inf".
+_BUCKET_LABEL, _BUCKET_COUNTER = "le", "timeInFlightMs_bucket"
+_BUCKETS = (*map(str, TIME_IN_FLIGHT_BOUNDS_MS), "Inf")
 
 #: Those that each tenant has as well.
 _OF_TENANTS = (
@@ -87,9 +103,17 @@ class LedgerMetrics:
         is flushed with others.
     :param number: of the writer within the group, from 1. All functions of an operator share one group, in which a
         gauge replaces an earlier one of the same name. Counters of the same name add up.
+    :param operator_group: where to register Flink's standard metrics of a sink; ``None`` for a further endpoint.
     """
 
-    def __init__(self, group: Any, writer: Accountable, flush: Callable[[], int] | None, number: int = 1) -> None:
+    def __init__(
+        self,
+        group: Any,
+        writer: Accountable,
+        flush: Callable[[], int] | None,
+        number: int = 1,
+        operator_group: Any = None,
+    ) -> None:
         ledger = writer.ledger
         self._group = group
         self._guards = writer.guards
@@ -101,6 +125,13 @@ class LedgerMetrics:
             **{name: partial(self._found, guards) for name, guards in _GUARDS.items()},
         }
         self._counters = {name: group.counter(name) for name in self._readers}
+        for place, bound in enumerate(_BUCKETS):
+            self._readers[bound] = partial(self._within, ledger, place)
+            self._counters[bound] = group.add_group(_BUCKET_LABEL, bound).counter(_BUCKET_COUNTER)
+        if operator_group is not None:
+            for name, read in _STANDARD_COUNTERS.items():
+                self._readers[name] = partial(read, ledger)
+                self._counters[name] = operator_group.counter(name)
         # None rather than 0: Flink shows a counter only after its first increment, which may be by 0.
         self._published: dict[str, int | None] = dict.fromkeys(self._readers)
         gauges: dict[str, Callable[[], int]] = {
@@ -110,7 +141,10 @@ class LedgerMetrics:
             "maxBatchSizeInSamples": lambda: writer.pace.batch_size,
         }
         for name, read_gauge in gauges.items():
-            group.gauge(name if number == 1 else f"{name}{number}", read_gauge)
+            group.gauge(_numbered(name, number), read_gauge)
+        if operator_group is not None:
+            for name, read in _STANDARD_GAUGES.items():
+                operator_group.gauge(_numbered(name, number), partial(read, ledger))
 
     def publish(self) -> None:
         """Add the changes since the last call to the counters."""
@@ -137,6 +171,15 @@ class LedgerMetrics:
             counter.inc(now - published[name])
             published[name] = now
 
+    @staticmethod
+    def _within(ledger: Ledger, place: int) -> int:
+        return ledger.attempts_within[place]
+
     def _found(self, guards: Iterable[Guard]) -> int:
         counts = self._guards.counts
         return sum(counts[guard] for guard in guards)
+
+
+def _numbered(name: str, number: int) -> str:
+    """Return the name of a gauge of the writer of this number within its group."""
+    return name if number == 1 else f"{name}{number}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -12,13 +14,16 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
 from pyflink_prometheus.flink.advice import BundleAdvice, warn_of_unverified_tls
 from pyflink_prometheus.flink.metrics import LedgerMetrics
-from pyflink_prometheus.flink.summary import THIS_PROCESS, RejectedSummary
+from pyflink_prometheus.flink.settings_line import settings_line
+from pyflink_prometheus.flink.summary import THIS_PROCESS, ConsoleSummary, RejectedSummary, console_summary
 from pyflink_prometheus.model.column_mapping import ColumnMapping
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries, as_time_series
 from pyflink_prometheus.writer.fan_out import FanOut, open_writer
 from pyflink_prometheus.writer.ledger import Ledger
 from pyflink_prometheus.writer.mapped_records import MappedRecords
 from pyflink_prometheus.writer.writer import RemoteWriter
+
+_log = logging.getLogger(__name__)
 
 #: Converts a user's record to a series, an iterable of several, or ``None`` to skip it. It runs inside the sink, on the
 #: worker. What it raises fails the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError`, which rejects that
@@ -44,6 +49,7 @@ class SubtaskWriter:
     Build it with the function, on the client; :meth:`open` starts the writer, on the worker.
 
     :param config: the writer's settings.
+    :ivar way: says how records reach the writer, and why, for the worker's log.
     :ivar log_file: Flink's log file if the job runs in the process that builds it.
     :ivar subtasks: how many of them the writer has, as far as known when the job is built; they share its limits.
     """
@@ -51,7 +57,8 @@ class SubtaskWriter:
     def __init__(self, config: SinkConfig) -> None:
         self._config = config
         self._writer: RemoteWriter | None = None
-        self._built_in = THIS_PROCESS
+        self._built_in, self._id = THIS_PROCESS, secrets.token_hex(8)
+        self.way = "Prometheus writer"
         self.log_file: str | None = None
         self.subtasks = 1
 
@@ -79,15 +86,19 @@ class SubtaskWriter:
                 "without metrics PyFlink gives a sink no way to flush before a checkpoint"
             )
         warn_of_unverified_tls(self._config)
-        self._writer = writer = open_writer(self._config_of_one(subtasks))
-        group = group.add_group(self._config.metric_group_name)
+        config = self._config_of_one(subtasks)
+        self._writer = writer = open_writer(config)
+        _log.info("%s; settings: %s", self.way, settings_line(config))
+        operator_group, group = group, group.add_group(self._config.metric_group_name)
         _writers_of[group] = number = _writers_of.get(group, 0) + 1
-        self._metrics = [LedgerMetrics(group, writer, self.flush, number)]
-        self._summaries = [self._summary("", writer.ledger, self._config)]
+        self._metrics = [LedgerMetrics(group, writer, self.flush, number, operator_group)]
+        self._summaries: list[RejectedSummary] = []
+        self._on_console: list[tuple[ConsoleSummary, Ledger]] = []
+        self._summarize("", writer.ledger, self._config)
         for each in writer.destinations[1:] if isinstance(writer, FanOut) else ():
             warn_of_unverified_tls(each.config)
             self._metrics.append(LedgerMetrics(group.add_group("endpoint", each.name), each, None, number))
-            self._summaries.append(self._summary(each.name, each.ledger, each.config))
+            self._summarize(each.name, each.ledger, each.config)
         self._advice = BundleAdvice(writer.ledger)
         return writer
 
@@ -112,8 +123,8 @@ class SubtaskWriter:
         if self._writer is None:
             return
         self._writer.close()
-        for summary in self._summaries:
-            summary.closed()
+        for summary, ledger in self._on_console:
+            summary.closed(ledger)
         self._writer = None
 
     def _config_of_one(self, subtasks: int | None) -> SinkConfig:
@@ -125,14 +136,15 @@ class SubtaskWriter:
         further = {name: replace(each, sending_limits=share) for name, each in self._config.further_endpoints.items()}
         return replace(self._config, sending_limits=share, further_endpoints=further)
 
-    def _summary(self, endpoint: str, ledger: Ledger, config: SinkConfig) -> RejectedSummary:
-        return RejectedSummary(
-            ledger,
-            endpoint=endpoint,
-            has_handler=config.rejected_samples_handler is not None,
-            built_in=self._built_in,
-            log_file=self.log_file,
-        )
+    def _summarize(self, endpoint: str, ledger: Ledger, config: SinkConfig) -> None:
+        """Log what an endpoint has not been sent, and print what it has where the job runs in the client's process."""
+        has_handler = config.rejected_samples_handler is not None
+        self._summaries.append(RejectedSummary(ledger, endpoint=endpoint, has_handler=has_handler))
+        if self._built_in == THIS_PROCESS:
+            url, file = config.url_without_credentials, self.log_file
+            console = console_summary(self._id, url, endpoint=endpoint, has_handler=has_handler, log_file=file)
+            console.opened(ledger)
+            self._on_console.append((console, ledger))
 
 
 def adder(writer: RemoteWriter, converter: Conversion | None) -> Callable[[Any], None]:

@@ -101,15 +101,16 @@ class TableWriter:
         types[self.mapping.stale] = DataTypes.BOOLEAN()
         types[self.mapping.timestamp] = TIMESTAMP_TYPES[timestamp_type]
         input_types = [types[name] for name in self.mapping.columns]
-        subtask = self._subtask(_subtasks(t_env, self._placement))
-        function = batch_function(subtask, ColumnReader(self.mapping), "", input_types)
+        subtask = self._subtask(_subtasks(t_env, self._placement), f"in the SQL function {name!r}")
+        function = batch_function(subtask, ColumnReader(self.mapping), input_types)
         t_env.create_temporary_function(name, function)
 
     def _function(self, selection: Selection, subtasks: int) -> Any:
-        return batch_function(self._subtask(subtasks), ColumnReader(self.mapping, selection))
+        return batch_function(self._subtask(subtasks, "from a table"), ColumnReader(self.mapping, selection))
 
-    def _subtask(self, subtasks: int) -> SubtaskWriter:
+    def _subtask(self, subtasks: int, where: str) -> SubtaskWriter:
         subtask = SubtaskWriter(self._config)
+        subtask.way = f"{self._placement.name}: rows come in Arrow batches, {where}"
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
         subtask.subtasks = subtasks
         return subtask

@@ -74,17 +74,18 @@ class WriterTransformer(StreamTransformer):
         except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
             _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
         subtask = SubtaskWriter(self._config)
+        subtask.way = way
         subtask.log_file = get_gateway().jvm.System.getProperty("log.file")
         subtask.subtasks = subtasks
         if columns is not None:
-            writer = self._in_batches(ds, subtask, columns, subtasks, way)
+            writer = self._in_batches(ds, subtask, columns, subtasks)
         else:
             hop = None
             if not _stays_in_its_process(ds, subtasks, j_configuration):
                 is_needless = isinstance(ds, KeyedStream) and subtasks == 1
                 hop = Exchange(is_needless, isinstance(record_type, PickledBytesTypeInfo))
             with process_mode(j_configuration):
-                writer = self._one_by_one(ds, WriterFunction(subtask, self._converter, hop, way))
+                writer = self._one_by_one(ds, WriterFunction(subtask, self._converter, hop))
         return DataStream(EndOfStream(writer._j_data_stream, uid))
 
     def _partitioned(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> DataStream:
@@ -176,7 +177,7 @@ class WriterTransformer(StreamTransformer):
         return self._converter
 
     def _in_batches(
-        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns | Selection, subtasks: int, way: str
+        self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns | Selection, subtasks: int
     ) -> DataStream:
         """Add the writer as a function in SQL, which gets batches."""
         from pyflink_prometheus.flink import arrow, table_writer
@@ -196,7 +197,7 @@ class WriterTransformer(StreamTransformer):
             types = dict(zip(columns.names, record_type._type_info.get_field_types())) if from_table else {}
         if key_columns and from_table and subtasks > 1:
             table = arrow.partitioned_table(t_env, table, key_columns, types)
-        written = table.select(batch_function(subtask, reader, way)(*arguments))
+        written = table.select(batch_function(subtask, reader)(*arguments))
         return arrow.written_stream(t_env, written, self._placement, subtasks, ds)
 
     def _one_by_one(self, ds: DataStream, function: ProcessFunction) -> DataStream:

@@ -114,7 +114,7 @@ class FanOut(RemoteWriter):
 
     def _finish_flush(self) -> None:
         for each in sorted(self.destinations, key=lambda each: each.config.best_effort is not None):
-            each.settle()
+            self._wait(each.settle, each.ledger)
         for each in self.destinations:
             each.settlement.flush()
 

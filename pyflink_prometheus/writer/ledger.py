@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from enum import Enum
+from itertools import accumulate
 
 
 class RejectionReason(Enum):
@@ -40,11 +42,16 @@ class RejectionReason(Enum):
     UNSENT = "unsent"
 
 
+#: Upper bounds in milliseconds of the buckets in which attempts are counted by the time until their response.
+TIME_IN_FLIGHT_BOUNDS_MS = (5, 10, 25, 50, 100, 250, 1000, 5000, 30_000)
+
+
 class Ledger:
     """
     Counters of samples and requests. A histogram counts as one sample.
 
-    Only the caller's thread increases ``null_values_skipped``, and ``samples_in`` unless there are several endpoints.
+    Only the caller's thread increases ``null_values_skipped`` and ``time_waited_s``, the time for which it was blocked
+    because responses were missing, and ``samples_in`` unless there are several endpoints.
     Any thread increases the other counters, under a lock. A NULL of a column mapping is not a sample, so it is counted
     beside them.
     """
@@ -64,6 +71,8 @@ class Ledger:
         self.bytes_sent = 0
         self.time_in_flight_s = 0.0
         self.last_time_in_flight_s = 0.0
+        self.time_waited_s = 0.0
+        self._attempts_by_time = [0] * (len(TIME_IN_FLIGHT_BOUNDS_MS) + 1)
         self.last_batch_size = 0
         self.newest_timestamp = 0
 
@@ -119,3 +128,13 @@ class Ledger:
             self.requests_retried += retry
             self.time_in_flight_s += time_in_flight_s
             self.last_time_in_flight_s = time_in_flight_s
+            self._attempts_by_time[bisect_left(TIME_IN_FLIGHT_BOUNDS_MS, time_in_flight_s * 1000)] += 1
+
+    @property
+    def attempts_within(self) -> list[int]:
+        """
+        The number of attempts that took no longer than each of :data:`TIME_IN_FLIGHT_BOUNDS_MS`, and of all attempts.
+
+        They accumulate, as in a histogram of Prometheus.
+        """
+        return list(accumulate(self._attempts_by_time))

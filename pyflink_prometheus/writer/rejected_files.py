@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import os
 import socket
 import time
@@ -79,6 +80,9 @@ class JsonLinesRejectedSamples:
             self._file.close()
             self._file, self._size = None, 0
 
+    def __repr__(self) -> str:
+        return f"JsonLinesRejectedSamples({self._directory!r}, max_file_size_bytes={self._max_file_size_bytes})"
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_size": 0}
 
@@ -97,15 +101,34 @@ def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
 
     Skips a last line that was cut short by a crash: Flink replays its record.
     """
-    for path in sorted(Path(directory).glob("rejected-*.jsonl")):
+    for path in files_in(directory):
         with path.open(encoding="utf-8") as lines:
             for line in lines:
                 try:
-                    read = json.loads(line)
-                except ValueError:
-                    _log.warning("%s: skipped a line that is not valid JSON", path)
-                    continue
-                yield _from_json(read)
+                    yield from_line(line)
+                except ValueError as error:
+                    _log.warning("%s: skipped a line: %s", path, error)
+
+
+def files_in(directory: str | os.PathLike[str]) -> list[Path]:
+    """Return the files of a directory, oldest first."""
+    return sorted(Path(directory).glob("rejected-*.jsonl"))
+
+
+def from_line(line: str | bytes) -> RejectedSamples:
+    """
+    Return the samples that a line of a file holds.
+
+    :raises ValueError: if it was cut short or changed, without its content.
+    """
+    try:
+        read = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not valid JSON") from None
+    try:
+        return _from_json(read)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"it does not hold rejected samples ({type(error).__name__})") from None
 
 
 def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
@@ -131,7 +154,7 @@ def _series_as_json(series: PrometheusTimeSeries) -> dict[str, Any]:
         "metric_name": series.metric_name,
         "labels": dict(series.labels),
         "samples": [
-            [_value_as_json(value), timestamp, *([start] if start else [])] for value, timestamp, start in samples
+            [value_as_json(value), timestamp, *([start] if start else [])] for value, timestamp, start in samples
         ],
     }
     if series.metadata is not None:
@@ -142,7 +165,8 @@ def _series_as_json(series: PrometheusTimeSeries) -> dict[str, Any]:
     return written
 
 
-def _value_as_json(value: Value) -> Any:
+def value_as_json(value: Value) -> Any:
+    """Return the value of a sample as JSON has it."""
     if isinstance(value, NativeHistogram):
         fields = {name: getattr(value, name) for name in _HISTOGRAM_FIELDS}
         return {**fields, "sum": repr(value.sum)}
@@ -155,12 +179,12 @@ def _from_json(read: dict[str, Any]) -> RejectedSamples:
     candidates = tuple(_series_from_json(each) for each in read.get("candidates", ()))
     return RejectedSamples(
         record,
-        read["count"],
+        operator.index(read["count"]),
         RejectionReason(read["reason"]),
-        read["message"],
-        read["status"],
+        str(read["message"]),
+        None if read["status"] is None else operator.index(read["status"]),
         candidates,
-        read.get("tenant", {}),
+        {str(header): str(value) for header, value in read.get("tenant", {}).items()},
     )
 
 
@@ -168,13 +192,14 @@ def _series_from_json(read: dict[str, Any]) -> PrometheusTimeSeries:
     return PrometheusTimeSeries(
         read["metric_name"],
         read["labels"],
-        tuple((_value_from_json(value), *times) for value, *times in read["samples"]),
+        tuple((value_from_json(value), *times) for value, *times in read["samples"]),
         Metadata(*read["metadata"]) if "metadata" in read else None,
         tuple(Exemplar(labels, float(value), timestamp) for labels, value, timestamp in read.get("exemplars", ())),
     )
 
 
-def _value_from_json(value: Any) -> Value:
+def value_from_json(value: Any) -> Value:
+    """Return the value of a sample from JSON."""
     if isinstance(value, dict):
         return NativeHistogram(**{**value, "sum": float(value["sum"])})
     return STALE_MARKER if value == "stale" else float(value)

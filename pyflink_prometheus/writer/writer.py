@@ -245,7 +245,7 @@ class RemoteWriter:
                     self._backlog.hand_over(batch.size)
         for batch in sealed:
             self._prepare_ahead(batch)
-        self._backlog.wait_until_settled()
+        self._wait(self._backlog.wait_until_settled, self.ledger)
         # Nothing is pending, so a series may change its shard now.
         self._use_shards(self.pace.shards)
         self._finish_flush()
@@ -294,7 +294,15 @@ class RemoteWriter:
                 self._backlog.hand_over(sealed.size)
         if sealed is not None:
             self._prepare_ahead(sealed)
-        self._backlog.wait_for_room()
+        self._wait(self._backlog.wait_for_room, self.ledger)
+
+    def _wait(self, wait: Callable[[], None], ledger: Ledger) -> None:
+        """Wait, and count for how long."""
+        began = self._clock.monotonic()
+        try:
+            wait()
+        finally:
+            ledger.time_waited_s += self._clock.monotonic() - began
 
     def _begin_table(self) -> None:
         """Seal all filling batches, because the next samples have their series in a new table."""

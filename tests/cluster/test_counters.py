@@ -50,14 +50,19 @@ def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp
         "maxBatchSizeInSamples": 1,
         "newestSampleTimestampMs": 1_700_000_000_000,
     }
+    flinks = {"numRecordsSend": 9, "numRecordsSendErrors": 3}
+    buckets = {"le.Inf.timeInFlightMs_bucket": 11, "le.30000.timeInFlightMs_bucket": 11}  # 5 + 2 + 1 + 3 attempts
     # Which gets all but the invalid one, and accepts it.
     backup = {
         "endpoint.backup.numSamplesIn": 8,
         "endpoint.backup.numSamplesOut": 8,
         "endpoint.backup.samplesPending": 0,
+        "endpoint.backup.le.Inf.timeInFlightMs_bucket": 8,
     }
-    expected = {**java_connectors, **ours, **(backup if has_backup else {})}
-    of_any_value = dict.fromkeys(("maxInFlightRequests", "numBytesOut", "lastFlushDurationMs"))
+    expected = {**java_connectors, **ours, **flinks, **buckets, **(backup if has_backup else {})}
+    of_any_value = dict.fromkeys(
+        ("maxInFlightRequests", "numBytesOut", "lastFlushDurationMs", "timeWaitedMs", "numBytesSend", "currentSendTime")
+    )
     with Receiver(Fates()) as receiver, Receiver() as other:
         arguments = receiver.url, str(tmp_path), json.dumps({**expected, **of_any_value})
         job = run_job_file("counted.py", *arguments, *([other.url] if has_backup else []))
@@ -65,7 +70,7 @@ def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp
     metrics = json.loads(job.stdout.splitlines()[-1])
     assert {name: metrics.get(name) for name in expected} == expected
     assert metrics["maxInFlightRequests"] >= 1
-    assert metrics["numBytesOut"] > 0
+    assert metrics["numBytesSend"] == metrics["numBytesOut"] > 0
     assert metrics["lastFlushDurationMs"] >= 0
 
 

@@ -29,8 +29,8 @@ class MetricGroup:
         self._groups = defaultdict(MetricGroup)
         self._gauges = {}
 
-    def add_group(self, name):
-        return self._groups[name]
+    def add_group(self, *names):
+        return self._groups[names]
 
     def counter(self, name):
         return MagicMock()

@@ -22,7 +22,7 @@ LAYERS = [
     {"config"},
     {"wire", "http", "transforms"},
     {"writer", "configuration"},
-    {"preflight", "verification"},
+    {"preflight", "rescue", "verification"},
     {"flink", "commands"},
     {"__main__"},
 ]
@@ -153,6 +153,7 @@ def test_all_is_the_public_surface():
         ".commands",
         ".preflight",
         ".verification",
+        ".rescue",
     ],
 )
 def test_a_package_imports_none_of_its_modules(package):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import pickle
+from typing import Any
 
 import pytest
 
@@ -108,3 +110,36 @@ def test_a_line_of_the_log_has_a_bound_whatever_was_rejected(caplog, record):
     [line] = [entry.getMessage() for entry in caplog.records]
     assert len(line) < 1000
     assert line.endswith("...: bad")
+
+
+SHAPES: list[Any] = [7, None, "text", [7], [[]], [[{"schema": "x"}, 1]]]
+GOOD_LINE = {
+    "metric_name": "m",
+    "labels": {},
+    "samples": [["1.0", 1]],
+    "count": 1,
+    "reason": "refused",
+    "message": "no",
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "",
+        "7",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        *(
+            json.dumps({**GOOD_LINE, "status": 400, name: value})
+            for name in ("samples", "count", "reason", "metadata", "exemplars", "candidates", "tenant")
+            for value in SHAPES
+        ),
+    ],
+)
+def test_a_line_that_was_changed_is_skipped_or_read_and_nothing_else(tmp_path, caplog, changed):
+    good = json.dumps({**GOOD_LINE, "status": 400})
+    (tmp_path / "rejected-1.jsonl").write_text(f"{changed}\n{good}\n")
+    *_, read = read_rejected_samples(tmp_path)
+    assert read.record == PrometheusTimeSeries("m", {}, ((1.0, 1),))

@@ -33,7 +33,10 @@ from pyflink_prometheus import (
 
 URL, FOLDER, EXPECTED = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 DEADLINE_S = 200
-GROUP = "0.Prometheus_writer.Prometheus."
+OPERATOR = "0.Prometheus_writer."
+GROUP = f"{OPERATOR}Prometheus."
+#: Flink's names for what any sink does; they are in no group.
+STANDARD = ("numRecordsSend", "numRecordsSendErrors", "numBytesSend", "currentSendTime")
 
 
 def to_series(metric_name: str) -> PrometheusTimeSeries:
@@ -63,13 +66,15 @@ def metrics(job_url: str) -> dict[str, int]:
     """Return the writer's metrics; none while its worker is still starting."""
     vertices = get(job_url)["vertices"]
     url = next(f"{job_url}/vertices/{each['id']}/metrics" for each in vertices if "Prometheus writer" in each["name"])
-    names = [each["id"] for each in get(url) if each["id"].startswith(GROUP)]
+    found_names = [each["id"] for each in get(url)]
+    standard = [f"{OPERATOR}{name}" for name in STANDARD]
+    names = [each for each in found_names if each.startswith(GROUP) or each in standard]
     if not names:
         return {}
     found: dict[str, int] = {}
     for start in range(0, len(names), NAMES_IN_A_URL):
         values = get(f"{url}?get={urllib.parse.quote(','.join(names[start : start + NAMES_IN_A_URL]))}")
-        found.update({each["id"].removeprefix(GROUP): int(each["value"]) for each in values})
+        found.update({each["id"].removeprefix(GROUP).removeprefix(OPERATOR): int(each["value"]) for each in values})
     return found
 
 

@@ -177,10 +177,8 @@ def hops() -> dict[str, Any]:
     seen: list[Exchange | None] = []
 
     class Witness(WriterFunction):
-        def __init__(
-            self, subtask: SubtaskWriter, converter: ElementConverter | None, hop: Exchange | None, way: str
-        ) -> None:
-            super().__init__(subtask, converter, hop, way)
+        def __init__(self, subtask: SubtaskWriter, converter: ElementConverter | None, hop: Exchange | None) -> None:
+            super().__init__(subtask, converter, hop)
             seen.append(hop)
 
     def witnessed(stream: DataStream, parallelism: int = 1) -> Exchange | None:

@@ -1,0 +1,227 @@
+"""
+Rescue samples that a receiver has refused, from the files in which JsonLinesRejectedSamples keeps them.
+
+Those are rescued that were sent, or were to be sent: not what was rejected as invalid, or by limits that you have set.
+See docs/late-data.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyflink_prometheus.commands.target import add_target_arguments, target
+from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.rescue.late_samples import LateSamples
+from pyflink_prometheus.rescue.openmetrics_files import SUFFIX, WrittenFiles, write_files
+from pyflink_prometheus.rescue.refused_files import RESCUED_REASONS, find_files, read_files
+from pyflink_prometheus.rescue.resend_progress import ResendProgress
+from pyflink_prometheus.rescue.resending import Resend, progress_line
+from pyflink_prometheus.writer.ledger import RejectionReason
+from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples
+
+_HOUR_MS = 3_600_000
+_PROGRESS_EVERY_S = 5.0
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command ``rescue`` with its two ways."""
+    parser = subparsers.add_parser(
+        "rescue", help="rescue samples that a receiver has refused", description=(__doc__ or "").strip()
+    )
+    ways = parser.add_subparsers(required=True, metavar="WAY")
+
+    openmetrics = ways.add_parser("openmetrics", help="write OpenMetrics text, of which promtool makes blocks")
+    _add_input(openmetrics)
+    openmetrics.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="new or empty")
+    openmetrics.add_argument(
+        "--hours-per-file", type=_positive_int, default=2, metavar="N", help="default: 2, the length of a block"
+    )
+    openmetrics.set_defaults(run=run_openmetrics)
+
+    resend = ways.add_parser("resend", help="send them to an endpoint again, such as one with an out-of-order window")
+    _add_input(resend)
+    resend.add_argument("--samples-per-second", type=_positive, default=10_000, metavar="N", help="default: 10000")
+    resend.add_argument("--progress", type=Path, metavar="FILE", help="default: resend-progress.json beside the files")
+    resend.add_argument(
+        "--left", type=Path, metavar="FOLDER", help="for what is still refused; default: left beside them"
+    )
+    add_target_arguments(resend)
+    resend.set_defaults(run=run_resend)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a directory of rejected-*.jsonl, or a file"
+    )
+    parser.add_argument(
+        "--reason",
+        dest="reasons",
+        action="append",
+        choices=sorted(each.value for each in RejectionReason),
+        help="why they were rejected; repeat it for several; default: "
+        + ", ".join(each.value for each in RESCUED_REASONS),
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run_openmetrics(args: argparse.Namespace) -> int:
+    """Write files, and return 0 if they hold all samples, 1 if some cannot be written."""
+    if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
+        return _wrong(
+            f"name a folder that is new or empty: {args.output} is neither, and promtool would read old files"
+        )
+    try:
+        spans = find_files(args.paths)
+    except OSError as error:
+        return _wrong(f"name files that can be read: {error}")
+    with LateSamples() as samples:
+        left_out = read_files(spans, samples, _reasons(args))
+        written = write_files(samples, args.output, args.hours_per_file * _HOUR_MS)
+        series = samples.count_series()
+        left_out["duplicate"], left_out["of another value at the same time"] = samples.duplicates, samples.conflicts
+    left_out += written.left_out
+    if args.json:
+        result = {"samples": written.samples, "series": series, "files": list(map(str, written.files))}
+        print(json.dumps({**result, "left_out": dict(left_out)}))
+    else:
+        print(
+            f"{written.samples} samples of {series} series were written to {len(written.files)} files in {args.output}"
+        )
+        _print_counts("left out", left_out)
+        _print_next_steps(written, args.output)
+    return 1 if written.left_out["native histograms"] or left_out["lines that cannot be read"] else 0
+
+
+def run_resend(args: argparse.Namespace) -> int:
+    """Send samples again, and return 0 if all are accepted, 1 if some are refused or the endpoint cannot be reached."""
+    config = target(args)
+    folder = args.paths[0] if args.paths[0].is_dir() else args.paths[0].parent
+    progress_file = args.progress or folder / "resend-progress.json"
+    try:
+        progress = ResendProgress.load(progress_file) or ResendProgress(config.url_without_credentials)
+        if progress.endpoint != config.url_without_credentials:
+            raise ValueError(f"give another file with --progress: {progress_file} is about {progress.endpoint}")
+        is_resumed = bool(progress.spans)
+        spans = progress.spans or find_files(args.paths, progress.taken)
+    except (OSError, ValueError) as error:
+        return _wrong(str(error))
+    with LateSamples() as samples:
+        left_out = read_files(spans, samples, _reasons(args))
+        count = samples.count()
+        if is_resumed and count != progress.samples:
+            return _wrong(
+                f"restore the files and options of the first run, or delete {progress_file} to begin again: they held "
+                f"{progress.samples} samples, and now {count}"
+            )
+        if not is_resumed:
+            progress.begin(spans)
+            progress.samples = count
+            progress.save(progress_file)
+        left = args.left or folder / "left"
+        problem = _resend(args, config, samples, progress, progress_file=progress_file, left=left)
+    if not problem:
+        progress.finish()
+        progress.save(progress_file)
+    _report_resend(args, progress, left_out, left, problem)
+    return 1 if problem or progress.refused else 0
+
+
+def _resend(
+    args: argparse.Namespace,
+    config: SinkConfig,
+    samples: LateSamples,
+    progress: ResendProgress,
+    *,
+    progress_file: Path,
+    left: Path,
+) -> str:
+    """Send samples, and return why it has stopped before the end; "" if it has not."""
+    began, done_before, next_at = time.monotonic(), progress.done, time.monotonic()
+
+    def report(now: ResendProgress) -> None:
+        nonlocal next_at
+        moment = time.monotonic()
+        if moment >= next_at or now.done == now.samples:
+            next_at = moment + _PROGRESS_EVERY_S
+            print(progress_line(now, done_before, moment - began), file=sys.stderr, flush=True)
+
+    try:
+        Resend(
+            config,
+            samples,
+            progress,
+            progress_file=progress_file,
+            left=JsonLinesRejectedSamples(str(left)),
+            samples_per_second=args.samples_per_second,
+            report=report,
+        ).run()
+    except KeyboardInterrupt:
+        return "run the same command to go on: it was interrupted"
+    except (PrometheusSinkError, OSError) as error:
+        return f"run the same command to go on when the cause is gone: {error}"
+    return ""
+
+
+def _report_resend(
+    args: argparse.Namespace, progress: ResendProgress, left_out: Mapping[str, int], left: Path, problem: str
+) -> None:
+    if args.json:
+        counts = {"samples": progress.samples, "done": progress.done, "accepted": progress.accepted}
+        kept = {"left": str(left)} if progress.refused else {}
+        found = {**counts, "refused": dict(progress.refused), **kept, "left_out": dict(left_out), "problem": problem}
+        print(json.dumps(found))
+        return
+    print(f"{progress.accepted} of {progress.samples} samples were accepted")
+    _print_counts("still refused", progress.refused)
+    if progress.refused:
+        print(f"what is still refused is in {left}; with Remote-Write 2.0 along with all that it was sent with")
+    _print_counts("left out", left_out)
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+
+
+def _print_next_steps(written: WrittenFiles, folder: Path) -> None:
+    if written.left_out["native histograms"]:
+        print("OpenMetrics text has no native histograms: send these with `rescue resend`")
+    if written.files:
+        files = f'$(find "{folder}" -name "*{SUFFIX}" | sort)'
+        print("next: make blocks, and move them into the data directory of Prometheus, or make them there:")
+        print(f"  for file in {files}; do promtool tsdb create-blocks-from openmetrics $file DATA; done")
+
+
+def _print_counts(what: str, counts: Mapping[str, int]) -> None:
+    for why, count in sorted(counts.items(), key=lambda each: -each[1]):
+        if count:
+            print(f"{what}: {count} ({why})")
+
+
+def _reasons(args: argparse.Namespace) -> list[RejectionReason]:
+    return list(RESCUED_REASONS) if args.reasons is None else [RejectionReason(each) for each in args.reasons]
+
+
+def _wrong(problem: str) -> int:
+    print(f"error: {problem}", file=sys.stderr)
+    return 2
+
+
+def _positive(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return found
+
+
+def _positive_int(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)

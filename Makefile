@@ -11,6 +11,8 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 # More arguments for the pictures, see: make pictures PICTURES_ARGS=--help
 PICTURES_ARGS ?=
+# More arguments for the fuzzing, see: make fuzz FUZZ_ARGS=--help
+FUZZ_ARGS ?=
 # More arguments for the benchmarks: --quick takes three minutes instead of half an hour
 BENCH_ARGS ?=
 # Which benchmarks to run
@@ -24,7 +26,7 @@ VENV_OLDEST := .venv-flink1.20
 VENV_PEERS := .venv-peers
 FAST_TESTS := tests/unit tests/property tests/conformance tests/distribution
 # Fast as well, and the same on every Python.
-MODEL_TESTS := tests/receivers
+MODEL_TESTS := tests/receivers tests/fuzz
 RECORDING := .cache/recording/flights.jsonl
 # What is checked with types less strictly, see tests/mypy.ini; tests/typing is checked with the package.
 LOOSELY_TYPED := $(filter-out tests/typing/,$(sort $(dir $(wildcard tests/*/*.py)))) tests/conftest.py benchmarks/
@@ -41,7 +43,7 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
-  test-native test-cluster test-oldest test-compose coverage docs bench check format build release-check proto clean
+  test-native test-cluster test-oldest test-compose fuzz coverage docs bench check format build release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +76,9 @@ test-pythons: $(READY) ## the same on the other Pythons that are supported, as f
 
 coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
 	$(BIN)/python -m pytest $(FAST_TESTS) $(MODEL_TESTS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+fuzz: $(READY) ## an hour of responses, records, configurations and files that nobody meant to write
+	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
 
 test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
 	@$(fetch_prometheus)

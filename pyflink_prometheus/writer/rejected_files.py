@@ -6,12 +6,14 @@ import json
 import logging
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from pyflink_prometheus._validation import shown
 from pyflink_prometheus.model.exemplars import Exemplar, checked_exemplar
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.metadata import Metadata
@@ -75,9 +77,11 @@ class JsonLinesRejectedSamples:
     def close(self) -> None:
         """Write everything to disk and close the file."""
         if self._file is not None:
-            self.flush()
-            self._file.close()
-            self._file, self._size = None, 0
+            try:
+                self.flush()
+            finally:  # also if the disk is full
+                file, self._file, self._size = self._file, None, 0
+                file.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_size": 0}
@@ -95,17 +99,20 @@ def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
     """
     Yield the samples that :class:`JsonLinesRejectedSamples` wrote to a directory, oldest file first.
 
-    Skips a last line that was cut short by a crash: Flink replays its record.
+    Skips, with a warning, a line that is damaged, such as a last one that was cut short by a crash: Flink replays its
+    record.
     """
     for path in sorted(Path(directory).glob("rejected-*.jsonl")):
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
                 try:
-                    read = json.loads(line)
-                except ValueError:
-                    _log.warning("%s: skipped a line that is not valid JSON", path)
+                    rejected = _from_json(json.loads(line.decode("utf-8")))
+                except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+                    _log.warning(
+                        "look at line %d of %s: it is damaged and was skipped (%s)", number, path, type(error).__name__
+                    )
                     continue
-                yield _from_json(read)
+                yield rejected
 
 
 def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
@@ -120,8 +127,8 @@ def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
         return {"candidates": [_series_as_json(each) for each in rejected.candidates], **about}
     try:
         return {**_series_as_json(PrometheusTimeSeries(*rejected.record)), **about}
-    except (TypeError, ValueError, OverflowError):  # not a valid series
-        return {"record": repr(rejected.record), **about}
+    except Exception:  # not a valid series, and a user's object may raise anything
+        return {"record": shown(rejected.record, sys.maxsize), **about}
 
 
 def _series_as_json(series: PrometheusTimeSeries) -> dict[str, Any]:
@@ -153,15 +160,12 @@ def _value_as_json(value: Value) -> Any:
 def _from_json(read: dict[str, Any]) -> RejectedSamples:
     record = _series_from_json(read) if "metric_name" in read else read.get("record")
     candidates = tuple(_series_from_json(each) for each in read.get("candidates", ()))
-    return RejectedSamples(
-        record,
-        read["count"],
-        RejectionReason(read["reason"]),
-        read["message"],
-        read["status"],
-        candidates,
-        read.get("tenant", {}),
-    )
+    count, message, status, tenant = read["count"], read["message"], read["status"], read.get("tenant", {})
+    if type(count) is not int or not isinstance(message, str) or type(status) not in (int, type(None)):
+        raise TypeError
+    if not all(isinstance(text, str) for pair in tenant.items() for text in pair):
+        raise TypeError
+    return RejectedSamples(record, count, RejectionReason(read["reason"]), message, status, candidates, tenant)
 
 
 def _series_from_json(read: dict[str, Any]) -> PrometheusTimeSeries:
@@ -171,7 +175,7 @@ def _series_from_json(read: dict[str, Any]) -> PrometheusTimeSeries:
         tuple((_value_from_json(value), *times) for value, *times in read["samples"]),
         Metadata(*read["metadata"]) if "metadata" in read else None,
         tuple(Exemplar(labels, float(value), timestamp) for labels, value, timestamp in read.get("exemplars", ())),
-    )
+    ).check()
 
 
 def _value_from_json(value: Any) -> Value:

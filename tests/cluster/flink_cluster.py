@@ -141,6 +141,10 @@ class FlinkCluster:
         """Start one more TaskManager; :meth:`wait_for_slots` waits for it."""
         self._taskmanagers.append(self._spawn("taskmanager"))
 
+    def java_pids(self) -> list[int]:
+        """Return the processes of the JobManager and the TaskManagers."""
+        return [each.process.pid for each in [self._jobmanager, *self._taskmanagers] if each is not None]
+
     def python_worker_pids(self) -> list[int]:
         """Return the processes that run Python functions for the TaskManagers now."""
         everything = _processes()

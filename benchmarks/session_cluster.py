@@ -5,9 +5,9 @@ Submit small PyFlink jobs to one TaskManager, one after another, and look for wh
     python benchmarks/session_cluster.py --jobs 100 --as-shipped
 
 A third of the jobs end, a third fail once and are restarted, and a third are cancelled. What is looked for: metaspace,
-threads, open files and temporary files of the cluster's two Javas, and Python workers. PyFlink's jar is in Flink's class
-path, as docs/operations.md advises, or where PyFlink ships it, in opt/. JAVA_HOME says which Java runs it, and the Python
-that runs this, which version of Flink. Linux only.
+threads, open files and temporary files of the cluster's two Javas, and Python workers. PyFlink's jar is in the class
+path of Flink, as docs/operations.md advises, or where PyFlink ships it, in opt/. JAVA_HOME says which Java runs it, and
+the Python that runs this, which version of Flink. Linux only.
 """
 
 from __future__ import annotations

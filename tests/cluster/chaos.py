@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.testing import PrometheusServer
 
 PAUSE_S = 1.5
+MOST_STOPS = 5
 
 
 class Network:
@@ -205,9 +206,17 @@ class Chaos:
     def stop_and_resume(self, per_second: float | None = None) -> None:
         """Stop the job with a savepoint, and restart it from there, at another rate from then on if one is given."""
         self._per_second = per_second or self._per_second
-        savepoint = stop_with_savepoint(self._cluster, self.job_id)
-        self._tell("stopped")
-        self._resume(savepoint)
+        for _ in range(MOST_STOPS):
+            try:
+                savepoint = stop_with_savepoint(self._cluster, self.job_id)
+            except FlinkClusterError as error:  # something has failed meanwhile, and the job goes on
+                self._tell(f"not stopped: {str(error).splitlines()[-1]}")
+                self.wait_until_well()
+            else:
+                self._tell("stopped")
+                self._resume(savepoint)
+                return
+        raise FlinkClusterError(f"the job could not be stopped {MOST_STOPS} times")
 
     def calm(self) -> None:
         """End what is still faulty."""

@@ -184,7 +184,7 @@ class Chaos:
 
     def bad_network(self) -> None:
         """Let requests and responses be lost or corrupted for a while."""
-        self._while_faulty([*FAULTS, *[None] * len(FAULTS)], ends=self._rng.random() < 0.5)
+        self._while_faulty([*FAULTS, *[None] * 2 * len(FAULTS)], ends=self._rng.random() < 0.5)
 
     def throttle(self) -> None:
         """Let the receiver refuse all requests for being too many, for a while."""

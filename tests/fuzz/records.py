@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -87,12 +87,28 @@ def run(case: Case) -> None:
     case.done["samples rejected"] += told
 
 
+class AmbiguousArray(Exception):  # noqa: N818  (what a numpy array raises is no failure of the writer)
+    """What a numpy array raises that is asked whether it is true, as where a mapping expects a boolean."""
+
+
+@contextmanager
+def arrays_are_ambiguous() -> Iterator[None]:
+    """Tell what numpy arrays raise from other errors."""
+    try:
+        yield
+    except ValueError as error:
+        if "truth value" not in str(error):
+            raise
+        raise AmbiguousArray from error
+
+
 def _counted(case: Case, writer: RemoteWriter, count: int | None, add: Callable[[], None]) -> None:
     """Add something of so many samples, ``None`` if that is not known, and look whether they are counted."""
     before = writer.ledger.samples_in + writer.ledger.null_values_skipped
     try:
-        add()
-    except Mischief:
+        with arrays_are_ambiguous():
+            add()
+    except (Mischief, AmbiguousArray):
         case.done["raised by the user's object"] += 1
     except PrometheusSinkError:
         raise  # nothing that a record holds may stop a writer

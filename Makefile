@@ -11,6 +11,10 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 # More arguments for the pictures, see: make pictures PICTURES_ARGS=--help
 PICTURES_ARGS ?=
+# More arguments for the chaos, see: make chaos CHAOS_ARGS=--help
+CHAOS_ARGS ?=
+# More arguments for the fuzzing, see: make fuzz FUZZ_ARGS=--help
+FUZZ_ARGS ?=
 # More arguments for the benchmarks: --quick takes three minutes instead of half an hour
 BENCH_ARGS ?=
 # Which benchmarks to run
@@ -24,7 +28,7 @@ VENV_OLDEST := .venv-flink1.20
 VENV_PEERS := .venv-peers
 FAST_TESTS := tests/unit tests/property tests/distribution
 # Fast as well, and the same on every Python.
-SAME_ON_EACH_PYTHON := tests/conformance tests/receivers
+SAME_ON_EACH_PYTHON := tests/conformance tests/receivers tests/fuzz
 INTEGRATION_TESTS := tests/integration
 NATIVE_TESTS := tests/integration/test_prometheus_server.py
 RECORDING := .cache/recording/flights.jsonl
@@ -43,7 +47,8 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
-  test-native test-cluster test-oldest test-compose coverage docs bench check format build zip release-check proto clean
+  test-native test-cluster test-oldest test-compose fuzz chaos coverage docs bench check format build zip \
+  release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +81,13 @@ test-pythons: $(READY) ## the same on the other Pythons that are supported, as f
 
 coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
 	$(BIN)/python -m pytest $(FAST_TESTS) $(SAME_ON_EACH_PYTHON) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+fuzz: $(READY) ## an hour of responses, records, configurations and files that nobody meant to write
+	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
+
+chaos: $(READY) ## two hours of failures around running jobs, of a hundred seeds
+	@$(fetch_prometheus)
+	$(WITH_JAVA) $(BIN)/python tools/chaos.py $(CHAOS_ARGS)
 
 test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
 	@$(fetch_prometheus)

@@ -63,7 +63,9 @@ class InvalidConfigurationError(PrometheusSinkError, ValueError):
     def __init__(self, source: str, line: int | None, field: str, advice: str, words: str = "") -> None:
         place = source if line is None else f"{source}, line {line}"
         said = f" (Prometheus: {words})" if words else ""
-        super().__init__(f"{place}: {field + ': ' if field else ''}{advice}{said}")
+        text = f"{place}: {field + ': ' if field else ''}{advice}{said}"
+        # A key of a mapping may be any text.
+        super().__init__("".join(each if each.isprintable() else repr(each)[1:-1] for each in text))
         self.source = source
         self.line = line
         self.field = field

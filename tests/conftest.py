@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 # Tests in memory only, tests with a receiver of their own on loopback, and tests with a real Prometheus.
 NO_SOCKETS = ("unit", "property")
-LOOPBACK_ONLY = ("conformance", "receivers")
+LOOPBACK_ONLY = ("conformance", "receivers", "fuzz")
 WITH_PROMETHEUS = ("integration", "cluster")
 
 

@@ -22,7 +22,7 @@ class RowWriter(RemoteWriter):
         """Take a record."""
         metric_name, labels, samples, metadata, exemplars = (*record, None, ())[:5]
         if (
-            exemplars
+            not (isinstance(exemplars, (tuple, list)) and not exemplars)
             or not (isinstance(metric_name, str) and metric_name)
             or not isinstance(metadata, (Metadata, type(None)))
             or not isinstance(labels, dict)

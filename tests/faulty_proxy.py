@@ -10,11 +10,13 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pyflink_prometheus.testing import decode_request
 
-#: Each fault, and whether the receiver behind the proxy gets the request all the same.
+#: Each fault of the way, and whether the receiver behind the proxy gets the request all the same. A schedule may also
+#: have "415 to 2.0", as of an older receiver, and "429 and an earlier date", as of one whose clock is an hour slow.
 FAULTS = {
     "hang up": False,
     "reset before": False,
@@ -53,7 +55,9 @@ class FaultyProxy:
                 with lock:
                     fault = next_fault()
                     proxy.seen[fault] += 1
-                    if fault is None or FAULTS[fault]:
+                    if fault == "415 to 2.0" and "write.v2" not in self.headers["Content-Type"]:
+                        fault = None
+                    if fault is None or FAULTS.get(fault):
                         status, answer, content = _forward(upstream, body, dict(self.headers.items()))
                         proxy.forwarded.append((decode_request(body, dict(self.headers.items())).samples, status))
                 if fault is None:
@@ -77,6 +81,8 @@ class FaultyProxy:
                         time.sleep(0.0005)
                 else:
                     after = "Retry-After: 0\r\n" if "Retry-After" in fault else ""
+                    earlier = f"Retry-After: {formatdate(time.time() - 3600, usegmt=True)}\r\n"
+                    after = earlier if "date" in fault else after
                     head = f"HTTP/1.1 {fault[:3]} Trouble\r\n{after}Content-Length: 5\r\n\r\nsorry"
                     self.connection.sendall(head.encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import InvalidConfigurationError
 from pyflink_prometheus.secret import Secret
 
@@ -20,6 +22,8 @@ _MOST_DEPTH = 100
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _MERGE_KEY = "<<"
+# What is named may be a password without quotes that begins with * or !.
+_PROBLEM_WITH_NAME = re.compile(r"((?:undefined|duplicate) (?:alias|tag handle)) .*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ def parsed(text: str, source: str) -> Node:
             root = next(iter(YAML(typ="safe", pure=True).compose_all(text)), None)
     except MarkedYAMLError as error:  # its text quotes the line, which may hold a secret
         mark = error.problem_mark or error.context_mark
-        problem, line = error.problem or "it is not valid", None if mark is None else mark.line + 1
+        problem, line = _PROBLEM_WITH_NAME.sub(r"\1", error.problem or ""), None if mark is None else mark.line + 1
+        problem = problem or "it is not valid"
     except (YAMLError, ValueError) as error:
         problem = type(error).__name__
     if problem:
@@ -90,7 +95,7 @@ def from_value(value: Any, source: str) -> Node:
 
     :raises InvalidConfigurationError: if it holds others.
     """
-    return _node_of(value, source, "")
+    return _node_of(value, source, "", 0)
 
 
 class _Composer:
@@ -138,18 +143,23 @@ class _Composer:
         pairs.append((key.value, Node(node.value, node.source, node.path, line, node.is_plain), False))
 
 
-def _node_of(value: Any, source: str, path: str) -> Node:
+def _node_of(value: Any, source: str, path: str, depth: int) -> Node:
     def node(content: Any, *, is_plain: bool = False) -> Node:
         return Node(content, source, path, None, is_plain)
+
+    def inner(content: Any, place: str) -> Node:
+        return _node_of(content, source, place, depth + 1)
 
     converters: tuple[tuple[Any, Callable[[Any], Node]], ...] = (
         (type(None), node),
         ((str, Secret), node),
         (bool, lambda given: node(str(given).lower(), is_plain=True)),
-        ((int, float), lambda given: node(repr(given), is_plain=True)),
-        (Mapping, lambda given: node(_pairs_of(given, source, path))),
-        (Sequence, lambda given: node([_node_of(each, source, f"{path}[{at}]") for at, each in enumerate(given)])),
+        ((int, float), lambda given: node(shown(given), is_plain=True)),
+        (Mapping, lambda given: node(_pairs_of(given, source, path, inner))),
+        (Sequence, lambda given: node([inner(each, f"{path}[{at}]") for at, each in enumerate(given)])),
     )
+    if depth > _MOST_DEPTH:
+        raise InvalidConfigurationError(source, None, "", "use fewer levels: no configuration has so many")
     for kinds, converter in converters:
         if isinstance(value, kinds):
             return converter(value)
@@ -158,7 +168,9 @@ def _node_of(value: Any, source: str, path: str) -> Node:
     )
 
 
-def _pairs_of(value: Mapping[Any, Any], source: str, path: str) -> tuple[tuple[str, Node], ...]:
+def _pairs_of(
+    value: Mapping[Any, Any], source: str, path: str, inner: Callable[[Any, str], Node]
+) -> tuple[tuple[str, Node], ...]:
     if not all(isinstance(key, str) for key in value):
         raise InvalidConfigurationError(source, None, path, "use strings as keys")
-    return tuple((key, _node_of(each, source, f"{path}.{key}" if path else key)) for key, each in value.items())
+    return tuple((key, inner(each, f"{path}.{key}" if path else key)) for key, each in value.items())

@@ -209,7 +209,7 @@ class _BoundedConnection:
 
     def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
         bounded: Any = _BoundedSocket(sock, self.attempt)
-        self.attempt.response = http.client.HTTPResponse(bounded, *args, **kwargs)
+        self.attempt.response = _Response(bounded, *args, **kwargs)
         return self.attempt.response
 
     def _new_conn(self) -> Any:
@@ -243,6 +243,15 @@ def _random_address(host: str, port: int) -> str:
     except OSError:
         return host
     return str(random.choice(found)[4][0])  # noqa: S311
+
+
+class _Response(http.client.HTTPResponse):
+    """A response whose headers hold no remains that could not be parsed: urllib3 would log them, with any secret."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.headers.defects.clear()
+        self.headers.set_payload("")
 
 
 class _BoundedSocket:

@@ -70,6 +70,8 @@ class Outcome:
 _LONGEST_SHOWN = 1000
 
 _WRITTEN_KINDS = ("Samples", "Histograms", "Exemplars")
+# Of no more digits than a request can hold samples: a receiver may send any.
+_COUNT = re.compile(r"[0-9]{1,18}")
 
 # A single sample can cause these. Thanos uses 409; some gateways turn 400 into 422.
 _SAMPLES_AT_FAULT = (400, 409, 422)
@@ -153,7 +155,7 @@ def is_retryable(status: int) -> bool:
 def parse_written(headers: Mapping[str, str]) -> Written | None:
     """Return the counts of the three Written headers, ``None`` if none of them holds a number."""
     texts = [headers.get(f"X-Prometheus-Remote-Write-{kind}-Written", "").strip() for kind in _WRITTEN_KINDS]
-    numbers = [int(text) if text.isascii() and text.isdigit() else None for text in texts]
+    numbers = [int(text) if _COUNT.fullmatch(text) else None for text in texts]
     return None if all(number is None for number in numbers) else Written(*[number or 0 for number in numbers])
 
 

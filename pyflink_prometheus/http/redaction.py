@@ -11,16 +11,32 @@ from urllib.parse import quote
 SHORTEST_HIDDEN = 6
 
 _HIDDEN = "***"
+# What follows a text that was cut off, in a message that quotes it.
+_AFTER_A_CUT = " .)]}'\""
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """
-    Return a text with each secret replaced, also where it is escaped for HTML, JSON or URLs.
+    Return a text with each secret replaced, also where it is escaped for HTML, JSON or URLs, or cut off by the end.
 
     Receivers and proxies quote requests in their responses: a query, an Authorization header.
     """
-    for secret in sorted({each for each in secrets if len(each) >= SHORTEST_HIDDEN}, key=len, reverse=True):
-        quoted = (quote(secret, safe=safe, errors="replace") for safe in ("/", ""))
-        for written in (secret, html.escape(secret), json.dumps(secret)[1:-1], *quoted):
-            text = text.replace(written, _HIDDEN)
-    return text
+    hidden = sorted({each for each in secrets if len(each) >= SHORTEST_HIDDEN}, key=len, reverse=True)
+    forms = [form for secret in hidden for form in _written(secret)]
+    for form in forms:
+        text = text.replace(form, _HIDDEN)
+    whole = text.rstrip(_AFTER_A_CUT)
+    cut = max((_cut_off(whole, form) for form in forms), default=0)
+    return whole[:-cut] + _HIDDEN + text[len(whole) :] if cut else text
+
+
+def _written(secret: str) -> tuple[str, ...]:
+    """Return a secret as responses may quote it."""
+    quoted = (quote(secret, safe=safe, errors="replace") for safe in ("/", ""))
+    return secret, html.escape(secret), json.dumps(secret)[1:-1], *quoted
+
+
+def _cut_off(text: str, secret: str) -> int:
+    """Return how much of a secret's beginning a text ends with, if it is enough to be hidden."""
+    longest = min(len(secret) - 1, len(text))
+    return next((size for size in range(longest, SHORTEST_HIDDEN - 1, -1) if text.endswith(secret[:size])), 0)

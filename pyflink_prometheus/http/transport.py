@@ -148,7 +148,10 @@ class RequestsTransport:
 
     def _classified(self, received: Received, secrets: list[str]) -> Outcome:
         excerpt = self._exchange.redacted(received.text, secrets)
-        return classify(received.status, excerpt, received.headers, self._time())
+        headers = received.headers
+        if "Location" in headers:
+            headers["Location"] = self._exchange.redacted(headers["Location"], secrets)
+        return classify(received.status, excerpt, headers, self._time())
 
 
 def _read_headers(headers: Mapping[str, str | Secret]) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def checked_timestamp(field: str, what: str, timestamp: Any) -> int:
             f"the {what} {number} is Flink's value for a record without one: set a timestamp assigner with "
             "assign_timestamps_and_watermarks, or take the time from the record",
         )
-    raise InvalidTimeSeriesError(field, f"the {what} {number} is not a time in milliseconds since 1970")
+    raise InvalidTimeSeriesError(field, f"the {what} {shown(number)} is not a time in milliseconds since 1970")
 
 
 _STALE_MARKER_BYTES = (0x7FF0_0000_0000_0002).to_bytes(8, "little")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -182,7 +183,7 @@ class _Checks:
 
     def _text(self, name: str, value: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)  # replacement: 8080
+            value = shown(value, sys.maxsize)  # replacement: 8080
         if not isinstance(value, str):
             self._refuse(name, f"put the text between quotation marks, it is now {shown(value)}")
         try:

@@ -29,6 +29,8 @@ from pyflink_prometheus.relabelling.characters import (
 )
 
 _MOST_REPETITIONS = 1000
+# Of other repetitions. Of more, Python tries all ways to share the text out among them, and may not come to an end.
+_FEW_REPETITIONS = 10
 
 _REPETITION = re.compile(r"\{(0|[1-9][0-9]*)(?:(,)(0|[1-9][0-9]*)?)?\}")
 _GROUP_NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -92,12 +94,14 @@ class _Part(NamedTuple):
     :param nullable: whether it can match nothing.
     :param repetitions: how often its innermost parts are repeated at most by counts, which Go bounds.
     :param groups: the numbers of the groups in it.
+    :param is_endless: whether it has a repetition without a bound.
     """
 
     python: str
     nullable: bool
     repetitions: int = 1
     groups: frozenset[int] = frozenset()
+    is_endless: bool = False
 
 
 @dataclass
@@ -118,6 +122,7 @@ class _Group:
             any(all(part.nullable for part in parts) for parts in self.alternatives),
             max((part.repetitions for part in parts), default=1),
             groups if self.number is None else groups | {self.number},
+            any(part.is_endless for part in parts),
         )
 
 
@@ -276,8 +281,11 @@ class _Parser:
             self._repeated_groups |= part.groups
             if part.nullable:
                 self._needs_re2(f"the repetition {written} of what can match nothing")
+            elif part.is_endless and (most is None or most > _FEW_REPETITIONS):
+                self._needs_re2(f"the repetition {written} of another repetition")
         bounds = f"{{{least},{'' if most is None else most}}}{'?' if lazy else ''}"
-        self._add(_Part(f"(?:{part.python}){bounds}", least == 0 or part.nullable, repetitions, part.groups))
+        is_nullable, is_endless = least == 0 or part.nullable, most is None or part.is_endless
+        self._add(_Part(f"(?:{part.python}){bounds}", is_nullable, repetitions, part.groups, is_endless))
         self._end_of_repetition = (start, self._at)
 
     # Characters.

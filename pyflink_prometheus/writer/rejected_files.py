@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import operator
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from pyflink_prometheus._validation import shown
 from pyflink_prometheus.model.exemplars import Exemplar, checked_exemplar
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.metadata import Metadata
@@ -76,9 +77,11 @@ class JsonLinesRejectedSamples:
     def close(self) -> None:
         """Write everything to disk and close the file."""
         if self._file is not None:
-            self.flush()
-            self._file.close()
-            self._file, self._size = None, 0
+            try:
+                self.flush()
+            finally:  # also if the disk is full
+                file, self._file, self._size = self._file, None, 0
+                file.close()
 
     def __repr__(self) -> str:
         return f"JsonLinesRejectedSamples({self._directory!r}, max_file_size_bytes={self._max_file_size_bytes})"
@@ -99,15 +102,18 @@ def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
     """
     Yield the samples that :class:`JsonLinesRejectedSamples` wrote to a directory, oldest file first.
 
-    Skips a last line that was cut short by a crash: Flink replays its record.
+    Skips, with a warning, a line that is damaged, such as a last one that was cut short by a crash: Flink replays its
+    record.
     """
     for path in files_in(directory):
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
                 try:
-                    yield from_line(line)
+                    rejected = from_line(line)
                 except ValueError as error:
-                    _log.warning("%s: skipped a line: %s", path, error)
+                    _log.warning("look at line %d of %s: it is damaged and was skipped (%s)", number, path, error)
+                    continue
+                yield rejected
 
 
 def files_in(directory: str | os.PathLike[str]) -> list[Path]:
@@ -115,20 +121,20 @@ def files_in(directory: str | os.PathLike[str]) -> list[Path]:
     return sorted(Path(directory).glob("rejected-*.jsonl"))
 
 
-def from_line(line: str | bytes) -> RejectedSamples:
+def from_line(line: bytes) -> RejectedSamples:
     """
     Return the samples that a line of a file holds.
 
     :raises ValueError: if it was cut short or changed, without its content.
     """
     try:
-        read = json.loads(line)
+        read = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         raise ValueError("it is not valid JSON") from None
     try:
         return _from_json(read)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"it does not hold rejected samples ({type(error).__name__})") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"it does not hold rejected samples: {type(error).__name__}") from None
 
 
 def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
@@ -143,8 +149,8 @@ def _as_json(rejected: RejectedSamples) -> dict[str, Any]:
         return {"candidates": [_series_as_json(each) for each in rejected.candidates], **about}
     try:
         return {**_series_as_json(PrometheusTimeSeries(*rejected.record)), **about}
-    except (TypeError, ValueError, OverflowError):  # not a valid series
-        return {"record": repr(rejected.record), **about}
+    except Exception:  # not a valid series, and a user's object may raise anything
+        return {"record": shown(rejected.record, sys.maxsize), **about}
 
 
 def _series_as_json(series: PrometheusTimeSeries) -> dict[str, Any]:
@@ -177,15 +183,12 @@ def value_as_json(value: Value) -> Any:
 def _from_json(read: dict[str, Any]) -> RejectedSamples:
     record = _series_from_json(read) if "metric_name" in read else read.get("record")
     candidates = tuple(_series_from_json(each) for each in read.get("candidates", ()))
-    return RejectedSamples(
-        record,
-        operator.index(read["count"]),
-        RejectionReason(read["reason"]),
-        str(read["message"]),
-        None if read["status"] is None else operator.index(read["status"]),
-        candidates,
-        {str(header): str(value) for header, value in read.get("tenant", {}).items()},
-    )
+    count, message, status, tenant = read["count"], read["message"], read["status"], read.get("tenant", {})
+    if type(count) is not int or not isinstance(message, str) or type(status) not in (int, type(None)):
+        raise TypeError
+    if not all(isinstance(text, str) for pair in tenant.items() for text in pair):
+        raise TypeError
+    return RejectedSamples(record, count, RejectionReason(read["reason"]), message, status, candidates, tenant)
 
 
 def _series_from_json(read: dict[str, Any]) -> PrometheusTimeSeries:
@@ -195,7 +198,7 @@ def _series_from_json(read: dict[str, Any]) -> PrometheusTimeSeries:
         tuple((value_from_json(value), *times) for value, *times in read["samples"]),
         Metadata(*read["metadata"]) if "metadata" in read else None,
         tuple(Exemplar(labels, float(value), timestamp) for labels, value, timestamp in read.get("exemplars", ())),
-    )
+    ).check()
 
 
 def value_from_json(value: Any) -> Value:

@@ -140,9 +140,30 @@ class FlinkCluster:
         process.kill()
         process.wait()
 
+    def kill_jobmanager(self) -> None:
+        """Kill the JobManager as a crash does; without high availability all jobs are lost with it."""
+        jobmanager, self._jobmanager = self._jobmanager, None
+        if jobmanager is not None:
+            jobmanager.process.kill()
+            jobmanager.process.wait()
+
+    def start_jobmanager(self) -> None:
+        """Start another JobManager, which the TaskManagers find by themselves."""
+        self._jobmanager = self._spawn("jobmanager")
+        self.wait_for_slots(len(self._taskmanagers) * self.slots)
+
+    def latest_checkpoint(self, job_id: str) -> str | None:
+        """Return the newest complete checkpoint of a job that is still on disk, to start a job from."""
+        complete = [each.parent for each in (self.checkpoint_dir / job_id).glob("chk-*/_metadata")]
+        return str(max(complete, key=lambda each: int(each.name[4:]))) if complete else None
+
     def start_taskmanager(self) -> None:
         """Start one more TaskManager; :meth:`wait_for_slots` waits for it."""
         self._taskmanagers.append(self._spawn("taskmanager"))
+
+    def java_pids(self) -> list[int]:
+        """Return the processes of the JobManager and the TaskManagers."""
+        return [each.process.pid for each in [self._jobmanager, *self._taskmanagers] if each is not None]
 
     def python_worker_pids(self) -> list[int]:
         """Return the processes that run Python functions for the TaskManagers now."""

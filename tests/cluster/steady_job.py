@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from local_job import JOBS
@@ -40,6 +40,15 @@ class SteadyJob:
         own = {name: getattr(self, name) for name in ("url", "metric_name", "count", "series", "step_ms", "start_ms")}
         settings = {**own, "per_second": per_second, **self.options}
         return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+
+    @property
+    def parallelism(self) -> int:
+        """The number of the sinks' subtasks, and so of Python workers."""
+        return int(str(self.options.get("parallelism", 2)))
+
+    def with_options(self, **options: object) -> SteadyJob:
+        """Return the same job with other options."""
+        return replace(self, options={**self.options, **options})
 
     def submit(self, cluster: FlinkCluster, per_second: float, savepoint: str | None = None) -> str:
         """Start it on a cluster, from a savepoint or from the beginning, and return its id."""

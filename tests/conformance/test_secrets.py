@@ -11,10 +11,8 @@ import functools
 import html
 import logging
 import os
-import pickle
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +21,7 @@ import cloudpickle
 import pytest
 import requests
 from raw_server import RawServer, response
+from shown_by import shown_by
 from web_service import WebService
 from wire_receiver import AUTO, V1, T
 
@@ -267,6 +266,27 @@ def moved(server):
     return send
 
 
+def moved_into(server):
+    """Redirect to a target that holds the whole request."""
+
+    def send(connection):
+        quoted = server().requests[-1].replace("\r\n", "/")
+        connection.sendall(response(301, f"Location: https://receiver.invalid/{quoted}"))
+
+    return send
+
+
+def cut_off(server):
+    """Respond with what came, up to the last letter of the secret, and hang up."""
+
+    def send(connection):
+        head = server().requests[-1]
+        end = head.rfind(CANARY) + len(CANARY) - 1 if CANARY in head else len(head)
+        connection.sendall(response(503, "Content-Length: 10000") + head[:end].encode("latin-1"))
+
+    return send
+
+
 ENDS = {
     "stored": lambda server: response(204, "X-Prometheus-Remote-Write-Samples-Written: 1"),
     "400 that echoes": lambda server: echo(server, 400, "X-Prometheus-Remote-Write-Samples-Written: 0"),
@@ -274,24 +294,19 @@ ENDS = {
     "407 that echoes": lambda server: echo(server, 407),
     "503 that echoes": lambda server: echo(server, 503),
     "redirect that echoes": moved,
+    "redirect that echoes the request": moved_into,
+    "503 that echoes and is cut off": cut_off,
+    "headers that echo": lambda server: (
+        lambda connection: connection.sendall(
+            b"HTTP/1.1 503 No\r\n nonsense\r\n" + server().requests[-1].encode("latin-1") + b"\r\n\r\n"
+        )
+    ),
     "no HTTP that echoes": lambda server: (
         lambda connection: connection.sendall(server().requests[-1].encode("latin-1"))
     ),
     "headers that make no sense": lambda server: b"HTTP/1.1 503 No\r\nnonsense\r\nX: y\r\n\r\n",
     "hang up": lambda server: b"",
 }
-
-
-def shown_by(error):
-    """Give all that an exception shows, and those that are chained to it, to whoever prints, pickles or walks it."""
-    yield "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    seen = []
-    while error is not None and error not in seen:
-        seen.append(error)
-        yield from (str(error), repr(error), repr(error.args), repr(vars(error)))
-        if isinstance(error, PrometheusSinkError):
-            yield repr(pickle.dumps(error))
-        error = error.__cause__ or error.__context__
 
 
 def closed_port():
@@ -353,7 +368,10 @@ def assert_hidden(start, service, caplog, capfd, tmp_path, monkeypatch):
             if record.exc_info:
                 shown += shown_by(record.exc_info[1])
         shown += capfd.readouterr()
-        hidden = [CANARY, *(base64.b64encode(f"{user}:{CANARY}".encode()).decode() for user in ("u", "user", "client"))]
+        hidden = [
+            CANARY[:-1],
+            *(base64.b64encode(f"{user}:{CANARY}".encode()).decode() for user in ("u", "user", "client")),
+        ]
         for text in shown:
             for each in hidden:
                 assert each not in text, f"{place}: {text}"

@@ -6,6 +6,8 @@ import json
 import logging
 import math
 import pickle
+import resource
+import signal
 from typing import Any
 
 import pytest
@@ -69,7 +71,76 @@ def test_a_line_that_a_crash_cut_short_is_passed_over(tmp_path, caplog):
     (path,) = tmp_path.iterdir()
     path.write_text(path.read_text()[:-20])
     assert list(read_rejected_samples(tmp_path)) == [REFUSED]
-    assert "not valid JSON" in caplog.text
+    assert f"look at line 2 of {path}: it is damaged" in caplog.text
+
+
+DAMAGED = {
+    "bytes that are not UTF-8": b"\xff\xfe",
+    "not an object": b"[]",
+    "no object of ours": b'{"text": "hello"}',
+    "deeper than Python reads": b"[" * 100_000,
+    "a number of 5000 digits": b"1" * 5000,
+    "no reason": lambda read: read.pop("reason"),
+    "a reason that is none": lambda read: read.update(reason="whim"),
+    "a count in words": lambda read: read.update(count="one"),
+    "a tenant in words": lambda read: read.update(tenant="a"),
+    "samples in words": lambda read: read.update(samples="abc"),
+    "a value that is none": lambda read: read.update(samples=[[None, 1]]),
+    "a time beyond all times": lambda read: read.update(samples=[["1.0", 10**400]]),
+    "half a histogram": lambda read: read.update(samples=[[{"schema": 1}, 1]]),
+    "labels in a list": lambda read: read.update(labels=["a"]),
+    "exemplars in words": lambda read: read.update(exemplars="ab"),
+    "metadata of too many parts": lambda read: read.update(metadata=[1, 2, 3, 4]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_line_costs_no_other_line(tmp_path, caplog, damage):
+    handler = JsonLinesRejectedSamples(tmp_path)
+    handler([REFUSED, REFUSED, REFUSED])
+    handler.close()
+    (path,) = tmp_path.iterdir()
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    if callable(damage):
+        read = json.loads(second)
+        damage(read)
+        second = json.dumps(read).encode()
+    else:
+        second = damage
+    path.write_bytes(first + second.rstrip(b"\n") + b"\n" + third)
+    assert list(read_rejected_samples(tmp_path)) == [REFUSED, REFUSED]
+    assert f"look at line 2 of {path}: it is damaged" in caplog.text
+
+
+class Unspeakable:
+    def __repr__(self):
+        raise RuntimeError
+
+
+def test_a_record_that_cannot_even_be_shown_is_kept_by_its_type(tmp_path):
+    records: list[object] = [Unspeakable(), ("m", {}, ((Unspeakable(), 1),))]
+    for record in records:
+        handler = JsonLinesRejectedSamples(tmp_path)
+        handler([RejectedSamples(record, 1, RejectionReason.INVALID, "bad")])
+        handler.close()
+    assert {read.record for read in read_rejected_samples(tmp_path)} == {"<Unspeakable>", "<tuple>"}
+
+
+def test_a_file_that_cannot_be_written_is_closed_all_the_same(tmp_path):
+    handler = JsonLinesRejectedSamples(tmp_path)
+    handler([REFUSED])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))  # as if the disk were full
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            handler.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    handler([REFUSED])
+    handler.close()
+    assert list(read_rejected_samples(tmp_path)) == [REFUSED]
 
 
 def test_the_handler_can_be_shipped_with_the_job(tmp_path):

@@ -209,6 +209,9 @@ def test_expressions_mean_what_they_mean_in_re2(expression, matching, others):
         ("(?i)[a-é]", "match (?i) with a-é"),
         ("(a*)+", "match the repetition + of what can match nothing"),
         ("(|a){2,}?", "match the repetition {2,}? of what can match nothing"),
+        ("(?:a+)+b", "match the repetition + of another repetition"),  # of "aaa…" for as long as you like
+        ("(?:x|a{2,}b?)*", "match the repetition * of another repetition"),
+        ("(?:a+){11}", "match the repetition {11} of another repetition"),
         ("(a|b)*", "match the group $1 in a repetition"),
     ],
 )
@@ -216,6 +219,12 @@ def test_what_python_might_match_otherwise_needs_re2(expression, named):
     message = refused({"source_labels": ["a"], "regex": expression, "target_label": "t"})
     assert message.startswith("write_relabel_configs[0].regex: install RE2 here and on the workers with pip install ")
     assert message.endswith(named)
+
+
+@pytest.mark.usefixtures("without_re2")
+@pytest.mark.parametrize("expression", [r"(?:[0-9]+\.){3}[0-9]+", "(?:a{2}b?)*", "(?:a+)?b+", "a+b+|(?:c*)"])
+def test_repetitions_that_come_to_an_end_need_no_re2(expression):
+    Relabelling([{"action": "keep", "source_labels": ["a"], "regex": expression}])
 
 
 @pytest.mark.usefixtures("without_re2")
@@ -420,3 +429,8 @@ def test_the_builder_checks_the_rules_and_a_sink_takes_them_along():
     config = pickle.loads(pickle.dumps(sink.get_transformer()._config))
     assert config.relabelling.apply(SERIES) == {"__name__": "requests", "code": "200"}
     assert not SinkConfig(prometheus_remote_write_url="http://localhost/").relabelling
+
+
+def test_a_number_too_large_for_a_text_is_no_error_of_python():
+    rule = {"action": "replace", "target_label": "a", "replacement": 10**5000}
+    assert set(Relabelling([rule]).apply({"__name__": "m"})) == {"__name__", "a"}

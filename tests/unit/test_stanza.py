@@ -407,3 +407,31 @@ def test_each_start_without_verification_is_warned_of(caplog):
         warn_of_unverified_tls(SinkConfig(**settings_of(tls_config=tls)))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert caplog.messages[0].startswith("set ca_file in place of insecure_skip_verify: the certificate of https://")
+
+
+@pytest.mark.parametrize("password", ["*hunter22", "!hunter22!x", "&a 1, b: &a hunter22"])
+def test_a_password_that_yaml_takes_for_something_else_is_not_shown(file, password):
+    path = file(f"remote_write:\n- url: {URL}\n  basic_auth: {{username: u, password: {password}}}\n")
+    with pytest.raises(InvalidConfigurationError) as caught:
+        read_remote_write(path)
+    assert "line 3" in str(caught.value)
+    assert "hunter22" not in str(caught.value)
+
+
+def test_a_mapping_within_itself_is_refused():
+    within: list[object] = []
+    within.append(within)
+    with pytest.raises(InvalidConfigurationError, match="^the mapping: use fewer levels"):
+        settings_of(headers=within)
+
+
+def test_a_number_too_large_to_be_shown_is_refused():
+    with pytest.raises(InvalidConfigurationError, match="^the mapping: queue_config.capacity: "):
+        settings_of(queue_config={"capacity": 10**5000})
+
+
+def test_a_message_is_one_line_whatever_keys_are_called():
+    with pytest.raises(InvalidConfigurationError) as caught:
+        settings_of(headers={"a\nb": object()})
+    assert str(caught.value).startswith(r"the mapping: headers.a\nb: use a text")
+    assert caught.value.field == "headers.a\nb"

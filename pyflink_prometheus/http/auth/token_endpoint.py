@@ -137,7 +137,7 @@ class TokenEndpoint:
             return CredentialsUnavailableError(what, retry_after_s=retry_after_s)
         advice = _ADVICE.get(code)
         if advice is None and 300 <= status < 400:
-            target = headers.get("Location", "")
+            target = self._redacted(headers.get("Location", ""), hidden)
             advice = f"set token_url to the URL that it redirects to{': ' if target else ''}{one_line(target)}"
         if advice is None and status in (401, 403):
             advice = _ADVICE["invalid_client"]

@@ -1,31 +1,75 @@
 """
 Write numbered samples at a steady rate, keyed by series; may be resumed from a savepoint with other options.
 
-Sample n has the value n, belongs to series n modulo --series, and is n times --step-ms later than --start-ms.
+Sample n has the value n, belongs to series n modulo --series, and is n times --step-ms later than --start-ms. Other
+ways into the sink write the same under other names, some samples may be too old, and the workers' clocks may go wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
-from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
 from replayable import numbers
 
-from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration, Transport
+from pyflink_prometheus import (
+    ColumnMapping,
+    JsonLinesRejectedSamples,
+    PrometheusSink,
+    PrometheusSinkBuilder,
+    PrometheusTimeSeries,
+    RemoteWriteVersion,
+    RetryConfiguration,
+    Transport,
+)
+from pyflink_prometheus.clock import SystemClock
+
+HOUR_MS = 3_600_000
 
 
-def to_series(metric_name: str, series: int, start_ms: int, step_ms: int) -> Callable[[int], PrometheusTimeSeries]:
+def to_series(
+    metric_name: str, series: int, start_ms: int, step_ms: int, poison_every: int, clock_jumps: bool
+) -> Callable[[int], list[PrometheusTimeSeries]]:
     """Return the sink's converter."""
 
-    def convert(number: int) -> PrometheusTimeSeries:
+    def convert(number: int) -> list[PrometheusTimeSeries]:
+        if clock_jumps:
+            SystemClock.time = jumping_time  # type: ignore[assignment,method-assign]
         labels = {"series": str(number % series)}
-        return PrometheusTimeSeries(metric_name, labels, ((float(number), start_ms + step_ms * number),))
+        timestamp = start_ms + step_ms * number
+        good = PrometheusTimeSeries(metric_name, labels, ((float(number), timestamp),))
+        if not poison_every or number % poison_every != poison_every // 2:
+            return [good]
+        too_old = ((float(number), timestamp - 5 * HOUR_MS),)
+        return [good, PrometheusTimeSeries(f"{metric_name}_too_old", labels, too_old)]
 
     return convert
+
+
+def jumping_time(_: SystemClock) -> float:
+    """Return the time of a clock that every few seconds is a day slow, right, or an hour fast."""
+    return time.time() + (-86_400, 0, 3_600)[int(time.monotonic() / 3) % 3]
+
+
+def add_table(
+    env: StreamExecutionEnvironment, stream: DataStream, sink: PrometheusSink, series: int, start_ms: int, step_ms: int
+) -> None:
+    """Add the same samples as a table."""
+    t_env = StreamTableEnvironment.create(env)
+    t_env.create_temporary_view("numbers", t_env.from_data_stream(stream))
+    table = t_env.sql_query(
+        f"SELECT CAST(MOD(f0, {series}) AS STRING) AS series, CAST(f0 AS DOUBLE) AS `value`, "
+        f"{start_ms} + {step_ms} * f0 AS ms FROM numbers"
+    )
+    statements = t_env.create_statement_set()
+    sink.add_insert(statements, table)
+    statements.attach_as_datastream()
 
 
 def main() -> None:
@@ -39,6 +83,12 @@ def main() -> None:
     parser.add_argument("--start-ms", type=int, required=True)
     parser.add_argument("--step-ms", type=int, required=True)
     parser.add_argument("--batches-metric-name", help="write a second metric, whose samples come in batches")
+    parser.add_argument("--table-metric-name", help="write a third metric, from a table")
+    parser.add_argument("--parallelism", type=int, default=2, help="of the sinks")
+    parser.add_argument("--rejected", help="a folder for the samples that are refused")
+    parser.add_argument("--poison-every", type=int, default=0, help="add a sample that is too old to each so many")
+    parser.add_argument("--clock-jumps", type=int, default=0)
+    parser.add_argument("--version", choices=[each.name for each in RemoteWriteVersion], default="AUTO")
     parser.add_argument("--checkpoint-ms", type=int, default=1_000)
     parser.add_argument("--max-batch-size", type=int, default=2_000)
     parser.add_argument("--max-retry-delay-ms", type=int, default=500)
@@ -60,23 +110,43 @@ def main() -> None:
     stream = env.from_source(source, WatermarkStrategy.no_watermarks(), "numbers", Types.LONG()).uid("numbers")
     series = options.series
     retries = RetryConfiguration(max_retry_delay_ms=options.max_retry_delay_ms)
-    converter = partial(to_series, series=series, start_ms=options.start_ms, step_ms=options.step_ms)
-    sink = (
-        PrometheusSink.builder()
-        .set_prometheus_remote_write_url(options.url)
-        .set_element_converter(converter(options.metric_name))
-        .set_max_batch_size_in_samples(options.max_batch_size)
-        .set_retry_configuration(retries)
-        .set_socket_timeout_ms(options.socket_timeout_ms)
-        .set_uid("writer")
-        .set_parallelism(2)
+    converter = partial(
+        to_series,
+        series=series,
+        start_ms=options.start_ms,
+        step_ms=options.step_ms,
+        poison_every=options.poison_every,
+        clock_jumps=bool(options.clock_jumps),
     )
-    stream.key_by(lambda number: number % series, Types.LONG()).sink_to(sink.build())
+
+    def builder(uid: str) -> PrometheusSinkBuilder:
+        sink = (
+            PrometheusSink.builder()
+            .set_prometheus_remote_write_url(options.url)
+            .set_remote_write_version(RemoteWriteVersion[options.version])
+            .set_max_batch_size_in_samples(options.max_batch_size)
+            .set_retry_configuration(retries)
+            .set_socket_timeout_ms(options.socket_timeout_ms)
+            .set_uid(uid)
+            .set_parallelism(options.parallelism)
+        )
+        return (
+            sink.set_rejected_samples_handler(JsonLinesRejectedSamples(options.rejected)) if options.rejected else sink
+        )
+
+    sink = builder("writer").set_element_converter(converter(options.metric_name)).build()
+    stream.key_by(lambda number: number % series, Types.LONG()).sink_to(sink)
     if options.batches_metric_name:
         convert = converter(options.batches_metric_name)
         pairs = stream.map(lambda number: (number % series, number), Types.TUPLE([Types.LONG(), Types.LONG()]))
-        sink.set_element_converter(lambda pair: convert(pair[1])).set_uid("batches").set_key_columns("f0")
-        pairs.sink_to(sink.set_transport(Transport.ARROW).build())
+        batches = builder("batches").set_element_converter(lambda pair: convert(pair[1])).set_key_columns("f0")
+        pairs.sink_to(batches.set_transport(Transport.ARROW).build())
+    if options.table_metric_name:
+        mapping = ColumnMapping(
+            metric_name=options.table_metric_name, labels=["series"], values="value", timestamp="ms"
+        )
+        sink = builder("table").set_column_mapping(mapping).set_key_columns("series").build()
+        add_table(env, stream, sink, series, options.start_ms, options.step_ms)
     env.execute("steady")
 
 

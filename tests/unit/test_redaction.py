@@ -1,0 +1,29 @@
+"""Secrets in texts that others write."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyflink_prometheus.http.redaction import redacted
+
+SECRET = "s3cret/of&mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"bad token {SECRET}, sorry", "bad token ***, sorry"),
+        ("bad token s3cret/of&amp;mine", "bad token ***"),
+        ("bad token s3cret%2Fof%26mine", "bad token ***"),
+        (f"bad token {SECRET[:-1]}", "bad token ***"),
+        (f"bad token {SECRET[:6]}", "bad token ***"),
+        (f"bad token {SECRET[:5]}", "bad token s3cre"),  # in too many words
+        (f"(HTTP 401: bad token {SECRET[:9]}...)", "(HTTP 401: bad token ***...)"),
+        ("bad token s3cret%2Fof%2", "bad token ***"),
+        ("no token", "no token"),
+        ("", ""),
+        ("...", "..."),
+    ],
+)
+def test_a_secret_is_hidden_also_where_the_text_is_cut_off(text, shown):
+    assert redacted(text, [SECRET, ""]) == shown

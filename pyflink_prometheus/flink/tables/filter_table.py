@@ -138,7 +138,7 @@ def _by_past(table: Table, keys: Sequence[str], check: Hampel | SpeedGate, time:
     return query(
         table,
         f"SELECT {columns}, CAST(NULL AS STRING) AS {_REASON} FROM {with_past} WHERE {is_clear} UNION ALL "
-        # Without an array between, the planner would call Python for all rows, and then ask for which of them it should.
+        # Without an array between, the planner would call Python for all rows, and ask then for which it should.
         f"SELECT {columns}, said AS {_REASON} FROM {unclear} CROSS JOIN UNNEST(ARRAY[{_REASON}]) AS judged(said)",
     )
 

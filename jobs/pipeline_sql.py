@@ -13,7 +13,7 @@ from __future__ import annotations
 from filter import CHECKS
 from flights_sql import create_messages
 from pyflink.table import StreamTableEnvironment
-from recorded_flights import METRICS, deliver, environment, parse_arguments, sink
+from recorded_flights import METRICS, environment, parse_arguments, sink
 from reference import CELLS, OPERATORS, OTHER_OPERATOR
 
 from pyflink_prometheus import (
@@ -59,7 +59,7 @@ def main() -> None:
     env = environment(args)
     t_env = StreamTableEnvironment.create(env)
     t_env.get_config().set("table.local-time-zone", "UTC")
-    create_messages(t_env, deliver(env, args))
+    create_messages(t_env, env, args)
 
     reordered = reorder_table(t_env.sql_query(WITH_KEYS), "icao24", time=TIME)
     possible = filter_table(reordered, "icao24", *CHECKS, time=TIME).accepted

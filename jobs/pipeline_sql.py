@@ -3,6 +3,7 @@ The whole chain as tables: reorder, filter, enrich, aggregate, and mark ended se
 
 On this machine:     python jobs/pipeline_sql.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/pipeline_sql.py --recording /path/that/all/machines/see/flights.jsonl
+With Grafana:        make cluster
 
 The twin of pipeline.py, which does the same with Python operators; both write the same samples. Downstream of the
 source Python sees no single row: only what SQL cannot say, for many rows at once.

@@ -75,7 +75,8 @@ def readings(t_env: StreamTableEnvironment, numbers: Table, devices: int, start_
         t_env.sql_query(
             f"SELECT place, MOD(place, {devices}) AS device, place / {devices} AS at_second, "
             f"MOD(place * 7919, {DISORDER_MS}) AS late_by FROM numbers "
-            f"CROSS JOIN UNNEST(ARRAY[{some}]) AS first_step(some) CROSS JOIN UNNEST(ARRAY[{more}]) AS second_step(place)"
+            f"CROSS JOIN UNNEST(ARRAY[{some}]) AS first_step(some) "
+            f"CROSS JOIN UNNEST(ARRAY[{more}]) AS second_step(place)"
         ),
     )
     t_env.execute_sql(

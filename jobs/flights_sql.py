@@ -10,11 +10,13 @@ the same samples.
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 from pyflink.common import Row as TypedRow
 from pyflink.common import Types
-from pyflink.datastream import DataStream
+from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment
-from recorded_flights import METRICS, Row, deliver, environment, parse_arguments, sink
+from recorded_flights import METRICS, Row, deliver_untimed, environment, parse_arguments, sink
 from reference import OPERATORS, OTHER_OPERATOR
 
 from pyflink_prometheus import ColumnMapping
@@ -76,7 +78,7 @@ def main() -> None:
     t_env = StreamTableEnvironment.create(env)
     # The ends of windows are times of day in this zone, and the sink takes them for UTC.
     t_env.get_config().set("table.local-time-zone", "UTC")
-    create_messages(t_env, deliver(env, args))
+    create_messages(t_env, env, args)
 
     statements = t_env.create_statement_set()
     flights = sink(args, "flights").set_column_mapping(FLIGHTS).build()
@@ -94,13 +96,14 @@ def main() -> None:
     )
 
 
-def create_messages(t_env: StreamTableEnvironment, rows: DataStream) -> None:
-    """Create a view of the rows of a stream, with its watermarks."""
-    typed = rows.map(to_typed, ROW_TYPE).name("to columns").set_parallelism(1)
+def create_messages(t_env: StreamTableEnvironment, env: StreamExecutionEnvironment, args: Namespace) -> None:
+    """Create a view of the rows in the order of their delivery, with watermarks that wait for the latest ones."""
+    typed = deliver_untimed(env, args).map(to_typed, ROW_TYPE).name("to columns").set_parallelism(1)
     schema = (
         Schema.new_builder()
-        .column_by_metadata("event_time", "TIMESTAMP_LTZ(3)", "rowtime")
-        .watermark("event_time", "SOURCE_WATERMARK()")
+        .column_by_expression("event_time", "TO_TIMESTAMP_LTZ(sent_ms, 3)")
+        # A row that is as old as the watermark would be late.
+        .watermark("event_time", f"TO_TIMESTAMP_LTZ(sent_ms - {args.max_delay * 1000 + 1}, 3)")
         .build()
     )
     t_env.create_temporary_view("messages", t_env.from_data_stream(typed, schema))

@@ -3,7 +3,6 @@ From raw events to good time series: reorder, filter, enrich, aggregate, and mar
 
 On this machine:     python jobs/pipeline.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/pipeline.py --recording /path/that/all/machines/see/flights.jsonl
-With Grafana:        make cluster
 
 The whole chain in one job. Each step also has a job of its own, which shows its effect.
 """

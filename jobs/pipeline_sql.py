@@ -3,6 +3,7 @@ The whole chain as tables: reorder, filter, enrich, aggregate, and mark ended se
 
 On this machine:     python jobs/pipeline_sql.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/pipeline_sql.py --recording /path/that/all/machines/see/flights.jsonl
+With Grafana:        make cluster
 
 The twin of pipeline.py, which does the same with Python operators; both write the same samples. Downstream of the
 source Python sees no single row: only what SQL cannot say, for many rows at once.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from filter import CHECKS
 from flights_sql import create_messages
 from pyflink.table import StreamTableEnvironment
-from recorded_flights import METRICS, deliver, environment, parse_arguments, sink
+from recorded_flights import METRICS, environment, parse_arguments, sink
 from reference import CELLS, OPERATORS, OTHER_OPERATOR
 
 from pyflink_prometheus import (
@@ -59,7 +60,7 @@ def main() -> None:
     env = environment(args)
     t_env = StreamTableEnvironment.create(env)
     t_env.get_config().set("table.local-time-zone", "UTC")
-    create_messages(t_env, deliver(env, args))
+    create_messages(t_env, env, args)
 
     reordered = reorder_table(t_env.sql_query(WITH_KEYS), "icao24", time=TIME)
     possible = filter_table(reordered, "icao24", *CHECKS, time=TIME).accepted

@@ -113,13 +113,18 @@ def environment(args: argparse.Namespace) -> StreamExecutionEnvironment:
 
 def deliver(env: StreamExecutionEnvironment, args: argparse.Namespace) -> DataStream:
     """Return the rows in the order of their delivery, with watermarks that wait for the latest ones."""
+    strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(args.max_delay))
+    rows = deliver_untimed(env, args)
+    return rows.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(_TimestampOfRow())).set_parallelism(1)
+
+
+def deliver_untimed(env: StreamExecutionEnvironment, args: argparse.Namespace) -> DataStream:
+    """Return the rows in the order of their delivery, for a table, whose timestamps Java assigns."""
     delivery = Delivery(args)
     steps = env.from_source(
         _numbers(delivery.steps, delivery.steps_per_second), WatermarkStrategy.no_watermarks(), "network", Types.LONG()
     )
-    strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(args.max_delay))
-    rows = steps.set_parallelism(1).flat_map(delivery).name("deliver").set_parallelism(1)
-    return rows.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(_TimestampOfRow())).set_parallelism(1)
+    return steps.set_parallelism(1).flat_map(delivery).name("deliver").set_parallelism(1)
 
 
 def sink(args: argparse.Namespace, name: str) -> PrometheusSinkBuilder:

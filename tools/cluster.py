@@ -145,15 +145,15 @@ def start(services: list[str]) -> None:
 
 
 def submit_pipeline() -> None:
-    """Submit jobs/pipeline.py unless a job is running, and wait until Prometheus has samples from it."""
+    """Submit jobs/pipeline_sql.py unless a job is running, and wait until Prometheus has samples from it."""
     running = running_jobs()
     if running:
         say(f"not submitting the pipeline, because a job is running: {', '.join(running)}")
         return
     if not RECORDING.exists():
         fail(f"run `make recording`: there is no {RECORDING}")
-    say("submitting the pipeline, jobs/pipeline.py")
-    run = ("flink", "run", "--detached", "-pyfs", "/opt/jobs", "-py", "/opt/jobs/pipeline.py", *PIPELINE)
+    say("submitting the pipeline, jobs/pipeline_sql.py")
+    run = ("flink", "run", "--detached", "-pyfs", "/opt/jobs", "-py", "/opt/jobs/pipeline_sql.py", *PIPELINE)
     submitted = compose("exec", "-T", "jobmanager", *run)
     output = submitted.stdout + submitted.stderr
     found = re.search(r"JobID (\w{32})", output)

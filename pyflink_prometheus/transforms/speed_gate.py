@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, NamedTuple, Optional
-
-import numpy as np
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
@@ -111,17 +109,3 @@ def distance(one: Point, two: Point) -> float:
     across = math.sin(math.radians(two[1] - one[1]) / 2) ** 2
     square = math.sin((latitude_2 - latitude_1) / 2) ** 2 + math.cos(latitude_1) * math.cos(latitude_2) * across
     return 2 * EARTH_RADIUS_METERS * math.asin(min(1.0, math.sqrt(square)))
-
-
-def are_near(gate: SpeedGate, ones: Sequence[Any], twos: Sequence[Any]) -> Any:
-    """
-    Return, for many pairs of points, whether one can surely be reached from the other.
-
-    :param ones: arrays of latitudes, longitudes and milliseconds, like ``twos``.
-    """
-    latitude_1, latitude_2 = np.radians(ones[0]), np.radians(twos[0])
-    across = np.sin(np.radians(twos[1] - ones[1]) / 2) ** 2
-    square = np.sin((latitude_2 - latitude_1) / 2) ** 2 + np.cos(latitude_1) * np.cos(latitude_2) * across
-    meters = 2 * EARTH_RADIUS_METERS * np.arcsin(np.sqrt(np.minimum(square, 1)))
-    # A little less than allowed, because the last digits may differ from those of the gate itself.
-    return meters <= (gate.max_speed * np.abs(twos[2] - ones[2]) / 1000 + gate.tolerance) * (1 - 1e-9)

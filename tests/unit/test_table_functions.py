@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyflink_prometheus import CumulativeWindows, Hampel, SpeedGate, Threshold
@@ -51,11 +52,13 @@ def judged_one_by_one(check, events):
 
 def judged_at_once(check, events, history):
     """Return what the function says of the arrays that Java makes."""
-    names = [*check.columns, "ms"] if isinstance(check, SpeedGate) else check.columns
+
+    def kept(event):
+        return [event["lat"], event["lon"], event["ms"]] if isinstance(check, SpeedGate) else event[check.columns[0]]
+
     windows = [events[max(0, last - history) : last + 1] for last in range(len(events))]
-    pasts = [[np.array([event[name] for event in window]) for window in windows] for name in names]
     kinds = [1 if all(np.isfinite(event[name]) for name in check.columns) else 2 for event in events]
-    return _Judge(check)(kinds, *pasts).tolist()
+    return _Judge(check)(pd.Series(kinds), [np.array(list(map(kept, window))) for window in windows]).tolist()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from pyflink_prometheus.flink.tables.sql import (
     checked_columns,
     checked_time,
     function_name,
+    joined,
     listed,
     millis_of,
     number,
@@ -24,13 +26,13 @@ from pyflink_prometheus.flink.tables.sql import (
 )
 from pyflink_prometheus.transforms.checks import Threshold
 from pyflink_prometheus.transforms.hampel import Hampel
-from pyflink_prometheus.transforms.speed_gate import SpeedGate, are_near
+from pyflink_prometheus.transforms.speed_gate import EARTH_RADIUS_METERS, SpeedGate
 
 #: How many positions before a row's own a speed gate is judged by: as many as the default needs to agree thrice.
 _LEAST_POSITIONS = 15
 #: What a row has of what a check judges.
 _NOTHING, _VALID, _INVALID = 0, 1, 2
-_KIND, _REASON = "kind of value", "reason"
+_KIND, _PAST, _REASON = map(quoted, ("kind of value", "past values", "reason"))
 
 
 class Filtered(NamedTuple):
@@ -57,8 +59,9 @@ def filter_table(
         accepted, rejected = filter_table(rows, "icao24", *checks, time="event_time")
 
     Unlike the operator it waits for the watermark, because it compares rows in order of time, in whatever order they
-    come. A :class:`Threshold` is judged in Java. For the others Java keeps the last values of each key, and Python
-    judges many rows at once: so it keeps nothing that could be lost.
+    come. A :class:`Threshold` is judged in Java. For the others Java keeps the last values of each key, and passes most
+    rows by itself: those whose last values differ by ``min_deviation`` at most, or whose last positions can all be
+    reached from each other. Only the rest goes to Python with them, so nothing is kept there that could be lost.
 
     A :class:`SpeedGate` is judged by the last positions only, 15 or three times its confirmations if that is more. Its
     result is that of the operator, unless so many of them are wrong that none of them are as many in a row as it takes
@@ -85,8 +88,8 @@ def filter_table(
         checked_columns(table, check.name, check.columns)
         judged = _by_threshold(table, check) if isinstance(check, Threshold) else _by_past(table, keys, check, time)
         names = listed(types_of(table))
-        table = query(judged, f"SELECT {names} FROM {judged} WHERE {quoted(_REASON)} IS NULL")
-        rejected.append(query(judged, f"SELECT {names}, {_REASON} FROM {judged} WHERE {quoted(_REASON)} IS NOT NULL"))
+        table = query(judged, f"SELECT {names} FROM {judged} WHERE {_REASON} IS NULL")
+        rejected.append(query(judged, f"SELECT {names}, {_REASON} FROM {judged} WHERE {_REASON} IS NOT NULL"))
     every = " UNION ALL ".join(f"SELECT * FROM {each}" for each in rejected)
     return Filtered(table, query(table, every))
 
@@ -102,39 +105,73 @@ def _by_threshold(table: Table, check: Threshold) -> Table:
     if np.isfinite(high):
         cases.append(f"WHEN {value} > {high!r} THEN {_said(check, shown_value, f' is above {high:g}')}")
     reason = f"CASE WHEN {value} IS NULL THEN CAST(NULL AS STRING) {' '.join(cases)} END"
-    return query(table, f"SELECT *, {reason} AS {quoted(_REASON)} FROM {table}")
+    return query(table, f"SELECT *, {reason} AS {_REASON} FROM {table}")
 
 
 def _by_past(table: Table, keys: Sequence[str], check: Hampel | SpeedGate, time: str) -> Table:
     """Return the rows with the reason for rejecting them, which depends on those before."""
     numbers = [number(quoted(column)) for column in check.columns]
     invalid = " OR ".join(map(_is_not_finite, numbers))
-    history = check.window if isinstance(check, Hampel) else max(_LEAST_POSITIONS, 3 * check.confirmations)
-    if isinstance(check, SpeedGate):
+    if isinstance(check, Hampel):
+        history, kept, clear = check.window, numbers[0], _within(check)
+    else:
         invalid += f" OR ABS({numbers[0]}) > 90 OR ABS({numbers[1]}) > 360"
-        numbers.append(f"CAST({millis_of(quoted(time), checked_time(table, time))} AS DOUBLE)")
+        history = max(_LEAST_POSITIONS, 3 * check.confirmations)
+        millis = number(f"({millis_of(quoted(time), checked_time(table, time))})")
+        kept, clear = f"ARRAY[{joined([*numbers, millis])}]", _reached(check, history)
     nothing = " OR ".join(f"{quoted(column)} IS NULL" for column in check.columns)
     kind = f"CASE WHEN {nothing} THEN {_NOTHING} WHEN {invalid} THEN {_INVALID} ELSE {_VALID} END"
-    sorted_out = query(table, f"SELECT *, {kind} AS {quoted(_KIND)} FROM {table}")
+    sorted_out = query(table, f"SELECT *, {kind} AS {_KIND} FROM {table}")
     over = (
-        f"OVER (PARTITION BY {listed(keys)}, {quoted(_KIND)} ORDER BY {quoted(time)} "
+        f"OVER (PARTITION BY {listed(keys)}, {_KIND} ORDER BY {quoted(time)} "
         f"ROWS BETWEEN {history} PRECEDING AND CURRENT ROW)"
     )
-    pasts = [f"past {place}" for place in range(len(numbers))]
-    arrays = ", ".join(f"ARRAY_AGG({each}) {over} AS {quoted(name)}" for each, name in zip(numbers, pasts))
-    with_past = query(table, f"SELECT *, {arrays} FROM {sorted_out}")
-    function = udf(_Judge(check), result_type=DataTypes.STRING(), func_type="pandas")
+    with_past = query(table, f"SELECT *, ARRAY_AGG({kept}) {over} AS {_PAST} FROM {sorted_out}")
+    is_clear = f"({_KIND} = {_NOTHING} OR ({_KIND} = {_VALID} AND {clear}))"
     name = function_name()
+    function = udf(_Judge(check), result_type=DataTypes.STRING(), func_type="pandas")
     table._t_env.create_temporary_system_function(name, function)
     columns = listed(types_of(table))
+    unclear = query(
+        table, f"SELECT {columns}, {name}({_KIND}, {_PAST}) AS {_REASON} FROM {with_past} WHERE NOT {is_clear}"
+    )
     return query(
         table,
-        f"SELECT {columns}, {name}({quoted(_KIND)}, {listed(pasts)}) AS {quoted(_REASON)} FROM {with_past}",
+        f"SELECT {columns}, CAST(NULL AS STRING) AS {_REASON} FROM {with_past} WHERE {is_clear} UNION ALL "
+        # Without an array between, the planner would call Python for all rows, and ask then for which it should.
+        f"SELECT {columns}, said AS {_REASON} FROM {unclear} CROSS JOIN UNNEST(ARRAY[{_REASON}]) AS judged(said)",
     )
+
+
+def _within(check: Hampel) -> str:
+    """Return the condition that the last value is surely not too far from the median of those before."""
+    return f"ARRAY_MAX({_PAST}) - ARRAY_MIN({_PAST}) <= {_double(check.min_deviation)}"
+
+
+def _reached(check: SpeedGate, history: int) -> str:
+    """Return the condition that each of the last points can surely be reached from the one before it."""
+    # A little less than allowed, because the last digits may differ from those of the gate itself.
+    radians_of_meters = (1 - 1e-9) / EARTH_RADIUS_METERS
+    speed, tolerance = _double(check.max_speed / 1000 * radians_of_meters), _double(check.tolerance * radians_of_meters)
+    pairs = []
+    for place in range(1, history + 1):
+        one, two = f"{_PAST}[{place}]", f"{_PAST}[{place + 1}]"
+        north, east = f"RADIANS({two}[1] - {one}[1])", f"RADIANS({two}[2] - {one}[2])"
+        # No parallel between the two is longer than this times the equator.
+        longest = f"(COS(RADIANS({one}[1])) + ABS({north}))"
+        allowed = f"({speed} * ABS({two}[3] - {one}[3]) + {tolerance})"
+        squares = f"{north} * {north} + {longest} * {longest} * {east} * {east}"
+        pairs.append(f"COALESCE({squares} <= {allowed} * {allowed}, TRUE)")
+    return " AND ".join(pairs)
 
 
 def _is_not_finite(value: str) -> str:
     return f"NOT COALESCE(ABS({value}) <= 1.7976931348623157E308, FALSE)"
+
+
+def _double(value: float) -> str:
+    """Return a number as a literal in SQL."""
+    return f"{min(value, sys.float_info.max):.17e}"
 
 
 def _said(check: Threshold, value: str, words: str) -> str:
@@ -142,70 +179,33 @@ def _said(check: Threshold, value: str, words: str) -> str:
 
 
 class _Judge:
-    """
-    What judges many rows at once.
-
-    It finds those that may be wrong, and has the check itself judge these.
-    """
+    """What judges the rows of which Java cannot say that they are right."""
 
     def __init__(self, check: Hampel | SpeedGate) -> None:
         self._check = check
 
-    def __call__(self, kinds: Any, *pasts: Any) -> Any:
+    def __call__(self, kinds: Any, pasts: Any) -> Any:
         """Return the reason for rejecting each row, ``None`` to accept it."""
         import pandas as pd  # loaded by PyFlink on the worker, and not needed on the client
 
-        kinds = np.asarray(kinds)
-        reasons = np.full(len(kinds), None, dtype=object)
-        for row in np.flatnonzero(kinds == _INVALID).tolist():
-            event = {name: past[row].tolist()[-1] for name, past in zip(self._check.columns, pasts)}
-            reasons[row] = self._said(self._check.judge(event, 0, None)[0])
-        valid = np.flatnonzero(kinds == _VALID)
-        if valid.size:
-            matrices = [_matrix(past, valid) for past in pasts]
-            suspects = (
-                _far(self._check, matrices[0]) if isinstance(self._check, Hampel) else _fast(self._check, matrices)
-            )
-            for place in np.flatnonzero(suspects).tolist():
-                row = int(valid[place])
-                reasons[row] = self._said(self._reason([past[row].tolist() for past in pasts]))
-        return pd.Series(reasons, dtype=object)
+        judge = self._of_values if isinstance(self._check, Hampel) else self._of_points
+        reasons = [
+            judge(past.tolist()[-1:] if kind == _INVALID else past.tolist())
+            for kind, past in zip(kinds.tolist(), pasts)
+        ]
+        names = [None if reason is None else f"{self._check.name}: {reason}" for reason in reasons]
+        return pd.Series(names, dtype=object)
 
-    def _reason(self, pasts: Sequence[list[float]]) -> str | None:
+    def _of_values(self, values: list[float]) -> str | None:
         """Return why the last of several values in a row is rejected."""
+        *past, value = values
+        return self._check.judge({self._check.columns[0]: value}, 0, tuple(past))[0]
+
+    def _of_points(self, points: list[Any]) -> str | None:
+        """Return why the last of several positions in a row is rejected."""
         reason, state = None, None
-        for values in zip(*pasts):
-            event = dict(zip(self._check.columns, values))
-            reason, state = self._check.judge(event, int(values[-1]) if len(values) > 1 else 0, state)
+        for latitude, longitude, millis in points:
+            event = dict(zip(self._check.columns, (latitude, longitude)))
+            # What is no position has no time either that counts.
+            reason, state = self._check.judge(event, int(millis), state)
         return reason
-
-    def _said(self, reason: str | None) -> str | None:
-        return None if reason is None else f"{self._check.name}: {reason}"
-
-
-def _matrix(arrays: Any, rows: Any) -> Any:
-    """Return arrays of different lengths as the rows of one, with NaN in front of the shorter ones."""
-    several = [arrays[row] for row in rows.tolist()]
-    lengths = np.fromiter(map(len, several), dtype=np.int64, count=len(several))
-    widest = int(lengths.max())
-    matrix = np.full((len(several), widest), np.nan)
-    matrix[np.arange(widest) >= widest - lengths[:, None]] = np.concatenate(several)
-    return matrix
-
-
-def _far(check: Hampel, values: Any) -> Any:
-    """Return which of the last values may be too far from the median of those before."""
-    if values.shape[1] < 2:
-        return np.zeros(len(values), dtype=bool)
-    past = values[:, :-1]
-    has_past = ~np.isnan(past).all(axis=1)
-    middle = np.full(len(past), np.nan)
-    middle[has_past] = np.nanmedian(past[has_past], axis=1)
-    # The spread only widens what is allowed.
-    return ~(np.abs(values[:, -1] - middle) <= check.min_deviation)
-
-
-def _fast(check: SpeedGate, points: Sequence[Any]) -> Any:
-    """Return which of the last points may be too far from the last accepted one: not all before it are near."""
-    before, after = [each[:, :-1] for each in points], [each[:, 1:] for each in points]
-    return ~(are_near(check, before, after) | np.isnan(before[0])).all(axis=1)

@@ -9,11 +9,15 @@ from pyflink.table import Table
 from pyflink_prometheus import _validation
 from pyflink_prometheus.flink.table_select import quoted
 from pyflink_prometheus.flink.table_writer import types_of
-from pyflink_prometheus.flink.tables.reorder_table import reorder_table
-from pyflink_prometheus.flink.tables.sql import checked_columns, checked_time, interval, listed, query
-from pyflink_prometheus.flink.tables.window_sql import END_OF_WINDOW, windowed
-from pyflink_prometheus.transforms.reordering import SameTimestamp
+from pyflink_prometheus.flink.tables.sql import checked_columns, checked_time, interval, listed, millis_of, query
+from pyflink_prometheus.flink.tables.window_sql import windowed
 from pyflink_prometheus.transforms.windows import SessionWindows
+
+#: As many as the bits of a BIGINT.
+_MOST_COLUMNS = 62
+_TIME = "event time"
+#: Of a row: its time, which of its columns have values as the bits of a number, and when an ended one had its last.
+_AT, _WHICH, _LAST = map(quoted, (_TIME, "columns with values", "last sample"))
 
 
 def mark_stale_table(
@@ -35,7 +39,7 @@ def mark_stale_table(
     :func:`~pyflink_prometheus.reorder_table` before this is needed only to remove what arrives twice, and if the column
     of event time is not declared as NOT NULL.
 
-    It costs a session window for each column of values.
+    Java keeps the time of each series' newest sample, for as long as ``table.exec.state.ttl`` says, by default forever.
 
     :param timeout_ms: how long, in event time, a series may go without samples.
     :param labels: the columns that are labels.
@@ -44,7 +48,8 @@ def mark_stale_table(
     :return: the columns in ``labels`` and ``values``, ``stale``, ``timestamp``, and the column of event time. In a
         marker one of the values is not NULL.
     """
-    if checked_time(table, time).is_nullable:
+    of_time = checked_time(table, time)
+    if of_time.is_nullable:
         # Flink unites rows and windows only if the times of both are never NULL, as those of windows are.
         raise ValueError(
             f"time: call reorder_table before this, or declare {time!r} as NOT NULL: Flink thinks that it may be NULL"
@@ -52,27 +57,75 @@ def mark_stale_table(
     _validation.integer("timeout_ms", timeout_ms, least=1)
     keys = checked_columns(table, "labels", labels)
     columns = checked_columns(table, "values", values)
+    if len(columns) > _MOST_COLUMNS:
+        raise ValueError(f"values: expected at most {_MOST_COLUMNS} columns, got {len(columns)}")
     types = types_of(table)
-    at = quoted("event time")
     # Of its own names, because those of a window's columns may be among the table's.
-    inner = query(table, f"SELECT {listed(keys)}, {listed(columns)}, {quoted(time)} AS {at} FROM {table}")
-    selects = [
-        f"SELECT {listed(keys)}, {listed(columns)}, FALSE AS stale, "
-        f"{at} + {interval(0)} AS `timestamp`, {at} FROM {inner}"
-    ]
-    for column in columns:
-        samples = query(inner, f"SELECT {listed(keys)}, {at} FROM {inner} WHERE {quoted(column)} IS NOT NULL")
-        marks = ", ".join(
-            f"CAST({'0' if each == column else 'NULL'} AS {types[each].text}) AS {quoted(each)}" for each in columns
-        )
-        selects.append(
-            f"SELECT {listed(keys)}, {marks}, TRUE AS stale, {END_OF_WINDOW} AS `timestamp`, window_time AS {at} "
-            f"FROM {windowed(samples, 'event time', SessionWindows(timeout_ms), keys)} "
-            f"GROUP BY {listed(keys)}, window_start, window_end, window_time"
-        )
-    both = query(table, " UNION ALL ".join(selects))
-    ordered = reorder_table(both, keys, time="event time", same_timestamp=SameTimestamp.ALL)
-    return query(
+    which = f"CAST({' + '.join(_bit(place, column) for place, column in enumerate(columns))} AS BIGINT)"
+    inner = query(
         table,
-        f"SELECT {listed(keys)}, {listed(columns)}, stale, `timestamp`, {at} AS {quoted(time)} FROM {ordered}",
+        f"SELECT {listed(keys)}, {listed(columns)}, {which} AS {_WHICH}, {quoted(time)} AS {_AT} FROM {table}",
     )
+    ends = _ends(
+        query(inner, f"SELECT {listed(keys)}, {_WHICH}, {_AT} FROM {inner} WHERE {_WHICH} <> 0"), keys, timeout_ms
+    )
+    nothing = ", ".join(f"CAST(NULL AS {types[each].text}) AS {quoted(each)}" for each in columns)
+    both = query(
+        inner,
+        f"SELECT *, CAST(NULL AS BIGINT) AS {_LAST} FROM {inner} UNION ALL "
+        f"SELECT {listed(keys)}, {nothing}, {_WHICH}, {_AT}, {_LAST} FROM {ends}",
+    )
+    millis = millis_of(_AT, of_time)
+    newest = ", ".join(
+        f"MAX(CASE WHEN {quoted(each)} IS NOT NULL THEN {millis} END) OVER now AS {quoted(f'newest {each}')}"
+        for each in columns
+    )
+    judged = query(
+        both,
+        f"SELECT *, {newest} FROM {both} WINDOW now AS "
+        f"(PARTITION BY {listed(keys)} ORDER BY {_AT} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+    )
+    has_ended = {
+        each: f"MOD({_WHICH} / {2**place}, 2) = 1 AND {quoted(f'newest {each}')} = {_LAST}"
+        for place, each in enumerate(columns)
+    }
+    results = ", ".join(
+        f"CASE WHEN {_LAST} IS NULL THEN {quoted(each)} WHEN {ended} THEN CAST('0' AS {types[each].text}) END "
+        f"AS {quoted(each)}"
+        for each, ended in has_ended.items()
+    )
+    return query(
+        judged,
+        f"SELECT {listed(keys)}, {results}, {_LAST} IS NOT NULL AS stale, {_AT} + {interval(0)} AS `timestamp`, "
+        f"{_AT} AS {quoted(time)} FROM {judged} "
+        f"WHERE {_LAST} IS NULL OR {' OR '.join(f'({each})' for each in has_ended.values())}",
+    )
+
+
+def _ends(samples: Table, keys: Sequence[str], timeout_ms: int) -> Table:
+    """
+    Return the times at which the same columns have had no sample for the timeout, and the milliseconds of their last.
+
+    Those columns may have got samples since then in rows with others, which are in another session.
+    """
+    by = f"{listed(keys)}, {_WHICH}"
+    names = (*keys, _WHICH.strip("`"))
+    silent = query(
+        samples,
+        f"SELECT {by}, window_time AS {_AT} FROM {windowed(samples, _TIME, SessionWindows(timeout_ms), names)} "
+        f"GROUP BY {by}, window_start, window_end, window_time",
+    )
+    last = f"{millis_of(_AT, checked_time(silent, _TIME))} - {timeout_ms - 1}"
+    known = query(silent, f"SELECT *, {last} AS {_LAST} FROM {silent}")
+    # A session's time is its last millisecond, and a sample in the next one is in time. So that this one comes together
+    # with the marker, it is a millisecond later: the last one of a session of two.
+    names = (*names, _LAST.strip("`"))
+    return query(
+        known,
+        f"SELECT {by}, window_time AS {_AT}, {_LAST} FROM {windowed(known, _TIME, SessionWindows(2), names)} "
+        f"GROUP BY {by}, {_LAST}, window_start, window_end, window_time",
+    )
+
+
+def _bit(place: int, column: str) -> str:
+    return f"CASE WHEN {quoted(column)} IS NULL THEN 0 ELSE {2**place} END"

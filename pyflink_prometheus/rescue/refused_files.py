@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.rescue.late_samples import LateSamples
 from pyflink_prometheus.writer.ledger import RejectionReason
 from pyflink_prometheus.writer.rejected_files import files_in, from_line
@@ -79,9 +78,4 @@ def _read_line(
     if not rejected.series:
         left_out["not a valid series"] += rejected.count
     for series in rejected.series:
-        try:
-            series.check()
-        except InvalidTimeSeriesError:
-            left_out["not a valid series"] += max(1, len(series.samples))
-        else:
-            samples.add(series, rejected.tenant)
+        samples.add(series, rejected.tenant)

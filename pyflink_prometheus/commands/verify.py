@@ -99,11 +99,11 @@ def _summary(compared: list[Compared]) -> str:
     missing = sum(each.sent - each.stored for each in compared if each.verdict is Verdict.MISSING)
     parts = [f"{counts[Verdict.STORED]:,} of {len(compared):,} series and hours are stored"]
     if counts[Verdict.MISSING]:
-        parts.append(f"at least {missing:,} samples are missing in {counts[Verdict.MISSING]:,}")
+        parts.append(f"missing: {counts[Verdict.MISSING]:,} ({missing:,} or more samples)")
     for verdict in (Verdict.DIFFERENT, Verdict.UNCLEAR):
         if counts[verdict]:
-            parts.append(f"{counts[verdict]:,} are {verdict.value}")
-    return result + ", ".join(parts)
+            parts.append(f"{verdict.value}: {counts[verdict]:,}")
+    return result + "; ".join(parts)
 
 
 def _more(compared: list[Compared]) -> int:

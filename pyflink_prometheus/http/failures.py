@@ -122,7 +122,7 @@ def _wrong_certificate(error: BaseException, cause: BaseException, surroundings:
         return f"use a host name in the URL that the certificate covers: {reason}"
     code = getattr(cause, "verify_code", None)
     if code in (_EXPIRED, _NOT_YET_VALID):
-        remedy = "renew the receiver's certificate" if code == _EXPIRED else "use a certificate that is valid already"
+        remedy = "renew the certificate" if code == _EXPIRED else "use a certificate that is valid already"
         return f"{remedy}, or correct this machine's clock: {reason}"
     setting = "ca_file" if surroundings.has_own_tls else "REQUESTS_CA_BUNDLE on the workers"
     return (

@@ -92,7 +92,7 @@ def read_expectation(
     expectation = Expectation()
     for series, rows in read_digests(directory):
         if until_ms is not None:
-            rows = rows[rows["hour"].astype(np.int64) * HOUR_MS < until_ms]  # noqa: PLW2901
+            rows = rows[rows["hour"] * HOUR_MS < until_ms]  # noqa: PLW2901
         if not len(rows):
             continue
         starts = np.concatenate([[0], np.flatnonzero(rows["series"][1:] != rows["series"][:-1]) + 1])

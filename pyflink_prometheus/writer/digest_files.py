@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 ROW = np.dtype(
     [
         ("series", "<i4"),  # its line in the file of labels, from 0
-        ("hour", "<i4"),  # since 1970
+        ("hour", "<i8"),  # since 1970
         ("count", "<i4"),
         ("unsure", "<i4"),  # how many more may be stored
         ("first", "<i8"),  # the timestamp of the one that was written first

@@ -113,7 +113,7 @@ def test_one_missing_sample_is_found(prometheus_empty, write, verify, metric_nam
     ((missing,),) = (report["not_stored"],)
     assert (status, missing["sent"] - missing["stored"], missing["labels"]["series"]) == (1, 1, "5")
     assert main(["verify", "--digests", str(tmp_path), "--query-url", prometheus_empty.url]) == 1
-    assert "at least 1 samples are missing in 1" in capsys.readouterr().out
+    assert "missing: 1 (1 or more samples)" in capsys.readouterr().out
 
 
 def test_a_restart_and_what_is_written_again_changes_nothing(prometheus_empty, write, verify, metric_name):

@@ -109,6 +109,12 @@ def test_nan_is_nan_and_a_histogram_is_its_count_and_sum(write, tmp_path):
     assert expected(tmp_path)["a", 0][:2] == (2, total_digest(sample_digests(np.array([T, T + 1]), bits)))
 
 
+def test_a_time_far_ahead_has_its_hour(write, tmp_path):
+    """As one in microseconds, which VictoriaMetrics and older versions of Prometheus accept."""
+    write([("a", 1.0, T * 1_000)])
+    assert [*expected(tmp_path)] == [("a", HOUR * 1_000 - HOUR)]
+
+
 def test_stale_markers_do_not_count(write, tmp_path):
     write([("a", 1.0, T), ("a", STALE_MARKER, T + 1)])
     assert expected(tmp_path)["a", 0] == (1, digest([(1.0, T)]), 0, 0)

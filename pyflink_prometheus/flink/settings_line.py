@@ -8,11 +8,20 @@ from enum import Enum
 from typing import Any
 
 from pyflink_prometheus.config import SinkConfig
+from pyflink_prometheus.guards.limits import SendingLimits
 from pyflink_prometheus.relabelling.relabelling import Relabelling
+from pyflink_prometheus.writer.backlog import BUFFERED_BATCHES
 from pyflink_prometheus.writer.pace import Pace
 from pyflink_prometheus.writer.rejected import LogRejectedSamples
 from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples
 
+_IN_DEFAULT_OF = {
+    "rejected_samples_handler": LogRejectedSamples.__name__,
+    "max_buffered_samples": f"{BUFFERED_BATCHES} batches per request in flight",
+    "max_isolation_requests": "no limit",
+    "tls": "the worker's defaults",
+    "proxy": "the worker's environment",
+}
 _ADAPTED = {"max_in_flight_requests", "max_batch_size_in_samples", "adaptive_sending"}
 
 
@@ -49,10 +58,10 @@ def _adapted(config: SinkConfig) -> dict[str, str]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if value is None:
-        return _kind(LogRejectedSamples) if name == "rejected_samples_handler" else "none"
+    if value is None or value == SendingLimits():
+        return _IN_DEFAULT_OF.get(name, "none")
     if isinstance(value, Relabelling):
-        return "set" if value != Relabelling() else "none"
+        return "set" if value else "none"
     if isinstance(value, JsonLinesRejectedSamples):
         return repr(value)
     if name in ("request_signer", "rejected_samples_handler"):

@@ -44,7 +44,10 @@ def test_it_has_what_takes_effect():
         "max_in_flight_requests: 1 (adapts from 1 to 16)",
         "rejected_samples_handler: LogRejectedSamples",
         "max_retry_duration_ms: 480000",
+        "max_buffered_samples: 10 batches per request in flight",
+        "proxy: the worker's environment",
         "relabelling: none",
+        "sending_limits: none",
     ):
         assert text in line()
     assert "max_in_flight_requests: 4," in line(max_in_flight_requests=4)

@@ -53,9 +53,9 @@ KINDS = (
     "rescale",
     "new_version",
 )
-PER_SECOND = 300.0
+PER_SECOND = 150.0
 PER_SECOND_AT_LAST = 20_000.0
-COUNT = 60_000  # of far more seconds than a schedule takes, or the source would end before the chaos does
+COUNT = 40_000  # of far more seconds than a schedule takes, or the source would end before the chaos does
 POISON_EVERY = 500
 MOST_PARALLELISM = 3
 

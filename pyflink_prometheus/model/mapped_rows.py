@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Callable
@@ -47,7 +48,8 @@ def label_text(value: Any) -> Any:
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
         return "true" if value else "false"
     if hasattr(value, "__index__"):
-        return str(int(value))
+        with contextlib.suppress(ValueError):  # it has more digits than Python writes; the record is rejected
+            return str(int(value))
     return value
 
 

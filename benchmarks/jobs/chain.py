@@ -68,14 +68,14 @@ def source(numbers: int, per_second: float | None) -> Source:
 def readings(t_env: StreamTableEnvironment, numbers: Table, devices: int, start_ms: int, run: str) -> Table:
     """Return the rows of all devices, one for each and second."""
     t_env.create_temporary_view("numbers", numbers.alias("number"))
-    some, more = (", ".join(f"{of} * {size} + {n}" for n in range(size)) for of, size in zip(("number", "some"), PARTS))
+    some, more = (", ".join(f"{of} * {size} + {n}" for n in range(size)) for of, size in zip(("number", "part"), PARTS))
     # Device, second and disorder of a row, by its place.
     t_env.create_temporary_view(
         "places",
         t_env.sql_query(
             f"SELECT place, MOD(place, {devices}) AS device, place / {devices} AS at_second, "
             f"MOD(place * 7919, {DISORDER_MS}) AS late_by FROM numbers "
-            f"CROSS JOIN UNNEST(ARRAY[{some}]) AS first_step(some) "
+            f"CROSS JOIN UNNEST(ARRAY[{some}]) AS first_step(part) "
             f"CROSS JOIN UNNEST(ARRAY[{more}]) AS second_step(place)"
         ),
     )

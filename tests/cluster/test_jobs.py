@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,8 @@ WRITTEN: dict[str, Callable[[pd.DataFrame], Samples]] = {
     "filter": filtered,
     "enrich": enriched,
     "aggregate": aggregated,
-    "pipeline": whole_chain,
+    # What pipeline.py has besides, the others have, too.
+    "pipeline_sql": whole_chain,
 }
 
 
@@ -241,7 +242,7 @@ def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
 
 
 @pytest.mark.once
-def test_the_job_in_sql_writes_what_those_in_python_write(
+def test_the_jobs_in_sql_write_what_those_in_python_write(
     flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, tmp_path: Path
 ) -> None:
     job = Submitted("flights_sql", prometheus_empty, beginning(tmp_path, 9_000), now_ms(), max_delay_s=60)
@@ -253,6 +254,13 @@ def test_the_job_in_sql_writes_what_those_in_python_write(
     assert set(answers_to_writes(prometheus_empty)) == {"204"}
     assert expected.differences(job.stored(), in_python) == []
     assert_queries_have_answers(job)
+
+    twin = replace(job, name="reorder_sql")
+    file, *arguments = twin.command_line()
+    twin.printed = flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS))).stdout
+    in_order = job.server.samples('flight_altitude_feet{step="reordered"}')
+    assert expected.differences(in_order, reordered(rows)) == []
+    assert_queries_have_answers(twin)
 
 
 @pytest.mark.once
@@ -302,7 +310,7 @@ def answers_to_writes(server: PrometheusServer) -> dict[str, int]:
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", [*WRITTEN, "flights_sql", "pipeline_sql", "flights"])
+@pytest.mark.parametrize("name", [*WRITTEN, "pipeline", "flights_sql", "reorder_sql", "flights"])
 def test_help_says_what_a_job_is_for(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -177,7 +177,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> It
         with ExitStack() as stack:
             servers = [stack.enter_context(PrometheusServer.start(prometheus_kind)) for _ in WRITTEN]
             jobs = [
-                Submitted(name, server, part, end_at, max_delay_s=60, parallelism=2 if name == "pipeline" else 1)
+                Submitted(name, server, part, end_at, max_delay_s=60, parallelism=2 if name == "pipeline_sql" else 1)
                 for name, server in zip(WRITTEN, servers)
             ]
             slots = sum(job.parallelism for job in jobs)

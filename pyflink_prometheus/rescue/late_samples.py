@@ -64,7 +64,7 @@ class LateSamples:
     again. Both are in ``TMPDIR``. Of two samples of a series with the same timestamp the one that was added first
     stays. Not thread-safe.
 
-    :ivar duplicates: how many samples the last complete reading has left out because they were there twice.
+    :ivar duplicates: how many samples the last complete reading has left out because they were duplicates.
     :ivar conflicts: how many it has left out because there was another value before them.
     """
 

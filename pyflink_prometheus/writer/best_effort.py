@@ -18,7 +18,7 @@ from pyflink_prometheus.writer.shard import Shard
 
 _log = logging.getLogger(__name__)
 
-#: How many seconds pass before an endpoint that cannot work is tried again: its configuration may be mended meanwhile.
+#: How many seconds pass before an endpoint that cannot work is retried: its configuration may have been corrected.
 RETRY_AFTER_S = 30.0
 
 #: What a request takes in memory in addition to its content, about.
@@ -114,7 +114,7 @@ class BestEffortShard(Shard):
             super()._advance(lane)
         except RemoteWriteError as error:
             if self._backlog.may_warn_of_retry():
-                _log.warning("correct a best-effort endpoint, which is tried again from time to time: %s", error)
+                _log.warning("correct a best-effort endpoint, which is retried from time to time: %s", error)
             lane.due = self._clock.monotonic() + RETRY_AFTER_S
             if lane.settled:  # which of them is not known any more
                 self._give_up(lane, str(error))

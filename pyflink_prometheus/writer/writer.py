@@ -1,5 +1,5 @@
 """
-The writer, which takes records and accounts for every sample; on the caller's thread.
+The writer, which takes records and accounts for each sample; on the caller's thread.
 
 The shards, each on its own thread, send the batches: see :mod:`~pyflink_prometheus.writer.shard`.
 """

@@ -79,6 +79,14 @@ def test_pyflink_is_in_the_class_path_of_each_taskmanager(cluster: ComposeCluste
     assert all("/flink-python-" in line for line in said)
 
 
+def test_the_image_is_one_that_flink_can_start_on_kubernetes(cluster: ComposeCluster) -> None:
+    """There Flink calls the entry point with a shell command, which it looks for on PATH."""
+    scripts = ["kubernetes-jobmanager.sh", "kubernetes-taskmanager.sh"]
+    command = ["/docker-entrypoint.sh", "bash", "-c", f"command -v {' '.join(scripts)} && ls /opt/jobs/temperatures.py"]
+    found = cluster.compose("exec", "-T", "jobmanager", *command).split()
+    assert found == [*(f"/opt/flink/bin/{each}" for each in scripts), "/opt/jobs/temperatures.py"]
+
+
 def test_all_rules_are_loaded_and_work(cluster: ComposeCluster) -> None:
     def loaded() -> bool:
         groups = cluster.rules()

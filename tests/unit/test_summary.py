@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -77,6 +79,17 @@ def test_a_subtask_that_is_not_closed_when_the_process_ends_is_in_the_sums(capsy
     summary.closed(second)
     summary.finish()
     assert capsys.readouterr().err == ""
+
+
+def test_the_end_of_the_process_prints_what_is_left():
+    code = (
+        "from pyflink_prometheus.flink.summary import console_summary\n"
+        "from pyflink_prometheus.writer.ledger import Ledger\n"
+        "ledger = Ledger(); ledger.samples_in = 7; ledger.accept(7, 0);"
+        "console_summary('a', 'http://receiver.example', has_handler=False, log_file=None).opened(ledger)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr.startswith("Prometheus writer: 7 samples were written to http://receiver.example ")
 
 
 def test_no_total_is_claimed_where_samples_are_on_their_way(capsys):

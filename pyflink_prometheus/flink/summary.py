@@ -102,9 +102,9 @@ class ConsoleSummary:
             rejected.update(each.samples_rejected)
         parts = [
             f"Prometheus writer: {sum(each.samples_accepted for each in ledgers)} samples were written to {self._url} "
-            f"in {sum(each.requests_attempted for each in ledgers)} requests, of which "
-            f"{sum(each.requests_retried for each in ledgers)} were retries; the job waited "
-            f"{sum(each.time_waited_s for each in ledgers):.1f} s for responses"
+            f"(requests: {sum(each.requests_attempted for each in ledgers)}, retries: "
+            f"{sum(each.requests_retried for each in ledgers)}, waited for responses: "
+            f"{sum(each.time_waited_s for each in ledgers):.1f} s)"
         ]
         if rejected[RejectionReason.EXCLUDED]:
             parts.append(f"{rejected[RejectionReason.EXCLUDED]} were excluded")

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ _FROM = "FROM samples JOIN series ON series.id = samples.series"
 
 #: So many rows are inserted at once, and so many series are looked up without the database.
 _ROWS, _KNOWN_SERIES = 10_000, 100_000
+_KNOWN_TEXTS = 20_000
 
 
 class LateSample(NamedTuple):
@@ -125,6 +127,7 @@ class LateSamples:
         self._insert()
         duplicates = conflicts = 0
         last: tuple[Any, ...] = ()
+        parsed = lru_cache(_KNOWN_TEXTS)(json.loads)  # shared by the samples of a series, which nobody changes
         for row in self._database.execute(f"SELECT {_COLUMNS} {_FROM} ORDER BY {order}"):
             tenant, metric, labels, metadata, at, value, start, exemplars, number = row
             if (number, at) == last[:2]:
@@ -133,14 +136,14 @@ class LateSamples:
                 continue
             last = (number, at, value)
             yield LateSample(
-                json.loads(tenant),
+                parsed(tenant),
                 metric,
-                json.loads(labels),
-                None if metadata is None else Metadata(*json.loads(metadata)),
+                parsed(labels),
+                None if metadata is None else Metadata(*parsed(metadata)),
                 value_from_json(json.loads(value)),
                 at,
                 start,
-                tuple(Exemplar(*each) for each in json.loads(exemplars)),
+                tuple(Exemplar(*each) for each in parsed(exemplars)),
             )
         self.duplicates, self.conflicts = duplicates, conflicts
 

@@ -20,8 +20,8 @@ def refuse(request: ReceivedRequest) -> Response | None:
 
 
 WRITTEN = (
-    r"Prometheus writer: (\d+) samples were written to http://127\.0\.0\.1:\d+/api/v1/write in \d+ requests, of which "
-    r"\d+ were retries; the job waited \d+\.\d s for responses"
+    r"Prometheus writer: (\d+) samples were written to http://127\.0\.0\.1:\d+/api/v1/write \(requests: \d+, retries: "
+    r"\d+, waited for responses: \d+\.\d s\)"
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +12,7 @@ from pyflink_prometheus.flink.summary import ConsoleSummary, RejectedSummary, co
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
 
 URL = "http://receiver.example/api/v1/write"
-WRITTEN = f"Prometheus writer: 95 samples were written to {URL} in 3 requests, of which 1 were retries; "
+WRITTEN = f"Prometheus writer: 95 samples were written to {URL} (requests: 3, retries: 1, waited for responses: 1.2 s)"
 
 
 def ledger(samples_in, accepted, **rejected):
@@ -37,7 +39,7 @@ def printed(capsys, *ledgers, has_handler=False, endpoint=""):
 
 
 def test_a_local_job_prints_at_its_end_what_was_written(capsys):
-    assert printed(capsys, ledger(95, 95)) == f"{WRITTEN}the job waited 1.2 s for responses\n"
+    assert printed(capsys, ledger(95, 95)) == f"{WRITTEN}\n"
 
 
 def test_a_subtask_without_samples_prints_nothing(capsys):
@@ -49,20 +51,19 @@ def test_it_prints_what_was_not_written_by_reason(has_handler, capsys):
     line = printed(capsys, ledger(100, 95, refused=2, retries_exhausted=3), has_handler=has_handler)
     advice = "" if has_handler else "; call set_rejected_samples_handler to keep the samples"
     assert line == (
-        f"{WRITTEN}the job waited 1.2 s for responses; 5 of 100 samples were not written (refused 2, retries exhausted "
+        f"{WRITTEN}; 5 of 100 samples were not written (refused 2, retries exhausted "
         f"3); the reasons are in /a.log{advice}\n"
     )
 
 
 def test_it_tells_of_what_rules_exclude_as_of_no_loss(capsys):
-    assert printed(capsys, ledger(100, 95, excluded=5)).endswith("for responses; 5 were excluded\n")
+    assert printed(capsys, ledger(100, 95, excluded=5)).endswith("; 5 were excluded\n")
 
 
 def test_subtasks_side_by_side_print_one_line_with_the_sums(capsys):
     line = printed(capsys, ledger(50, 45, refused=5), ledger(50, 50))
-    assert line.startswith(
-        f"{WRITTEN.replace(' 3 requests', ' 6 requests').replace(' 1 were', ' 2 were')}the job waited 2.5 s"
-    )
+    assert "95 samples were written" in line
+    assert "(requests: 6, retries: 2, waited for responses: 2.5 s)" in line
     assert "; 5 of 100 samples were not written (refused 5); " in line
 
 
@@ -78,6 +79,17 @@ def test_a_subtask_that_is_not_closed_when_the_process_ends_is_in_the_sums(capsy
     summary.closed(second)
     summary.finish()
     assert capsys.readouterr().err == ""
+
+
+def test_the_end_of_the_process_prints_what_is_left():
+    code = (
+        "from pyflink_prometheus.flink.summary import console_summary\n"
+        "from pyflink_prometheus.writer.ledger import Ledger\n"
+        "ledger = Ledger(); ledger.samples_in = 7; ledger.accept(7, 0);"
+        "console_summary('a', 'http://receiver.example', has_handler=False, log_file=None).opened(ledger)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr.startswith("Prometheus writer: 7 samples were written to http://receiver.example ")
 
 
 def test_no_total_is_claimed_where_samples_are_on_their_way(capsys):

@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "cluster"), str(ROOT / "tests"), str(ROOT)]
 
-from chaos import Chaos, Disk, Network  # noqa: E402  (they are found by now)
+from breaking import Chaos, Disk, Network  # noqa: E402  (they are found by now)
 from faulty_proxy import FaultyProxy  # noqa: E402
 from flink_cluster import FlinkCluster  # noqa: E402
 from steady_job import SteadyJob  # noqa: E402

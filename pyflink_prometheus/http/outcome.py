@@ -70,8 +70,8 @@ class Outcome:
 _LONGEST_SHOWN = 1000
 
 _WRITTEN_KINDS = ("Samples", "Histograms", "Exemplars")
-# Of no more digits than a request can hold samples: a receiver may send any.
-_COUNT = re.compile(r"[0-9]{1,18}")
+# A count of 64 bits; Python refuses to read one of thousands of digits.
+_COUNT = re.compile(r"[0-9]{1,19}")
 
 # A single sample can cause these. Thanos uses 409; some gateways turn 400 into 422.
 _SAMPLES_AT_FAULT = (400, 409, 422)

@@ -16,7 +16,7 @@ import random
 from pathlib import Path
 
 import pytest
-from chaos import Chaos
+from breaking import Chaos
 from flink_cluster import FlinkCluster
 from steady_job import SteadyJob
 

@@ -14,7 +14,7 @@ JOBS = Path(__file__).parent / "jobs"
 TIMEOUT_S = 180
 
 
-def run_job(name: str, *arguments: str) -> Any:
+def run_job(name: str, *arguments: str, timeout: float = TIMEOUT_S) -> Any:
     """Run a job and return the JSON on the last line of its output."""
     scripts = Path(sys.executable).parent
     environment = {
@@ -34,7 +34,7 @@ def run_job(name: str, *arguments: str) -> Any:
         start_new_session=True,
     )
     try:
-        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+        stdout, stderr = process.communicate(timeout=timeout)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -2,7 +2,8 @@
 Compare the operators with the same steps in Flink SQL: what a row costs in each, beyond the start of the job.
 
 Wall time and CPU of one subtask with 1,000 devices, whose rows are out of order by up to five seconds. CPU is that of
-the JVM and of the Python worker together, and varies less on a busy machine. Needs Linux.
+the JVM and of the Python worker together, and varies less on a busy machine. The last rows are the whole chain as
+tables up to a step, into a Prometheus. Needs Linux.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import os
 
 from measure import parser, table
 from pyflink_job import run_job
+from receivers import prometheus
 
-PYTHON_ROWS, SQL_ROWS = 200_000, 2_000_000
+PYTHON_ROWS, SQL_ROWS, CHAIN_ROWS = 200_000, 2_000_000, 1_000_000
+TIMEOUT_S = 900
 #: What is shown, the step, and the options of ``jobs/steps.py``.
 CASES = [
     ("timestamps", "plain"),
@@ -25,19 +28,30 @@ CASES = [
     ("SQL: ORDER BY", "reorder", "--sql"),
     ("SQL: TUMBLE", "aggregate", "--sql"),
 ]
-QUICK = {"and Reorder", "and Aggregate", "SQL: ORDER BY", "SQL: TUMBLE"}
+#: What is shown, and the options of ``jobs/chain.py``. Each step has those before it.
+CHAIN = [
+    ("tables: rows, written raw", "--until=source"),
+    ("tables: and reordered", "--until=reorder"),
+    ("tables: and filtered", "--until=filter"),
+    ("tables: and enriched", "--until=enrich"),
+    ("tables: and ended", "--until=ended"),
+    ("tables: and aggregated, the whole chain",),
+    ("tables: the whole chain, with copies", "--copy"),
+]
+QUICK = {"and Reorder", "and Aggregate", "SQL: ORDER BY", "SQL: TUMBLE", "tables: and aggregated, the whole chain"}
 
 
 def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__).parse_args()
-    rows = []
-    for name, step, *arguments in CASES:
+    rows: list[dict[str, object]] = []
+
+    def measure(name: str, job: str, count: int, *arguments: str) -> None:
         if options.quick and name not in QUICK:
-            continue
-        count = (SQL_ROWS if "--sql" in arguments else PYTHON_ROWS) // (4 if options.quick else 1)
+            return
         load = os.getloadavg()[0]
-        found = run_job("steps.py", f"--step={step}", f"--rows={count}", *arguments)
+        count //= 4 if options.quick else 1
+        found = run_job(job, f"--rows={count}", *arguments, timeout=TIMEOUT_S)
         rows.append(
             {
                 "": name,
@@ -49,6 +63,13 @@ def main() -> None:
             }
         )
         print("  ".join(map(str, rows[-1].values())), flush=True)
+
+    for name, step, *arguments in CASES:
+        count = SQL_ROWS if "--sql" in arguments else PYTHON_ROWS
+        measure(name, "steps.py", count, f"--step={step}", *arguments)
+    for name, *arguments in CHAIN:
+        with prometheus() as url:
+            measure(name, "chain.py", CHAIN_ROWS, f"--url={url}", *arguments)
     table("steps: a row in each, beyond the start of the job", rows)
 
 

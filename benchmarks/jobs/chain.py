@@ -10,9 +10,11 @@ Rows come from a Java source of numbers, out of order by up to five seconds. Som
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -132,13 +134,13 @@ def results(rows: Table, run: str, until: str) -> dict[str, tuple[Table, ColumnM
     return found
 
 
-def run(options: argparse.Namespace, rows: int, run: str) -> tuple[float, float, float]:
-    """Run the job once and return its seconds: wall time, CPU of Java, and of Python."""
+def job(options: argparse.Namespace, rows: int, run: str) -> StreamExecutionEnvironment:
+    """Return the environment with the job."""
     configuration = Configuration()
     for name, value in {
         "python.fn-execution.bundle.size": "10000",
         "python.fn-execution.arrow.batch.size": "10000",
-        "pipeline.object-reuse": str(options.reuse).lower(),
+        "pipeline.object-reuse": str(not options.copy).lower(),
     }.items():
         configuration.set_string(name, value)
     env = StreamExecutionEnvironment.get_execution_environment(configuration)
@@ -159,24 +161,54 @@ def run(options: argparse.Namespace, rows: int, run: str) -> tuple[float, float,
         sink = PrometheusSink.builder().set_prometheus_remote_write_url(options.url).set_name(f"write {name}")
         sink.set_column_mapping(mapping).build().add_insert(statements, table)
     statements.attach_as_datastream()
-    java, python = cpu()
+    return env
+
+
+def run(options: argparse.Namespace, rows: int, name: str) -> tuple[float, float, float]:
+    """Run the job once and return its seconds: wall time, CPU of Java, and of Python."""
+    env, cpu = job(options, rows, name), Cpu()
     seconds = env.execute("chain").get_net_runtime() / 1_000
-    now = cpu()
-    return seconds, now[0] - java, now[1] - python
+    return seconds, *cpu.used()
 
 
-def cpu() -> tuple[float, float]:
-    """Return the CPU seconds of this client's JVM, in which the job runs, and of the workers that it has had."""
-    management = get_gateway().jvm.java.lang.management.ManagementFactory
-    process = Path("/proc", management.getRuntimeMXBean().getName().split("@")[0])
-    for _ in range(100):
-        # Workers count once they have ended, which may be a little later than their job.
-        if not any(child.read_text().strip() for child in process.glob("task/*/children")):
-            break
-        time.sleep(0.1)
-    fields = [int(each) for each in (process / "stat").read_text().rpartition(")")[2].split()[11:15]]
-    tick = os.sysconf("SC_CLK_TCK")
-    return sum(fields[:2]) / tick, sum(fields[2:]) / tick
+class Cpu(threading.Thread):
+    """
+    The CPU seconds of this client's JVM, in which the job runs, and of the Python workers that it starts.
+
+    It looks now and then, because a worker is gone with its job.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        management = get_gateway().jvm.java.lang.management.ManagementFactory
+        self._java = management.getRuntimeMXBean().getName().split("@")[0]
+        self._before = cpu_seconds(self._java)
+        self._workers: dict[str, float] = {}
+        self._is_over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Look until the job is over."""
+        while not self._is_over.wait(0.2):
+            parents = [self._java]
+            while parents:
+                children = Path("/proc", parents.pop()).glob("task/*/children")
+                with contextlib.suppress(OSError):
+                    for worker in " ".join(each.read_text() for each in children).split():
+                        self._workers[worker] = cpu_seconds(worker)
+                        parents.append(worker)
+
+    def used(self) -> tuple[float, float]:
+        """Stop, and return what Java and Python have used."""
+        self._is_over.set()
+        self.join()
+        return cpu_seconds(self._java) - self._before, sum(self._workers.values())
+
+
+def cpu_seconds(process: str) -> float:
+    """Return the CPU seconds of a process."""
+    user, system = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -188,12 +220,13 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=100_000, help="how many rows the start has")
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--until", choices=["source", "reorder", "filter", "enrich", "ended", "all"], default="all")
-    parser.add_argument("--reuse", action="store_true", help="let Flink's operators pass objects on without a copy")
+    parser.add_argument("--copy", action="store_true", help="let Flink copy what operators pass on, as by default")
     parser.add_argument("--live", action="store_true", help="in real time, once")
     parser.add_argument("--seconds", type=int, default=120, help="how long, with --live")
     options = parser.parse_args()
     if options.live:
-        run(options, options.devices * options.seconds, f"live{os.getpid()}")
+        # On a cluster, which measures its CPU itself.
+        job(options, options.devices * options.seconds, f"live{os.getpid()}").execute("chain")
         return
     run(options, options.start, f"first{os.getpid()}")
     few, many = (

@@ -147,12 +147,14 @@ class Resumed:
     def __init__(self, count: int) -> None:
         self.count = count
         self.windows: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.raw: dict[str, list[tuple[Any, int]]] = defaultdict(list)
         for number in range(count):
             # Every 100th is a spike, and device 2 stops half-way.
             if number % 100 != 50 and (number % 3 != 2 or number < count // 2):
                 time = self.START_MS + 1_000 * (number ^ 5)
                 end = time - time % self.WINDOW_MS + self.WINDOW_MS
                 self.windows[f"d{number % 3}"][end].append(float(number % 7))
+                self.raw[f"d{number % 3}"].append((float(number % 7), time))
 
     def samples(self) -> dict[str, list[tuple[Any, int]]]:
         """Return (value, timestamp) by series, with ``stale`` for a stale marker."""
@@ -168,9 +170,13 @@ class Resumed:
                 found[f"reading_mean{{{labels}}}"].append((statistics.fmean(values), end))
                 found[f"reading_max{{{labels}}}"].append((max(values), end))
                 found[f'reading_quantile{{{labels},quantile="0.5"}}'].append((statistics.median(values), end))
+        # As tables, in which rows end, and not what is made of them.
+        tables = {f"table_{series}": list(samples) for series, samples in found.items()}
+        for device, rows in self.raw.items():
+            found[f'table_raw{{device="{device}"}}'] = sorted(rows, key=lambda sample: sample[1])
         for samples in found.values():
             samples.append(("stale", samples[-1][1] + self.TIMEOUT_MS))
-        return found
+        return {**found, **tables}
 
 
 def received(receiver: Receiver) -> dict[str, list[tuple[Any, int]]]:
@@ -189,15 +195,15 @@ def rounded(found: dict[str, list[tuple[Any, int]]]) -> dict[str, list[tuple[Any
     }
 
 
-def test_all_goes_on_from_a_savepoint_that_ends_a_bundle_as_if_nothing_had_been(flink_cluster: FlinkCluster) -> None:
+def test_all_goes_on_in_fewer_subtasks_from_a_savepoint_that_ends_a_bundle(flink_cluster: FlinkCluster) -> None:
     expected = Resumed(count=6_000)
     with Receiver() as receiver:
 
-        def submit(per_second: float, bundle_ms: int, *options: str) -> str:
+        def submit(per_second: float, bundle_ms: int, parallelism: int, *options: str) -> str:
             arguments = [f"--url={receiver.url}", f"--count={expected.count}", f"--per-second={per_second}"]
             job = JOBS / "resumed_operators.py"
             options = ("-d", "-pyfs", str(JOBS), *options)
-            arguments += ["--parallelism=2", f"--bundle-ms={bundle_ms}"]
+            arguments += [f"--parallelism={parallelism}", f"--bundle-ms={bundle_ms}"]
             return flink_cluster.run_job(job, *arguments, options=options).job_id
 
         def is_under_way() -> bool:
@@ -205,12 +211,12 @@ def test_all_goes_on_from_a_savepoint_that_ends_a_bundle_as_if_nothing_had_been(
             counts = flink_cluster.metrics(first, "Source__numbers.numRecordsOut")
             return max(float(count) for count in counts.values()) > 600
 
-        first = submit(60, 600_000)  # slow, so that it cannot come to its end before it is stopped
+        first = submit(60, 600_000, 2)  # slow, so that it cannot come to its end before it is stopped
         wait_for(is_under_way, "600 readings", PATIENCE_SECONDS)
         savepoint = stop_with_savepoint(flink_cluster, first)
         before = received(receiver)
         assert sum(map(len, before.values())) < sum(map(len, expected.samples().values())) / 2
-        flink_cluster.wait_for_job(submit(1e6, 200, "-s", savepoint), "FINISHED")
+        flink_cluster.wait_for_job(submit(1e6, 200, 1, "-s", savepoint), "FINISHED")
 
         found, made = rounded(received(receiver)), rounded(expected.samples())
         assert {series: [each for each in found[series] if each not in made[series]] for series in found} == {

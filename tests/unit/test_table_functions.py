@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 import pytest
 
 from pyflink_prometheus import CumulativeWindows, Hampel, SpeedGate, Threshold
-from pyflink_prometheus.flink.tables.filter_table import _Judge
+from pyflink_prometheus.flink.tables.filter_table import _Judge, _reached
 from pyflink_prometheus.flink.tables.sql import column_names, interval, text
+from pyflink_prometheus.transforms.speed_gate import distance
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,31 @@ def test_a_speed_gate_at_once_is_one_that_remembers_everything(seed):
     expected = judged_one_by_one(check, events)
     assert sum(reason is not None for reason in expected) > 5
     assert judged_at_once(check, events, 15) == expected
+
+
+class FromOne(list):
+    """An array as in SQL, where the first place is 1."""
+
+    def __getitem__(self, place):
+        return super().__getitem__(place - 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_java_passes_can_be_reached(seed):
+    chosen = random.Random(seed)
+    gate = SpeedGate(("lat", "lon"), max_speed=300, tolerance=500)
+    condition = _reached(gate, 1).replace("`past values`", "past").replace("TRUE", "True")
+    names = {"COS": math.cos, "RADIANS": math.radians, "ABS": abs, "COALESCE": lambda found, _: found}
+    passed = 0
+    for _ in range(3_000):
+        latitude, longitude = chosen.uniform(-90, 90), chosen.uniform(-180, 180)
+        near = [each + chosen.uniform(-0.01, 0.01) for each in (latitude, longitude)]
+        points = [(latitude, longitude, 0), (near[0], near[1], chosen.randrange(-3_000, 3_000))]
+        if eval(condition, {**names, "past": FromOne(map(FromOne, points))}):
+            passed += 1
+            allowed = gate.max_speed * abs(points[1][2]) / 1_000 + gate.tolerance
+            assert distance(*points) <= allowed
+    assert 300 < passed < 2_700
 
 
 def test_what_is_no_position_is_told_as_by_the_gate():

@@ -30,7 +30,8 @@ def reading(n: int) -> Reading:
     Return a reading.
 
     Times are out of order by up to three seconds, and some devices have two readings with one. Device 2 stops half-way,
-    and from then on device ``tardy`` sends what is an hour old. After a third of all there is a gap.
+    and from then on device ``tardy`` sends what is an hour old. After a third of all there is a gap. Device 1 has no
+    position for a while.
     """
     of_device = n // 3
     second = of_device ^ 3
@@ -47,6 +48,8 @@ def reading(n: int) -> Reading:
         value = -1e4
     latitude, longitude = (48 + 0.0001 * second, 9.0 if n % 60 == 31 else 2.0) if n % 19 else (None, None)
     device = f"d{n % 3}"
+    if device == "d1" and COUNT // 2 <= n < COUNT * 2 // 3:
+        latitude = longitude = None
     if device == "d2" and n >= COUNT // 2:
         device, ms = TARDY, ms - (3_600_000 if n % 2 else 0)
     return Reading(n, device, f"r{n % 2}" if n % 17 else None, value, latitude, longitude, ms)

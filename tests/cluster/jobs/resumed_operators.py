@@ -2,7 +2,8 @@
 Reorder, filter, aggregate and count numbered readings of three devices, and mark devices stale that stop sending.
 
 Reading n is of device n modulo 3, one second after the previous one with disorder of a few seconds; every 100th is a
-spike, and device 2 stops half-way. The job may be resumed from a savepoint.
+spike, and device 2 stops half-way. The same as tables goes beside it, under other names. The job may be resumed from a
+savepoint, also with another parallelism.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import argparse
 import sys
 from typing import Any
 
-from pyflink.common import Configuration, Duration, Types, WatermarkStrategy
+from pyflink.common import Configuration, Duration, Row, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import Schema, StreamTableEnvironment
 from replayable import numbers
 
 from pyflink_prometheus import (
     Aggregate,
+    ColumnMapping,
     CumulativeAggregate,
     Filter,
     Hampel,
@@ -26,6 +29,12 @@ from pyflink_prometheus import (
     PrometheusTimeSeries,
     Reorder,
     TumblingWindows,
+    aggregate_table,
+    cumulative_table,
+    filter_table,
+    mark_stale_table,
+    reorder_table,
+    shared_table,
 )
 
 START_MS = 1_700_000_040_000  # a full minute
@@ -62,6 +71,39 @@ def by_device(stream: DataStream) -> DataStream:
 def device(series: PrometheusTimeSeries) -> str:
     """Return the device of a series, its only label."""
     return dict(series.labels)["device"]
+
+
+def add_tables(env: StreamExecutionEnvironment, events: DataStream, url: str) -> None:
+    """Add the same as tables."""
+    t_env = StreamTableEnvironment.create(env)
+    t_env.get_config().set("table.local-time-zone", "UTC")
+    types = Types.ROW_NAMED(["device", "ms", "v"], [Types.STRING(), Types.LONG(), Types.DOUBLE()])
+    schema = Schema.new_builder().column("device", "STRING").column("ms", "BIGINT").column("v", "DOUBLE")
+    schema.column_by_expression("at", "TO_TIMESTAMP_LTZ(ms, 3)").watermark("at", "`at` - INTERVAL '10' SECOND")
+    typed = events.map(lambda event: Row(*event), types).uid("typed").set_parallelism(1)
+    ordered = reorder_table(t_env.from_data_stream(typed, schema.build()), "device", time="at")
+    kept = filter_table(ordered, "device", Hampel("v", min_deviation=20), time="at").accepted
+    rows = shared_table(kept, time="at")
+    windows, of = TumblingWindows(WINDOW_MS), ("mean", "max", 0.5)
+    of_windows = ColumnMapping(
+        metric_name_column="metric_name", labels=["device", "quantile"], values="value", timestamp="timestamp"
+    )
+    of_counters = ColumnMapping(
+        metric_name_column="metric_name", labels=["device"], values="value", timestamp="timestamp"
+    )
+    of_rows = ColumnMapping(labels=["device"], values={"table_raw": "v"}, stale="stale", timestamp="timestamp")
+    counted = cumulative_table(
+        rows, "table_readings", "v", ("count", "sum"), time="at", labels="device", interval_ms=WINDOW_MS
+    )
+    statements = t_env.create_statement_set()
+    for table, mapping, uid in (
+        (aggregate_table(rows, "table_reading", "v", windows, of, time="at", labels="device"), of_windows, "windows"),
+        (counted, of_counters, "counters"),
+        (mark_stale_table(rows, TIMEOUT_MS, "device", "v", time="at"), of_rows, "rows"),
+    ):
+        sink = PrometheusSink.builder().set_prometheus_remote_write_url(url).set_column_mapping(mapping)
+        sink.set_uid(f"table {uid}").build().add_insert(statements, table)
+    statements.attach_as_datastream()
 
 
 def main() -> None:
@@ -105,6 +147,7 @@ def main() -> None:
     ended = series.key_by(device, Types.STRING()).process(MarkStale(TIMEOUT_MS)).uid("silence")
     sink = PrometheusSink.builder().set_prometheus_remote_write_url(options.url).set_uid("writer").build()
     ended.key_by(device, Types.STRING()).sink_to(sink)
+    add_tables(env, events, options.url)
     env.execute("operators")
 
 

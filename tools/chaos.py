@@ -17,6 +17,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -146,6 +147,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first one; each one has the next, default: 1")
     parser.add_argument("--seconds", type=float, default=7200.0, help="begin none after so long, default: two hours")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and end all that was started
     began = time.monotonic()
     done: Counter[str] = Counter()
     findings: list[str] = []

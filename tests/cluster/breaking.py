@@ -1,4 +1,9 @@
-"""All that can break around a running job, one thing after another, as a random generator decides."""
+"""
+All that can break around a running job, one thing after another, as a random generator decides.
+
+Clocks jump only as the sink sees them: those of the workers by a seam, and a receiver's in its Retry-After. Those of
+Flink and Prometheus are the machine's. An older receiver is a Prometheus behind a proxy that refuses 2.0 as one does.
+"""
 
 from __future__ import annotations
 

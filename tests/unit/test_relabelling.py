@@ -433,6 +433,6 @@ def test_the_builder_checks_the_rules_and_a_sink_takes_them_along():
 
 def test_a_number_too_large_for_a_text_is_no_error_of_python():
     rule = {"action": "replace", "target_label": "a", "replacement": 10**5000}
-    relabelled = Relabelling([rule]).apply({"__name__": "m"})
-    assert relabelled is not None
-    assert set(relabelled) == {"__name__", "a"}
+    labels = Relabelling([rule]).apply({"__name__": "m"})
+    assert labels is not None
+    assert set(labels) == {"__name__", "a"}

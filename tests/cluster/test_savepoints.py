@@ -8,7 +8,7 @@ import pytest
 from flink_cluster import PATIENCE_SECONDS, wait_for
 from local_job import JOBS
 from steady_job import stop_with_savepoint
-from test_operators import Resumed, received, rounded
+from test_operators import Resumed, received
 
 from pyflink_prometheus.testing import Receiver
 
@@ -102,9 +102,3 @@ def test_references_that_came_before_the_savepoint_are_still_known(rescaled: Res
     assert later
     assert all('place="roof"' in series for series in later)
     assert sum(map(len, rescaled.of("enriched").values())) == sum(map(len, sent().values()))
-
-
-def test_windows_counters_and_ends_are_as_if_the_job_had_never_stopped(rescaled: Rescaled) -> None:
-    expected = rounded(Resumed(COUNT).samples())
-    found = rounded(rescaled.found)
-    assert {series: found.get(series) for series in expected} == expected

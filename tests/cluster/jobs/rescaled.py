@@ -1,5 +1,5 @@
 """
-Write the same readings through all kinds of sinks and operators, each of which a savepoint may hold state of.
+Write the same readings through all kinds of sinks, and enriched: a savepoint may hold state of each.
 
 A savepoint may be resumed with another parallelism, and with a branch that was not there.
 """
@@ -10,24 +10,17 @@ import argparse
 import sys
 from typing import Any
 
-from pyflink.common import Configuration, Duration, Types, WatermarkStrategy
+from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
 from replayable import numbers
-from resumed_operators import TIMEOUT_MS, WINDOW_MS, Time, by_device, device, is_sent, reading
+from resumed_operators import by_device, is_sent, reading
 
 from pyflink_prometheus import (
-    Aggregate,
-    CumulativeAggregate,
     EnrichFromStream,
-    Filter,
-    Hampel,
-    MarkStale,
     PrometheusSink,
     PrometheusSinkBuilder,
     PrometheusTimeSeries,
-    Reorder,
     Transport,
-    TumblingWindows,
 )
 
 
@@ -101,20 +94,6 @@ def main() -> None:
     rows.connect(updates.broadcast(enrich.state_descriptor)).process(enrich).uid("enrich").sink_to(
         sink("enriched").build()
     )
-
-    strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(10))
-    timed = readings.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(Time()))
-    ordered = by_device(timed.uid("timed").set_parallelism(1)).process(Reorder()).uid("reorder")
-    kept = by_device(ordered).process(Filter(Hampel(lambda e: e[2], min_deviation=20))).uid("filter")
-    counted = by_device(kept).process(
-        CumulativeAggregate("readings", lambda e: e[2], ("count", "sum"), labels="device", interval_ms=WINDOW_MS)
-    )
-    windows = by_device(kept).process(
-        Aggregate("reading", lambda e: e[2], TumblingWindows(WINDOW_MS), ("mean", "max", 0.5), labels="device")
-    )
-    series = counted.uid("counted").union(windows.uid("windows"))
-    ended = series.key_by(device, Types.STRING()).process(MarkStale(TIMEOUT_MS)).uid("silence")
-    ended.sink_to(sink().build())
     env.execute("rescaled")
 
 

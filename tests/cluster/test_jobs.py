@@ -219,11 +219,10 @@ def test_of_what_is_not_in_order_prometheus_takes_a_part(killed: dict[str, Submi
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", ["pipeline", "pipeline_sql"])
 def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
-    flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, tmp_path: Path, name: str
+    flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, tmp_path: Path
 ) -> None:
-    job = Submitted(name, prometheus_empty, beginning(tmp_path, 30_000), now_ms(), max_delay_s=120)
+    job = Submitted("pipeline", prometheus_empty, beginning(tmp_path, 30_000), now_ms(), max_delay_s=120)
     file, *arguments = job.command_line()
     flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS)))
     rows = job.rows()

@@ -28,6 +28,8 @@ def main() -> None:
     env.get_config().enable_object_reuse()
     t_env = StreamTableEnvironment.create(env)
     t_env.get_config().set("table.local-time-zone", "UTC")
+    # Few and large requests: a bundle of rows ends after a second in any case.
+    t_env.get_config().set("python.fn-execution.bundle.size", "10000")
     create_messages(t_env, env, args)
 
     delivered = t_env.from_path("messages")

@@ -732,7 +732,7 @@ class PrometheusSinkBuilder:
 
         Records with the same values in these fields go to the same subtask, so if they include or determine all that
         makes a series, its samples stay in order. Name fields of named rows, or ``f0``, ``f1`` and so on of tuples.
-        It costs some 4 µs a record, where ``key_by`` with a Python function costs 50. Default: none.
+        It costs less than 1 µs per record, where ``key_by`` with a Python function costs some 30. Default: none.
         """
         for each in key_columns:
             _validation.line("key_columns", each)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
 
 import pytest
+import trustme
 from snappy import compress
 from wire_receiver import AUTO, V1, V2, WireReceiver
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.http.transport import RequestsTransport
 from pyflink_prometheus.testing import FakeClock, Receiver
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    """Begin each test without the environment's proxies and certificates."""
+    for name in [*os.environ]:
+        if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """Return the authority of receivers, proxies and clients."""
+    return trustme.CA()
 
 
 @pytest.fixture(params=[V1, V2], ids=["1.0", "2.0"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import os
 import ssl
 import threading
 import time
@@ -29,20 +28,6 @@ from pyflink_prometheus.testing import Receiver, Response
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 CLOSE = "Connection: close"
 SECRET = "hunter22"  # not a word that anything else contains
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch):
-    """Begin each test without the environment's proxies and certificates."""
-    for name in [*os.environ]:
-        if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    """Return the authority of receivers."""
-    return trustme.CA()
 
 
 @pytest.fixture

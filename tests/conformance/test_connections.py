@@ -15,7 +15,6 @@ import zlib
 
 import pytest
 import requests
-import trustme
 from raw_server import RawServer, response
 
 from pyflink_prometheus.config import SinkConfig
@@ -66,11 +65,6 @@ def transport():
 def post(transport):
     """Return a function that makes one attempt at a URL."""
     return lambda url, body=b"body", **settings: transport(url, **settings).post(body, HEADERS)
-
-
-@pytest.fixture(scope="session")
-def authority():
-    return trustme.CA()
 
 
 @pytest.fixture

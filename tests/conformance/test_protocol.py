@@ -15,7 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 import snappy
-import trustme
 from wire_receiver import AUTO, V1, V2, Reply, T
 
 from pyflink_prometheus import Exemplar, Metadata, NativeHistogram
@@ -176,11 +175,6 @@ def test_no_credentials_come_from_a_netrc(sent, tmp_path, monkeypatch):
     netrc.write_text("machine 127.0.0.1 login user password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
     assert "authorization" not in sent(AUTO, ONE).headers
-
-
-@pytest.fixture
-def authority():
-    return trustme.CA()
 
 
 @pytest.fixture

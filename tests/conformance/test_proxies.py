@@ -7,14 +7,12 @@ Proxy settings of the sink, against proxies on loopback: HTTP, HTTPS and SOCKS.
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 import ssl
 import struct
 
 import pytest
-import trustme
 from raw_server import RawServer, response
 
 from pyflink_prometheus.config import SinkConfig
@@ -25,20 +23,6 @@ from pyflink_prometheus.http.transport import RequestsTransport
 from pyflink_prometheus.secret import Secret
 
 DONE = response(204, "Connection: close")
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch):
-    """Begin each test without the environment's proxies and certificates."""
-    for name in [*os.environ]:
-        if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    """Return the authority of receivers and proxies."""
-    return trustme.CA()
 
 
 @pytest.fixture

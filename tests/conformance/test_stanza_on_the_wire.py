@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import ssl
 from pathlib import Path
 
@@ -15,14 +14,6 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.configuration.stanza import read_remote_write
 from pyflink_prometheus.http.outcome import Kind
 from pyflink_prometheus.http.transport import RequestsTransport
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch):
-    """Begin each test without the environment's proxies and certificates."""
-    for name in [*os.environ]:
-        if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture

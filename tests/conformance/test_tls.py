@@ -25,20 +25,6 @@ HEADERS = {"Content-Encoding": "snappy"}
 NAME = "receiver.test"
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch):
-    """Begin each test without the environment's proxies and certificates."""
-    for name in [*os.environ]:
-        if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    """Return the authority of receivers and of clients."""
-    return trustme.CA()
-
-
 class Files:
     """The files of one worker."""
 

@@ -89,5 +89,10 @@ def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     file.write_text(json.dumps(result, indent=2) + "\n")
 
 
+def resident_mib(pid: int | str = "self") -> float:
+    """Return a process's resident memory (Linux)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, (int, float)) else str(value)

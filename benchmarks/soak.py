@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import random
 import statistics
 import time
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
+
+from measure import resident_mib
 
 from pyflink_prometheus import RejectedSamples, RetryConfiguration
 from pyflink_prometheus.config import SinkConfig
@@ -51,12 +52,6 @@ def serve_flakily(port: Connection, seed: int) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     port.send(server.server_address[1])
     server.serve_forever()
-
-
-def resident_mib() -> float:
-    """Return this process's resident memory (Linux)."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:

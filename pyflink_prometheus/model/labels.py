@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Union
 
 from pyflink_prometheus._validation import shown
@@ -50,10 +51,13 @@ def series_key(labels: Sequence[tuple[str, str]]) -> str:
 
 def has_classic_names(labels: LabelPairs) -> bool:
     """Return whether all names are legacy names, as Remote-Write 1.0 requires; 2.0 allows any UTF-8."""
-    return all(
-        _PLAIN_METRIC_NAME.fullmatch(value) if name == METRIC_NAME_LABEL else _PLAIN_LABEL_NAME.fullmatch(name)
-        for name, value in labels
-    )
+    return all(_is_classic(value if name == METRIC_NAME_LABEL else name, name) for name, value in labels)
+
+
+@lru_cache(maxsize=4096)
+def _is_classic(name: str, label: str) -> bool:
+    """Return whether a metric name, or the name of another label, is a legacy name."""
+    return bool((_PLAIN_METRIC_NAME if label == METRIC_NAME_LABEL else _PLAIN_LABEL_NAME).fullmatch(name))
 
 
 def sorted_labels(field: str, labels: Any, pairs: dict[str, str]) -> LabelPairs:
@@ -69,10 +73,12 @@ def sorted_labels(field: str, labels: Any, pairs: dict[str, str]) -> LabelPairs:
             raise InvalidTimeSeriesError(field, f"put the metric's name in metric_name, not in label {shown(name)}")
         if name in pairs:
             raise InvalidTimeSeriesError(field, f"duplicate label {shown(name)}")
-        check_utf8(field, name)
-        check_utf8(field, value)
+        if not name.isascii():
+            check_utf8(field, name)
+        if not value.isascii():
+            check_utf8(field, value)
         pairs[name] = value
-    return tuple(sorted(pair for pair in pairs.items() if pair[1]))
+    return tuple(sorted([pair for pair in pairs.items() if pair[1]]))
 
 
 def _pairs(field: str, labels: Any) -> Sequence[tuple[Any, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from itertools import chain
 from typing import Union
 
@@ -71,8 +72,13 @@ def shown_tenant(tenant: Tenant) -> str:
 
 def encode_label(name: str, value: str) -> bytes:
     """Return a label as the ``labels`` field of a 1.0 TimeSeries or Exemplar message."""
-    inside = _encode_text(b"\x0a", name) + _encode_text(b"\x12", value)
+    inside = _encode_name(name) + _encode_text(b"\x12", value)
     return b"\x0a" + encode_varint(len(inside)) + inside
+
+
+@lru_cache(maxsize=4096)
+def _encode_name(name: str) -> bytes:
+    return _encode_text(b"\x0a", name)
 
 
 def _encode_text(tag: bytes, text: str) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pyflink_prometheus.model.labels import METRIC_NAME_LABEL, LabelPairs
+from pyflink_prometheus.model.labels import METRIC_NAME_LABEL
 from pyflink_prometheus.wire.series import Series, Tenant
 
 #: A column of numbers of series.
@@ -92,28 +93,35 @@ class SeriesTable:
         """
         return numbers if self._identities is None else self._identities.values[numbers]
 
-    def add(self, series: Series, form: Any = None) -> int:
+    def add(self, series: Series, form: Any = None, texts: Sequence[str] = ()) -> int:
         """
         Add a series, and return its number.
 
         :param series: not in the table yet.
         :param form: what distinguishes records with the same metric name and label names: the order of the labels, and
             whatever else makes two :class:`Series` of one.
+        :param texts: the names and values of its labels, alternating, if the caller has them. Default: decoded.
         """
         number = len(self.series)
-        labels = series.labels
+        texts = texts or series.symbols
         metadata = series.metadata
-        self._references.extend([self.symbol(text) for label in labels for text in label])
+        self._references.extend([self.symbol(text) for text in texts])
         self._bounds.append(self._references.size)
         self._metadata_of.append(0 if metadata is None else self._number_of_metadata(metadata))
         self._hashes.append(series.hash)
         self._tenant_of.append(self._number_of_tenant(series.tenant))
-        self._note_form(labels, (form, metadata))
+        self._note_form(texts, (form, metadata))
         series.number = number
         self.series.append(series)
         if self._first_of is not None and self._identities is not None:
             self._identities.append(self._first_of.setdefault(series.head, number))
         return number
+
+    def texts_of(self, number: int) -> list[str]:
+        """Return the names and values of a series' labels, alternating."""
+        start, end = self._bounds.values[number : number + 2].tolist()
+        texts = self.texts
+        return [texts[each] for each in self._references.values[start:end].tolist()]
 
     def symbol(self, text: str) -> int:
         """Return the number of a text."""
@@ -150,7 +158,7 @@ class SeriesTable:
             self.metadata.append(MetadataSymbols(kind, self.symbol(text), self.symbol(unit)))
         return number
 
-    def _note_form(self, labels: LabelPairs, form: Any) -> None:
+    def _note_form(self, texts: Sequence[str], form: Any) -> None:
         """
         Begin to look for series with several numbers, once series of one metric and label names come in two forms.
 
@@ -158,7 +166,8 @@ class SeriesTable:
         """
         if self._first_of is not None:
             return
-        shape = tuple([text if name == METRIC_NAME_LABEL else name for name, text in labels])
+        names = texts[::2]
+        shape = (texts[2 * names.index(METRIC_NAME_LABEL) + 1], *names)
         if self._forms.setdefault(shape, form) == form:
             return
         self._first_of, identities = {}, _Column(np.int32)

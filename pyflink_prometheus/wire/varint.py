@@ -11,6 +11,8 @@ import numpy.typing as npt
 # So many digits to the base of 5 fit into a number of 64 bits.
 _MOST_DIGITS = 27
 
+_ONE_BYTE = [bytes([number]) for number in range(128)]
+
 
 class EncodedRows(NamedTuple):
     """
@@ -26,6 +28,8 @@ class EncodedRows(NamedTuple):
 
 def encode_varint(number: int) -> bytes:
     """Return an int64 or uint64 as a varint; a negative one takes ten bytes, as in protobuf."""
+    if 0 <= number < 128:
+        return _ONE_BYTE[number]
     number &= 0xFFFF_FFFF_FFFF_FFFF
     encoded = bytearray()
     while number > 0x7F:

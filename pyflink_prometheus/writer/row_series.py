@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Union
 
 import numpy as np
 
@@ -15,18 +16,22 @@ from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 #: Instead of a number: no series, because it is not valid or refused, or because the configuration excludes it.
 INVALID_NUMBER, EXCLUDED_NUMBER = -1, -2
 
+_Row = tuple[Union[str, None], ...]
+_Known = dict[RowFamily, dict[_Row, int]]
+
 
 class RowSeries:
     """
     The numbers of the series of rows, found by the texts of their labels.
 
-    :param cache: holds the series, and their numbers for as long as its table stays.
+    :param cache: makes and bounds the series, and gives them their numbers for as long as its table stays.
     """
 
     def __init__(self, cache: SeriesCache) -> None:
         self._cache = cache
         self._table = cache.table
-        self._known: dict[RowFamily, dict[tuple[str | None, ...], int]] = {}
+        self._known: _Known = {}
+        self._older: _Known = {}
 
     def numbers(self, family: RowFamily, columns: Sequence[Sequence[str | None]], count: int) -> Numbers | None:
         """
@@ -36,30 +41,46 @@ class RowSeries:
         :param count: the number of rows.
         :return: ``None`` if the rows have more series than the cache keeps.
         """
+        rows: list[_Row] = list(zip(*columns)) if columns else [()] * count
         for _ in range(2):
-            if self._table is not self._cache.table:
-                self._table, self._known = self._cache.table, {}
-            found = self._find(family, list(zip(*columns)) if columns else [()] * count)
-            if self._table is self._cache.table:
-                return found
+            self._follow()
+            known = self._known.setdefault(family, {})
+            found = list(map(known.get, rows))
+            if None not in found:
+                return np.array(found, np.int32)
+            missing = list(dict.fromkeys([row for row, number in zip(rows, found) if number is None]))
+            without_series = self._find(family, missing)
+            if self._table is self._cache.table and known is self._known.get(family):
+                numbers = np.array(list(map(known.__getitem__, rows)), np.int32)
+                for row in without_series:  # no cache bounds them, and some may be let in the next time
+                    del known[row]
+                return numbers
         return None
 
-    def _find(self, family: RowFamily, rows: list[tuple[str | None, ...]]) -> Numbers:
-        known = self._known.setdefault(family, {})
-        found = list(map(known.get, rows))
-        if None in found:
-            without_series = []
-            for row, number in zip(rows, found):
-                if number is None and row not in known:
-                    ((metric_name, labels),) = family.records([[text] for text in row], 1)
-                    try:
-                        series = self._cache.get(metric_name, labels, family.metadata)
-                    except (InvalidTimeSeriesError, SeriesRefused):
-                        known[row] = INVALID_NUMBER
-                        without_series.append(row)
-                    else:
-                        known[row] = EXCLUDED_NUMBER if series is EXCLUDED else series.number
-            found = list(map(known.__getitem__, rows))
-            for row in without_series:  # no cache bounds them, and some may be let in the next time
-                del known[row]
-        return np.array(found, np.int32)
+    def _follow(self) -> None:
+        """Begin again if the cache has a new table; what was known is renewed when it is next used."""
+        if self._table is not self._cache.table:
+            self._older = self._known if self._table is self._cache.older_table else {}
+            self._table, self._known = self._cache.table, {}
+
+    def _find(self, family: RowFamily, missing: list[_Row]) -> list[_Row]:
+        """Give numbers to rows; return those that have no series."""
+        without_series = []
+        columns: Sequence[Sequence[str | None]] = list(zip(*missing))
+        for row, (metric_name, labels) in zip(missing, family.records(columns, len(missing))):
+            form = (family, *labels)
+            number = self._older.get(family, {}).get(row, EXCLUDED_NUMBER)
+            try:
+                if number >= 0:
+                    series = self._cache.older_table.series[number]
+                    self._cache.renew(series, form)
+                else:
+                    series = self._cache.make(metric_name, labels, family.metadata, form)
+            except (InvalidTimeSeriesError, SeriesRefused):
+                number = INVALID_NUMBER
+                without_series.append(row)
+            else:
+                number = EXCLUDED_NUMBER if series is EXCLUDED else series.number
+            self._follow()
+            self._known.setdefault(family, {})[row] = number
+        return without_series

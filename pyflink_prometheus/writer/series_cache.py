@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from pyflink_prometheus.model.labels import LabelPairs, canonical_labels, has_classic_names
@@ -31,6 +32,7 @@ class SeriesCache:
     :param admission: decides with which labels a series is sent. Default: its own.
     :param on_new_table: called when a generation begins, before a series gets a number in its table.
     :ivar table: the series of the young generation, by number.
+    :ivar older_table: those of the old one.
     :ivar without_legacy_names: the first series, if any, without the legacy names that Remote-Write 1.0 demands.
     """
 
@@ -38,6 +40,7 @@ class SeriesCache:
         self, limit: int, admission: Admission | None = None, on_new_table: Callable[[], None] = lambda: None
     ) -> None:
         self.table = SeriesTable()
+        self.older_table = SeriesTable()
         self.without_legacy_names: Series | None = None
         self._admission = admission if admission and admission.changes_labels else None
         self._on_new_table = on_new_table
@@ -72,42 +75,65 @@ class SeriesCache:
             key = (canonical_labels(metric_name, labels), None if metadata is None else checked_metadata(metadata))
             return self._young.get(key) or self._find_or_make(key, metric_name, labels, metadata)
 
-    def _find_or_make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
-        series = self._old.get(key)
-        if series is None:
-            series = self._make(metric_name, labels, metadata)
-        elif self._admission is not None and series is not EXCLUDED:
-            self._admission.renew(series)
-        size = 1 + len(series.head) // USUAL_SIZE
-        if self._young and self._young_size + size > self._generation_size:
-            self._old, self._young, self._young_size = self._young, {}, 0
-            self.table = SeriesTable()
-            self._on_new_table()
-        if series is not EXCLUDED:
-            self.table.add(series, self._form(labels))
-        self._young[self._shared(key)] = series
-        self._young_size += size
-        return series
+    def make(self, metric_name: Any, labels: Any, metadata: Any, form: Any) -> Series:
+        """
+        Return a new series with a number in :attr:`table`, for a caller that looks it up by itself.
 
-    def _make(self, metric_name: Any, labels: Any, metadata: Any) -> Series:
+        :param form: see :meth:`SeriesTable.add`.
+        :return: :data:`EXCLUDED` if the configuration excludes it.
+        :raises InvalidTimeSeriesError: if it cannot be written.
+        :raises SeriesRefused: if it is beyond a limit, now or at all.
+        """
         checked = None if metadata is None else checked_metadata(metadata)
         canonical: LabelPairs = canonical_labels(metric_name, labels)
         tenant: Tenant = ()
         if self._admission is not None:
             admitted = self._admission.admit(canonical)
             if admitted is None:
+                self._make_room(1)
                 return EXCLUDED
             canonical, tenant = admitted
+            form = object()  # two may have become one
         series = Series(canonical, checked, tenant)
         if self.without_legacy_names is None and not has_classic_names(canonical):
             self.without_legacy_names = series
+        self._number(series, tuple(chain.from_iterable(canonical)), form)
         return series
 
-    def _form(self, labels: Any) -> Any:
-        """Return what distinguishes series with the same metric name and label names: see :meth:`SeriesTable.add`."""
+    def renew(self, series: Series, form: Any) -> None:
+        """
+        Give a series of the old generation a number in :attr:`table`.
+
+        :param form: see :meth:`SeriesTable.add`.
+        """
         if self._admission is not None:
-            return object()
-        return tuple(labels) if isinstance(labels, Mapping) else [name for name, _ in labels]
+            self._admission.renew(series)
+            form = object()
+        self._number(series, self.older_table.texts_of(series.number), form)
+
+    def _number(self, series: Series, texts: Sequence[str], form: Any) -> None:
+        self._make_room(1 + len(series.head) // USUAL_SIZE)
+        self.table.add(series, form, texts)
+
+    def _make_room(self, size: int) -> None:
+        """Count a series, and begin a generation if the young one is full."""
+        if self._young_size and self._young_size + size > self._generation_size:
+            self._old, self._young, self._young_size = self._young, {}, 0
+            self.older_table, self.table = self.table, SeriesTable()
+            self._on_new_table()
+        self._young_size += size
+
+    def _find_or_make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
+        series = self._old.get(key)
+        form = tuple(labels) if isinstance(labels, Mapping) else [name for name, _ in labels]
+        if series is None:
+            series = self.make(metric_name, labels, metadata, form)
+        elif series is EXCLUDED:
+            self._make_room(1)
+        else:
+            self.renew(series, form)
+        self._young[self._shared(key)] = series
+        return series
 
     def _shared(self, key: Any) -> Any:
         """

@@ -45,6 +45,7 @@ from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
 from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantLedgers
+from pyflink_prometheus.writer.turnover import Turnover
 from pyflink_prometheus.writer.written_digests import digests_of
 
 _LATER, _BEYOND = USUAL.start, USUAL.stop
@@ -94,6 +95,7 @@ class RemoteWriter:
         self._check_all = self._intake.looks_at_every_sample
         self.guards = Guards(config.sending_limits, self._clock.monotonic)
         admission = Admission(config.relabelling, self.guards, tenants)
+        self._turnover = Turnover(self.ledger, config.max_cached_series)
         self._known_series = SeriesCache(config.max_cached_series, admission, self._begin_table)
         self._rows = RowSeries(self._known_series)
         self._preparation = Preparation(config, self._settlement)
@@ -306,6 +308,7 @@ class RemoteWriter:
 
     def _begin_table(self) -> None:
         """Seal all filling batches, because the next samples have their series in a new table."""
+        self._turnover.begin_generation()
         with self._backlog.lock:
             for shard in self._all_shards:
                 if sealed := shard.queue.seal(self._known_series.table):

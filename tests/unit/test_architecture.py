@@ -29,7 +29,7 @@ LAYERS = [
 # And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
 ROOMS = [
     {"ledger", "retry", "endpoint", "batch", "family", "digest_files"},
-    {"tenants", "written_digests"},
+    {"tenants", "written_digests", "turnover"},
     {"pace", "rejected", "delivery", "admission"},
     {"backlog", "rejected_files", "intake", "series_cache"},
     {"isolation", "settlement", "row_series"},

@@ -26,9 +26,10 @@ PYTHONS := 3.10 3.11 3.12
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
 VENV_PEERS := .venv-peers
-FAST_TESTS := tests/unit tests/property tests/distribution
-# Fast as well, and the same on every Python.
-SAME_ON_EACH_PYTHON := tests/conformance tests/receivers tests/fuzz
+FAST_TESTS := tests/unit tests/distribution
+# Fast as well, and the same on every Python. Those of many random cases would take twice as long if they were traced.
+SAME_ON_EACH_PYTHON := $(TRACED_TOO) tests/property tests/receivers tests/fuzz
+TRACED_TOO := tests/conformance
 INTEGRATION_TESTS := tests/integration
 NATIVE_TESTS := tests/integration/test_prometheus_server.py
 RECORDING := .cache/recording/flights.jsonl
@@ -80,7 +81,8 @@ test-pythons: $(READY) ## the same on the other Pythons that are supported, as f
 	@sh tools/test_pythons.sh $(FLINK_VERSION) "$(PYTHONS)" $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
-	$(BIN)/python -m pytest $(FAST_TESTS) $(SAME_ON_EACH_PYTHON) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(FAST_TESTS) $(TRACED_TOO) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(filter-out $(TRACED_TOO),$(SAME_ON_EACH_PYTHON)) $(PYTEST_ARGS)
 
 fuzz: $(READY) ## an hour of responses, records, configurations and files that nobody meant to write
 	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)

@@ -40,6 +40,7 @@ COUNTERS = (
     "numSamplesRetryLimitDropped",
     "numWriteRequestsOut",
     "numWriteRequestsRetries",
+    "numBytesOut",
 )
 
 
@@ -107,6 +108,7 @@ def run(options: argparse.Namespace, subtasks: int) -> dict[str, object]:
         "minutes": round((looks[-1].at - looks[0].at) / 60, 1),
         "samples/s": round(statistics.median(rates)),
         "series in all": last.series,
+        "bytes/sample": round(counters["numBytesOut"] / counters["numSamplesOut"], 1),
         "checkpoint s": round(checkpoints["summary"]["end_to_end_duration"]["max"] / 1e3, 1),
         **{f"{name} MiB": round(usage.mib) for name, usage in last.usage.items()},
         **{
@@ -152,7 +154,7 @@ def own_metrics(url: str) -> dict[str, float]:
 def count(cluster: FlinkCluster, job: str, name: str) -> int:
     """Return a counter's sum over the subtasks."""
     found = cluster.metrics(job, f"Prometheus.{name}")
-    return sum(int(float(value)) for key, value in found.items() if key.endswith(f".{name}"))
+    return sum(int(float(value)) for key, value in found.items() if key.endswith(f".Prometheus.{name}"))
 
 
 if __name__ == "__main__":

@@ -68,14 +68,13 @@ class RowSeries:
         without_series = []
         columns: Sequence[Sequence[str | None]] = list(zip(*missing))
         for row, (metric_name, labels) in zip(missing, family.records(columns, len(missing))):
-            form = (family, *labels)
             number = self._older.get(family, {}).get(row, EXCLUDED_NUMBER)
             try:
                 if number >= 0:
                     series = self._cache.older_table.series[number]
-                    self._cache.renew(series, form)
+                    self._cache.renew(series, labels, family)
                 else:
-                    series = self._cache.make(metric_name, labels, family.metadata, form)
+                    series = self._cache.make(metric_name, labels, family.metadata, family)
             except (InvalidTimeSeriesError, SeriesRefused):
                 number = INVALID_NUMBER
                 without_series.append(row)

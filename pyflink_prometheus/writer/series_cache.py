@@ -75,11 +75,11 @@ class SeriesCache:
             key = (canonical_labels(metric_name, labels), None if metadata is None else checked_metadata(metadata))
             return self._young.get(key) or self._find_or_make(key, metric_name, labels, metadata)
 
-    def make(self, metric_name: Any, labels: Any, metadata: Any, form: Any) -> Series:
+    def make(self, metric_name: Any, labels: Any, metadata: Any, finder: Any = None) -> Series:
         """
-        Return a new series with a number in :attr:`table`, for a caller that looks it up by itself.
+        Return a new series with a number in :attr:`table`.
 
-        :param form: see :meth:`SeriesTable.add`.
+        :param finder: who looks it up, if it is not this cache; nobody makes a series twice.
         :return: :data:`EXCLUDED` if the configuration excludes it.
         :raises InvalidTimeSeriesError: if it cannot be written.
         :raises SeriesRefused: if it is beyond a limit, now or at all.
@@ -93,25 +93,31 @@ class SeriesCache:
                 self._make_room(1)
                 return EXCLUDED
             canonical, tenant = admitted
-            form = object()  # two may have become one
         series = Series(canonical, checked, tenant)
         if self.without_legacy_names is None and not has_classic_names(canonical):
             self.without_legacy_names = series
-        self._number(series, tuple(chain.from_iterable(canonical)), form)
+        self._number(series, tuple(chain.from_iterable(canonical)), labels, finder)
         return series
 
-    def renew(self, series: Series, form: Any) -> None:
+    def renew(self, series: Series, labels: Any, finder: Any = None) -> None:
         """
         Give a series of the old generation a number in :attr:`table`.
 
-        :param form: see :meth:`SeriesTable.add`.
+        :param labels: from which it was made.
+        :param finder: see :meth:`make`.
         """
         if self._admission is not None:
             self._admission.renew(series)
-            form = object()
-        self._number(series, self.older_table.texts_of(series.number), form)
+        self._number(series, self.older_table.texts_of(series.number), labels, finder)
 
-    def _number(self, series: Series, texts: Sequence[str], form: Any) -> None:
+    def _number(self, series: Series, texts: Sequence[str], labels: Any, finder: Any) -> None:
+        form: Any
+        if self._admission is not None:
+            form = object()  # two that were different may have become one
+        elif isinstance(labels, Mapping):
+            form = (finder, *labels)
+        else:
+            form = [finder, *(name for name, _ in labels)]
         self._make_room(1 + len(series.head) // USUAL_SIZE)
         self.table.add(series, form, texts)
 
@@ -125,13 +131,12 @@ class SeriesCache:
 
     def _find_or_make(self, key: Any, metric_name: Any, labels: Any, metadata: Any) -> Series:
         series = self._old.get(key)
-        form = tuple(labels) if isinstance(labels, Mapping) else [name for name, _ in labels]
         if series is None:
-            series = self.make(metric_name, labels, metadata, form)
+            series = self.make(metric_name, labels, metadata)
         elif series is EXCLUDED:
             self._make_room(1)
         else:
-            self.renew(series, form)
+            self.renew(series, labels)
         self._young[self._shared(key)] = series
         return series
 

@@ -171,7 +171,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> It
         "taskmanager.memory.process.size": "3g",
     }
     # On a busy machine one may be at its end before the last one has begun: then again, slower.
-    for speed in (12, 6, 2):
+    for speed in (5, 2):
         folder = tmp_path_factory.mktemp("killed")
         part, end_at = beginning(folder, 6_000), now_ms()
         with ExitStack() as stack:
@@ -242,24 +242,23 @@ def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
 
 @pytest.mark.once
 def test_the_jobs_in_sql_write_what_those_in_python_write(
-    flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, tmp_path: Path
+    flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, prometheus_kind: str, tmp_path: Path
 ) -> None:
-    job = Submitted("flights_sql", prometheus_empty, beginning(tmp_path, 9_000), now_ms(), max_delay_s=60)
-    file, *arguments = job.command_line()
-    job.printed = flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS))).stdout
+    part, end_at = beginning(tmp_path, 9_000), now_ms()
+    job = Submitted("flights_sql", prometheus_empty, part, end_at, max_delay_s=60)
+    with PrometheusServer.start(prometheus_kind) as other:
+        twin = replace(job, name="reorder_sql", server=other, parallelism=1)
+        submit(flink_cluster, [job, twin])
+        for each in (job, twin):
+            flink_cluster.wait_for_job(each.job_id)
+            assert_queries_have_answers(each)
+        in_order = other.samples('flight_altitude_feet{step="reordered"}')
     rows = job.rows()
+    assert expected.differences(in_order, reordered(rows)) == []
     aggregates = {name: of for name, of in ALTITUDES.items() if "quantile" not in name}
     in_python = {**expected.of_aircraft(rows), **expected.of_windows(rows, "altitude", aggregates, OPERATOR)}
     assert set(answers_to_writes(prometheus_empty)) == {"204"}
     assert expected.differences(job.stored(), in_python) == []
-    assert_queries_have_answers(job)
-
-    twin = replace(job, name="reorder_sql")
-    file, *arguments = twin.command_line()
-    twin.printed = flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS))).stdout
-    in_order = job.server.samples('flight_altitude_feet{step="reordered"}')
-    assert expected.differences(in_order, reordered(rows)) == []
-    assert_queries_have_answers(twin)
 
 
 @pytest.mark.once

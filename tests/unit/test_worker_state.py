@@ -202,6 +202,23 @@ def test_of_more_keys_than_the_cache_holds_those_used_last_stay():
     assert [after.value(key) for key in "abc"] == [[1, 2], [1, 2], [1]]
 
 
+def test_a_cache_that_is_too_small_for_the_keys_of_a_bundle_is_advised_against_once(caplog):
+    worker = Worker(Java(), cache_size=20)
+    for count in (20, 22):
+        for number in range(count):
+            worker.set(str(number), number)
+        worker.finish()
+    assert not caplog.records  # two keys more than it holds are no reason to change anything
+    for _ in range(2):
+        for number in range(40):
+            worker.set(str(number), number)
+        worker.finish()
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "raise python.state.cache-size (now 20) above the number of keys in a subtask"
+    )
+
+
 def test_requests_that_wait_for_a_response_are_bounded():
     java = Java()
     worker = Worker(java, cache_size=5_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections import OrderedDict
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import cloudpickle
 from pyflink.datastream.functions import RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
+
+_log = logging.getLogger(__name__)
 
 #: The only entry of a key's map.
 ENTRY = "value"
@@ -82,7 +85,8 @@ class WorkerState:
         self._values: OrderedDict[bytes, Any] = OrderedDict()
         self._changed: dict[bytes, None] = {}
         self._pending: list[Any] = []
-        self._written = 0
+        self._written = self._displaced = 0
+        self._advice_is_given = False
         # PyFlink would look up what it keeps of its state each time the key changes.
         del backend._all_states[state.name]
 
@@ -114,7 +118,15 @@ class WorkerState:
         for key in changed:
             self._send(key, self._values[key])
         self._wait()
-        written, self._written = self._written, 0
+        if self._displaced > self._most // 10 and not self._advice_is_given:
+            self._advice_is_given = True
+            _log.warning(
+                "raise python.state.cache-size (now %d) above the number of keys in a subtask: a bundle changed %d, and "
+                "those beyond are read from Flink one by one and written back with each event",
+                self._most,
+                self._written,
+            )
+        written, self._written, self._displaced = self._written, 0, 0
         return written
 
     def _keep(self, key: bytes, value: Any) -> None:
@@ -123,6 +135,7 @@ class WorkerState:
             oldest, left = self._values.popitem(last=False)
             if oldest in self._changed:
                 del self._changed[oldest]
+                self._displaced += 1
                 self._send(oldest, left)
 
     def _read(self, key: bytes) -> Any:

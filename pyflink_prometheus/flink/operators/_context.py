@@ -15,6 +15,7 @@ from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
+from pyflink_prometheus.flink.operators._timers import EventTimers
 from pyflink_prometheus.flink.operators._worker_state import kept_state
 from pyflink_prometheus.model.samples import INT64_MIN, timestamp_hint
 from pyflink_prometheus.transforms.event_values import TimestampOf
@@ -113,6 +114,8 @@ class TimedState:
         self._state = KeyedState(context, name, forget_after_ms)
         self._timers_of = timers_of
         self._run = secrets.token_bytes(4)
+        #: Registers a timer of the key, given Flink's timer service and the time.
+        self.register = EventTimers().register
 
     def value(self, timers: Any) -> Any:
         """
@@ -127,7 +130,7 @@ class TimedState:
         if run != self._run:
             self.update(value)
             for timestamp in self._timers_of(value):
-                timers.register_event_time_timer(timestamp)
+                self.register(timers, timestamp)
         return value
 
     def update(self, value: Any) -> None:

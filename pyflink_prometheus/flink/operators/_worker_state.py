@@ -121,8 +121,8 @@ class WorkerState:
         if self._displaced > self._most // 10 and not self._advice_is_given:
             self._advice_is_given = True
             _log.warning(
-                "raise python.state.cache-size (now %d) above the number of keys in a subtask: a bundle changed %d, and "
-                "those beyond are read from Flink one by one and written back with each event",
+                "raise python.state.cache-size (now %d) above the number of keys in a subtask: a bundle changed %d, "
+                "and those beyond are read from Flink one by one",
                 self._most,
                 self._written,
             )
@@ -156,7 +156,8 @@ class WorkerState:
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, []
-        for request in pending:
+        # The last first: the responses come in order, so this thread does not wake up for each of them.
+        for request in reversed(pending):
             error = request.get().error
             if error:
                 raise RuntimeError(f"see the TaskManager's log: Flink could not write an operator's state: {error}")

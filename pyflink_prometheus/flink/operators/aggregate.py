@@ -94,7 +94,7 @@ class Aggregate(KeyedProcessFunction):
             return [] if self._late_output_tag is None else [(self._late_output_tag, value)]
         self._open.update(placed.open)
         for timer in placed.timers:
-            timers.register_event_time_timer(timer)
+            self._open.register(timers, timer)
         return []
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Sequence[Any]:

@@ -93,7 +93,7 @@ class CumulativeAggregate(KeyedProcessFunction):
         counted, is_new = self._counting.add(self._counted.value(timers), value, timestamp)
         self._counted.update(counted)
         if is_new:
-            timers.register_event_time_timer(last_of_interval)
+            self._counted.register(timers, last_of_interval)
         return []
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Sequence[Any]:

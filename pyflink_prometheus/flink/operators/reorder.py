@@ -93,7 +93,7 @@ class Reorder(KeyedProcessFunction):
         added = self._reordering.add(held, value, timestamp)
         self._held.update(added.held)
         if added.timer is not None:
-            timers.register_event_time_timer(added.timer)
+            self._held.register(timers, added.timer)
         if added.replaced:
             counters.add("numEventsReplaced")
         if added.early:
@@ -109,7 +109,7 @@ class Reorder(KeyedProcessFunction):
             # Timers fire in order of time, so those of older events were lost (see TimedState). Fire them before this
             # one again, or those events would be emitted with its timestamp.
             for each in (*overdue, timestamp):
-                timers.register_event_time_timer(each)
+                self._held.register(timers, each)
             return []
         held, due = self._reordering.release(held, timestamp)
         self._held.update(held)

@@ -80,9 +80,9 @@ class Harness:
 
     # Below: the runtime context, the context, the timer service, the metric group, and state.
 
-    def get_state(self, descriptor):
+    def get_map_state(self, descriptor):
         values = self._states.setdefault(descriptor.name, {})
-        return ValueState(values, lambda: self._key)
+        return KeyedMapState(values, lambda: self._key)
 
     def get_metrics_group(self):
         return self
@@ -113,18 +113,18 @@ class Harness:
         return MapState(self._states.setdefault(descriptor.name, {}))
 
 
-class ValueState:
+class KeyedMapState:
     """A state that pickles on each access, as in thread mode; nothing may depend on the identity of objects."""
 
     def __init__(self, values, key):
         self._values, self._key = values, key
 
-    def value(self):
-        found = self._values.get(self._key())
+    def get(self, entry):
+        found = self._values.get(self._key(), {}).get(entry)
         return None if found is None else pickle.loads(found)
 
-    def update(self, value):
-        self._values[self._key()] = pickle.dumps(value)
+    def put(self, entry, value):
+        self._values.setdefault(self._key(), {})[entry] = pickle.dumps(value)
 
     def clear(self):
         self._values.pop(self._key(), None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyflink.common import Row, Types, WatermarkStrategy
 from pyflink.common.typeinfo import TypeInformation
 from pyflink.datastream import DataStream, KeyedStream
-from pyflink.datastream.functions import ProcessFunction
+from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus import _validation
@@ -44,7 +44,8 @@ def key_by_with_timestamps(
     record_type, parallelism = stream.get_type(), j_stream.getTransformation().getParallelism()
     keyed_type = Types.ROW([key_type or Types.PICKLED_BYTE_ARRAY(), record_type])
     stamped = stream.process(
-        _TimestampAndKey(assigner.extract_timestamp, key_selector), Types.TUPLE([keyed_type, Types.LONG()])
+        _TimestampAndKey(assigner.extract_timestamp, key_selector, keyed_type.get_field_names()),
+        Types.TUPLE([keyed_type, Types.LONG()]),
     )
     # Like the stream upstream, so that records are not distributed before they are keyed, and keep their order.
     stamped.name("Timestamps and keys").set_parallelism(parallelism)
@@ -62,10 +63,18 @@ def key_by_with_timestamps(
 class _TimestampAndKey(ProcessFunction):
     """A function from a record to itself with its key and its timestamp."""
 
-    def __init__(self, timestamp: Callable[[Any, int], int], key: Callable[[Any], Any]) -> None:
+    def __init__(self, timestamp: Callable[[Any, int], int], key: Callable[[Any], Any], names: Sequence[str]) -> None:
         self._timestamp = timestamp
         self._key = key
+        self._names = list(names)
 
-    def process_element(self, value: Any, ctx: ProcessFunction.Context) -> Iterator[Any]:
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Make the row of which each record's is made; what it holds is encoded before the next record comes."""
+        self._keyed = Row(None, None)
+        self._keyed.set_field_names(self._names)  # without them, PyFlink looks for them each time
+
+    def process_element(self, value: Any, ctx: ProcessFunction.Context) -> Sequence[Any]:
         """Emit a record's key, the record, and its timestamp."""
-        yield Row(self._key(value), value), self._timestamp(value, ctx.timestamp())
+        keyed = self._keyed
+        keyed[0], keyed[1] = self._key(value), value
+        return ((keyed, self._timestamp(value, ctx.timestamp())),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 import types
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from pyflink_prometheus import (
     Threshold,
     TumblingWindows,
 )
-from pyflink_prometheus.flink.operators._context import KeptValue, kept_value
 
 
 def own_classes() -> types.ModuleType:
@@ -97,14 +95,6 @@ def test_labels_may_be_of_a_kind_of_text_of_ones_own():
     harness = Harness(MarkStale(10)).send(("m", {"place": OWN.Place("roof")}, ((1.0, 5),)))
     restored = Harness(MarkStale(10), harness.savepoint()).advance()
     assert [series.labels for series in restored.results] == [(("place", "roof"),)]
-
-
-@pytest.mark.parametrize("value", [(1, "a", None), {"a": [1.5, {2}]}, OWN.Reading("a", 1, 2.0)], ids=repr)
-def test_what_is_kept_is_read_as_it_was_and_needs_nothing_of_ours(value):
-    pickled = pickle.dumps(KeptValue(value))
-    assert b"pyflink_prometheus" not in pickled
-    assert kept_value(pickle.loads(pickled)) == value
-    assert kept_value(KeptValue(value)) is value
 
 
 OPERATORS_WITH_TAGS = {

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import operator
-import pickle
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, Optional
 
-import cloudpickle
 from pyflink.common import Time, Types
 from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import RuntimeContext
-from pyflink.datastream.state import StateTtlConfig, ValueStateDescriptor
+from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
-from pyflink_prometheus.flink.operators._state_writes import StateWrites
+from pyflink_prometheus.flink.operators._timers import EventTimers
+from pyflink_prometheus.flink.operators._worker_state import kept_state
 from pyflink_prometheus.model.samples import INT64_MIN, timestamp_hint
 from pyflink_prometheus.transforms.event_values import TimestampOf
 
@@ -66,66 +65,29 @@ def timestamp_of(event: Any, ctx: Any, timestamp: TimestampOf) -> int:
         ) from None
 
 
-class KeptValue:
-    """
-    A value in state that is pickled by pickle, or else by cloudpickle, which can pickle the job's own classes.
-
-    PyFlink pickles state by pickle alone, at the end of a bundle. It then unpickles the value itself, so savepoints
-    depend on no class of ours.
-    """
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, tuple[bytes]]:
-        try:
-            return pickle.loads, (pickle.dumps(self.value, pickle.HIGHEST_PROTOCOL),)
-        except Exception:  # PicklingError, AttributeError, TypeError: whatever an object's own pickling raises
-            return pickle.loads, (cloudpickle.dumps(self.value),)
-
-
-def kept_value(stored: Any) -> Any:
-    """Return the value itself, whether or not PyFlink has pickled it meanwhile."""
-    return stored.value if type(stored) is KeptValue else stored
-
-
 class KeyedState:
     """
     One pickled value per key.
 
-    Not a list or a map: PyFlink fetches a map's entries from Java one by one, but caches values in the worker
-    (``python.state.cache-size`` of them) until a bundle ends.
+    In thread mode it is read from Flink and written there for each event. In process mode it stays in the worker
+    (``python.state.cache-size`` of them), and Flink gets what a bundle has changed at its end.
 
     :param name: of the state.
     :param forget_after_ms: after how long without an update, by the machine's clock, Flink may clear it; ``None`` for
         never.
-    :param is_plain: whether it holds only built-in types and no user's objects, which saves 4 µs per key of a bundle.
     """
 
-    def __init__(
-        self, context: RuntimeContext, name: str, forget_after_ms: int | None = None, *, is_plain: bool = False
-    ) -> None:
-        descriptor = ValueStateDescriptor(name, Types.PICKLED_BYTE_ARRAY())
+    def __init__(self, context: RuntimeContext, name: str, forget_after_ms: int | None = None) -> None:
+        descriptor = MapStateDescriptor(name, Types.STRING(), Types.PICKLED_BYTE_ARRAY())
         if forget_after_ms is not None:
             # With the default, which never returns expired values, PyFlink disables its cache for the whole operator.
             ttl = StateTtlConfig.new_builder(Time.milliseconds(forget_after_ms)).return_expired_if_not_cleaned_up()
             descriptor.enable_time_to_live(ttl.build())
-        self._state = context.get_state(descriptor)
-        self._is_plain = is_plain
-        StateWrites(context, METRIC_GROUP, "numKeysWritten", self._state)
-
-    def value(self) -> Any:
-        """Return the key's value, ``None`` if there is none."""
-        return kept_value(self._state.value())
-
-    def update(self, value: Any) -> None:
-        """Keep a value, or nothing if it is ``None``."""
-        if value is None:
-            self._state.clear()
-        else:
-            self._state.update(value if self._is_plain else KeptValue(value))
+        state = kept_state(context, descriptor, METRIC_GROUP)
+        #: Returns the key's value, ``None`` if there is none.
+        self.value = state.value
+        #: Keeps a value, or nothing if it is ``None``.
+        self.update = state.update
 
 
 class TimedState:
@@ -148,12 +110,12 @@ class TimedState:
         name: str,
         timers_of: Callable[[Any], Iterable[int]],
         forget_after_ms: int | None = None,
-        *,
-        is_plain: bool = False,
     ) -> None:
-        self._state = KeyedState(context, name, forget_after_ms, is_plain=is_plain)
+        self._state = KeyedState(context, name, forget_after_ms)
         self._timers_of = timers_of
         self._run = secrets.token_bytes(4)
+        #: Registers a timer of the key, given Flink's timer service and the time.
+        self.register = EventTimers().register
 
     def value(self, timers: Any) -> Any:
         """
@@ -168,7 +130,7 @@ class TimedState:
         if run != self._run:
             self.update(value)
             for timestamp in self._timers_of(value):
-                timers.register_event_time_timer(timestamp)
+                self.register(timers, timestamp)
         return value
 
     def update(self, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pyflink.datastream import OutputTag
@@ -80,10 +80,10 @@ class Aggregate(KeyedProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Set up state and counters; Flink calls this before the first event."""
-        self._open = TimedState(runtime_context, "windows", self._windowing.timers, is_plain=True)
+        self._open = TimedState(runtime_context, "windows", self._windowing.timers)
         self._counters = Counters(runtime_context, "numLateEvents")
 
-    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Sequence[Any]:
         """Add an event to its windows, or emit it as late."""
         self._counters.show()
         timestamp = timestamp_of(value, ctx, self._timestamp)
@@ -91,17 +91,16 @@ class Aggregate(KeyedProcessFunction):
         placed = self._windowing.place(self._open.value(timers), value, timestamp, timers.current_watermark())
         if placed.is_late:
             self._counters.add("numLateEvents")
-            if self._late_output_tag is not None:
-                yield self._late_output_tag, value
-            return
+            return [] if self._late_output_tag is None else [(self._late_output_tag, value)]
         self._open.update(placed.open)
         for timer in placed.timers:
-            timers.register_event_time_timer(timer)
+            self._open.register(timers, timer)
+        return []
 
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Sequence[Any]:
         """Emit the windows that close."""
         still_open, series = self._windowing.close(
             self._open.value(ctx.timer_service()), ctx.get_current_key(), timestamp
         )
         self._open.update(still_open)
-        yield from series
+        return series

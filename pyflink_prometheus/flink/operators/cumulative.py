@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pyflink.datastream import OutputTag
@@ -78,12 +78,10 @@ class CumulativeAggregate(KeyedProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Set up state and counters; Flink calls this before the first event."""
-        self._counted = TimedState(
-            runtime_context, "counted", self._counting.timers, self._forget_after_ms, is_plain=True
-        )
+        self._counted = TimedState(runtime_context, "counted", self._counting.timers, self._forget_after_ms)
         self._counters = Counters(runtime_context, "numLateEvents")
 
-    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Sequence[Any]:
         """Count an event, or emit it as late."""
         self._counters.show()
         timestamp = timestamp_of(value, ctx, self._timestamp)
@@ -91,18 +89,17 @@ class CumulativeAggregate(KeyedProcessFunction):
         last_of_interval = self._counting.end_of_interval(timestamp) - 1
         if last_of_interval <= timers.current_watermark():
             self._counters.add("numLateEvents")
-            if self._late_output_tag is not None:
-                yield self._late_output_tag, value
-            return
+            return [] if self._late_output_tag is None else [(self._late_output_tag, value)]
         counted, is_new = self._counting.add(self._counted.value(timers), value, timestamp)
         self._counted.update(counted)
         if is_new:
-            timers.register_event_time_timer(last_of_interval)
+            self._counted.register(timers, last_of_interval)
+        return []
 
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Sequence[Any]:
         """Emit the counters at the end of an interval."""
         counted, series = self._counting.close(
             self._counted.value(ctx.timer_service()), ctx.get_current_key(), timestamp
         )
         self._counted.update(counted)
-        yield from series
+        return series

@@ -14,12 +14,8 @@ from pyflink.datastream.state import MapStateDescriptor
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
-from pyflink_prometheus.flink.operators._context import (
-    Counters,
-    KeptValue,
-    checked_output_tag,
-    kept_value,
-)
+from pyflink_prometheus.flink.operators._context import Counters, checked_output_tag
+from pyflink_prometheus.flink.operators._worker_state import dumped, loaded
 from pyflink_prometheus.transforms.enrichment import Enrichment, Join, add_labels
 
 
@@ -167,14 +163,14 @@ class EnrichFromStream(BroadcastProcessFunction):
             raise PrometheusSinkError(f"reference: expected a function that returns two values: {error}") from error
         self._references(ctx)[key] = found
         # A removed reference is stored as None, or the table's would come back after a restart.
-        ctx.get_broadcast_state(self.state_descriptor).put(_checked_key(key), KeptValue(found))
+        ctx.get_broadcast_state(self.state_descriptor).put(_checked_key(key), dumped(found))
         return iter(())
 
     def _references(self, ctx: Any) -> dict[Any, Any]:
         """Return all references; they are read from the state once per run."""
         if self._by_key is None:
             stored = ctx.get_broadcast_state(self.state_descriptor).items()
-            self._by_key = {**self._table, **{key: kept_value(found) for key, found in stored}}
+            self._by_key = {**self._table, **{key: loaded(found) for key, found in stored}}
         return self._by_key
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from pyflink.datastream import OutputTag
@@ -76,7 +76,7 @@ class Filter(KeyedProcessFunction):
             runtime_context, "numEventsRejected", *(_counter_name(name) for name in self._checks.names)
         )
 
-    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Sequence[Any]:
         """Pass an event on, or reject it with a reason."""
         self._counters.show()
         timestamp = timestamp_of(value, ctx, self._timestamp) if self._checks.needs_timestamp else 0
@@ -85,12 +85,12 @@ class Filter(KeyedProcessFunction):
         if self._kept is not None and judgement.state:
             self._kept.update(judgement.state)
         if judgement.rejected_by is None:
-            yield value
-            return
+            return [value]
         self._counters.add("numEventsRejected")
         self._counters.add(_counter_name(judgement.rejected_by))
-        if self._rejected_output_tag is not None:
-            yield self._rejected_output_tag, (value, judgement.reason)
+        if self._rejected_output_tag is None:
+            return []
+        return [(self._rejected_output_tag, (value, judgement.reason))]
 
 
 def _counter_name(check: str) -> str:

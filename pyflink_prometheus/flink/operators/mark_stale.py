@@ -65,7 +65,7 @@ class MarkStale(KeyedProcessFunction):
             series = as_time_series(record)
             heard, timer, markers = self._listening.observe(heard, series, watermark)
             if timer is not None:
-                timers.register_event_time_timer(timer)
+                self._heard.register(timers, timer)
             self._counters.add("numSeriesEnded", len(markers))
             yield from markers
             yield series
@@ -77,7 +77,7 @@ class MarkStale(KeyedProcessFunction):
         timers = ctx.timer_service()
         heard, timer, markers = self._listening.look(self._heard.value(timers), timers.current_watermark())
         if timer is not None:
-            timers.register_event_time_timer(timer)
+            self._heard.register(timers, timer)
         self._heard.update(heard)
         self._counters.add("numSeriesEnded", len(markers))
         yield from markers

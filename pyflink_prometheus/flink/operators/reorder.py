@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyflink.datastream import OutputTag
@@ -80,26 +80,27 @@ class Reorder(KeyedProcessFunction):
         self._held = TimedState(runtime_context, "held", self._reordering.timers)
         self._counters = Counters(runtime_context, "numLateEvents", "numEventsReplaced", "numEventsReleasedEarly")
 
-    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Sequence[Any]:
         """Hold an event, or emit it as late."""
-        self._counters.show()
+        counters = self._counters
+        counters.show()
         timestamp = timestamp_of(value, ctx, self._timestamp)
         timers = ctx.timer_service()
         held = self._held.value(timers)
         if self._reordering.is_late(held, timestamp, timers.current_watermark()):
-            self._counters.add("numLateEvents")
-            if self._late_output_tag is not None:
-                yield self._late_output_tag, value
-            return
+            counters.add("numLateEvents")
+            return [] if self._late_output_tag is None else [(self._late_output_tag, value)]
         added = self._reordering.add(held, value, timestamp)
         self._held.update(added.held)
-        self._counters.add("numEventsReplaced", int(added.replaced))
-        self._counters.add("numEventsReleasedEarly", len(added.early))
         if added.timer is not None:
-            timers.register_event_time_timer(added.timer)
-        yield from added.early
+            self._held.register(timers, added.timer)
+        if added.replaced:
+            counters.add("numEventsReplaced")
+        if added.early:
+            counters.add("numEventsReleasedEarly", len(added.early))
+        return added.early
 
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Sequence[Any]:
         """Release the events that the watermark has reached."""
         timers = ctx.timer_service()
         held = self._held.value(timers)
@@ -108,8 +109,8 @@ class Reorder(KeyedProcessFunction):
             # Timers fire in order of time, so those of older events were lost (see TimedState). Fire them before this
             # one again, or those events would be emitted with its timestamp.
             for each in (*overdue, timestamp):
-                timers.register_event_time_timer(each)
-            return
+                self._held.register(timers, each)
+            return []
         held, due = self._reordering.release(held, timestamp)
         self._held.update(held)
-        yield from due
+        return due

@@ -2,8 +2,9 @@
 Reorder, filter, aggregate and count numbered readings of three devices, and mark devices stale that stop sending.
 
 Reading n is of device n modulo 3, one second after the previous one with disorder of a few seconds; every 100th is a
-spike, and device 2 stops half-way. The same as tables goes beside it, under other names. The job may be resumed from a
-savepoint, also with another parallelism.
+spike, and device 2 stops half-way. The same as tables goes beside it, under other names, and so does the second half of
+the numbers with the sites of their devices, except those of device 1, whose place is wrong from 300 on. Sites and right
+places come with the first numbers only. The job may be resumed from a savepoint, also with another parallelism.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from pyflink_prometheus import (
     Aggregate,
     ColumnMapping,
     CumulativeAggregate,
+    EnrichFromStream,
     Filter,
     Hampel,
     MarkStale,
     PrometheusSink,
     PrometheusTimeSeries,
     Reorder,
+    SpeedGate,
     TumblingWindows,
     aggregate_table,
     cumulative_table,
@@ -42,6 +45,8 @@ DEVICES = 3
 WINDOW_MS = 60_000
 TIMEOUT_MS = 300_000
 SPIKE = 1_000_000.0
+HERE, THERE = (0.0, 0.0), (0.0, 90.0)  # a quarter of the earth away
+MOVED = 300
 
 
 def reading(number: int) -> tuple[str, int, float]:
@@ -53,6 +58,35 @@ def reading(number: int) -> tuple[str, int, float]:
 def is_sent(number: int, count: int) -> bool:
     """Return whether a reading exists."""
     return number % DEVICES != 2 or number < count // 2
+
+
+def place(row: dict[str, Any]) -> tuple[float, float]:
+    """Return where a device says that it is."""
+    return THERE if row["device"] == "d1" and row["number"] >= MOVED else HERE
+
+
+def time_of(row: dict[str, Any]) -> int:
+    """Return the time of a number."""
+    return START_MS + 1_000 * int(row["number"])
+
+
+def sited(raw: DataStream, count: int) -> DataStream:
+    """Return the second half of the numbers as series with the sites of their devices."""
+    rows = raw.map(lambda number: {"device": f"d{number % DEVICES}", "number": number}).set_parallelism(1)
+    updates = raw.filter(lambda number: number < DEVICES).set_parallelism(1)
+    updates = updates.map(lambda number: (f"d{number}", {"site": f"site {number}"})).set_parallelism(1)
+    enrich = EnrichFromStream(lambda update: update, lambda row: row["device"])
+    broadcast = updates.broadcast(enrich.state_descriptor)
+    rows = rows.disable_chaining().connect(broadcast).process(enrich).uid("sites")
+    # However many readings agree on a place, none of them confirms it.
+    gate = SpeedGate(place, max_speed=300, confirmations=count)
+    possible = rows.key_by(lambda row: row["device"], Types.STRING()).process(Filter(gate, timestamp=time_of))
+    possible = possible.uid("places").filter(lambda row: row["number"] >= count // 2)
+    return possible.map(
+        lambda row: PrometheusTimeSeries(
+            "sited", {"device": row["device"], "site": row.get("site", "?")}, ((float(row["number"]), time_of(row)),)
+        )
+    )
 
 
 class Time(TimestampAssigner):
@@ -146,7 +180,7 @@ def main() -> None:
     series = counted.uid("counted").union(windows.uid("windows"))
     ended = series.key_by(device, Types.STRING()).process(MarkStale(TIMEOUT_MS)).uid("silence")
     sink = PrometheusSink.builder().set_prometheus_remote_write_url(options.url).set_uid("writer").build()
-    ended.key_by(device, Types.STRING()).sink_to(sink)
+    ended.union(sited(raw, count)).key_by(device, Types.STRING()).sink_to(sink)
     add_tables(env, events, options.url)
     env.execute("operators")
 

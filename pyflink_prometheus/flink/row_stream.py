@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyflink.datastream import DataStream
-from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment, Table
+from pyflink.util.java_utils import load_java_class
 
 
 def row_stream(t_env: StreamTableEnvironment, table: Table) -> DataStream:
@@ -16,6 +14,6 @@ def row_stream(t_env: StreamTableEnvironment, table: Table) -> DataStream:
     Rows of ``t_env.to_data_stream`` are objects that functions of a stream can read, made field by field, and made into
     a table's rows again by ``t_env.from_data_stream``. Between two tables nobody reads them.
     """
-    j_row = get_gateway().jvm.org.apache.flink.table.data.RowData
-    j_type: Any = table._j_table.getResolvedSchema().toSourceRowDataType().bridgedTo(j_row._java_lang_class)
+    j_row = load_java_class("org.apache.flink.table.data.RowData")
+    j_type = table._j_table.getResolvedSchema().toSourceRowDataType().bridgedTo(j_row)
     return DataStream(t_env._j_tenv.toDataStream(table._j_table, j_type))

@@ -3,100 +3,167 @@ Run the whole chain as tables for 100,000 devices, one event per second each, in
 
     python benchmarks/scale.py --devices 100000 --seconds 300
 
-Prints every ten seconds how many rows are read and the size of the last checkpoint, and at the end the rate that was
-held, and the largest checkpoint. Needs JAVA_HOME, and some six gigabytes of memory.
+Prints every ten seconds how many rows are read, how far the writer is behind the clock, and the size of state and
+memory; at the end what was held with each state backend. A reading waits five seconds for late ones, so a chain that
+keeps up is some seven seconds behind. One that doesn't is ended after these seconds. Needs JAVA_HOME, Linux, and some
+six gigabytes of memory besides those of the receiver.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from receivers import nothing, prometheus
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "cluster"))
 
-from flink_cluster import FlinkCluster
+from flink_cluster import FlinkCluster, wait_for
 from measure import table
 
 ROOT = Path(__file__).parents[1]
 JOB = ROOT / "benchmarks" / "jobs" / "chain.py"
 EVERY_S = 10
+#: Once they have been asked for, metrics come a moment later.
+METRICS_S = 1
+#: How long after its last events a job that keeps up may end.
+END_S = 20
+OVER = ("FINISHED", "FAILED", "CANCELED")
+
+
+class Seen(NamedTuple):
+    """What a running job was seen to do."""
+
+    rows: int
+    per_second: float
+    behind_s: float
+    state_mb: float
+    java_mb: float
+    python_mb: float
 
 
 def main() -> None:
-    """Run the job and watch it."""
+    """Run the job with each backend and watch it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
     parser.add_argument("--devices", type=int, default=100_000)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--parallelism", type=int, default=2)
-    parser.add_argument("--backend", choices=["hashmap", "rocksdb"], default="hashmap")
-    parser.add_argument("--memory", default="4g", help="of the TaskManager")
+    parser.add_argument("--backends", nargs="+", choices=["hashmap", "rocksdb"], default=["hashmap", "rocksdb"])
+    parser.add_argument("--memory", default="5g", help="of the TaskManager")
     parser.add_argument("--receiver", choices=["prometheus", "nothing"], default="prometheus")
     options = parser.parse_args()
+    table("scale: the whole chain in real time", [measured(options, backend) for backend in options.backends])
+
+
+def measured(options: argparse.Namespace, backend: str) -> dict[str, object]:
+    """Run the job with a backend, and return what was seen."""
+    print(f"{options.devices:,} devices, {backend}, {options.parallelism} subtasks", flush=True)
     # Other than tests, this runs for long enough for Java's second compiler.
     environment = {"PYTHONPATH": str(ROOT), "JAVA_TOOL_OPTIONS": "-XX:+ExitOnOutOfMemoryError"}
     conf = {
         "execution.checkpointing.interval": "30 s",
         "execution.checkpointing.incremental": True,
-        "state.backend.type": options.backend,
+        "state.backend.type": backend,
         "taskmanager.memory.process.size": options.memory,
+        # State is on the heap or in managed memory, which RocksDB shares with windows and Python.
+        "taskmanager.memory.managed.fraction": 0.2 if backend == "hashmap" else 0.5,
     }
     receiver = prometheus if options.receiver == "prometheus" else nothing
     with tempfile.TemporaryDirectory() as folder, receiver() as url:
         cluster = FlinkCluster(Path(folder), slots=options.parallelism, conf=conf, environment=environment)
         with cluster:
-            arguments = (f"--url={url}", f"--devices={options.devices}", f"--seconds={options.seconds}", "--live")
-            began = time.monotonic()
-            job = cluster.run_job(JOB, *arguments, f"--parallelism={options.parallelism}", options=("-d",)).job_id
-            rates = watch(cluster, job)
-            took = time.monotonic() - began
+            began_ms = int(time.time() * 1000)
+            arguments = (f"--url={url}", f"--devices={options.devices}", f"--seconds={options.seconds}")
+            more = (f"--parallelism={options.parallelism}", f"--live={began_ms}")
+            job = cluster.run_job(JOB, *arguments, *more, options=("-d",)).job_id
+            seen = watch(cluster, job, began_ms, options.seconds)
             checkpoints = cluster.rest(f"/jobs/{job}/checkpoints")["summary"]
-    held = statistics.median(rates[1:-1] or rates)
-    table(
-        "scale: the whole chain in real time",
-        [
-            {
-                "": f"{options.devices:,} devices, {options.backend}, {options.parallelism} subtasks",
-                "rows/s wanted": options.devices,
-                "rows/s held": round(held),
-                "seconds of events": options.seconds,
-                "took s": round(took),
-                "checkpoint MB": round(checkpoints["state_size"]["max"] / 1e6, 1),
-                "checkpoint s": round(checkpoints["end_to_end_duration"]["max"] / 1e3, 1),
-                "bytes/device": round(checkpoints["state_size"]["max"] / options.devices),
-            }
-        ],
-    )
+    held = statistics.median(each.per_second for each in seen[1:-1] or seen)
+    return {
+        "": f"{options.devices:,} devices, {backend}, {options.parallelism} subtasks",
+        "rows/s wanted": options.devices,
+        "rows/s held": round(held),
+        "seconds": options.seconds,
+        "behind s": round(seen[-1].behind_s, 1),
+        "state MB": round(max(each.state_mb for each in seen), 1),
+        "bytes/device": round(max(each.state_mb for each in seen) * 1e6 / options.devices),
+        "checkpoint s": round(checkpoints["end_to_end_duration"]["max"] / 1e3, 1),
+        "TaskManager MB": round(max(each.java_mb for each in seen)),
+        "Python MB": round(max(each.python_mb for each in seen)),
+    }
 
 
-def watch(cluster: FlinkCluster, job: str) -> list[float]:
-    """Print what happens until the job is over, and return the rows per second of each interval."""
-    rates: list[float] = []
-    before = rows(cluster, job)
-    while cluster.job_state(job) not in ("FINISHED", "FAILED", "CANCELED"):
-        time.sleep(EVERY_S)
-        now = rows(cluster, job)
-        rates.append((now - before) / EVERY_S)
+def watch(cluster: FlinkCluster, job: str, began_ms: int, seconds: int) -> list[Seen]:
+    """Print what happens until the job is over, or its time, and return it."""
+    reads, writes = (vertex(cluster, job, name) for name in ("^WindowDeduplicate", "write raw"))
+    wait_for(lambda: rows(cluster, job, reads), "the first rows", 300)
+    first = last = time.monotonic()
+    before = 0
+    seen: list[Seen] = []
+    while cluster.job_state(job) not in OVER and last - first < seconds + END_S:
+        time.sleep(EVERY_S - METRICS_S)
+        # What is asked for now is there the next time.
+        for _ in range(2):
+            count, written_ms, now = rows(cluster, job, reads), watermark(cluster, job, writes), time.monotonic()
+            time.sleep(METRICS_S)
         latest: dict[str, Any] = cluster.rest(f"/jobs/{job}/checkpoints")["latest"]["completed"] or {}
-        size = latest.get("state_size", 0) / 1e6
-        print(f"{now:12,} rows, {rates[-1]:9,.0f} a second, last checkpoint {size:8.1f} MB", flush=True)
-        before = now
-    if cluster.job_state(job) != "FINISHED":
+        if cluster.job_state(job) in OVER:
+            break
+        seen.append(
+            Seen(
+                rows=count,
+                per_second=(count - before) / (now - last),
+                behind_s=max(0.0, now - first - max(0, written_ms - began_ms) / 1e3),
+                state_mb=latest.get("state_size", 0) / 1e6,
+                java_mb=sum(map(resident_mb, cluster.java_pids()[1:])),
+                python_mb=sum(map(resident_mb, cluster.python_worker_pids())),
+            )
+        )
+        before, last = count, now
+        print(
+            "{0.rows:12,} rows, {0.per_second:9,.0f} a second, {0.behind_s:6.1f} s behind, state {0.state_mb:8.1f} MB, "
+            "TaskManager {0.java_mb:6.0f} MB, Python {0.python_mb:5.0f} MB".format(seen[-1]),
+            flush=True,
+        )
+    if cluster.job_state(job) == "FAILED":
         raise SystemExit(f"FAILED: {cluster.root_exception(job)[:2000]}")
-    return rates
+    if cluster.job_state(job) not in OVER:
+        cluster.cancel(job)
+        cluster.wait_for_job(job, "CANCELED")
+    return seen
 
 
-def rows(cluster: FlinkCluster, job: str) -> int:
-    """Return how many rows the first step has read so far."""
+def vertex(cluster: FlinkCluster, job: str, name: str) -> str:
+    """Return the id of the step whose name matches a pattern."""
     vertices = cluster.rest(f"/jobs/{job}")["vertices"]
-    first = next(each for each in vertices if each["name"].startswith("WindowDeduplicate"))
-    return int(first["metrics"]["read-records"])
+    return next(str(each["id"]) for each in vertices if re.search(name, each["name"]))
+
+
+def rows(cluster: FlinkCluster, job: str, reads: str) -> int:
+    """Return how many rows a step has read so far."""
+    vertices = cluster.rest(f"/jobs/{job}")["vertices"]
+    return next(int(each["metrics"]["read-records"]) for each in vertices if each["id"] == reads)
+
+
+def watermark(cluster: FlinkCluster, job: str, writes: str) -> int:
+    """Return up to which time a step has all rows, in milliseconds."""
+    found = cluster.rest(f"/jobs/{job}/vertices/{writes}/watermarks")
+    return min((int(each["value"]) for each in found), default=0)
+
+
+def resident_mb(process: int) -> float:
+    """Return the memory of a process, 0 if it is gone."""
+    with contextlib.suppress(OSError):
+        status = Path("/proc", str(process), "status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1e3
+    return 0.0
 
 
 if __name__ == "__main__":

@@ -11,19 +11,19 @@ the same samples.
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
 
 from pyflink.common import Row as TypedRow
 from pyflink.common import Types
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment
-from recorded_flights import METRICS, Row, deliver_untimed, environment, parse_arguments, sink
+from recorded_flights import FIELDS, METRICS, Delivery, deliver_untimed, environment, parse_arguments, sink
 from reference import OPERATORS, OTHER_OPERATOR
 
 from pyflink_prometheus import ColumnMapping
 
-TEXTS = ("icao24", "callsign")
 ROW_TYPE = Types.ROW_NAMED(
-    [*TEXTS, *METRICS, "sent_ms"], [*(Types.STRING() for _ in TEXTS), *(Types.DOUBLE() for _ in METRICS), Types.LONG()]
+    [*FIELDS, "sent_ms"], [*(Types.DOUBLE() if field in METRICS else Types.STRING() for field in FIELDS), Types.LONG()]
 )
 
 FLIGHTS = ColumnMapping(
@@ -98,7 +98,7 @@ def main() -> None:
 
 def create_messages(t_env: StreamTableEnvironment, env: StreamExecutionEnvironment, args: Namespace) -> None:
     """Create a view of the rows in the order of their delivery, with watermarks that wait for the latest ones."""
-    typed = deliver_untimed(env, args).map(to_typed, ROW_TYPE).name("to columns").set_parallelism(1)
+    typed = deliver_untimed(env, DeliveryOfColumns(args), ROW_TYPE)
     schema = (
         Schema.new_builder()
         .column_by_expression("event_time", "TO_TIMESTAMP_LTZ(sent_ms, 3)")
@@ -109,10 +109,12 @@ def create_messages(t_env: StreamTableEnvironment, env: StreamExecutionEnvironme
     t_env.create_temporary_view("messages", t_env.from_data_stream(typed, schema))
 
 
-def to_typed(row: Row) -> TypedRow:
-    """Return a row whose fields Java knows."""
-    values = (None if row[field] is None else float(row[field]) for field in METRICS)
-    return TypedRow(row["icao24"], row["callsign"], *values, row["timestamp"])
+class DeliveryOfColumns(Delivery):
+    """The delivery of rows whose fields Java knows."""
+
+    def flat_map(self, number: int) -> Iterator[TypedRow]:
+        """Yield the rows of a step, in the order of their delivery."""
+        return (TypedRow(*values) for values in self.delivered(number))
 
 
 if __name__ == "__main__":

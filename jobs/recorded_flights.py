@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_network import MobileNetwork
-from pyflink.common import Duration, Types, WatermarkStrategy
+from pyflink.common import Duration, TypeInformation, Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream import DataStream, FlatMapFunction, RuntimeContext, StreamExecutionEnvironment
 from pyflink.datastream.connectors import Source
@@ -38,6 +38,9 @@ METRICS = {
     "latitude": "flight_latitude_degrees",
     "longitude": "flight_longitude_degrees",
 }
+
+#: What is kept of a message besides its timestamp.
+FIELDS = ("icao24", "callsign", *METRICS)
 
 #: How much of the recording one step of the source delivers at full speed. A bundle holds 1000 steps, and no watermark
 #: is emitted before it ends: the longer the steps, the more the job has to hold at once.
@@ -114,17 +117,18 @@ def environment(args: argparse.Namespace) -> StreamExecutionEnvironment:
 def deliver(env: StreamExecutionEnvironment, args: argparse.Namespace) -> DataStream:
     """Return the rows in the order of their delivery, with watermarks that wait for the latest ones."""
     strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(args.max_delay))
-    rows = deliver_untimed(env, args)
+    rows = deliver_untimed(env, Delivery(args))
     return rows.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(_TimestampOfRow())).set_parallelism(1)
 
 
-def deliver_untimed(env: StreamExecutionEnvironment, args: argparse.Namespace) -> DataStream:
-    """Return the rows in the order of their delivery, for a table, whose timestamps Java assigns."""
-    delivery = Delivery(args)
+def deliver_untimed(
+    env: StreamExecutionEnvironment, delivery: Delivery, row_type: TypeInformation | None = None
+) -> DataStream:
+    """Return the rows in the order of their delivery, without timestamps."""
     steps = env.from_source(
         _numbers(delivery.steps, delivery.steps_per_second), WatermarkStrategy.no_watermarks(), "network", Types.LONG()
     )
-    return steps.set_parallelism(1).flat_map(delivery).name("deliver").set_parallelism(1)
+    return steps.set_parallelism(1).flat_map(delivery, row_type).name("deliver").set_parallelism(1)
 
 
 def sink(args: argparse.Namespace, name: str) -> PrometheusSinkBuilder:
@@ -178,24 +182,28 @@ class Delivery(FlatMapFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Read the recording; Flink calls this before the first step."""
-        with open(self._recording, "rb") as file:
-            self._lines = file.readlines()
-        rows = map(json.loads, self._lines)
-        self._sent = [(row["icao24"], row["timestamp"] - self._start) for row in rows]
+        with open(self._recording, encoding="utf-8") as file:
+            rows = map(json.loads, file)
+            self._rows = [(*map(row.get, FIELDS), row["timestamp"] - self._start) for row in rows]
         self._delivered: dict[int, list[tuple[int, int]]] = {}
 
-    def flat_map(self, number: int) -> Iterator[Row]:
+    def flat_map(self, number: int) -> Iterator[Any]:
         """Yield the rows of a step, in the order of their delivery."""
+        for values in self.delivered(number):
+            yield dict(zip((*FIELDS, "timestamp"), values))
+
+    def delivered(self, number: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the values of the fields and the timestamp of each row of a step."""
         begin, end = self._position(number), self._position(number + 1)
         # Rows sent at the end of one repetition arrive at the beginning of the next.
         for part in range(max(0, begin // self._length - 1), end // self._length + 1):
             if not self._is_live and part >= self._repeat:
                 break
             offset = part * self._length
+            began = self._start + self._shift + offset
             for _, which in _between(self._deliveries(part), begin - offset, end - offset):
-                row = json.loads(self._lines[which])
-                row["timestamp"] += self._shift + offset
-                yield row
+                *values, sent = self._rows[which]
+                yield (*values, began + sent)
 
     def _position(self, number: int) -> int:
         """Return the time in the delivery at which a step begins, in milliseconds."""
@@ -205,7 +213,8 @@ class Delivery(FlatMapFunction):
     def _deliveries(self, part: int) -> list[tuple[int, int]]:
         if part not in self._delivered:
             self._delivered = {each: found for each, found in self._delivered.items() if each == part - 1}
-            self._delivered[part] = self._network.deliveries(self._sent, part)
+            sent = ((row[0], row[-1]) for row in self._rows)
+            self._delivered[part] = self._network.deliveries(sent, part)
         return self._delivered[part]
 
 

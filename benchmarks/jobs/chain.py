@@ -2,7 +2,7 @@
 A job with the whole chain as tables, from readings of many devices to one Prometheus, raw and aggregated.
 
     chain.py --url URL --devices 1000 --rows 1000000          prints the microseconds per row as JSON, as steps.py does
-    chain.py --url URL --devices 100000 --seconds 120 --live  one event per second and device, in real time
+    chain.py --url URL --devices 100000 --seconds 120 --live MS  one event per second and device, in real time
 
 Rows come from a Java source of numbers, out of order by up to five seconds. Some values and positions are wrong.
 """
@@ -147,9 +147,10 @@ def job(options: argparse.Namespace, rows: int, run: str) -> StreamExecutionEnvi
     if "PYFLINK_GATEWAY_PORT" not in os.environ:
         env.set_python_executable(sys.executable)
     env.set_parallelism(options.parallelism)
-    per_second = options.devices / ROWS_OF_NUMBER if options.live else None
-    now_ms = int(time.time() * 1000)
-    start_ms = now_ms if options.live else now_ms - max(0, rows // options.devices * 1000 - 1_000)
+    per_second = None if options.live is None else options.devices / ROWS_OF_NUMBER
+    start_ms = options.live
+    if start_ms is None:
+        start_ms = int(time.time() * 1000) - max(0, rows // options.devices * 1000 - 1_000)
     numbers = env.from_source(
         source(rows // ROWS_OF_NUMBER, per_second), WatermarkStrategy.no_watermarks(), "numbers", Types.LONG()
     ).set_parallelism(1)
@@ -221,10 +222,10 @@ def main() -> None:
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--until", choices=["source", "reorder", "filter", "enrich", "ended", "all"], default="all")
     parser.add_argument("--copy", action="store_true", help="let Flink copy what operators pass on, as by default")
-    parser.add_argument("--live", action="store_true", help="in real time, once")
+    parser.add_argument("--live", type=int, metavar="MS", help="in real time, once: the time of the first reading")
     parser.add_argument("--seconds", type=int, default=120, help="how long, with --live")
     options = parser.parse_args()
-    if options.live:
+    if options.live is not None:
         # On a cluster, which measures its CPU itself.
         job(options, options.devices * options.seconds, f"live{os.getpid()}").execute("chain")
         return

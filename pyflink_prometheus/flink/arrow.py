@@ -18,6 +18,7 @@ from pyflink.util.java_utils import get_j_env_configuration
 from pyflink_prometheus.flink.columns import NotColumnsError, RecordColumns
 from pyflink_prometheus.flink.partitions import check_keys
 from pyflink_prometheus.flink.placement import Placement
+from pyflink_prometheus.flink.row_stream import row_stream
 
 _KEY = "key of the Prometheus writer"  # the name of a column
 _BATCH_SIZE, _BUNDLE_SIZE = "python.fn-execution.arrow.batch.size", "python.fn-execution.bundle.size"
@@ -101,7 +102,7 @@ def written_stream(
     :param subtasks: of the writer.
     :param reads: the stream that the table was made of.
     """
-    stream = t_env.to_data_stream(written)
+    stream = row_stream(t_env, written)
     end, begin = stream._j_data_stream.getTransformation(), reads._j_data_stream.getTransformation()
     parallelism = subtasks
     for number, added in enumerate(_between(end, begin)):

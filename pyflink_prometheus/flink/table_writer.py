@@ -15,6 +15,7 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.flink import arrow
 from pyflink_prometheus.flink.batches import batch_function
 from pyflink_prometheus.flink.placement import Placement
+from pyflink_prometheus.flink.row_stream import row_stream
 from pyflink_prometheus.flink.subtask import SubtaskWriter
 from pyflink_prometheus.flink.table_select import (
     ColumnReader,
@@ -119,7 +120,7 @@ class TableWriter:
         """Return the written table, with the writer where it was to be placed; by way of a stream."""
         j_added = t_env._j_tenv.execEnv().getTransformations()
         before = len(j_added)
-        stream = t_env.to_data_stream(rows)
+        stream = row_stream(t_env, rows)
         table = t_env.from_data_stream(stream)
         keys = self._placement.key_columns or key_columns_of(self.mapping)
         if subtasks > 1 and keys:

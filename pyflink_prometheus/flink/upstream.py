@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
-from pyflink.fn_execution.flink_fn_execution_pb2 import UserDefinedDataStreamFunction
 from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus.flink.operators.aggregate import Aggregate
@@ -15,8 +14,6 @@ from pyflink_prometheus.flink.operators.reorder import Reorder
 # These emit in order of event time, whatever the order of their input. Because pickle refers to a class by name, a
 # function's bytes contain the name of its class's module.
 _IN_EVENT_TIME = tuple(each.__module__.encode() for each in (Reorder, Aggregate, CumulativeAggregate))
-
-_KEYED_PROCESS, _WINDOW = UserDefinedDataStreamFunction.KEYED_PROCESS, UserDefinedDataStreamFunction.WINDOW
 
 
 class Edge(NamedTuple):
@@ -148,12 +145,15 @@ def _edges_from(transformation: Any, partitioner: str | None, is_side_output: bo
 
 
 def _emits_in_event_time(transformation: Any) -> bool:
+    # PyFlink loads Beam and pandas with it, which takes a client a second that may not need them.
+    from pyflink.fn_execution.flink_fn_execution_pb2 import UserDefinedDataStreamFunction as Kinds
+
     util = get_gateway().jvm.org.apache.flink.python.util.PythonConfigUtil
     is_one_input = transformation.getClass().getSimpleName() == "OneInputTransformation"
     if not is_one_input or not util.isPythonDataStreamOperator(transformation):
         return False
     info = util.getOperatorFactory(transformation).getOperator().getPythonFunctionInfo()
-    if info.getFunctionType() != _KEYED_PROCESS:
-        return bool(info.getFunctionType() == _WINDOW)
+    if info.getFunctionType() != Kinds.KEYED_PROCESS:
+        return bool(info.getFunctionType() == Kinds.WINDOW)
     function = info.getPythonFunction().getSerializedPythonFunction()
     return any(name in function for name in _IN_EVENT_TIME)

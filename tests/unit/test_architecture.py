@@ -175,6 +175,16 @@ def test_all_names_can_be_imported_without_any_extra():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_client_that_builds_a_sink_does_not_load_what_runs_functions():
+    code = (
+        "import sys; from pyflink_prometheus import PrometheusSink; "
+        "PrometheusSink.builder().set_prometheus_remote_write_url('http://localhost/').build(); "
+        "print(*({'apache_beam', 'pandas', 'pyarrow'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "\n"
+
+
 def test_commands_run_without_pyflink():
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('pyflink', 'py4j', 'apache_beam'))); "

@@ -101,14 +101,18 @@ class FromOne(list):
 def test_what_java_passes_can_be_reached(seed):
     chosen = random.Random(seed)
     gate = SpeedGate(("lat", "lon"), max_speed=300, tolerance=500)
-    condition = _reached(gate, 1).replace("`past values`", "past").replace("TRUE", "True")
-    names = {"COS": math.cos, "RADIANS": math.radians, "ABS": abs, "COALESCE": lambda found, _: found}
+    condition = _reached(gate, 1).replace("TRUE", "True")
+    for name, short in (("`past values`", "past"), ("`point`", "point"), ("`length of the parallel`", "parallel")):
+        condition = condition.replace(name, short)
+    names = {"ABS": abs, "COALESCE": lambda found, _: found}
     passed = 0
     for _ in range(3_000):
         latitude, longitude = chosen.uniform(-90, 90), chosen.uniform(-180, 180)
         near = [each + chosen.uniform(-0.01, 0.01) for each in (latitude, longitude)]
         points = [(latitude, longitude, 0), (near[0], near[1], chosen.randrange(-3_000, 3_000))]
-        if eval(condition, {**names, "past": FromOne(map(FromOne, points))}):
+        past, point = map(FromOne, points)
+        parallel = math.cos(math.radians(near[0]))
+        if eval(condition, {**names, "past": FromOne([past]), "point": point, "parallel": parallel}):
             passed += 1
             allowed = gate.max_speed * abs(points[1][2]) / 1_000 + gate.tolerance
             assert distance(*points) <= allowed

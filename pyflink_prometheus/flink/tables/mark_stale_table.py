@@ -9,15 +9,16 @@ from pyflink.table import Table
 from pyflink_prometheus import _validation
 from pyflink_prometheus.flink.table_select import quoted
 from pyflink_prometheus.flink.table_writer import types_of
-from pyflink_prometheus.flink.tables.sql import checked_columns, checked_time, interval, listed, millis_of, query
+from pyflink_prometheus.flink.tables.sql import checked_columns, checked_time, interval, listed, query
+from pyflink_prometheus.flink.tables.time_column import with_time
 from pyflink_prometheus.flink.tables.window_sql import windowed
-from pyflink_prometheus.transforms.windows import SessionWindows
+from pyflink_prometheus.transforms.windows import TumblingWindows
 
 #: As many as the bits of a BIGINT.
 _MOST_COLUMNS = 62
 _TIME = "event time"
-#: Of a row: its time, which of its columns have values as the bits of a number, and when an ended one had its last.
-_AT, _WHICH, _LAST = map(quoted, (_TIME, "columns with values", "last sample"))
+#: Of a row: its time, which of its columns have values as the bits of a number, and whether it says that they may end.
+_AT, _WHICH, _IS_END = map(quoted, (_TIME, "columns with values", "is an end"))
 
 
 def mark_stale_table(
@@ -66,64 +67,64 @@ def mark_stale_table(
         table,
         f"SELECT {listed(keys)}, {listed(columns)}, {which} AS {_WHICH}, {quoted(time)} AS {_AT} FROM {table}",
     )
+    # Both rows and ends are made of it.
+    inner = with_time(inner, _TIME)
     ends = _ends(
         query(inner, f"SELECT {listed(keys)}, {_WHICH}, {_AT} FROM {inner} WHERE {_WHICH} <> 0"), keys, timeout_ms
     )
     nothing = ", ".join(f"CAST(NULL AS {types[each].text}) AS {quoted(each)}" for each in columns)
     both = query(
         inner,
-        f"SELECT *, CAST(NULL AS BIGINT) AS {_LAST} FROM {inner} UNION ALL "
-        f"SELECT {listed(keys)}, {nothing}, {_WHICH}, {_AT}, {_LAST} FROM {ends}",
+        f"SELECT *, FALSE AS {_IS_END} FROM {inner} UNION ALL "
+        f"SELECT {listed(keys)}, {nothing}, {_WHICH}, {_AT}, TRUE FROM {ends}",
     )
-    millis = millis_of(_AT, of_time)
-    newest = ", ".join(
-        f"MAX(CASE WHEN {quoted(each)} IS NOT NULL THEN {millis} END) OVER now AS {quoted(f'newest {each}')}"
+    # Without the cast, there would be a time attribute in the first half only.
+    end = f"CAST({_AT} AS {of_time.text.partition(' ')[0]}) + {interval(timeout_ms)}"
+    ends_at = ", ".join(
+        f"MAX(CASE WHEN {quoted(each)} IS NOT NULL THEN {end} END) OVER now AS {quoted(f'end of {each}')}"
         for each in columns
     )
     judged = query(
         both,
-        f"SELECT *, {newest} FROM {both} WINDOW now AS "
+        f"SELECT *, {ends_at} FROM {both} WINDOW now AS "
         f"(PARTITION BY {listed(keys)} ORDER BY {_AT} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
     )
     has_ended = {
-        each: f"MOD({_WHICH} / {2**place}, 2) = 1 AND {quoted(f'newest {each}')} = {_LAST}"
+        each: f"MOD({_WHICH} / {2**place}, 2) = 1 AND {quoted(f'end of {each}')} = {_AT}"
         for place, each in enumerate(columns)
     }
     results = ", ".join(
-        f"CASE WHEN {_LAST} IS NULL THEN {quoted(each)} WHEN {ended} THEN CAST('0' AS {types[each].text}) END "
+        f"CASE WHEN NOT {_IS_END} THEN {quoted(each)} WHEN {ended} THEN CAST('0' AS {types[each].text}) END "
         f"AS {quoted(each)}"
         for each, ended in has_ended.items()
     )
     return query(
         judged,
-        f"SELECT {listed(keys)}, {results}, {_LAST} IS NOT NULL AS stale, {_AT} + {interval(0)} AS `timestamp`, "
+        f"SELECT {listed(keys)}, {results}, {_IS_END} AS stale, {_AT} + {interval(0)} AS `timestamp`, "
         f"{_AT} AS {quoted(time)} FROM {judged} "
-        f"WHERE {_LAST} IS NULL OR {' OR '.join(f'({each})' for each in has_ended.values())}",
+        f"WHERE NOT {_IS_END} OR {' OR '.join(f'({each})' for each in has_ended.values())}",
     )
 
 
 def _ends(samples: Table, keys: Sequence[str], timeout_ms: int) -> Table:
     """
-    Return the times at which the same columns have had no sample for the timeout, and the milliseconds of their last.
+    Return the times at which the same columns may have had no sample for the timeout.
 
-    Those columns may have got samples since then in rows with others, which are in another session.
+    A sample that has another one after it in its window of that size has not been the last for so long. So one of each
+    window is left, and whether it was the last is seen when its time comes.
     """
     by = f"{listed(keys)}, {_WHICH}"
-    names = (*keys, _WHICH.strip("`"))
-    silent = query(
+    ahead = query(
         samples,
-        f"SELECT {by}, window_time AS {_AT} FROM {windowed(samples, _TIME, SessionWindows(timeout_ms), names)} "
-        f"GROUP BY {by}, window_start, window_end, window_time",
+        f"SELECT {by}, MAX({_AT}) + {interval(timeout_ms)} AS {_AT} "
+        f"FROM {windowed(samples, _TIME, TumblingWindows(timeout_ms))} GROUP BY {by}, window_start, window_end",
     )
-    last = f"{millis_of(_AT, checked_time(silent, _TIME))} - {timeout_ms - 1}"
-    known = query(silent, f"SELECT *, {last} AS {_LAST} FROM {silent}")
-    # A session's time is its last millisecond, and a sample in the next one is in time. So that this one comes together
-    # with the marker, it is a millisecond later: the last one of a session of two.
-    names = (*names, _LAST.strip("`"))
+    ahead = with_time(ahead, _TIME)
+    # A window of that one time holds it until the watermark has passed it.
     return query(
-        known,
-        f"SELECT {by}, window_time AS {_AT}, {_LAST} FROM {windowed(known, _TIME, SessionWindows(2), names)} "
-        f"GROUP BY {by}, {_LAST}, window_start, window_end, window_time",
+        ahead,
+        f"SELECT {by}, window_time AS {_AT} FROM {windowed(ahead, _TIME, TumblingWindows(1))} "
+        f"GROUP BY {by}, window_start, window_end, window_time",
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pyflink.table import Schema, StreamTableEnvironment, Table
+from pyflink.table import Table
 
-from pyflink_prometheus._validation import shown
 from pyflink_prometheus.flink.tables.sql import checked_time
+from pyflink_prometheus.flink.tables.time_column import with_time
 
 
 def shared_table(table: Table, *, time: str) -> Table:
@@ -23,14 +23,5 @@ def shared_table(table: Table, *, time: str) -> Table:
     :param time: the column of event time.
     :return: the same columns.
     """
-    t_env = table._t_env
-    if not isinstance(t_env, StreamTableEnvironment):
-        raise TypeError(f"table: expected one of a StreamTableEnvironment, got one of {shown(type(t_env).__name__)}")
     checked_time(table, time)
-    schema = Schema.new_builder()
-    j_schema = table._j_table.getResolvedSchema()
-    names, types = j_schema.getColumnNames(), j_schema.getColumnDataTypes()
-    for at in range(names.size()):
-        schema.column(names.get(at), types.get(at).getLogicalType().asSerializableString())
-    schema.watermark(time, "SOURCE_WATERMARK()")
-    return t_env.from_data_stream(t_env.to_data_stream(table), schema.build())
+    return with_time(table, time)

@@ -134,11 +134,20 @@ def read_digests(directory: str) -> Iterator[WrittenBy]:
 
     :raises OSError: if a file cannot be read.
     """
-    for path in sorted(Path(directory).glob("written-*.digests"), key=lambda path: (len(path.name), path.name)):
+    for path in sorted(_files_in(directory), key=lambda path: (len(path.name), path.name)):
         rows = summed(_rows_of(path))  # before the labels, which are always written first
         with path.with_suffix(".labels").open(encoding="ascii") as lines:
             series = [tuple(json.loads(line)) for line in lines if line.endswith("\n")]
         yield WrittenBy(series, rows[rows["series"] < len(series)])
+
+
+def last_written(directory: str) -> float:
+    """Return when a file of digests was written last, in seconds since 1970."""
+    return max((path.stat().st_mtime for path in _files_in(directory)), default=0.0)
+
+
+def _files_in(directory: str) -> Iterator[Path]:
+    return Path(directory).glob("written-*.digests")
 
 
 def _write_all(file: FileIO, content: bytes) -> None:

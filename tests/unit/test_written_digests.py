@@ -304,10 +304,21 @@ SAMPLES = [(float(number), T + 10 * number) for number in range(100)]
         ([*SAMPLES[1:], (1.0, T + 5_000), (2.0, T + 5_001)], {}, "unclear"),
         (SAMPLES[1:], {"repeats": 1}, "unclear"),
         (SAMPLES[2:], {"repeats": 1}, "missing"),
+        ([*SAMPLES, (math.nan, T + 5), (math.nan, T + 5_000)], {}, "stored"),
+        ([*SAMPLES[:-1], (math.nan, T + 5), (math.nan, T + 5_000)], {}, "unclear"),
     ],
 )
 def test_verdicts(held, more, verdict):
     assert judged(Expected(len(SAMPLES), digest(SAMPLES), **more), stored(held)) is Verdict(verdict)
+
+
+@pytest.mark.parametrize(
+    ("count", "more", "verdict"),
+    [(100, {}, "stored"), (99, {}, "missing"), (101, {}, "unclear"), (99, {"repeats": 1}, "unclear")],
+)
+def test_verdicts_by_count_alone(count, more, verdict):
+    held = [(value + 0.5, at) for value, at in [*SAMPLES, (1.0, T + 5_000)][:count]]
+    assert judged(Expected(len(SAMPLES), digest(SAMPLES), **more), stored(held), count_only=True) is Verdict(verdict)
 
 
 def test_nothing_is_kept_unless_it_is_asked_for(open_writer, tmp_path, monkeypatch):

@@ -63,9 +63,9 @@ KINDS = (
     "rescale",
     "new_version",
 )
-PER_SECOND = 100.0
+PER_SECOND = 80.0
 PER_SECOND_AT_LAST = 20_000.0
-COUNT = 20_000  # of far more seconds than a schedule takes, or the source would end before the chaos does
+COUNT = 16_000  # of far more seconds than a schedule takes, or the source would end before the chaos does
 POISON_EVERY = 500
 MOST_PARALLELISM = 3
 
@@ -134,6 +134,7 @@ def run_schedule(lab: Lab, seed: int) -> tuple[Counter[str], list[str]]:
             chaos.cause(kind)
         chaos.wait_until_well()
         chaos.calm()
+        chaos.job = chaos.job.with_options(max_batch_size=2_000)
         chaos.stop_and_resume(PER_SECOND_AT_LAST)
         chaos.finish()
     problems = []

@@ -239,8 +239,8 @@ class Chaos:
     def wait_until_well(self) -> None:
         """Wait until all subtasks run, each with a worker of this TaskManager, and new samples arrive."""
         workers = self.job.parallelism
-        wait_for(lambda: len(self._cluster.python_worker_pids()) == workers, f"{workers} workers", PATIENCE_SECONDS)
         self._cluster.wait_for_running_tasks(self.job_id)
+        wait_for(lambda: len(self._cluster.python_worker_pids()) == workers, f"{workers} workers", PATIENCE_SECONDS)
         stored = self._prometheus.count(self.job.metric_name)
         wait_for(lambda: self._prometheus.count(self.job.metric_name) > stored, "new samples", PATIENCE_SECONDS)
         self._tell("well")

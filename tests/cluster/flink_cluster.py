@@ -251,15 +251,16 @@ class FlinkCluster:
         with _OPENER.open(request, timeout=30):
             pass
 
-    def stop_with_savepoint(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> str:
+    def stop_with_savepoint(self, job_id: str, *, drain: bool = False, timeout: float = PATIENCE_SECONDS) -> str:
         """
         Stop a job by the request that ``flink stop`` makes, and return the savepoint's path.
 
+        :param drain: let windows and timers end first.
         :raises FlinkClusterError: if it is not stopped.
         """
         request = urllib.request.Request(
             f"{self.rest_url}/jobs/{job_id}/stop",
-            data=json.dumps({"targetDirectory": str(self.folder / "savepoints")}).encode(),
+            data=json.dumps({"targetDirectory": str(self.folder / "savepoints"), "drain": drain}).encode(),
             headers={"Content-Type": "application/json"},
         )
         try:

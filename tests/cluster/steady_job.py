@@ -109,9 +109,3 @@ class SteadyClient:
         if "error" in response:
             raise FlinkClusterError(f"no job was submitted: {response['error']}")
         return str(response["job_id"])
-
-
-def stop_with_savepoint(cluster: FlinkCluster, job_id: str, *options: str) -> str:
-    """Stop a job as ``flink stop -p`` does and return the savepoint's path."""
-    stopped = cluster.flink("stop", "-p", str(cluster.folder / "savepoints"), *options, job_id)
-    return stopped.output.partition("Savepoint completed. Path: ")[2].split()[0]

@@ -206,7 +206,7 @@ def _end_on_signals() -> None:
 
     def end(*_: object) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, lambda *_: None)
         sys.exit(1)
 
     for each in (signal.SIGINT, signal.SIGTERM):

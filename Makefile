@@ -87,7 +87,7 @@ coverage: $(READY) ## test-fast, and fail where it covers less of the package th
 fuzz: $(READY) ## an hour of responses, records, configurations and files that nobody meant to write
 	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
 
-chaos: $(READY) ## two hours of failures around running jobs, of a hundred seeds
+chaos: $(READY) ## an hour or two of failures around running jobs, of a hundred seeds, two at once
 	@$(fetch_prometheus)
 	$(WITH_JAVA) $(BIN)/python tools/chaos.py $(CHAOS_ARGS)
 

@@ -1,20 +1,23 @@
 """
 Break everything around running jobs, schedule by schedule, and see whether Prometheus has all samples all the same.
 
-    python tools/chaos.py --schedules 100 --seed 1
+    python tools/chaos.py --schedules 100 --seed 1 --at-once 2
     python tools/chaos.py --schedules 1 --seed 37    # the one of this seed again
 
-Each schedule has a job of its own on one Flink cluster. It writes the same samples as records, in batches and from a
-table, while five or six things fail that its seed chooses: a worker, the TaskManager, the JobManager, Prometheus, the
-network; throttling, a receiver of another version, clocks that jump, a full disk under the rejected samples; restarts
-from checkpoints and savepoints, with another parallelism or version of the job. In the end zero acceptable samples may
-be missing, and each refused one must be in the files of rejected samples. Exit status 1 if it is not so.
+Each schedule has a job of its own. It writes the same samples as records, in batches and from a table, while five or
+six things fail that its seed chooses: a worker, the TaskManager, the JobManager, Prometheus, the network; throttling, a
+receiver of another version, clocks that jump, a full disk under the job's files; restarts from checkpoints and
+savepoints, with another parallelism or version of the job. In the end zero acceptable samples may be missing, each
+refused one must be in the files of rejected samples, and the digests of what was written must say the same. Exit status
+1 if it is not so.
+
+Several schedules run at once, each on a Flink cluster, a Prometheus and a disk that no other one uses at that time.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import multiprocessing
 import random
 import shutil
 import signal
@@ -23,7 +26,10 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -32,11 +38,14 @@ sys.path[:0] = [str(ROOT / "tests" / "cluster"), str(ROOT / "tests"), str(ROOT)]
 from breaking import Chaos, Disk, Network  # noqa: E402  (they are found by now)
 from faulty_proxy import FaultyProxy  # noqa: E402
 from flink_cluster import FlinkCluster  # noqa: E402
-from steady_job import SteadyJob  # noqa: E402
+from steady_job import SteadyClient, SteadyJob  # noqa: E402
 
 from pyflink_prometheus import PrometheusTimeSeries, read_rejected_samples  # noqa: E402
 from pyflink_prometheus.config import SinkConfig  # noqa: E402
 from pyflink_prometheus.testing import PrometheusServer  # noqa: E402
+from pyflink_prometheus.verification.comparison import Compared, Verdict, compare  # noqa: E402
+from pyflink_prometheus.verification.expectation import read_expectation  # noqa: E402
+from pyflink_prometheus.verification.stored_samples import StoredSamples  # noqa: E402
 from pyflink_prometheus.writer.writer import RemoteWriter  # noqa: E402
 
 KINDS = (
@@ -54,16 +63,16 @@ KINDS = (
     "rescale",
     "new_version",
 )
-PER_SECOND = 150.0
+PER_SECOND = 80.0
 PER_SECOND_AT_LAST = 20_000.0
-COUNT = 40_000  # of far more seconds than a schedule takes, or the source would end before the chaos does
+COUNT = 16_000  # of far more seconds than a schedule takes, or the source would end before the chaos does
 POISON_EVERY = 500
 MOST_PARALLELISM = 3
 
 
 class Lab:
     """
-    A cluster, a Prometheus and a disk for all schedules.
+    A cluster, a Prometheus and a disk, for one schedule after another.
 
     :param stack: ends all of it.
     """
@@ -71,12 +80,17 @@ class Lab:
     def __init__(self, stack: ExitStack) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         self.prometheus = stack.enter_context(PrometheusServer.start())
-        self.disk = stack.enter_context(Disk.mounted(folder / "rejected"))
-        self.rejected = folder / "rejected"
-        conf = {"execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION"}
-        environment = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "cluster" / "jobs")])}
-        cluster = FlinkCluster(folder / "flink", slots=MOST_PARALLELISM, conf=conf, environment=environment)
-        self.cluster = stack.enter_context(cluster)
+        self.files = folder / "files"
+        self.disk = stack.enter_context(Disk.mounted(self.files))
+        conf = {
+            "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+            "cluster.registration.error-delay": "300 ms",  # by default a TaskManager waits 10 s for a new JobManager
+        }
+        self.cluster = FlinkCluster(
+            folder / "flink", slots=MOST_PARALLELISM, conf=conf, environment={"PYTHONPATH": str(ROOT)}
+        )
+        self.client = stack.enter_context(SteadyClient(self.cluster))  # imports PyFlink while the cluster starts
+        stack.enter_context(self.cluster)
         # The first sample of an empty Prometheus says which are too old.
         writer = RemoteWriter(SinkConfig(self.prometheus.remote_write_url))
         writer.add(PrometheusTimeSeries("began", {}, ((1.0, time.time_ns() // 1_000_000),)))
@@ -90,37 +104,56 @@ def run_schedule(lab: Lab, seed: int) -> tuple[Counter[str], list[str]]:
     kinds = rng.sample(KINDS, rng.choice([5, 6]))
     print(f"seed {seed}: {', '.join(kinds)}", flush=True)
     names = {"records": f"records_{seed}", "batches": f"batches_{seed}", "table": f"table_{seed}"}
-    rejected = lab.rejected / str(seed)
+    files = lab.files / str(seed)
     network = Network(rng)
     options = {
         "batches_metric_name": names["batches"],
         "table_metric_name": names["table"],
-        "rejected": rejected,
+        "rejected": files / "rejected",
+        "digests": files / "digests",
         "poison_every": POISON_EVERY,
-        "parallelism": rng.choice([1, 2, 3]),
-        "max_batch_size": 500,
+        "parallelism": rng.choice([1, 2]),
+        "max_batch_size": rng.choice([20, 500]),
+        "checkpoint_ms": 500,
         "socket_timeout_ms": 1_000,
     }
     with FaultyProxy(lab.prometheus.remote_write_url, network.next_fault, late_s=1.3) as proxy:
         job = SteadyJob(proxy.url, names["records"], COUNT, options)
-        chaos = Chaos(lab.cluster, lab.prometheus, job, rng, PER_SECOND, network, lab.disk)
+        chaos = Chaos(
+            lab.cluster,
+            lab.client,
+            lab.prometheus,
+            job,
+            rng,
+            PER_SECOND,
+            network,
+            lab.disk,
+            label=f"seed {seed}: ",
+        )
         for kind in kinds:
             chaos.cause(kind)
         chaos.wait_until_well()
         chaos.calm()
+        chaos.job = chaos.job.with_options(max_batch_size=2_000)
         chaos.stop_and_resume(PER_SECOND_AT_LAST)
         chaos.finish()
     problems = []
     for name in names.values():
-        if missing := job.missing(lab.prometheus, name):
+        found = lab.prometheus.samples(name)
+        if missing := job.missing(found):
             problems.append(f"{name}: {len(missing)} samples are missing: {_shown(missing)}")
-        elif lab.prometheus.samples(name) != job.made(metric_name=name):
+        elif found != job.made(metric_name=name):
             problems.append(f"{name}: holds others than were sent")
     # A table has none that are too old.
     for name in (names["records"], names["batches"]):
-        if unaccounted := sorted(set(range(POISON_EVERY // 2, COUNT, POISON_EVERY)) - _refused(rejected, name)):
+        if unaccounted := sorted(
+            set(range(POISON_EVERY // 2, COUNT, POISON_EVERY)) - _refused(files / "rejected", name)
+        ):
             problems.append(f"{name}: {len(unaccounted)} refused samples are in no file: {_shown(unaccounted)}")
-    shutil.rmtree(rejected, ignore_errors=True)
+    compared = _compared(files / "digests", lab.prometheus)
+    problems += [f"digests: {each}" for each in compared if each.verdict in (Verdict.MISSING, Verdict.DIFFERENT)]
+    chaos.done += Counter(f"series and hour of digests: {each.verdict.value}" for each in compared)
+    shutil.rmtree(files, ignore_errors=True)
     return chaos.done, problems
 
 
@@ -140,35 +173,108 @@ def _refused(folder: Path, metric_name: str) -> set[int]:
     }
 
 
+def _compared(digests: Path, prometheus: PrometheusServer) -> list[Compared]:
+    """Return what ``verify`` finds."""
+    with closing(StoredSamples(SinkConfig(prometheus.remote_write_url))) as stored:
+        return list(compare(read_expectation(str(digests), {}), stored))
+
+
+def run_seeds(connection: Connection, logs: Path | None) -> None:
+    """Run the schedules of the seeds that come, until ``None`` does, and send back what was found."""
+    _end_on_signals()
+    lab: Lab | None = None
+    with ExitStack() as stack:
+        for seed in iter(connection.recv, None):
+            began = time.monotonic()
+            happened: Counter[str] = Counter()
+            try:
+                lab = lab or Lab(stack)
+                happened, problems = run_schedule(lab, seed)
+            except Exception:
+                problems = [traceback.format_exc()]
+            if problems and lab is not None:
+                if logs is not None:
+                    shutil.copytree(lab.cluster.log_dir, logs / f"seed-{seed}", dirs_exist_ok=True)
+                stack.close()  # who knows in which state it is
+                lab = None
+            print(f"seed {seed}: {'; '.join(problems) or 'ok'} ({time.monotonic() - began:.0f} s)", flush=True)
+            connection.send((happened, problems))
+
+
+def _end_on_signals() -> None:
+    """End all that was started, once, on SIGINT and SIGTERM."""
+
+    def end(*_: object) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, lambda *_: None)
+        sys.exit(1)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, end)
+
+
+def run_all(
+    seeds: Iterator[int], *, at_once: int, seconds: float, logs: Path | None
+) -> tuple[int, Counter[str], list[str]]:
+    """
+    Run schedules, each in one of several processes; return how many, what happened, and what is wrong.
+
+    :param seconds: begin none after so long.
+    """
+    began = time.monotonic()
+    done: Counter[str] = Counter()
+    findings: list[str] = []
+    number = 0
+    context = multiprocessing.get_context("spawn")
+    runners: list[BaseProcess] = []
+    running: dict[Connection, int | None] = {}
+
+    def begin_next(connection: Connection) -> None:
+        is_over = time.monotonic() - began > seconds
+        running[connection] = None if is_over else next(seeds, None)
+        connection.send(running[connection])
+
+    try:
+        for _ in range(at_once):
+            ours, theirs = context.Pipe()
+            runners.append(context.Process(target=run_seeds, args=(theirs, logs)))
+            runners[-1].start()
+            theirs.close()
+            begin_next(ours)
+        while running:
+            for connection in wait(list(running)):
+                seed = running.pop(connection)
+                try:
+                    happened, problems = connection.recv()
+                    begin_next(connection)
+                except EOFError:
+                    if seed is None:  # it had nothing more to do
+                        continue
+                    happened, problems = Counter(), ["its process has ended"]
+                number += 1
+                done += happened
+                findings += [f"repeat it with --schedules 1 --seed {seed}: {each}" for each in problems]
+    finally:
+        for runner in runners:
+            runner.terminate()
+        for runner in runners:
+            runner.join()
+    return number, done, findings
+
+
 def main() -> int:
     """Run the schedules, and say what was found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
     parser.add_argument("--schedules", type=int, default=100, help="how many, default: 100")
     parser.add_argument("--seed", type=int, default=1, help="of the first one; each one has the next, default: 1")
+    parser.add_argument("--at-once", type=int, default=2, help="how many run at the same time, default: 2")
     parser.add_argument("--seconds", type=float, default=7200.0, help="begin none after so long, default: two hours")
+    parser.add_argument("--logs", type=Path, help="a folder for Flink's logs of the schedules with problems")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and end all that was started
     began = time.monotonic()
-    done: Counter[str] = Counter()
-    findings: list[str] = []
-    number = 0
-    lab: Lab | None = None
-    with ExitStack() as stack:
-        for seed in range(options.seed, options.seed + options.schedules):
-            if time.monotonic() - began > options.seconds:
-                break
-            started = time.monotonic()
-            number += 1
-            try:
-                lab = lab or Lab(stack)
-                happened, problems = run_schedule(lab, seed)
-                done += happened
-            except Exception:
-                problems = [traceback.format_exc()]
-                stack.close()  # who knows in which state it is
-                lab = None
-            findings += [f"repeat it with --schedules 1 --seed {seed}: {each}" for each in problems]
-            print(f"seed {seed}: {'; '.join(problems) or 'ok'} ({time.monotonic() - started:.0f} s)", flush=True)
+    _end_on_signals()
+    seeds = iter(range(options.seed, options.seed + options.schedules))
+    number, done, findings = run_all(seeds, at_once=options.at_once, seconds=options.seconds, logs=options.logs)
     for kind in sorted(done):
         print(f"{done[kind]:6} {kind}")
     print("\n".join([f"{number} schedules in {(time.monotonic() - began) / 60:.0f} minutes", *findings]))

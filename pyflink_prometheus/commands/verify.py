@@ -8,21 +8,20 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
 from pyflink_prometheus.commands.target import add_target_arguments, target
-from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.model.labels import series_key
 from pyflink_prometheus.verification.comparison import Compared, Verdict, compare
 from pyflink_prometheus.verification.expectation import read_expectation
 from pyflink_prometheus.verification.stored_samples import StoredSamples
-from pyflink_prometheus.writer.digest_files import HOUR_MS
+from pyflink_prometheus.writer.digest_files import HOUR_MS, last_written
 
 _SUMMARY = "compare what a job has written with what the receiver holds"
 _MOST_LINES = 100
+_MAY_BE_INVISIBLE_S = 30
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,6 +36,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=[],
         metavar="NAME",
         help="a label that the receiver adds or removes; repeat it for several",
+    )
+    parser.add_argument(
+        "--count-only",
+        action="store_true",
+        help="compare numbers of samples, not their values, which VictoriaMetrics rounds to some 15 digits",
     )
     parser.add_argument("--complete-hours", action="store_true", help="leave out the hour that has not ended")
     parser.add_argument("--strict", action="store_true", help="count what is unclear as missing")
@@ -53,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
         expectation = read_expectation(args.digests, headers, until_ms=until_ms, ignore=args.ignored_labels)
         if not expectation.series:
             raise FileNotFoundError(2, "there are no digests in it")
-        compared = _compared(config, expectation, args.ignored_labels)
+        with contextlib.closing(StoredSamples(config, tuple(args.ignored_labels))) as stored:
+            compared = list(compare(expectation, stored, count_only=args.count_only))
     except OSError as error:
         print(f"error: check --digests {args.digests}: {error.strerror or error}", file=sys.stderr)
         return 2
@@ -64,16 +69,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_as_json(compared, expectation.of_other_tenants), indent=2))
     else:
-        _print(compared, expectation.of_other_tenants)
+        _print(compared, expectation.of_other_tenants, time.time() - last_written(args.digests))
     return 1 if any(each.verdict in bad for each in compared) else 0
 
 
-def _compared(config: SinkConfig, expectation: Any, ignored_labels: Iterable[str]) -> list[Compared]:
-    with contextlib.closing(StoredSamples(config, tuple(ignored_labels))) as stored:
-        return list(compare(expectation, stored))
-
-
-def _print(compared: list[Compared], of_other_tenants: int) -> None:
+def _print(compared: list[Compared], of_other_tenants: int, age_s: float) -> None:
     listed = [each for each in compared if each.verdict is not Verdict.STORED]
     for each in listed[:_MOST_LINES]:
         print(
@@ -84,6 +84,11 @@ def _print(compared: list[Compared], of_other_tenants: int) -> None:
         print(f"and {len(listed) - _MOST_LINES} more")
     if of_other_tenants:
         print(f"left out: {of_other_tenants} series of other tenants; name a tenant with --header")
+    if age_s < _MAY_BE_INVISIBLE_S and any(each.verdict is Verdict.MISSING for each in compared):
+        print(
+            f"repeat it in {_MAY_BE_INVISIBLE_S} s: the last samples were written {max(age_s, 0):.0f} s ago, and some "
+            "receivers return new series only after a while (VictoriaMetrics: some 10 s)"
+        )
     print(_summary(compared))
 
 

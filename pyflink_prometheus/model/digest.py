@@ -49,6 +49,11 @@ def sample_digests(timestamps: npt.NDArray[np.int64], bits: Digests) -> Digests:
     return _mixed(timestamps.view(np.uint64) * _STEP + _mixed(bits))
 
 
+def nan_digests(timestamps: npt.NDArray[np.int64]) -> Digests:
+    """Return the numbers that samples at these times have if their value is NaN."""
+    return sample_digests(timestamps, np.full(len(timestamps), _NAN))
+
+
 def total_digest(digests: Digests) -> int:
     """Return the number for a set of samples."""
     return int(np.add.reduce(digests)) if len(digests) else 0

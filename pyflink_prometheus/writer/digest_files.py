@@ -8,8 +8,9 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,8 @@ class DigestFiles:
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)
         self._name = f"written-{time.time_ns()}-{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-        self._labels: IO[bytes] | None = None
-        self._rows: IO[bytes] | None = None
+        self._labels: FileIO | None = None
+        self._rows: FileIO | None = None
         self._size = 0
         self._compact_at = _COMPACT_FROM
 
@@ -71,18 +72,21 @@ class DigestFiles:
         """
         Add series and rows. A worker that is killed loses none of them; a machine that loses its power may.
 
-        :raises OSError: if they cannot be written.
+        :raises OSError: if they cannot be written. Then nothing is, so that they can be written later.
         """
         if self._labels is None or self._rows is None:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._labels = (self._directory / f"{self._name}.labels").open("ab")
-            self._rows = (self._directory / f"{self._name}.digests").open("ab")
-        if series:
-            lines = [json.dumps([dict(labels), dict(tenant)]) + "\n" for labels, tenant in series]
-            self._labels.write("".join(lines).encode("ascii"))
-            self._labels.flush()
-        self._rows.write(rows.tobytes())
-        self._rows.flush()
+            self._labels = (self._directory / f"{self._name}.labels").open("ab", buffering=0)
+            self._rows = (self._directory / f"{self._name}.digests").open("ab", buffering=0)
+        lines = [json.dumps([dict(labels), dict(tenant)]) + "\n" for labels, tenant in series]
+        end_of_labels, end_of_rows = (file.seek(0, os.SEEK_END) for file in (self._labels, self._rows))
+        try:
+            _write_all(self._labels, "".join(lines).encode("ascii"))
+            _write_all(self._rows, rows.tobytes())
+        except OSError:  # on a disk that is full perhaps after a part
+            self._rows.truncate(end_of_rows)
+            self._labels.truncate(end_of_labels)
+            raise
         self._size += rows.nbytes
         if self._size >= self._compact_at:
             self._compact()
@@ -98,11 +102,16 @@ class DigestFiles:
         path = self._directory / f"{self._name}.digests"
         rows = summed(_rows_of(path))
         new = path.with_suffix(".new")
-        new.write_bytes(rows.tobytes())
+        try:
+            new.write_bytes(rows.tobytes())
+            os.replace(new, path)
+        except OSError:  # there is no room for it; the rows are in the file all the same
+            new.unlink(missing_ok=True)
+            self._compact_at = 2 * self._size
+            return
         if self._rows is not None:
             self._rows.close()
-        os.replace(new, path)
-        self._rows = path.open("ab")
+        self._rows = path.open("ab", buffering=0)
         self._size = rows.nbytes
         self._compact_at = max(_COMPACT_FROM, 4 * rows.nbytes)
 
@@ -125,11 +134,25 @@ def read_digests(directory: str) -> Iterator[WrittenBy]:
 
     :raises OSError: if a file cannot be read.
     """
-    for path in sorted(Path(directory).glob("written-*.digests"), key=lambda path: (len(path.name), path.name)):
+    for path in sorted(_files_in(directory), key=lambda path: (len(path.name), path.name)):
         rows = summed(_rows_of(path))  # before the labels, which are always written first
         with path.with_suffix(".labels").open(encoding="ascii") as lines:
             series = [tuple(json.loads(line)) for line in lines if line.endswith("\n")]
         yield WrittenBy(series, rows[rows["series"] < len(series)])
+
+
+def last_written(directory: str) -> float:
+    """Return when a file of digests was written last, in seconds since 1970."""
+    return max((path.stat().st_mtime for path in _files_in(directory)), default=0.0)
+
+
+def _files_in(directory: str) -> Iterator[Path]:
+    return Path(directory).glob("written-*.digests")
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    while content:
+        content = content[file.write(content) :]
 
 
 def _rows_of(path: Path) -> Rows:

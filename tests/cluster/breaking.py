@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 from faulty_proxy import FAULTS
 from flink_cluster import PATIENCE_SECONDS, FlinkClusterError, wait_for
-from steady_job import SteadyJob, stop_with_savepoint
+from steady_job import SteadyClient, SteadyJob
 
 if TYPE_CHECKING:
     from flink_cluster import FlinkCluster
 
     from pyflink_prometheus.testing import PrometheusServer
 
-PAUSE_S = 1.5
+PAUSE_S = 1.0
 MOST_STOPS = 5
 
 
@@ -86,35 +86,41 @@ class Chaos:
     Failures around one running job.
 
     :param cluster: the cluster of the job, with one TaskManager.
+    :param client: submits the job to it.
     :param prometheus: the receiver of the job.
     :param job: the job.
     :param rng: decides when things fail, and how.
     :param per_second: the rate of the job's source while things fail.
     :param network: the way to the receiver, if it can fail by itself.
-    :param disk: where the job keeps rejected samples, if it is one that can be full.
+    :param disk: where the job keeps its files, if it is one that can be full.
+    :param label: begins each line that is printed.
     :ivar done: counts the events.
     """
 
     def __init__(
         self,
         cluster: FlinkCluster,
+        client: SteadyClient,
         prometheus: PrometheusServer,
         job: SteadyJob,
         rng: random.Random,
         per_second: float,
         network: Network | None = None,
         disk: Disk | None = None,
+        label: str = "",
     ) -> None:
         self.done: Counter[str] = Counter()
         self.job = job
-        self.job_id = job.submit(cluster, per_second)
+        self._label = label
+        self._began = time.monotonic()
+        self.job_id = client.submit(job, per_second)
         self._cluster = cluster
+        self._client = client
         self._prometheus = prometheus
         self._rng = rng
         self._per_second = per_second
         self._network = network
         self._disk = disk
-        self._began = time.monotonic()
         self._resumed_from: str | None = None
 
     def cause(self, kind: str) -> None:
@@ -205,7 +211,7 @@ class Chaos:
             self._tell("nothing, because no small file system can be mounted here")
             return
         self._disk.fill()
-        time.sleep(self._rng.uniform(1, 5))
+        time.sleep(self._rng.uniform(1, 3))
         self._disk.free()
 
     def stop_and_resume(self, per_second: float | None = None) -> None:
@@ -213,7 +219,7 @@ class Chaos:
         self._per_second = per_second or self._per_second
         for _ in range(MOST_STOPS):
             try:
-                savepoint = stop_with_savepoint(self._cluster, self.job_id)
+                savepoint = self._cluster.stop_with_savepoint(self.job_id)
             except FlinkClusterError as error:  # something has failed meanwhile, and the job goes on
                 self._tell(f"not stopped: {str(error).splitlines()[-1]}")
                 self.wait_until_well()
@@ -233,8 +239,8 @@ class Chaos:
     def wait_until_well(self) -> None:
         """Wait until all subtasks run, each with a worker of this TaskManager, and new samples arrive."""
         workers = self.job.parallelism
-        wait_for(lambda: len(self._cluster.python_worker_pids()) == workers, f"{workers} workers", PATIENCE_SECONDS)
         self._cluster.wait_for_running_tasks(self.job_id)
+        wait_for(lambda: len(self._cluster.python_worker_pids()) == workers, f"{workers} workers", PATIENCE_SECONDS)
         stored = self._prometheus.count(self.job.metric_name)
         wait_for(lambda: self._prometheus.count(self.job.metric_name) > stored, "new samples", PATIENCE_SECONDS)
         self._tell("well")
@@ -248,16 +254,16 @@ class Chaos:
         if self._network is None:
             raise FlinkClusterError("there is no proxy")
         self._network.faults = faults
-        time.sleep(self._rng.uniform(1, 4))
+        time.sleep(self._rng.uniform(1, 3))
         if ends:
             self._network.faults = [None]
 
     def _resume(self, path: str | None) -> None:
         """Start the job from a savepoint or checkpoint; if it had none, from where it was started the last time."""
         self._resumed_from = path or self._resumed_from
-        self.job_id = self.job.submit(self._cluster, self._per_second, self._resumed_from)
+        self.job_id = self._client.submit(self.job, self._per_second, self._resumed_from)
 
     def _tell(self, what: str) -> None:
         """Count and print an event; pytest shows it if the test fails."""
         self.done[what] += 1
-        print(f"{time.monotonic() - self._began:6.1f} s: {what}", flush=True)
+        print(f"{self._label}{time.monotonic() - self._began:6.1f} s: {what}", flush=True)

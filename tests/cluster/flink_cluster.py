@@ -215,6 +215,16 @@ class FlinkCluster:
             raise FlinkClusterError(f"{' '.join(command)} ended with {run.exit_status}:\n{run.output}")
         return run
 
+    def start_client(self, script: Path) -> subprocess.Popen[str]:
+        """Start a Python program that submits jobs by itself, and does what its standard input says until that ends."""
+        return subprocess.Popen(
+            [str(self.python), str(script)],
+            env=self._environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def rest(self, path: str, **parameters: str) -> Any:
         """
         Return the answer of Flink's REST API, such as of ``/jobs/overview``.
@@ -240,6 +250,34 @@ class FlinkCluster:
         request = urllib.request.Request(f"{self.rest_url}/jobs/{job_id}?mode=cancel", method="PATCH")
         with _OPENER.open(request, timeout=30):
             pass
+
+    def stop_with_savepoint(self, job_id: str, *, drain: bool = False, timeout: float = PATIENCE_SECONDS) -> str:
+        """
+        Stop a job by the request that ``flink stop`` makes, and return the savepoint's path.
+
+        :param drain: let windows and timers end first.
+        :raises FlinkClusterError: if it is not stopped.
+        """
+        request = urllib.request.Request(
+            f"{self.rest_url}/jobs/{job_id}/stop",
+            data=json.dumps({"targetDirectory": str(self.folder / "savepoints"), "drain": drain}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with _OPENER.open(request, timeout=30) as answer:
+                trigger = json.load(answer)["request-id"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise FlinkClusterError(f"job {job_id} is not stopped: {error.read()!r}") from error
+
+        def operation_if_completed() -> dict[str, Any] | None:
+            savepoint = self.rest(f"/jobs/{job_id}/savepoints/{trigger}")
+            return savepoint["operation"] if savepoint["status"]["id"] == "COMPLETED" else None
+
+        operation = wait_for(operation_if_completed, f"a savepoint of job {job_id}", timeout)
+        if "location" not in operation:
+            raise FlinkClusterError(f"job {job_id} is not stopped: {operation['failure-cause']['stack-trace']}")
+        return str(operation["location"])
 
     def job_state(self, job_id: str) -> str:
         """Return a job's state, such as RUNNING or FINISHED."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flink_cluster import PATIENCE_SECONDS, wait_for
 from local_job import JOBS, run_job_file
-from steady_job import stop_with_savepoint
 
 from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.testing import Receiver
@@ -222,7 +221,7 @@ def test_all_goes_on_in_fewer_subtasks_from_a_savepoint_that_ends_a_bundle(flink
 
         first = submit(60, 600_000, 2)  # slow, so that it cannot come to its end before it is stopped
         wait_for(is_under_way, "600 readings", PATIENCE_SECONDS)
-        savepoint = stop_with_savepoint(flink_cluster, first)
+        savepoint = flink_cluster.stop_with_savepoint(first)
         before = received(receiver)
         assert sum(map(len, before.values())) < sum(map(len, expected.samples().values())) / 2
         flink_cluster.wait_for_job(submit(1e6, 200, 1, "-s", savepoint), "FINISHED")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flink_cluster import PATIENCE_SECONDS, wait_for
 from local_job import JOBS
-from steady_job import stop_with_savepoint
 from test_operators import Resumed, received
 
 from pyflink_prometheus.testing import Receiver
@@ -52,7 +51,7 @@ class Rescaled:
             f"{samples} samples",
             PATIENCE_SECONDS,
         )
-        return stop_with_savepoint(self._cluster, job_id)
+        return self._cluster.stop_with_savepoint(job_id)
 
     def _submit(self, per_second: float, *arguments: str, savepoint: str | None) -> str:
         resume = [] if savepoint is None else ["-s", savepoint]

@@ -12,7 +12,7 @@ from typing import Callable
 import pytest
 from flink_cluster import PATIENCE_SECONDS, FlinkCluster, wait_for
 from local_job import run_job_file
-from steady_job import SteadyJob, stop_with_savepoint
+from steady_job import SteadyJob
 
 from pyflink_prometheus.testing import PrometheusServer, Receiver
 
@@ -65,17 +65,17 @@ def test_the_end_of_input_loses_nothing(
 
 
 @pytest.mark.parametrize(
-    "options",
-    [pytest.param((), id="without drain"), pytest.param(("--drain",), marks=pytest.mark.once, id="with drain")],
+    "drain",
+    [pytest.param(False, id="without drain"), pytest.param(True, marks=pytest.mark.once, id="with drain")],
 )
 def test_stopping_with_a_savepoint_loses_nothing(
-    options: tuple[str, ...], flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
+    drain: bool, flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
 ) -> None:
     job = SteadyJob(prometheus.remote_write_url, metric_name, 100_000, {"checkpoint_ms": NEVER_MS})
     # So slow that it cannot come to its end before it is stopped.
     job_id = job.submit(flink_cluster, per_second=500)
     wait_for(lambda: samples_read(flink_cluster, job_id) > 1_000, "1,000 samples", PATIENCE_SECONDS)
-    stop_with_savepoint(flink_cluster, job_id, *options)
+    flink_cluster.stop_with_savepoint(job_id, drain=drain)
     passed_on = samples_passed_on(flink_cluster, job_id)
     assert 1_000 < passed_on < job.count
     assert prometheus.samples(metric_name) == job.made(passed_on)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from typing import Any
 
@@ -112,8 +113,13 @@ def test_one_missing_sample_is_found(prometheus_empty, write, verify, metric_nam
     status, report = verify(prometheus_empty)
     ((missing,),) = (report["not_stored"],)
     assert (status, missing["sent"] - missing["stored"], missing["labels"]["series"]) == (1, 1, "5")
-    assert main(["verify", "--digests", str(tmp_path), "--query-url", prometheus_empty.url]) == 1
-    assert "missing: 1 (1 or more samples)" in capsys.readouterr().out
+    for written, is_recent in ((time.time(), True), (time.time() - 3_600, False)):
+        for path in tmp_path.glob("*.digests"):
+            os.utime(path, (written, written))
+        assert main(["verify", "--digests", str(tmp_path), "--query-url", prometheus_empty.url]) == 1
+        printed = capsys.readouterr().out
+        assert "missing: 1 (1 or more samples)" in printed
+        assert ("repeat it in 30 s" in printed) is is_recent, "some receivers return new samples later"
 
 
 def test_a_restart_and_what_is_written_again_changes_nothing(prometheus_empty, write, verify, metric_name):
@@ -171,6 +177,31 @@ def test_late_samples_that_are_accepted_twice_are_not_missing(prometheus_kind, w
         status, report = verify(server)
     assert (status, report["missing"], report["different"]) == (0, 0, 0)
     assert {each["verdict"] for each in report["not_stored"]} <= {"unclear"}
+
+
+def test_victoria_metrics(victoria_metrics, write, verify, metric_name, monkeypatch):
+    """It evaluates queries of late for an earlier time, returns stale markers as NaN, and rounds values."""
+    monkeypatch.setattr(stored_samples, "_SAMPLES_A_QUERY", 100)
+    now = int(time.time() * 1000)
+    records: list[Any] = [
+        (metric_name, {"age": str(age)}, ((number / 4, now - age + number),))
+        for age in (2_700_000, 1_000)
+        for number in range(1_000)
+    ]
+    marked = [STALE_MARKER if number % 10 == 5 else float(number) for number in range(30)]
+    records += [(metric_name, {"age": "marked"}, tuple((value, now + number) for number, value in enumerate(marked)))]
+    write(victoria_metrics, records)
+    victoria_metrics.samples(metric_name)  # a query before its flush would hide new series for some 10 s
+    status, report = verify(victoria_metrics)
+    assert (status, report["not_stored"], report["samples"]) == (0, [], 2_027)
+    write(victoria_metrics, [(f"{metric_name}_precise", {}, ((math.sin(at), now + at),)) for at in range(1_000)])
+    victoria_metrics.samples(f"{metric_name}_precise")
+    status, report = verify(victoria_metrics)
+    assert (status, report["different"], report["missing"]) == (1, len(report["not_stored"]), 0)
+    assert verify(victoria_metrics, "--count-only")[0] == 0
+    late = [(metric_name, {"age": "1000"}, ((number / 4, now + number),)) for number in range(300)]
+    write(victoria_metrics, late, new_transport=lambda config: Liar(config, 1), remote_write_version=V1)
+    assert verify(victoria_metrics, "--count-only")[1]["missing"] > 0
 
 
 def test_what_cannot_be_found_out(prometheus, capsys, tmp_path):

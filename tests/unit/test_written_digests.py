@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import math
 import random
+import resource
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,6 +212,55 @@ def test_a_directory_that_cannot_be_written_fails_the_job(write, tmp_path):
         write([("a", 1.0, T)], directory=tmp_path / "file")
 
 
+@contextlib.contextmanager
+def no_file_beyond(size):
+    """Let files grow to a size only, as if the disk were full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.parametrize("size", [0, 10, 150], ids=["no label", "half a label", "half a row"])
+def test_what_a_full_disk_does_not_take_is_written_once_there_is_room(open_writer, tmp_path, size):
+    writer = open_writer(
+        new_transport=lambda config: ScriptedTransport(), clock=FakeClock(), digest_directory=str(tmp_path)
+    )
+    samples = {name: [(number / 7, T + number) for number in range(3)] for name in "abc"}
+    for name, of_series in samples.items():
+        writer.add(("m", {"name": name}, tuple(of_series)))
+    with no_file_beyond(size), pytest.raises(PrometheusSinkError, match="make room"):
+        writer.flush()
+    writer.close()
+    assert expected(tmp_path) == {(name, 0): (3, digest(samples[name]), 0, 0) for name in samples}
+
+
+def test_a_file_grows_on_where_there_is_no_room_to_compact_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(digest_files, "_COMPACT_FROM", 10 * ROW.itemsize)
+    rows = np.zeros(9, ROW)
+    rows["series"], rows["count"] = range(9), 1
+    files = DigestFiles(str(tmp_path))
+    series = [((("__name__", "m"), ("i", str(each))), ()) for each in range(9)]
+    files.write(series, rows)
+    monkeypatch.setattr(Path, "write_bytes", out_of_room)
+    for _ in range(5):
+        files.write([], rows)
+    monkeypatch.undo()
+    assert [each["count"].tolist() for _, each in read_digests(str(tmp_path))] == [[6] * 9]
+    files.write([], rows)
+    files.close()
+    assert [each["count"].tolist() for _, each in read_digests(str(tmp_path))] == [[7] * 9]
+    assert not list(tmp_path.glob("*.new"))
+
+
+def out_of_room(path, content):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_each_endpoint_keeps_its_own(tmp_path):
     configs = [
         SinkConfig(
@@ -250,10 +304,21 @@ SAMPLES = [(float(number), T + 10 * number) for number in range(100)]
         ([*SAMPLES[1:], (1.0, T + 5_000), (2.0, T + 5_001)], {}, "unclear"),
         (SAMPLES[1:], {"repeats": 1}, "unclear"),
         (SAMPLES[2:], {"repeats": 1}, "missing"),
+        ([*SAMPLES, (math.nan, T + 5), (math.nan, T + 5_000)], {}, "stored"),
+        ([*SAMPLES[:-1], (math.nan, T + 5), (math.nan, T + 5_000)], {}, "unclear"),
     ],
 )
 def test_verdicts(held, more, verdict):
     assert judged(Expected(len(SAMPLES), digest(SAMPLES), **more), stored(held)) is Verdict(verdict)
+
+
+@pytest.mark.parametrize(
+    ("count", "more", "verdict"),
+    [(100, {}, "stored"), (99, {}, "missing"), (101, {}, "unclear"), (99, {"repeats": 1}, "unclear")],
+)
+def test_verdicts_by_count_alone(count, more, verdict):
+    held = [(value + 0.5, at) for value, at in [*SAMPLES, (1.0, T + 5_000)][:count]]
+    assert judged(Expected(len(SAMPLES), digest(SAMPLES), **more), stored(held), count_only=True) is Verdict(verdict)
 
 
 def test_nothing_is_kept_unless_it_is_asked_for(open_writer, tmp_path, monkeypatch):

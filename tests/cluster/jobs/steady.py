@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
@@ -72,8 +72,8 @@ def add_table(
     statements.attach_as_datastream()
 
 
-def main() -> None:
-    """Submit the job, and wait for it if it is local or not detached."""
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--metric-name", required=True)
@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--table-metric-name", help="write a third metric, from a table")
     parser.add_argument("--parallelism", type=int, default=2, help="of the sinks")
     parser.add_argument("--rejected", help="a folder for the samples that are refused")
+    parser.add_argument("--digests", help="a folder for the digests of the samples that are written")
     parser.add_argument("--poison-every", type=int, default=0, help="add a sample that is too old to each so many")
     parser.add_argument("--clock-jumps", type=int, default=0)
     parser.add_argument("--version", choices=[each.name for each in RemoteWriteVersion], default="AUTO")
@@ -93,8 +94,11 @@ def main() -> None:
     parser.add_argument("--max-batch-size", type=int, default=2_000)
     parser.add_argument("--max-retry-delay-ms", type=int, default=500)
     parser.add_argument("--socket-timeout-ms", type=int, default=5_000)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
 
+
+def configuration() -> Configuration:
+    """Return the settings of the job's environment."""
     config = Configuration()
     config.set_string("restart-strategy.type", "fixed-delay")
     config.set_string("restart-strategy.fixed-delay.attempts", "1000")
@@ -102,7 +106,11 @@ def main() -> None:
     # Bundles that only a checkpoint ends, so that all hangs on the flush before it.
     config.set_string("python.fn-execution.bundle.size", "1000000")
     config.set_string("python.fn-execution.bundle.time", "600000")
-    env = StreamExecutionEnvironment.get_execution_environment(config)
+    return config
+
+
+def add_job(env: StreamExecutionEnvironment, options: argparse.Namespace) -> None:
+    """Add source and sinks."""
     env.set_python_executable(sys.executable)
     env.set_parallelism(1)
     env.enable_checkpointing(options.checkpoint_ms)
@@ -130,9 +138,11 @@ def main() -> None:
             .set_uid(uid)
             .set_parallelism(options.parallelism)
         )
-        return (
-            sink.set_rejected_samples_handler(JsonLinesRejectedSamples(options.rejected)) if options.rejected else sink
-        )
+        if options.digests:
+            sink.set_digest_directory(options.digests)
+        if options.rejected:
+            sink.set_rejected_samples_handler(JsonLinesRejectedSamples(options.rejected))
+        return sink
 
     sink = builder("writer").set_element_converter(converter(options.metric_name)).build()
     stream.key_by(lambda number: number % series, Types.LONG()).sink_to(sink)
@@ -147,6 +157,12 @@ def main() -> None:
         )
         sink = builder("table").set_column_mapping(mapping).set_key_columns("series").build()
         add_table(env, stream, sink, series, options.start_ms, options.step_ms)
+
+
+def main() -> None:
+    """Submit the job, and wait for it if it is local or not detached."""
+    env = StreamExecutionEnvironment.get_execution_environment(configuration())
+    add_job(env, options_of(sys.argv[1:]))
     env.execute("steady")
 
 

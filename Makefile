@@ -82,7 +82,7 @@ test-pythons: $(READY) ## the same on the other Pythons that are supported, as f
 coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
 	$(BIN)/python -m pytest $(FAST_TESTS) $(SAME_ON_EACH_PYTHON) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
-fuzz: $(READY) ## an hour of responses, records, configurations and files that nobody meant to write
+fuzz: $(READY) ## an hour of responses, records, configurations, files and rescues that nobody meant
 	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
 
 chaos: $(READY) ## two hours of failures around running jobs, of a hundred seeds

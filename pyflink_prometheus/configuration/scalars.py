@@ -182,14 +182,13 @@ def _url_problem(written: str) -> str:
     if not has_scheme and found is None and ":" in main.partition("/")[0]:
         return "first path segment in URL cannot contain colon"
     is_opaque = has_scheme and re.match(r"[^:]*:/", main) is None
-    # A password with a slash, or the like, ends what looks like the host.
-    problem = "" if found is None else _authority_problem(found[1], may_show="@" not in written)
+    problem = "" if found is None else _authority_problem(found[1])
     if problem or is_opaque:
         return problem
     return "invalid URL escape" if _WRONG_ESCAPE.search(f"{main} {fragment}") else ""
 
 
-def _authority_problem(authority: str, *, may_show: bool) -> str:
+def _authority_problem(authority: str) -> str:
     userinfo, at, host = authority.rpartition("@")
     if at and _USERINFO.fullmatch(userinfo) is None:
         return "net/url: invalid userinfo"
@@ -197,7 +196,7 @@ def _authority_problem(authority: str, *, may_show: bool) -> str:
         return "missing ']' in host"
     port = host.rpartition("]")[2] if host.startswith("[") else host[host.find(":") :] if ":" in host else ""
     if port and re.fullmatch(r":[0-9]*", port) is None:
-        return f'invalid port "{port}" after host' if port.isprintable() and may_show else "after host"
+        return "invalid port"  # which may be a password whose user, or whose end, is missing or has a slash
     if _WRONG_ESCAPE.search(host) or re.search(r"%(?!25)[0-7]", host):
         return "invalid URL escape"
     wrong = _NOT_OF_A_HOST.search(host)

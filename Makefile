@@ -84,7 +84,7 @@ coverage: $(READY) ## test-fast, and fail where it covers less of the package th
 	$(BIN)/python -m pytest $(FAST_TESTS) $(TRACED_TOO) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 	$(BIN)/python -m pytest $(filter-out $(TRACED_TOO),$(SAME_ON_EACH_PYTHON)) $(PYTEST_ARGS)
 
-fuzz: $(READY) ## an hour of responses, records, configurations and files that nobody meant to write
+fuzz: $(READY) ## an hour of responses, records, configurations, files and rescues that nobody meant
 	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
 
 chaos: $(READY) ## an hour or two of failures around running jobs, of a hundred seeds, two at once

@@ -8,10 +8,15 @@ See docs/late-data.md.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
+import sqlite3
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +25,12 @@ from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.rescue.late_samples import LateSamples
 from pyflink_prometheus.rescue.openmetrics_files import SUFFIX, WrittenFiles, write_files
-from pyflink_prometheus.rescue.refused_files import RESCUED_REASONS, find_files, read_files
+from pyflink_prometheus.rescue.refused_files import DAMAGED_LINES, RESCUED_REASONS, find_files, read_files
 from pyflink_prometheus.rescue.resend_progress import ResendProgress
 from pyflink_prometheus.rescue.resending import Resend, progress_line
 from pyflink_prometheus.writer.ledger import RejectionReason
 from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples
+from pyflink_prometheus.writer.writer import RemoteWriter
 
 _HOUR_MS = 3_600_000
 _PROGRESS_EVERY_S = 5.0
@@ -41,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
     _add_input(openmetrics)
     openmetrics.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="new or empty")
     openmetrics.add_argument(
-        "--hours-per-file", type=_positive_int, default=2, metavar="N", help="default: 2, the length of a block"
+        "--hours-per-file", type=_hours, default=2, metavar="N", help="default: 2, the length of a block"
     )
     openmetrics.set_defaults(run=run_openmetrics)
 
@@ -73,19 +79,19 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
 
 def run_openmetrics(args: argparse.Namespace) -> int:
     """Write files, and return 0 if they hold all samples, 1 if some cannot be written."""
-    if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
-        return _wrong(
-            f"name a folder that is new or empty: {args.output} is neither, and promtool would read old files"
-        )
     try:
+        if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
+            raise ValueError(
+                f"name a folder that is new or empty: {args.output} is neither, and promtool would read old files"
+            )
         spans = find_files(args.paths)
-    except OSError as error:
-        return _wrong(f"name files that can be read: {error}")
-    with LateSamples() as samples:
-        left_out = read_files(spans, samples, _reasons(args))
-        written = write_files(samples, args.output, args.hours_per_file * _HOUR_MS)
-        series = samples.count_series()
-        left_out["duplicate"], left_out["of another value at the same time"] = samples.duplicates, samples.conflicts
+        with LateSamples() as samples:
+            left_out = read_files(spans, samples, _reasons(args)).left_out
+            written = write_files(samples, args.output, args.hours_per_file * _HOUR_MS)
+            series = samples.count_series()
+            left_out += _duplicates(samples)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        return _wrong(_advice(error))
     left_out += written.left_out
     if args.json:
         result = {"samples": written.samples, "series": series, "files": list(map(str, written.files))}
@@ -96,53 +102,77 @@ def run_openmetrics(args: argparse.Namespace) -> int:
         )
         _print_counts("left out", left_out)
         _print_next_steps(written, args.output)
-    return 1 if written.left_out["native histograms"] or left_out["lines that cannot be read"] else 0
+    return 1 if written.missing or left_out[DAMAGED_LINES] else 0
 
 
-def run_resend(args: argparse.Namespace) -> int:
-    """Send samples again, and return 0 if all are accepted, 1 if some are refused or the endpoint cannot be reached."""
+def run_resend(args: argparse.Namespace, new_writer: Callable[[SinkConfig], RemoteWriter] = RemoteWriter) -> int:
+    """
+    Send samples again.
+
+    :param new_writer: starts a writer.
+    :return: 0 if all are accepted, 1 if some are refused or damaged or the endpoint cannot be reached, 2 if the options
+        or the files cannot be used.
+    """
     config = target(args)
     folder = args.paths[0] if args.paths[0].is_dir() else args.paths[0].parent
-    progress_file = args.progress or folder / "resend-progress.json"
+    progress_file, left = args.progress or folder / "resend-progress.json", args.left or folder / "left"
     try:
-        progress = ResendProgress.load(progress_file) or ResendProgress(config.url_without_credentials)
-        if progress.endpoint != config.url_without_credentials:
-            raise ValueError(f"give another file with --progress: {progress_file} is about {progress.endpoint}")
-        is_resumed = bool(progress.spans)
-        spans = progress.spans or find_files(args.paths, progress.taken)
-    except (OSError, ValueError) as error:
-        return _wrong(str(error))
-    with LateSamples() as samples:
-        left_out = read_files(spans, samples, _reasons(args))
-        count = samples.count()
-        if is_resumed and count != progress.samples:
-            return _wrong(
-                f"restore the files and options of the first run, or delete {progress_file} to begin again: they held "
-                f"{progress.samples} samples, and now {count}"
+        if left.exists() and not left.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(left))
+        with LateSamples() as samples:
+            progress, left_out = _begun(args, config, samples, progress_file)
+            resend = Resend(
+                config,
+                samples,
+                progress,
+                progress_file=progress_file,
+                left=JsonLinesRejectedSamples(str(left)),
+                samples_per_second=args.samples_per_second,
+                report=_progress_report(progress),
+                new_writer=new_writer,
             )
-        if not is_resumed:
-            progress.begin(spans)
-            progress.samples = count
-            progress.save(progress_file)
-        left = args.left or folder / "left"
-        problem = _resend(args, config, samples, progress, progress_file=progress_file, left=left)
-    if not problem:
-        progress.finish()
-        progress.save(progress_file)
+            problem = _problem_of(resend)
+            if not problem:
+                left_out += _duplicates(samples)
+                progress.finish()
+                progress.save(progress_file)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        return _wrong(_advice(error))
     _report_resend(args, progress, left_out, left, problem)
-    return 1 if problem or progress.refused else 0
+    return 1 if problem or progress.refused or left_out[DAMAGED_LINES] else 0
 
 
-def _resend(
-    args: argparse.Namespace,
-    config: SinkConfig,
-    samples: LateSamples,
-    progress: ResendProgress,
-    *,
-    progress_file: Path,
-    left: Path,
-) -> str:
-    """Send samples, and return why it has stopped before the end; "" if it has not."""
+def _begun(
+    args: argparse.Namespace, config: SinkConfig, samples: LateSamples, progress_file: Path
+) -> tuple[ResendProgress, Counter[str]]:
+    """
+    Read the samples; return how far they have been sent, and what is left out.
+
+    :raises ValueError: if the progress is that of something else.
+    :raises OSError: if files cannot be read or written.
+    """
+    progress = ResendProgress.load(progress_file) or ResendProgress(config.url_without_credentials)
+    if progress.endpoint != config.url_without_credentials:
+        raise ValueError(f"give another file with --progress: {progress_file} is about {progress.endpoint}")
+    restore = f"restore the files and options of the first run, or delete {progress_file} to begin again"
+    is_resumed = bool(progress.spans)
+    try:
+        spans = progress.spans or find_files(args.paths, progress.taken)
+        reading = read_files(spans, samples, _reasons(args))
+    except OSError as error:
+        if not is_resumed:
+            raise
+        raise ValueError(f"{restore}: {error}") from None
+    if not is_resumed:
+        progress.begin(spans, samples.count(), reading.digest)
+        progress.save(progress_file)
+    elif progress.content != reading.digest:
+        raise ValueError(f"{restore}: they are not the same any more")
+    return progress, reading.left_out
+
+
+def _progress_report(progress: ResendProgress) -> Callable[[ResendProgress], None]:
+    """Return a function that prints the progress now and then."""
     began, done_before, next_at = time.monotonic(), progress.done, time.monotonic()
 
     def report(now: ResendProgress) -> None:
@@ -152,21 +182,23 @@ def _resend(
             next_at = moment + _PROGRESS_EVERY_S
             print(progress_line(now, done_before, moment - began), file=sys.stderr, flush=True)
 
+    return report
+
+
+def _problem_of(resend: Resend) -> str:
+    """Send samples, and return why it has stopped before the end; "" if it has not."""
     try:
-        Resend(
-            config,
-            samples,
-            progress,
-            progress_file=progress_file,
-            left=JsonLinesRejectedSamples(str(left)),
-            samples_per_second=args.samples_per_second,
-            report=report,
-        ).run()
+        resend.run()
     except KeyboardInterrupt:
         return "run the same command to go on: it was interrupted"
-    except (PrometheusSinkError, OSError) as error:
+    except (PrometheusSinkError, OSError, sqlite3.Error) as error:
         return f"run the same command to go on when the cause is gone: {error}"
     return ""
+
+
+def _duplicates(samples: LateSamples) -> Counter[str]:
+    """Return what is left out of a collection that has been read to its end."""
+    return Counter({"duplicate": samples.duplicates, "of another value at the same time": samples.conflicts})
 
 
 def _report_resend(
@@ -188,8 +220,8 @@ def _report_resend(
 
 
 def _print_next_steps(written: WrittenFiles, folder: Path) -> None:
-    if written.left_out["native histograms"]:
-        print("OpenMetrics text has no native histograms: send these with `rescue resend`")
+    if written.missing:
+        print(f"send {written.missing} of these with `rescue resend`: OpenMetrics text cannot express them")
     if written.files:
         files = f'$(find "{folder}" -name "*{SUFFIX}" | sort)'
         print("next: make blocks, and move them into the data directory of Prometheus, or make them there:")
@@ -204,6 +236,15 @@ def _print_counts(what: str, counts: Mapping[str, int]) -> None:
 
 def _reasons(args: argparse.Namespace) -> list[RejectionReason]:
     return list(RESCUED_REASONS) if args.reasons is None else [RejectionReason(each) for each in args.reasons]
+
+
+def _advice(error: OSError | ValueError | sqlite3.Error) -> str:
+    """Return what to do about an error outside of the network."""
+    if isinstance(error, sqlite3.Error):
+        return f"make room in {tempfile.gettempdir()}, or set TMPDIR to a folder that has some: {error}"
+    if isinstance(error, OSError):
+        return f"check {error.filename or 'the disk'}: {error.strerror or error}"
+    return str(error)
 
 
 def _wrong(problem: str) -> int:
@@ -221,7 +262,7 @@ def _positive(text: str) -> float:
     return found
 
 
-def _positive_int(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+def _hours(text: str) -> int:
+    if not text.isdecimal() or len(text) > 6 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 999999, got {text!r}")
     return int(text)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.http.auth.basic import BasicAuth
@@ -17,12 +18,27 @@ _VERSIONS = {"auto": RemoteWriteVersion.AUTO, "1.0": RemoteWriteVersion.V1, "2.0
 _TLS = ("ca_file", "cert_file", "key_file", "server_name", "insecure_skip_verify")
 
 
-def add_target_arguments(parser: argparse.ArgumentParser, url_option: str = "--url") -> None:
+class Target(NamedTuple):
+    """
+    An endpoint that is named by options.
+
+    :param name: the name of its entry in --config, or where that is; "" if there is nothing to tell it from.
+    :param config: its settings; if the sink cannot use them, its URL, without credentials.
+    :param problem: why it cannot; "" if it can.
+    """
+
+    name: str
+    config: SinkConfig | str
+    problem: str = ""
+
+
+def add_target_arguments(parser: argparse.ArgumentParser, url_option: str = "--url", without_name: str = "") -> None:
     """
     Add the options that name one endpoint: a URL with options for it, or an entry of a Prometheus configuration.
 
     :param parser: the command's.
     :param url_option: the name of the option for the URL.
+    :param without_name: what is done with several entries of --config if none is named; "" if one must be.
     """
     group = parser.add_argument_group(
         "the endpoint", f"Either {url_option}, with options for it, or --config. Secrets are read from files."
@@ -30,7 +46,7 @@ def add_target_arguments(parser: argparse.ArgumentParser, url_option: str = "--u
     way = group.add_mutually_exclusive_group(required=True)
     way.add_argument(url_option, dest="url", metavar="URL", help="such as http://localhost:9090/api/v1/write")
     way.add_argument("--config", metavar="FILE", help="a prometheus.yml, or a part of it with remote_write")
-    group.add_argument("--name", help="the entry of remote_write in --config, if there are several")
+    group.add_argument("--name", help=f"the entry of remote_write in --config, if there are several{without_name}")
     group.add_argument("--username", help="for basic authentication; with --password-file")
     group.add_argument("--password-file", metavar="FILE")
     group.add_argument("--bearer-token-file", metavar="FILE")
@@ -63,18 +79,69 @@ def target(args: argparse.Namespace) -> SinkConfig:
         return SinkConfig(**(_of_url(args) if args.config is None else _of_configuration(args)))
     except (TypeError, ValueError) as error:
         problem = str(error)
+    raise _wrong(problem)
+
+
+def targets(args: argparse.Namespace) -> list[Target]:
+    """
+    Return the settings of the endpoint that the options name, or those of all entries of --config without --name.
+
+    :param args: the parsed arguments of a parser with :func:`add_target_arguments`.
+    :raises SystemExit: with status 2, after a message, if they cannot be used, as a file with this entry alone.
+    """
+    problem, found = "", list[Target]()
+    if args.config is not None and args.name is None:
+        try:
+            found = list(_each_of_configuration(args))
+        except ValueError as error:
+            problem = str(error)
+    if problem:
+        raise _wrong(problem)
+    return found if len(found) > 1 else [Target(args.name or "", target(args))]
+
+
+def _each_of_configuration(args: argparse.Namespace) -> Iterator[Target]:
+    _check_no_other_options(args)
+    from pyflink_prometheus.configuration import stanza  # noqa: PLC0415  YAML is for --config only
+
+    for each in stanza.read_each_remote_write(args.config):
+        name = each.name or each.path
+        if isinstance(each, stanza.UnusableEntry):
+            yield Target(name, _shown(each.url), str(each.error))
+            continue
+        try:
+            config = SinkConfig(**{**each.settings, **_version(args)})
+        except (TypeError, ValueError) as error:
+            yield Target(name, _shown(each.settings["prometheus_remote_write_url"]), str(error))
+        else:
+            yield Target(name, config)
+
+
+def _shown(url: str) -> str:
+    """Return a URL without credentials; "" if it is not one, because it is then unknown which part is a secret."""
+    try:
+        return SinkConfig(url).url_without_credentials
+    except ValueError:
+        return ""
+
+
+def _wrong(problem: str) -> SystemExit:
     print(f"error: {problem}", file=sys.stderr)
-    raise SystemExit(2)
+    return SystemExit(2)
 
 
 def _of_configuration(args: argparse.Namespace) -> dict[str, Any]:
-    for option in ("username", "password_file", "bearer_token_file", "headers", "proxy_url", "timeout", *_TLS):
-        if getattr(args, option):
-            raise ValueError(f"remove --{option.removesuffix('s').replace('_', '-')}: with --config, it is set there")
+    _check_no_other_options(args)
     from pyflink_prometheus.configuration.stanza import read_remote_write  # noqa: PLC0415  YAML is for --config only
 
     settings = read_remote_write(args.config, args.name).settings
     return {**settings, **_version(args)}
+
+
+def _check_no_other_options(args: argparse.Namespace) -> None:
+    for option in ("username", "password_file", "bearer_token_file", "headers", "proxy_url", "timeout", *_TLS):
+        if getattr(args, option):
+            raise ValueError(f"remove --{option.removesuffix('s').replace('_', '-')}: with --config, it is set there")
 
 
 def _of_url(args: argparse.Namespace) -> dict[str, Any]:

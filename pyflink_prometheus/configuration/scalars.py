@@ -196,7 +196,7 @@ def _authority_problem(authority: str) -> str:
         return "missing ']' in host"
     port = host.rpartition("]")[2] if host.startswith("[") else host[host.find(":") :] if ":" in host else ""
     if port and re.fullmatch(r":[0-9]*", port) is None:
-        return f'invalid port "{port}" after host' if port.isprintable() and not at else "after host"
+        return "invalid port"  # which may be a password whose user, or whose end, is missing or has a slash
     if _WRONG_ESCAPE.search(host) or re.search(r"%(?!25)[0-7]", host):
         return "invalid URL escape"
     wrong = _NOT_OF_A_HOST.search(host)

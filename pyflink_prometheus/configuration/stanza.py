@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,29 @@ class RemoteWriteSettings:
 
     :param settings: those of :class:`~pyflink_prometheus.config.SinkConfig` that the entry has.
     :param name: the entry's name; "" for none.
+    :param path: where it is, such as ``remote_write[0]``; "" if there is nothing else.
     """
 
     settings: dict[str, Any] = field(repr=False)
     name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class UnusableEntry:
+    """
+    An entry of ``remote_write`` that Prometheus accepts, and that says what the sink cannot do.
+
+    :param url: its URL, which may hold credentials.
+    :param name: the entry's name; "" for none.
+    :param path: where it is.
+    :param error: why.
+    """
+
+    url: str = field(repr=False)
+    name: str
+    path: str
+    error: InvalidConfigurationError
 
 
 def read_remote_write(
@@ -50,14 +69,37 @@ def read_remote_write(
     """
     root, folder = _root(config)
     external_labels, legacy_names, entries = _parts(root, folder)
-    entry = _selected(root, entries, name)
+    return _settings(root, _selected(root, entries, name), external_labels, legacy_names)
+
+
+def read_each_remote_write(
+    config: str | os.PathLike[str] | Mapping[str, Any],
+) -> Iterator[RemoteWriteSettings | UnusableEntry]:
+    """
+    Yield the settings of each entry, or why the sink cannot do what it says.
+
+    :param config: as above.
+    :raises InvalidConfigurationError: if Prometheus would refuse it.
+    """
+    root, folder = _root(config)
+    external_labels, legacy_names, entries = _parts(root, folder)
+    for entry in entries:
+        try:
+            yield _settings(root, entry, external_labels, legacy_names)
+        except InvalidConfigurationError as error:
+            yield UnusableEntry(entry.get("url"), entry.get("name", ""), entry.node.path, error)
+
+
+def _settings(
+    root: Node, entry: Decoded, external_labels: Mapping[str, str], legacy_names: bool
+) -> RemoteWriteSettings:
     for path, note in entry.fields(Use.REFUSED):
         inner = path.removeprefix(f"{entry.node.path}.") if entry.node.path else path
         raise _error_at(entry.node, inner, f"remove it: {note}")
     settings = settings_of(entry)
     settings["relabelling"] = _relabelling(entry, external_labels, legacy_names)
     _log_ignored(root.source, [*entry.fields(Use.IGNORED), *without_effect(entry)])
-    return RemoteWriteSettings(settings, entry.get("name", ""))
+    return RemoteWriteSettings(settings, entry.get("name", ""), entry.node.path)
 
 
 def _root(config: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Node, str | None]:

@@ -41,9 +41,10 @@ class EndpointReport:
     """
     The findings about one endpoint.
 
-    :param url: its URL, without credentials.
+    :param url: its URL, without credentials; "" if it is not a URL.
     :param findings: in the order in which a request meets their causes.
-    :param name: the name of a further endpoint of a sink; "" for the first.
+    :param name: the name of a further endpoint of a sink, or of an entry of a configuration; "" for the first, or for
+        the only one.
     """
 
     url: str
@@ -59,7 +60,7 @@ class EndpointReport:
 @dataclass(frozen=True, slots=True)
 class CheckReport:
     """
-    The findings about all endpoints of a sink; its text is for people.
+    The findings about several endpoints, such as all of a sink; its text is for people.
 
     :param endpoints: a report for each.
     """
@@ -104,7 +105,7 @@ class CheckReport:
 
 
 def _lines(report: EndpointReport) -> Iterator[str]:
-    yield f"{report.name}: {report.url}" if report.name else report.url
+    yield ": ".join(each for each in (report.name, report.url) if each)
     for each in report.findings:
         yield f"  {each.severity.value:<7}  {each.check:<14}  {each.message}"
         if each.remedy:

@@ -7,13 +7,15 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 
 from pyflink_prometheus.rescue.late_samples import LateSample, LateSamples
-from pyflink_prometheus.rescue.openmetrics_text import END, lines, unsayable
+from pyflink_prometheus.rescue.openmetrics_text import END, STALE_MARKERS, lines, unsayable
 
 SUFFIX = ".om"
+EXEMPLARS = "exemplars"
+_LONGEST_NAME = 200  # file systems have 255 bytes
 
 
 @dataclass
@@ -30,6 +32,11 @@ class WrittenFiles:
     samples: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def missing(self) -> int:
+        """How many of those have a place in Prometheus, but not in text or blocks; a stale marker is not missed."""
+        return self.left_out.total() - self.left_out[EXEMPLARS] - self.left_out[STALE_MARKERS]
+
 
 def write_files(samples: LateSamples, folder: Path, range_ms: int) -> WrittenFiles:
     """
@@ -39,13 +46,13 @@ def write_files(samples: LateSamples, folder: Path, range_ms: int) -> WrittenFil
 
     :param range_ms: the length of the time that a file covers, in milliseconds.
     """
-    written = WrittenFiles()
+    written, folders = WrittenFiles(), _TenantFolders()
 
     def place(sample: LateSample) -> tuple[str, int]:
-        return _folder_name(sample.tenant), sample.timestamp // range_ms * range_ms
+        return folders.name_of(sample.tenant), sample.timestamp // range_ms * range_ms
 
     def sayable(sample: LateSample) -> bool:
-        written.left_out["exemplars"] += len(sample.exemplars)
+        written.left_out[EXEMPLARS] += len(sample.exemplars)
         kind = unsayable(sample)
         if kind is not None:
             written.left_out[kind] += 1
@@ -69,10 +76,25 @@ def write_files(samples: LateSamples, folder: Path, range_ms: int) -> WrittenFil
     return written
 
 
-def _folder_name(tenant: dict[str, str]) -> str:
-    """Return a name for the folder of a tenant; "" for none."""
-    name = "-".join(re.sub(r"[^A-Za-z0-9._]", "_", value) for value in tenant.values())
-    return f"tenant-{name}" if tenant else ""
+class _TenantFolders:
+    """The names of tenants' folders, one for each; "" for no tenant."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, dict[str, str]] = {}
+        self._last: tuple[dict[str, str], str] = ({}, "")
+
+    def name_of(self, tenant: dict[str, str]) -> str:
+        if tenant != self._last[0]:
+            self._last = tenant, self._new_name(tenant) if tenant else ""
+        return self._last[1]
+
+    def _new_name(self, tenant: dict[str, str]) -> str:
+        plain = "tenant-" + "-".join(re.sub(r"[^A-Za-z0-9._]", "_", value) for value in tenant.values())[:_LONGEST_NAME]
+        # Some file systems do not tell upper case from lower case.
+        name, numbers = plain, count(2)
+        while self._tenants.setdefault(name.lower(), tenant) != tenant:
+            name = f"{plain}-{next(numbers)}"
+        return name
 
 
 def _time(milliseconds: int) -> str:

@@ -15,19 +15,27 @@ from pyflink_prometheus.model.samples import is_stale_marker
 from pyflink_prometheus.rescue.late_samples import LateSample
 
 END = "# EOF\n"
+STALE_MARKERS = "stale markers"
 
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_LAST_TIME = 2**53
 # Types whose samples have a suffix that the name of the family lacks.
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
 def unsayable(sample: LateSample) -> str | None:
-    """Return what a sample is if the format cannot express it: Prometheus would read something else, or nothing."""
+    """Return what a sample is if the format cannot express it: promtool would read something else, or nothing."""
     if isinstance(sample.value, NativeHistogram):
         return "native histograms"
-    return "stale markers" if is_stale_marker(sample.value) else None
+    if is_stale_marker(sample.value):
+        return STALE_MARKERS
+    if not 0 <= sample.timestamp <= _LAST_TIME:  # promtool drops those without a word, and rounds these
+        return "times before 1970 or after 287396"
+    if "\0" in sample.metric_name or any("\0" in name for name in sample.labels):  # it would refuse the whole file
+        return "names with a NUL character"
+    return None
 
 
 def lines(samples: Iterable[LateSample]) -> Iterator[str]:

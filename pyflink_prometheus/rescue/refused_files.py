@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyflink_prometheus.rescue.late_samples import LateSamples
@@ -25,42 +28,80 @@ RESCUED_REASONS = (
 #: The bytes of a file from the first to before the second.
 Span = tuple[int, int]
 
+#: What is counted of damaged files.
+DAMAGED_LINES, INCOMPLETE_LINES = "lines that cannot be read", "last lines that are not complete"
+
+_BLOCK = 65_536
+
+
+@dataclass
+class Reading:
+    """
+    What the reading of files gave besides samples.
+
+    :ivar left_out: how many samples, and lines, were left out, by why.
+    :ivar digest: the same only if the same lines were read, for the same reasons.
+    """
+
+    left_out: Counter[str] = field(default_factory=Counter)
+    digest: str = ""
+
 
 def find_files(paths: Iterable[Path], taken: Mapping[str, int] | None = None) -> dict[str, Span]:
     """
-    Return what is new in files.
+    Return what is new in files: their complete lines. The last one may still be being written.
 
     :param paths: files, or directories of them.
     :param taken: how many bytes of each file are not new.
-    :raises FileNotFoundError: if a path does not exist.
+    :raises OSError: if a path does not exist or cannot be read, or a directory has no such files.
     """
     found: dict[str, Span] = {}
     for path in paths:
-        for file in files_in(path) if path.is_dir() else [path]:
+        files = files_in(path) if path.is_dir() else [path]
+        if not files:
+            raise FileNotFoundError(errno.ENOENT, "there is no file rejected-*.jsonl in it", str(path))
+        for file in files:
             name, size = str(file.absolute()), file.stat().st_size
             start = (taken or {}).get(name, 0)
             if size > start:
-                found[name] = (start, size)
+                found[name] = (start, max(start, _end_of_lines(file, size)))
     return found
 
 
 def read_files(
     spans: Mapping[str, Span], samples: LateSamples, reasons: Collection[RejectionReason] = RESCUED_REASONS
-) -> Counter[str]:
+) -> Reading:
     """
     Add the samples of files to a collection.
 
-    :param spans: the files, and which part of each. A line that is not complete is not read.
+    :param spans: the files, and which part of each.
     :param reasons: those for which they were rejected.
-    :return: how many samples, and lines, were left out, by why.
+    :raises OSError: if a file cannot be read.
     """
-    left_out: Counter[str] = Counter()
+    reading, digest = Reading(), hashlib.sha256(repr(sorted(each.value for each in reasons)).encode())
     for name, (start, stop) in spans.items():
         with Path(name).open("rb") as file:
             file.seek(start)
-            while file.tell() < stop and (line := file.readline()).endswith(b"\n"):
-                _read_line(name, line, samples, reasons, left_out)
-    return left_out
+            while file.tell() < stop and (line := file.readline(stop - file.tell())):
+                digest.update(line)
+                _read_line(name, line, samples, reasons, reading.left_out)
+            if (rest := file.readline()) and not rest.endswith(b"\n"):
+                reading.left_out[INCOMPLETE_LINES] += 1
+    reading.digest = digest.hexdigest()
+    return reading
+
+
+def _end_of_lines(path: Path, size: int) -> int:
+    """Return how many of the first bytes of a file are complete lines."""
+    with path.open("rb") as file:
+        end = size
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            if (found := file.read(end - start).rfind(b"\n")) >= 0:
+                return start + found + 1
+            end = start
+    return 0
 
 
 def _read_line(
@@ -70,7 +111,7 @@ def _read_line(
         rejected = from_line(line)
     except ValueError as error:
         _log.warning("%s: skipped a line: %s", name, error)
-        left_out["lines that cannot be read"] += 1
+        left_out[DAMAGED_LINES] += 1
         return
     if rejected.reason not in reasons:
         left_out[f"rejected as {rejected.reason.value}"] += rejected.count

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -107,6 +107,7 @@ class Resend:
         left = islice(self._samples.by_time(), self._progress.done, None)
         try:
             for tenant, of_tenant in groupby(left, lambda sample: sample.tenant):
+                self._still_refused.tenant = tenant
                 writer = self._new_writer(replace(self._config, http_headers=self._headers(tenant)))
                 try:
                     self._send(writer, of_tenant)
@@ -135,9 +136,14 @@ class Resend:
 
 
 class _StillRefused:
-    """A handler that counts rejected samples by cause, and writes them to files, which are on disk after a flush."""
+    """
+    A handler that counts rejected samples by cause, and writes them to files, which are on disk after a flush.
+
+    :ivar tenant: the headers of those that are being sent; for the writer they are headers like any other.
+    """
 
     def __init__(self, left: JsonLinesRejectedSamples) -> None:
+        self.tenant: Mapping[str, str] = {}
         self._left = left
         self._counts: Counter[str] = Counter()
         self.flush = left.flush
@@ -145,7 +151,7 @@ class _StillRefused:
     def __call__(self, rejected: Sequence[RejectedSamples]) -> None:
         for each in rejected:
             self._counts[cause_of(each)] += each.count
-        self._left(rejected)
+        self._left([replace(each, tenant=self.tenant) for each in rejected])
 
     def take(self) -> Counter[str]:
         """Return the counts since the last call; nothing is in flight meanwhile."""
@@ -174,10 +180,7 @@ def progress_line(progress: ResendProgress, done_before: int, seconds: float) ->
     """
     done = progress.done - done_before
     rate = done / seconds if seconds > 0 else 0.0
-    left = (progress.samples - progress.done) / rate if rate else 0.0
+    left = timedelta(seconds=round((progress.samples - progress.done) / rate) if rate else 0)
     refused = f", {sum(progress.refused.values())} refused" if progress.refused else ""
     share = progress.done / progress.samples if progress.samples else 1.0
-    return (
-        f"{progress.done} of {progress.samples} samples ({share:.0%}), {rate:.0f}/s{refused}, "
-        f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
-    )
+    return f"{progress.done} of {progress.samples} samples ({share:.0%}), {rate:.0f}/s{refused}, {left} left"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pyflink_prometheus._validation import shown
+from pyflink_prometheus.config import check_header
 from pyflink_prometheus.model.exemplars import Exemplar, checked_exemplar
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.metadata import Metadata
@@ -186,8 +187,10 @@ def _from_json(read: dict[str, Any]) -> RejectedSamples:
     count, message, status, tenant = read["count"], read["message"], read["status"], read.get("tenant", {})
     if type(count) is not int or not isinstance(message, str) or type(status) not in (int, type(None)):
         raise TypeError
-    if not all(isinstance(text, str) for pair in tenant.items() for text in pair):
-        raise TypeError
+    if count < 1:
+        raise ValueError
+    for name, value in tenant.items():
+        check_header(name, value)
     return RejectedSamples(record, count, RejectionReason(read["reason"]), message, status, candidates, tenant)
 
 

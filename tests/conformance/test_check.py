@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import re
 import ssl
 import threading
 import time
@@ -14,9 +15,11 @@ import pytest
 import trustme
 from raw_server import RawServer, response
 
-from pyflink_prometheus import PrometheusSink, Severity, TenantConfiguration
+from pyflink_prometheus import PrometheusSink, PrometheusSinkBuilder, Severity, TenantConfiguration
 from pyflink_prometheus.__main__ import main
+from pyflink_prometheus.commands.check import FIELDS
 from pyflink_prometheus.config import RemoteWriteVersion, SinkConfig
+from pyflink_prometheus.configuration.fields import QUEUE_CONFIG, REMOTE_WRITE
 from pyflink_prometheus.http.auth.scheme import BearerAuth
 from pyflink_prometheus.http.proxies import ProxyConfiguration
 from pyflink_prometheus.http.tls import TlsConfiguration
@@ -400,6 +403,79 @@ def test_the_command_prints_json(receive, capsys, tmp_path):
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is False
     assert report["endpoints"][0]["findings"][-1]["check"] == "authentication"
+
+
+@pytest.fixture
+def entries(tmp_path):
+    """Return a function that writes a configuration with these entries, and returns the options that name it."""
+
+    def write(*written):
+        path = tmp_path / "prometheus.yml"
+        path.write_text(json.dumps({"remote_write": written}))  # which is YAML
+        return "check", "--config", str(path)
+
+    return write
+
+
+def test_each_entry_of_a_configuration_is_checked(receive, capsys, entries):
+    forbidden = receive(lambda request: 401)
+    options = entries(
+        {"name": "good", "url": receive()},
+        {"name": "closed", "url": forbidden.replace("://", f"://user:{SECRET}@")},
+        {"url": f"{receive()}?token={SECRET}"},
+        {"name": "google", "url": receive(), "google_iam": {}},
+    )
+    assert main(options) == 1
+    text = capsys.readouterr().out
+    headings = [line for line in text.splitlines() if line and not line.startswith(" ")]
+    assert [each.split(":")[0] for each in headings[:-1]] == ["good", "closed", "remote_write[2]", "google"]
+    assert headings[-1] == "2 problems at 2 of 4 endpoints"
+    assert "set them with basic_auth, authorization, oauth2, sigv4 or azuread (HTTP 401" in text
+    assert "google_iam: remove it" in text
+    assert SECRET not in text
+    assert main([*options, "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [each["severity"] for each in report["endpoints"]] == ["ok", "problem", "ok", "problem"]
+    assert main([*options, "--name", "good"]) == 0
+    assert "no problem\n" in capsys.readouterr().out
+    assert main([*options, "--name", "closed", "--json"]) == 1
+    (one,) = json.loads(capsys.readouterr().out)["endpoints"]
+    assert (one["name"], one["url"]) == ("closed", forbidden)
+
+
+def test_the_status_is_that_of_the_worst_entry(receive, capsys, entries):
+    assert main(entries({"url": receive()}, {"url": receive()})) == 0
+    assert capsys.readouterr().out.endswith("no problem at 2 endpoints\n")
+
+
+def test_one_entry_that_cannot_be_used_is_wrong_usage(receive, capsys, entries):
+    with pytest.raises(SystemExit) as ended:
+        main(entries({"url": receive(), "google_iam": {}}))
+    assert ended.value.code == 2
+    assert "google_iam: remove it" in capsys.readouterr().err
+
+
+def test_a_configuration_that_prometheus_refuses_is_wrong_usage(receive, capsys, entries):
+    with pytest.raises(SystemExit) as ended:
+        main(entries({"url": receive()}, {"url": f"http://user:{SECRET}/x@host/"}))
+    assert ended.value.code == 2
+    written = capsys.readouterr().err
+    assert "remote_write[1].url" in written
+    assert SECRET not in written
+
+
+def test_a_url_that_only_the_sink_refuses_is_a_problem_of_its_entry(receive, capsys, entries):
+    assert main(entries({"url": receive()}, {"url": f"unix://user:{SECRET}@host/w"})) == 1
+    text = capsys.readouterr().out
+    assert "\nremote_write[1]\n  problem  settings" in text
+    assert SECRET not in text
+
+
+def test_the_fields_and_the_setters_of_remedies_exist():
+    fields = {*REMOTE_WRITE.fields, *(f"queue_config.{each}" for each in QUEUE_CONFIG.fields)}
+    for setter, named in FIELDS.items():
+        assert hasattr(PrometheusSinkBuilder, re.findall(r"\w+", setter)[0])
+        assert set(re.findall(r"[\w.]+", named)) - {"or", "set", "to", "false"} <= fields
 
 
 def test_a_test_series_that_cannot_be_written_is_wrong_usage(receive, capsys):

@@ -55,11 +55,12 @@ class AnsweringServer:
     """
     A server that treats each request as the next of its answers says, and those after the last one well.
 
-    :param answers: seeds of answers, for each a generator of its own, because requests come on several threads.
+    :param seeds: of answers, for each a generator of its own, because requests come on several threads.
+    :ivar requests: all requests that were read, whole.
     """
 
     def __init__(self, seeds: list[int]) -> None:
-        self.bodies = 0
+        self.requests: list[bytes] = []
         self._seeds = iter(seeds)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -125,7 +126,7 @@ class AnsweringServer:
             length = re.search(rb"(?im)^content-length: (\d+)", head)
             if separator:
                 missing = (int(length[1]) if length else 0) - len(body)
-        self.bodies += 1
+        self.requests.append(request)
         return request
 
     def _answer(self, connection: socket.socket, rng: random.Random, request: bytes) -> bool:
@@ -297,7 +298,7 @@ def run(case: Case) -> None:
     assert rejected.count == told - excluded, f"the handler was told of {rejected.count}, and {told} were rejected"
     if not failed:
         assert ledger.exemplars_accepted + ledger.exemplars_rejected == exemplars, "exemplars are lost from the account"
-    case.done["requests"] += server.bodies
+    case.done["requests"] += len(server.requests)
     case.done["samples written"] += ledger.samples_accepted
     case.done["samples rejected"] += told
     case.done["samples whose writer failed"] += ledger.samples_pending

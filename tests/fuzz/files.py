@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,17 @@ def reread(folder: Path) -> int:
 def run(case: Case) -> None:
     """Write some rejected samples, spoil the files, and read them."""
     rng = case.rng
-    written = [_rejected(rng) for _ in range(rng.randrange(1, 12))]
-    handler = JsonLinesRejectedSamples(str(case.folder), max_file_size_bytes=rng.choice([1, 500, 10**6]))
-    for each in written:
-        handler([each])
-    handler.close()
+    written = [rejected(rng) for _ in range(rng.randrange(1, 12))]
+    files = write(rng, case.folder, written)
     assert len(list(read_rejected_samples(str(case.folder)))) == len(written)
     whole = 0
-    for path in sorted(case.folder.iterdir()):
+    for path in files:
         lines = path.read_bytes().splitlines(keepends=True)
-        spoiled = [_spoiled(rng, line) if rng.random() < 0.4 else line for line in lines]
-        whole += sum(line == before for line, before in zip(spoiled, lines))
+        after = [spoiled(rng, line) if rng.random() < 0.4 else line for line in lines]
+        whole += sum(line == before for line, before in zip(after, lines))
         if rng.random() < 0.2:
-            spoiled.insert(rng.randrange(len(spoiled) + 1), bytes(rng.randrange(256) for _ in range(20)) + b"\n")
-        path.write_bytes(b"".join(spoiled))
+            after.insert(rng.randrange(len(after) + 1), bytes(rng.randrange(256) for _ in range(20)) + b"\n")
+        path.write_bytes(b"".join(after))
     read = list(read_rejected_samples(str(case.folder)))
     assert len(read) >= whole, f"{whole} lines are whole, and {len(read)} were read"
     for each in read:  # what is read can be used
@@ -54,30 +52,48 @@ def run(case: Case) -> None:
     case.done["lines skipped"] += len(written) - whole
 
 
-def _rejected(rng: random.Random) -> RejectedSamples:
+def write(rng: random.Random, folder: Path, written: list[RejectedSamples]) -> list[Path]:
+    """Write rejected samples to a folder as a job does; return the new files, whose names are the same each time."""
+    handler = JsonLinesRejectedSamples(str(folder), max_file_size_bytes=rng.choice([1, 500, 10**6]))
+    files: list[Path] = []
+    for each in written:
+        known = set(folder.glob("rejected-*"))
+        handler([each])
+        files += set(folder.glob("rejected-*")) - known
+    handler.close()
+    number = len(list(folder.glob("rejected-*"))) - len(files)
+    return [path.rename(folder / f"rejected-{place:03}.jsonl") for place, path in enumerate(files, number)]
+
+
+def rejected(rng: random.Random, tenant: Mapping[str, str] | None = None) -> RejectedSamples:
+    """Return rejected samples, of a tenant."""
+    headers = {"X": "t"} if tenant is None else tenant
+
     def series() -> PrometheusTimeSeries:
         values: list[Any] = [1.0, float("nan"), float("-inf"), histogram(rng)]
         samples = tuple((rng.choice(values), T + number) for number in range(rng.randrange(1, 4)))
         labels = {rng.choice("abcd"): text(rng).encode(errors="replace").decode() for _ in range(rng.randrange(3))}
         return PrometheusTimeSeries(
-            "m",
+            rng.choice(["m", "m", "m", "m_total", "m_info", "ö", "n\0"]),
             labels,
             samples,
-            rng.choice([None, Metadata("gauge", "é", "s")]),
+            rng.choice([None, *(Metadata(kind, "é", "s") for kind in ("gauge", "counter", "info", "histogram"))]),
             tuple(Exemplar({"t": "1"}, 2.0, T) for _ in range(rng.randrange(2))),
         )
 
-    reason = rng.choice(list(RejectionReason))
+    reason = rng.choice([*RejectionReason, *[RejectionReason.REFUSED] * len(RejectionReason)])
     kind = rng.randrange(4)
     if kind == 0:
-        return RejectedSamples(None, 2, reason, text(rng), 400, tuple(series() for _ in range(rng.randrange(1, 3))))
+        return RejectedSamples(
+            None, 2, reason, text(rng), 400, tuple(series() for _ in range(rng.randrange(1, 3))), headers
+        )
     if kind == 1:
         return RejectedSamples(object(), 1, reason, text(rng))
     one = series()
-    return RejectedSamples(one, len(one.samples), reason, text(rng), rng.choice([None, 400]), tenant={"X": "t"})
+    return RejectedSamples(one, len(one.samples), reason, text(rng), rng.choice([None, 400]), tenant=headers)
 
 
-def _spoiled(rng: random.Random, line: bytes) -> bytes:
+def spoiled(rng: random.Random, line: bytes) -> bytes:
     """Return a line with something wrong with it; a line end stays, so that the lines after it are whole."""
     content = line.rstrip(b"\n")
     kind = rng.randrange(6)

@@ -4,8 +4,8 @@ Give the package what nobody meant to give it, for a time, and say what went wro
     python tests/fuzz/fuzz.py --seconds 3600 --seed 7
     python tests/fuzz/fuzz.py --seed 7 --case answers:123
 
-Responses of receivers, records, configurations and files of rejected samples: nothing may take longer than configured,
-no sample may be lost from the account, and no secret may be seen. The second form repeats one case.
+Responses of receivers, records, configurations, files of rejected samples and their rescue: nothing may take longer
+than configured, no sample may be lost from the account, and no secret may be seen. The second form repeats one case.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import answers  # noqa: E402  (it is found by now)
 import files  # noqa: E402  (it is found by now)
 import records  # noqa: E402  (it is found by now)
+import rescues  # noqa: E402  (it is found by now)
 import stanzas  # noqa: E402  (it is found by now)
 from watched import Target, run  # noqa: E402
 
@@ -30,6 +31,8 @@ TARGETS: dict[str, Target] = {
     "records": records.run,
     "stanzas": stanzas.run,
     "files": files.run,
+    "text": rescues.run_openmetrics,
+    "resend": rescues.run_resend,
 }
 MOST_FINDINGS = 20
 

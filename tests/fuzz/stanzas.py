@@ -107,7 +107,14 @@ def _mappings(case: Case) -> None:
     secret = f"s3cret{rng.getrandbits(80):020x}"
     case.plant(secret)
     entry: dict[str, Any] = {
-        "url": rng.choice(["http://receiver.example/", f"http://user:{secret}@receiver.example/w", anything(rng)]),
+        "url": rng.choice(
+            [
+                "http://receiver.example/",
+                f"http://user:{secret}@receiver.example/w",
+                f"http://user:{secret}{rng.choice('/?#@:%[] ')}x@receiver.example/w",
+                anything(rng),
+            ]
+        ),
         "basic_auth": rng.choice([None, {"username": "user", "password": secret}]),
         "headers": rng.choice([None, {text(rng): "x"}, anything(rng)]),
         "http_headers": rng.choice([None, {"X-Key": {"secrets": [secret]}}, {text(rng): {"secrets": [secret]}}]),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from pyflink_prometheus import (
     PrometheusTimeSeries,
     RejectedSamples,
     RejectionReason,
+    read_rejected_samples,
 )
 from pyflink_prometheus.__main__ import main
 from pyflink_prometheus.config import SinkConfig
@@ -25,7 +28,7 @@ from pyflink_prometheus.rescue.late_samples import LateSamples
 from pyflink_prometheus.rescue.openmetrics_text import lines, timestamp
 from pyflink_prometheus.rescue.refused_files import find_files, read_files
 from pyflink_prometheus.rescue.resend_progress import ResendProgress
-from pyflink_prometheus.rescue.resending import Resend, cause_of
+from pyflink_prometheus.rescue.resending import Resend, cause_of, progress_line
 from pyflink_prometheus.testing import Receiver, Response
 from pyflink_prometheus.testing import ScriptedTransport as Transport
 from pyflink_prometheus.writer.writer import RemoteWriter
@@ -129,7 +132,7 @@ def test_only_what_was_to_be_sent_as_it_is_is_read_unless_one_says_otherwise(kep
     folder = kept(
         [each for reason in RejectionReason for each in refused(series(reason.value, (1.0, T)), reason=reason)]
     )
-    left_out = read_files(find_files([folder]), samples)
+    left_out = read_files(find_files([folder]), samples).left_out
     assert sorted(each.metric_name for each in samples.by_time()) == [
         *("overflow", "refused", "retries_exhausted", "unconfirmed", "unsent")
     ]
@@ -152,9 +155,32 @@ def test_candidates_are_read_and_what_is_no_series_is_counted(kept, samples):
         # Which may have any shape if something else has changed the file.
         lines_of_file.write(f"{json.dumps({**LINE, 'labels': 7})}\n{json.dumps({**LINE, 'tenant': 7})}\n")
         lines_of_file.write('{"metric_name": "cut sho')
-    left_out = read_files(find_files([folder]), samples)
+    left_out = read_files(find_files([folder]), samples).left_out
     assert [each.metric_name for each in samples.by_time()] == ["a", "b"]
-    assert left_out == {"not a valid series": 3, "lines that cannot be read": 2}
+    assert left_out == {
+        "not a valid series": 3,
+        "lines that cannot be read": 2,
+        "last lines that are not complete": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"tenant": {"X-Scope-OrgID": "a\nb"}}, {"tenant": {"Host": "a"}}, {"tenant": {"a b": "c"}}),
+        *({"tenant": {"Content-Length": "1"}}, {"count": 0}, {"count": -5}),
+    ],
+)
+def test_a_line_that_no_job_can_have_written_is_damaged(kept, samples, changed):
+    folder = kept(refused(series("m", (1.0, T))))
+    (file,) = folder.iterdir()
+    file.write_text(json.dumps({**LINE, **changed}) + "\n")
+    assert read_files(find_files([folder]), samples).left_out == {"lines that cannot be read": 1}
+
+
+def test_a_directory_without_files_is_wrong_usage(tmp_path, capsys):
+    assert run("openmetrics", tmp_path, "--output", tmp_path / "out") == 2
+    assert f"check {tmp_path}: there is no file rejected-*.jsonl in it" in capsys.readouterr().err
 
 
 # The text.
@@ -199,6 +225,22 @@ def test_no_family_is_there_twice(samples):
     assert [line for line in found.splitlines() if line.startswith("#")] == ["# TYPE a gauge", "# TYPE a_total unknown"]
 
 
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        (series("m", (1.0, -1)), "times before 1970 or after 287396"),
+        (series("m", (1.0, 2**53 + 1)), "times before 1970 or after 287396"),
+        (series("m\0", (1.0, T)), "names with a NUL character"),
+        (series("m", (1.0, T), **{"a\0": "b"}), "names with a NUL character"),
+    ],
+)
+def test_what_promtool_would_drop_or_stop_at_is_left_out_and_said(kept, tmp_path, capsys, record, kind):
+    folder = kept(refused(record, series("m", (2.0, 0), (3.0, 2**53), a="\0")))
+    assert run("openmetrics", folder, "--output", tmp_path / "out", "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["samples"], told["left_out"]) == (2, {kind: 1})
+
+
 # The command that writes it.
 
 
@@ -222,6 +264,20 @@ def test_files_are_written_by_time_and_tenant(kept, tmp_path, capsys):
     assert "promtool tsdb create-blocks-from openmetrics" in told
 
 
+def test_each_tenant_has_a_folder_of_its_own(kept, tmp_path, capsys):
+    tenants = [
+        *({"X-Scope-OrgID": each} for each in ("a/b", "a_b", "A_B", "x" * 400, "x" * 399 + "y", "a-b", "a_b-2")),
+        *({"THANOS-TENANT": "a_b"}, {"X-Scope-OrgID": "a", "X-Other": "b"}, {}),
+    ]
+    for number, tenant in enumerate(tenants):
+        folder = kept(refused(series("m", (float(number), T)), tenant=tenant))
+    assert run("openmetrics", folder, "--output", tmp_path / "out", "--json") == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    found = [Path(file).read_text().splitlines()[1:-1] for file in files]
+    assert sorted(found) == [[f"m {float(number)} 1700000000.000"] for number in range(len(tenants))]
+    assert len({file.lower() for file in files}) == len(tenants)
+
+
 def test_what_the_text_cannot_hold_is_counted_and_shows_in_the_status(kept, tmp_path, capsys):
     histogram = NativeHistogram(schema=0, positive={1: 2}, sum=1.0)
     folder = kept(refused(series("h", (histogram, T)), series("m", (1.0, T), (STALE_MARKER, T + 1))))
@@ -239,7 +295,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(kept, tmp_path, capsys):
 
 def test_files_that_are_not_there_are_wrong_usage(tmp_path, capsys):
     assert run("openmetrics", tmp_path / "missing", "--output", tmp_path / "out") == 2
-    assert "name files that can be read" in capsys.readouterr().err
+    assert "missing: No such file or directory" in capsys.readouterr().err
 
 
 # Sending again.
@@ -252,8 +308,7 @@ class Sending:
         self.file, self.left, self.transport = folder / "progress.json", folder / "left", transport
         self.progress = ResendProgress.load(self.file) or ResendProgress(URL)
         if not self.progress.samples:
-            self.progress.begin({})
-            self.progress.samples = samples.count()
+            self.progress.begin({}, samples.count(), "")
         self.steps: list[int] = []
         self.configs: list[SinkConfig] = []
 
@@ -387,6 +442,32 @@ def test_it_says_what_is_still_refused_and_keeps_it(kept, tmp_path, capsys):
 
 
 @pytest.mark.enable_socket
+def test_what_is_still_refused_keeps_its_tenant(kept, capsys):
+    def refuse_b(request):
+        return Response(400, "out of bounds") if request.headers.get("x-scope-orgid") == "b" else None
+
+    folder = kept([each for name in "ab" for each in refused(series("m", (1.0, T)), tenant={"X-Scope-OrgID": name})])
+    with Receiver(refuse_b) as receiver:
+        assert run("resend", folder, "--url", receiver.url, "--json") == 1
+    assert json.loads(capsys.readouterr().out)["accepted"] == 1
+    assert [each.tenant for each in read_rejected_samples(folder / "left")] == [{"X-Scope-OrgID": "b"}]
+
+
+@pytest.mark.enable_socket
+def test_what_is_left_out_is_said_and_damage_shows_in_the_status(kept, capsys):
+    folder = kept(refused(*(series("m", (value, T)) for value in (1.0, 1.0, 2.0))))
+    with Receiver() as receiver:
+        assert run("resend", folder, "--url", receiver.url, "--json") == 0
+        left_out = json.loads(capsys.readouterr().out)["left_out"]
+        assert left_out == {"duplicate": 1, "of another value at the same time": 1}
+        (file,) = folder.glob("*.jsonl")
+        with file.open("a") as more:
+            more.write("{damaged}\n")
+        assert run("resend", folder, "--url", receiver.url) == 1
+        assert "left out: 1 (lines that cannot be read)" in capsys.readouterr().out
+
+
+@pytest.mark.enable_socket
 def test_an_endpoint_that_does_not_work_fails_it_with_what_to_do(kept, capsys):
     folder = kept(refused(series("m", (1.0, T))))
     with Receiver(lambda request: 404) as receiver:
@@ -397,6 +478,42 @@ def test_an_endpoint_that_does_not_work_fails_it_with_what_to_do(kept, capsys):
     assert "there is no receiver at this URL" in told.err
 
 
+def test_a_file_in_place_of_the_folder_for_the_rest_is_named_before_anything_is_sent(kept, capsys):
+    folder = kept(refused(series("m", (1.0, T))))
+    (folder / "left").write_text("")
+    assert run("resend", folder, "--url", URL) == 2
+    assert f"check {folder / 'left'}: Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["openmetrics", "resend"])
+def test_without_a_folder_for_temporary_files_it_says_so(kept, tmp_path, monkeypatch, capsys, way):
+    folder = kept(refused(series("m", (1.0, T))))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    options = ("--output", tmp_path / "out") if way == "openmetrics" else ("--url", URL)
+    assert run(way, folder, *options) == 2
+    assert f"check {tmp_path / 'missing'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["openmetrics", "resend"])
+def test_a_disk_that_is_full_of_temporary_files_is_named(kept, tmp_path, monkeypatch, capsys, way):
+    folder = kept(refused(*(series("m", (1.0, T), number=str(number)) for number in range(5000))))
+    connect = sqlite3.connect
+
+    def connect_to_full_disk(*arguments, **options):
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    monkeypatch.setattr("pyflink_prometheus.rescue.late_samples.sqlite3.connect", connect_to_full_disk)
+    options = ("--output", tmp_path / "out") if way == "openmetrics" else ("--url", URL)
+    assert run(way, folder, *options) == 2
+    assert "or set TMPDIR to a folder that has some: database or disk is full" in capsys.readouterr().err
+
+
+def test_the_time_that_is_left_may_be_days():
+    assert progress_line(ResendProgress(URL, samples=300_001, done=1), 0, 1.0).endswith("1/s, 3 days, 11:20:00 left")
+
+
 def test_the_progress_of_another_endpoint_is_not_gone_on_with(kept, capsys):
     folder = kept(refused(series("m", (1.0, T))))
     ResendProgress("http://other.invalid/api/v1/write").save(folder / "resend-progress.json")
@@ -404,7 +521,27 @@ def test_the_progress_of_another_endpoint_is_not_gone_on_with(kept, capsys):
     assert "give another file with --progress" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "endpoint": "x", "spans": 7}'])
+STATE = {
+    "endpoint": URL,
+    "spans": {},
+    "content": "",
+    "taken": {},
+    "samples": 1,
+    "done": 1,
+    "accepted": 1,
+    "refused": {},
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", "[" * 100_000, "\N{BYTE ORDER MARK}{}", '{"version": 2}'),
+        '{"version": 1, "endpoint": "x", "spans": 7}',
+        json.dumps({"version": 1, **STATE}),
+        json.dumps({"version": 1, **STATE, "digest": "0" * 64}),
+    ],
+)
 def test_a_file_that_holds_no_progress_is_refused(kept, capsys, content):
     folder = kept(refused(series("m", (1.0, T))))
     (folder / "resend-progress.json").write_text(content)
@@ -412,11 +549,58 @@ def test_a_file_that_holds_no_progress_is_refused(kept, capsys, content):
     assert "name another file, or delete it" in capsys.readouterr().err
 
 
+def test_each_changed_character_of_the_progress_is_found(tmp_path):
+    path = tmp_path / "progress.json"
+    progress = ResendProgress(URL, {"a": (0, 5)}, "digest", {"b": 7}, 100, 20, 19)
+    progress.save(path)
+    assert ResendProgress.load(path) == progress
+    content = path.read_text()
+    for place, character in enumerate(content):
+        if not character.isspace():
+            path.write_text(f"{content[:place]}{'1' if character != '1' else '2'}{content[place + 1 :]}")
+            with pytest.raises(ValueError, match="is damaged"):
+                ResendProgress.load(path)
+
+
+def begun(folder):
+    """Write the progress of a run that has sent nothing yet."""
+    progress = ResendProgress(URL)
+    with LateSamples() as samples:
+        spans = find_files([folder])
+        reading = read_files(spans, samples)
+        progress.begin(spans, samples.count(), reading.digest)
+    progress.save(folder / "resend-progress.json")
+
+
 def test_files_that_have_changed_are_not_gone_on_with(kept, capsys):
     folder = kept(refused(series("m", (1.0, T)), series("m", (2.0, T + 1))))
-    progress = ResendProgress(URL)
-    progress.begin(find_files([folder]))
-    progress.samples = 3
-    progress.save(folder / "resend-progress.json")
+    begun(folder)
+    (file,) = folder.glob("*.jsonl")
+    file.write_bytes(file.read_bytes().replace(b"2.0", b"3.0"))
     assert run("resend", folder, "--url", URL) == 2
-    assert "they held 3 samples, and now 2" in capsys.readouterr().err
+    assert "restore the files and options of the first run" in capsys.readouterr().err
+    file.unlink()
+    assert run("resend", folder, "--url", URL) == 2
+    assert "restore the files and options of the first run" in capsys.readouterr().err
+
+
+def test_other_options_are_not_gone_on_with(kept, capsys):
+    folder = kept(refused(series("m", (1.0, T))))
+    begun(folder)
+    assert run("resend", folder, "--url", URL, "--reason", "refused") == 2
+    assert "restore the files and options of the first run" in capsys.readouterr().err
+
+
+def test_a_line_that_is_still_being_written_is_read_by_the_next_run(kept, samples):
+    folder = kept(refused(series("m", (1.0, T))))
+    (file,) = folder.iterdir()
+    line = json.dumps({**LINE, "samples": [["2.0", T + 1]]}) + "\n"
+    for at in (1, len(line) - 1):
+        taken = {name: stop for name, (_, stop) in find_files([folder]).items()}
+        before = file.read_bytes()
+        file.write_bytes(before + line[:at].encode())
+        assert read_files(find_files([folder], taken), samples).left_out == {"last lines that are not complete": 1}
+        taken.update({name: stop for name, (_, stop) in find_files([folder], taken).items()})
+        file.write_bytes(before + line.encode())
+        assert not read_files(find_files([folder], taken), samples).left_out
+    assert [each.value for each in samples.by_time()] == [2.0]

@@ -409,6 +409,24 @@ def test_each_start_without_verification_is_warned_of(caplog):
     assert caplog.messages[0].startswith("set ca_file in place of insecure_skip_verify: the certificate of https://")
 
 
+@pytest.mark.parametrize(
+    "written", ["hunter22/x", "hunter22?x", "hunter22#x", "hunter22@x", "hunter22:x", "hunter22%x"]
+)
+def test_a_url_shows_no_password_whatever_its_characters(written):
+    for url in (
+        f"http://user:{written}@host/w",
+        f"http://{written}@host/w",
+        f"//u:{written}@host/w",
+        f"http://u:{written}",
+    ):
+        shown = ""
+        try:
+            read_remote_write({"url": url})
+        except InvalidConfigurationError as error:
+            shown = str(error)
+        assert "hunter22" not in shown
+
+
 @pytest.mark.parametrize("password", ["*hunter22", "!hunter22!x", "&a 1, b: &a hunter22"])
 def test_a_password_that_yaml_takes_for_something_else_is_not_shown(file, password):
     path = file(f"remote_write:\n- url: {URL}\n  basic_auth: {{username: u, password: {password}}}\n")

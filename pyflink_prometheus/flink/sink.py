@@ -335,9 +335,10 @@ class PrometheusSinkBuilder:
 
     def set_max_cached_series(self, max_cached_series: int) -> PrometheusSinkBuilder:
         """
-        Set how many encoded series each subtask caches. Default 200,000.
+        Set how many encoded series each subtask caches, at some 500 bytes each. Default 200,000.
 
-        More series work as well, but slower: the labels of an evicted one are checked and encoded again.
+        At least half of them, those used last, are kept. More series work as well, but slower: the labels of an evicted
+        one are checked and encoded again, for which the log then shows a warning.
         """
         return self._set(max_cached_series=max_cached_series)
 

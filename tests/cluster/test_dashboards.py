@@ -34,8 +34,8 @@ RECORDING = ROOT / ".cache" / "recording" / "flights.jsonl"
 JOBS = ROOT / "jobs"
 RULES = sorted((ROOT / "cluster" / "rules").glob("*.yml"))
 SCRAPE_INTERVAL_S = 2
-#: Of the recording, some twelve minutes; the watermark waits for two, and windows for one.
-ROWS = 20_000
+#: Of the recording, some six minutes; the watermark waits for two, and windows for one.
+ROWS = 10_000
 #: The pipeline catches up with the present first, for half a minute, or for a quarter of an hour on a busy machine.
 PATIENCE_S = 1200
 #: On a busy machine a scrape takes too long now and then, and until the next one there is nothing.
@@ -99,7 +99,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             url = prometheus.remote_write_url
             cluster.run_job(
                 JOBS / "pipeline.py",
-                *(f"--recording={part}", f"--remote-write-url={url}", "--speed=300", "--repeat=0"),
+                *(f"--recording={part}", f"--remote-write-url={url}", "--speed=120", "--repeat=0"),
                 "--native-histograms",
                 options=("-d", "-pyfs", str(JOBS)),
             )

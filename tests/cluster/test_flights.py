@@ -78,6 +78,7 @@ def test_the_whole_recording_from_a_cluster(
     assert stored == expected_samples(recording, end_at)
 
 
+@pytest.mark.once
 def test_two_subtasks_keep_the_order_of_each_aircraft(
     flink_cluster: FlinkCluster, prometheus_empty: PrometheusServer, beginning: Path
 ) -> None:

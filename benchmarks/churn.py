@@ -2,7 +2,7 @@
 Write a million series, of which old ones end and new ones begin all the time, to a Prometheus for half an hour.
 
     python benchmarks/churn.py --minutes 30
-    python benchmarks/churn.py --minutes 3 --subtasks 1 2    # one subtask, then two
+    python benchmarks/churn.py --minutes 3 --subtasks 1 2 --receiver nothing    # the sink's part, in one and in two
 
 Prints every ten seconds what was written, the memory of the Python workers, Flink's TaskManager and Prometheus, and the
 CPU that each takes; at the end the medians, and what the sink's counters say of the receiver's responses. Needs
@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from receivers import prometheus
+from receivers import nothing, prometheus
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "cluster"))
 
@@ -62,7 +62,7 @@ class Usage(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What there was to see at one time."""
+    """What there was to see at one time; ``series`` are those that Prometheus has had."""
 
     at: float
     samples: int
@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--subtasks", type=int, nargs="+", default=[1])
     parser.add_argument("--memory", default="3g", help="of the TaskManager")
+    parser.add_argument("--receiver", choices=["prometheus", "nothing"], default="prometheus")
     options = parser.parse_args()
     table("churn: many series, of which old ones end", [run(options, subtasks) for subtasks in options.subtasks])
 
@@ -88,12 +89,14 @@ def run(options: argparse.Namespace, subtasks: int) -> dict[str, object]:
     conf = {"execution.checkpointing.interval": "30 s", "taskmanager.memory.process.size": options.memory}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(prometheus())
+        receiver = prometheus if options.receiver == "prometheus" else nothing
+        url = stack.enter_context(receiver())
         cluster = stack.enter_context(FlinkCluster(folder, slots=subtasks, conf=conf, environment=environment))
         arguments = (f"--url={url}", f"--series={options.series}", f"--life={options.life}")
         job = cluster.run_job(JOB, *arguments, f"--subtasks={subtasks}", options=("-d",)).job_id
         cluster.wait_for_running_tasks(job)
-        looks = watch(cluster, job, url, options.minutes * 60)
+        own_url = url.replace("/api/v1/write", "/metrics") if options.receiver == "prometheus" else None
+        looks = watch(cluster, job, own_url, options.minutes * 60)
         counters = {name: count(cluster, job, name) for name in COUNTERS}
         checkpoints = cluster.rest(f"/jobs/{job}/checkpoints")
         cluster.cancel(job)
@@ -104,7 +107,7 @@ def run(options: argparse.Namespace, subtasks: int) -> dict[str, object]:
     rates = [(b.samples - a.samples) / (b.at - a.at) for a, b in zip(settled, settled[1:])]
     first, last = settled[0], settled[-1]
     return {
-        "": f"{options.series:,} series, {subtasks} subtasks",
+        "": f"{options.series:,} series, {subtasks} subtasks, {options.receiver}",
         "minutes": round((looks[-1].at - looks[0].at) / 60, 1),
         "samples/s": round(statistics.median(rates)),
         "series in all": last.series,
@@ -118,7 +121,7 @@ def run(options: argparse.Namespace, subtasks: int) -> dict[str, object]:
     }
 
 
-def watch(cluster: FlinkCluster, job: str, url: str, seconds: float) -> list[Look]:
+def watch(cluster: FlinkCluster, job: str, own_url: str | None, seconds: float) -> list[Look]:
     """Look at all of it until the time is over."""
     looks: list[Look] = []
     began = time.monotonic()
@@ -130,14 +133,16 @@ def watch(cluster: FlinkCluster, job: str, url: str, seconds: float) -> list[Loo
             "worker": Usage.of(*cluster.python_worker_pids()),
             "TaskManager": Usage.of(cluster.java_pids()[-1]),
         }
-        told = own_metrics(url)
-        usage["Prometheus"] = Usage(told["process_resident_memory_bytes"] / 2**20, told["process_cpu_seconds_total"])
-        samples = int(told['prometheus_tsdb_head_samples_appended_total{type="float"}'])
-        looks.append(Look(time.monotonic(), samples, int(told["prometheus_tsdb_head_series"]), usage))
+        series = 0
+        if own_url is not None:
+            own = own_metrics(own_url)
+            series = int(own["prometheus_tsdb_head_series"])
+            usage["Prometheus"] = Usage(own["process_resident_memory_bytes"] / 2**20, own["process_cpu_seconds_total"])
+        looks.append(Look(time.monotonic(), count(cluster, job, "numSamplesOut"), series, usage))
         before = looks[-2] if len(looks) > 1 else looks[-1]._replace(at=began, samples=0)
+        rate = (looks[-1].samples - before.samples) / (looks[-1].at - before.at)
         print(
-            f"{looks[-1].at - began:6.0f} s {samples:13,} samples, {looks[-1].series:10,} series, "
-            f"{(samples - before.samples) / (looks[-1].at - before.at):9,.0f} a second, "
+            f"{looks[-1].at - began:6.0f} s {looks[-1].samples:13,} samples, {rate:9,.0f}/s, {series:10,} series, "
             + ", ".join(f"{name} {each.mib:,.0f} MiB" for name, each in usage.items()),
             flush=True,
         )
@@ -146,7 +151,7 @@ def watch(cluster: FlinkCluster, job: str, url: str, seconds: float) -> list[Loo
 
 def own_metrics(url: str) -> dict[str, float]:
     """Return what a Prometheus says of itself."""
-    with urllib.request.urlopen(url.replace("/api/v1/write", "/metrics"), timeout=60) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         text = response.read().decode()
     return {name: float(value) for name, value in re.findall(r"(?m)^([^#\s]+(?:\{[^}]*\})?) (\S+)$", text)}
 

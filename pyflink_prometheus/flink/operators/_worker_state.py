@@ -47,10 +47,9 @@ class WorkerState:
     """
     One value per key, which stays in the worker from bundle to bundle; Flink gets what a bundle has changed at its end.
 
-    PyFlink's own cache measures each value that is read or written, for which it walks through the globals of all
-    loaded modules, and then holds a few kilobytes of them. So it reads each key again in each bundle, one after the
-    other, and writes them so, too: it waits until one is written before it sends the next. This reads a key once, and
-    sends all that a bundle has changed before it waits. The requests are those of PyFlink's map state.
+    PyFlink looks a key's state up in its own cache and in Beam's, and writes it with two requests, one key after the
+    other. This reads a key once, writes it with one request, and sends all that a bundle has changed before it waits.
+    The requests are those of PyFlink's map state.
 
     Nothing else writes this state while the function runs, so what the worker keeps is what Flink has.
 

@@ -83,14 +83,19 @@ class Answer(_Future):
 class Worker:
     """A function in PyFlink's own context, with its state, and a metric group that keeps gauges."""
 
-    def __init__(self, java, cache_size=100, *, has_metrics=True, key_coder=None):
+    def __init__(self, java, cache_size=100, *, has_metrics=True, key_coder=None, begins=False):
         self._handler = GlobalCachingStateHandler(StateCache(1 << 20), java)
         coder = RowCoder([key_coder or CharCoder()], ["f0"])
         self.backend = RemoteKeyedStateBackend(self._handler, coder, None, cache_size, 100, 100)
         self.gauges = {}
+        if begins:
+            self.begin_state()
         metrics = self if has_metrics else None
         self.state = KeyedState(StreamingRuntimeContext("", "", 1, 8, 0, 0, {}, metrics, self.backend, False), "value")
         self._begin()
+
+    def begin_state(self):
+        """Get a state of one's own before that of the operator."""
 
     def _begin(self):
         token = beam_fn_api_pb2.ProcessBundleRequest.CacheToken(user_state={}, token=b"token")  # type: ignore[arg-type]
@@ -240,6 +245,30 @@ def test_keys_have_the_bytes_that_pyflink_gives_them(coder, keys):
             theirs.backend.set_current_key(row)
             assert ours.backend._encoded_current_key == theirs.backend._encoded_current_key == named.encode(row)
             assert ours.backend.get_current_key() is row
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_subclass_may_have_state_of_its_own(is_first):
+    class Subclass(Worker):
+        def begin_state(self):
+            self.own = self.backend.get_value_state("own", PickleCoder())
+
+        def get_own(self, key):
+            self.backend.set_current_key(Row(key))
+            return self.own.value()
+
+        def set_own(self, key, value):
+            self.backend.set_current_key(Row(key))
+            self.own.update(value)
+
+    worker = Subclass(Java(), begins=is_first)
+    if not is_first:
+        worker.begin_state()
+    for number, key in enumerate("abab"):
+        worker.set_own(key, f"own {key}{number}")
+        worker.set(key, f"{key}{number}")
+    assert [worker.get_own(key) for key in "ab"] == ["own a2", "own b3"]
+    assert [worker.value(key) for key in "ab"] == ["a2", "b3"]
 
 
 def test_requests_that_wait_for_a_response_are_bounded():

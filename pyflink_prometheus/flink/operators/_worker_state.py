@@ -77,8 +77,8 @@ class WorkerState:
         # PyFlink would look up what it keeps of its state each time the key changes. Without that, all that is left to
         # do then is to encode the key.
         del backend._all_states[state.name]
-        if not backend._all_states:
-            backend.set_current_key = self._set_current_key
+        self._pyflinks_set_current_key = backend.set_current_key
+        backend.set_current_key = self._set_current_key
 
     def value(self) -> Any:
         """Return the current key's value, ``None`` if there is none."""
@@ -126,6 +126,9 @@ class WorkerState:
         It compares two rows and encodes one, which takes longer than the rest of an operator. This knows the bytes of
         those keys that differ from each other if they differ in their bytes, unlike 1 and 1.0.
         """
+        if self._backend._all_states:  # of a subclass of an operator
+            self._pyflinks_set_current_key(key)
+            return
         value = key[0]
         if type(value) is str or type(value) is int:
             encoded = self._encoded.get(value)

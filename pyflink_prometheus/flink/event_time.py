@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyflink.common import Row, Types, WatermarkStrategy
-from pyflink.common.typeinfo import TypeInformation
+from pyflink.common.typeinfo import PickledBytesTypeInfo, TypeInformation
 from pyflink.datastream import DataStream, KeyedStream
 from pyflink.datastream.functions import ProcessFunction, RuntimeContext
 from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus import _validation
+from pyflink_prometheus.flink.pickled import dumped
 
 
 def key_by_with_timestamps(
@@ -43,9 +44,12 @@ def key_by_with_timestamps(
     j_stream = stream._j_data_stream
     record_type, parallelism = stream.get_type(), j_stream.getTransformation().getParallelism()
     keyed_type = Types.ROW([key_type or Types.PICKLED_BYTE_ARRAY(), record_type])
+    pickles = isinstance(record_type, PickledBytesTypeInfo)
+    # What is pickled is an array of bytes to Java, whoever pickles it.
+    sent_type = Types.ROW([keyed_type.get_field_types()[0], Types.PRIMITIVE_ARRAY(Types.BYTE())])
     stamped = stream.process(
-        _TimestampAndKey(assigner.extract_timestamp, key_selector, keyed_type.get_field_names()),
-        Types.TUPLE([keyed_type, Types.LONG()]),
+        _TimestampAndKey(assigner.extract_timestamp, key_selector, keyed_type.get_field_names(), pickles=pickles),
+        Types.TUPLE([sent_type if pickles else keyed_type, Types.LONG()]),
     )
     # Like the stream upstream, so that records are not distributed before they are keyed, and keep their order.
     stamped.name("Timestamps and keys").set_parallelism(parallelism)
@@ -61,20 +65,33 @@ def key_by_with_timestamps(
 
 
 class _TimestampAndKey(ProcessFunction):
-    """A function from a record to itself with its key and its timestamp."""
+    """
+    A function from a record to itself with its key and its timestamp.
 
-    def __init__(self, timestamp: Callable[[Any, int], int], key: Callable[[Any], Any], names: Sequence[str]) -> None:
+    :param pickles: whether it pickles the record, for which PyFlink would always use cloudpickle, which takes much
+        longer.
+    """
+
+    def __init__(
+        self,
+        timestamp: Callable[[Any, int], int],
+        key: Callable[[Any], Any],
+        names: Sequence[str],
+        *,
+        pickles: bool,
+    ) -> None:
         self._timestamp = timestamp
         self._key = key
         self._names = list(names)
+        self._pickles = pickles
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Make the row of which each record's is made; what it holds is encoded before the next record comes."""
+        """Make the row that holds one record after the other; each is encoded before the next one comes."""
         self._keyed = Row(None, None)
         self._keyed.set_field_names(self._names)  # without them, PyFlink looks for them each time
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> Sequence[Any]:
         """Emit a record's key, the record, and its timestamp."""
         keyed = self._keyed
-        keyed[0], keyed[1] = self._key(value), value
+        keyed[0], keyed[1] = self._key(value), dumped(value) if self._pickles else value
         return ((keyed, self._timestamp(value, ctx.timestamp())),)

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import pytest
-from pyflink.common import Types
+from pyflink.common import Row
 
 from pyflink_prometheus.flink.operators._context import KeyedState
 
@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     from apache_beam.portability.api import beam_fn_api_pb2
     from apache_beam.runners.worker.sdk_worker import GlobalCachingStateHandler, _Future
     from apache_beam.runners.worker.statecache import StateCache
-    from pyflink.fn_execution.coders import from_type_info
+    from pyflink.fn_execution.coders import BigIntCoder, CharCoder, PickleCoder, RowCoder
     from pyflink.fn_execution.datastream.process.runtime_context import StreamingRuntimeContext
     from pyflink.fn_execution.state_impl import CachingMapStateHandler, RemoteKeyedStateBackend
 
@@ -83,14 +83,19 @@ class Answer(_Future):
 class Worker:
     """A function in PyFlink's own context, with its state, and a metric group that keeps gauges."""
 
-    def __init__(self, java, cache_size=100, *, has_metrics=True):
+    def __init__(self, java, cache_size=100, *, has_metrics=True, key_coder=None, begins=False):
         self._handler = GlobalCachingStateHandler(StateCache(1 << 20), java)
-        coder = from_type_info(Types.STRING())
+        coder = RowCoder([key_coder or CharCoder()], ["f0"])
         self.backend = RemoteKeyedStateBackend(self._handler, coder, None, cache_size, 100, 100)
         self.gauges = {}
+        if begins:
+            self.begin_state()
         metrics = self if has_metrics else None
         self.state = KeyedState(StreamingRuntimeContext("", "", 1, 8, 0, 0, {}, metrics, self.backend, False), "value")
         self._begin()
+
+    def begin_state(self):
+        """Get a state of one's own before that of the operator."""
 
     def _begin(self):
         token = beam_fn_api_pb2.ProcessBundleRequest.CacheToken(user_state={}, token=b"token")  # type: ignore[arg-type]
@@ -107,11 +112,11 @@ class Worker:
         self.set(key, [*(self.value(key) or []), number])
 
     def set(self, key, value):
-        self.backend.set_current_key(key)
+        self.backend.set_current_key(Row(key))
         self.state.update(value)
 
     def value(self, key):
-        self.backend.set_current_key(key)
+        self.backend.set_current_key(Row(key))
         return self.state.value()
 
     def finish(self):
@@ -217,6 +222,53 @@ def test_a_cache_that_is_too_small_for_the_keys_of_a_bundle_is_advised_against_o
     assert record.getMessage().startswith(
         "raise python.state.cache-size (now 20) above the number of keys in a subtask"
     )
+
+
+@pytest.mark.parametrize(
+    ("coder", "keys"),
+    [
+        (CharCoder(), ["", "a", "ab", "a" * 300, "ä"]),
+        (BigIntCoder(), [0, 1, -1, 2**40]),
+        (PickleCoder(), [1, 1.0, True, "1", ("a", 1), ("a", 1.0), None]),
+    ],
+    ids=["strings", "longs", "pickled"],
+)
+def test_keys_have_the_bytes_that_pyflink_gives_them(coder, keys):
+    ours, theirs = Worker(Java(), 1, key_coder=coder), Worker(Java(), has_metrics=False, key_coder=coder)
+    named = RowCoder([coder], ["f0"]).get_impl()
+    for key in (*keys, *keys):
+        nameless, of_timer = Row(key), Row(key)
+        of_timer.set_field_names(["f0"])
+        for row in (nameless, of_timer):
+            ours.backend.set_current_key(row)
+            theirs.backend._current_key = object()  # equal to no key, since PyFlink takes 1.0 for 1 if it comes next
+            theirs.backend.set_current_key(row)
+            assert ours.backend._encoded_current_key == theirs.backend._encoded_current_key == named.encode(row)
+            assert ours.backend.get_current_key() is row
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_subclass_may_have_state_of_its_own(is_first):
+    class Subclass(Worker):
+        def begin_state(self):
+            self.own = self.backend.get_value_state("own", PickleCoder())
+
+        def get_own(self, key):
+            self.backend.set_current_key(Row(key))
+            return self.own.value()
+
+        def set_own(self, key, value):
+            self.backend.set_current_key(Row(key))
+            self.own.update(value)
+
+    worker = Subclass(Java(), begins=is_first)
+    if not is_first:
+        worker.begin_state()
+    for number, key in enumerate("abab"):
+        worker.set_own(key, f"own {key}{number}")
+        worker.set(key, f"{key}{number}")
+    assert [worker.get_own(key) for key in "ab"] == ["own a2", "own b3"]
+    assert [worker.value(key) for key in "ab"] == ["a2", "b3"]
 
 
 def test_requests_that_wait_for_a_response_are_bounded():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import pickle
 from collections import OrderedDict
 from typing import Any
 
-import cloudpickle
 from pyflink.datastream.functions import RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
+
+from pyflink_prometheus.flink.pickled import dumped, loaded
 
 _log = logging.getLogger(__name__)
 
@@ -18,20 +18,6 @@ ENTRY = "value"
 
 #: How many writes may wait for Java at a time, which bounds their memory.
 _AT_A_TIME = 2_000
-
-
-def dumped(value: Any) -> bytes:
-    """Return a value as bytes, by pickle, or else by cloudpickle, which can pickle the job's own classes."""
-    try:
-        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # PicklingError, AttributeError, TypeError: whatever an object's own pickling raises
-        pickled: bytes = cloudpickle.dumps(value)
-        return pickled
-
-
-def loaded(stored: bytes) -> Any:
-    """Return the value of which these are the bytes."""
-    return pickle.loads(stored)
 
 
 class StoredState:
@@ -61,10 +47,9 @@ class WorkerState:
     """
     One value per key, which stays in the worker from bundle to bundle; Flink gets what a bundle has changed at its end.
 
-    PyFlink's own cache measures each value that is read or written, for which it walks through the globals of all
-    loaded modules, and then holds a few kilobytes of them. So it reads each key again in each bundle, one after the
-    other, and writes them so, too: it waits until one is written before it sends the next. This reads a key once, and
-    sends all that a bundle has changed before it waits. The requests are those of PyFlink's map state.
+    PyFlink looks a key's state up in its own cache and in Beam's, and writes it with two requests, one key after the
+    other. This reads a key once, writes it with one request, and sends all that a bundle has changed before it waits.
+    The requests are those of PyFlink's map state.
 
     Nothing else writes this state while the function runs, so what the worker keeps is what Flink has.
 
@@ -87,8 +72,13 @@ class WorkerState:
         self._pending: list[Any] = []
         self._written = self._displaced = 0
         self._advice_is_given = False
-        # PyFlink would look up what it keeps of its state each time the key changes.
+        self._encode = backend._key_coder_impl.encode
+        self._encoded: dict[Any, bytes] = {}
+        # PyFlink would look up what it keeps of its state each time the key changes. Without that, all that is left to
+        # do then is to encode the key.
         del backend._all_states[state.name]
+        self._pyflinks_set_current_key = backend.set_current_key
+        backend.set_current_key = self._set_current_key
 
     def value(self) -> Any:
         """Return the current key's value, ``None`` if there is none."""
@@ -128,6 +118,27 @@ class WorkerState:
             )
         written, self._written, self._displaced = self._written, 0, 0
         return written
+
+    def _set_current_key(self, key: Any) -> None:
+        """
+        Set the current key, a row of one value, as PyFlink does for each event and timer.
+
+        It compares two rows and encodes one, which takes longer than the rest of an operator. This knows the bytes of
+        those keys that differ from each other if they differ in their bytes, unlike 1 and 1.0.
+        """
+        if self._backend._all_states:  # of a subclass of an operator
+            self._pyflinks_set_current_key(key)
+            return
+        value = key[0]
+        if type(value) is str or type(value) is int:
+            encoded = self._encoded.get(value)
+            if encoded is None:
+                if len(self._encoded) >= 10 * self._most:
+                    self._encoded.clear()
+                encoded = self._encoded[value] = self._encode(key)
+        else:
+            encoded = self._encode(key)
+        self._backend._current_key, self._backend._encoded_current_key = key, encoded
 
     def _keep(self, key: bytes, value: Any) -> None:
         self._values[key] = value

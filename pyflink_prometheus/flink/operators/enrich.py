@@ -15,7 +15,7 @@ from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import PrometheusSinkError
 from pyflink_prometheus.flink.operators._context import Counters, checked_output_tag
-from pyflink_prometheus.flink.operators._worker_state import dumped, loaded
+from pyflink_prometheus.flink.pickled import dumped, loaded
 from pyflink_prometheus.transforms.enrichment import Enrichment, Join, add_labels
 
 

@@ -1,0 +1,22 @@
+"""Values as bytes: by pickle if it can, which is much faster than cloudpickle."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import cloudpickle
+
+
+def dumped(value: Any) -> bytes:
+    """Return a value as bytes, by pickle, or else by cloudpickle, which can pickle the job's own classes."""
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception:  # PicklingError, AttributeError, TypeError: whatever an object's own pickling raises
+        pickled: bytes = cloudpickle.dumps(value)
+        return pickled
+
+
+def loaded(stored: bytes) -> Any:
+    """Return the value of which these are the bytes."""
+    return pickle.loads(stored)

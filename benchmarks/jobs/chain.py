@@ -39,6 +39,7 @@ from pyflink_prometheus import (
     reorder_table,
     shared_table,
 )
+from pyflink_prometheus.flink.row_stream import row_stream
 
 DISORDER_MS = 5_000
 #: One number of the source becomes this many rows, in two steps.
@@ -101,7 +102,8 @@ def readings(t_env: StreamTableEnvironment, numbers: Table, devices: int, start_
         schema.column(name, sql_type)
     schema.column_by_expression(TIME, "TO_TIMESTAMP_LTZ(sent_ms, 3)")
     schema.watermark(TIME, f"TO_TIMESTAMP_LTZ(sent_ms - {DISORDER_MS + 1}, 3)")
-    return t_env.from_data_stream(t_env.to_data_stream(timed), schema.build())
+    # As a connector in Java hands rows to tables.
+    return t_env.from_data_stream(row_stream(t_env, timed), schema.build())
 
 
 def results(rows: Table, run: str, until: str) -> dict[str, tuple[Table, ColumnMapping]]:

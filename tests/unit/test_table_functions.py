@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pyflink_prometheus import CumulativeWindows, Hampel, SpeedGate, Threshold
-from pyflink_prometheus.flink.tables.filter_table import _Judge, _reached
+from pyflink_prometheus.flink.tables.filter_table import _Judge, _reached, _within
 from pyflink_prometheus.flink.tables.sql import column_names, interval, text
 from pyflink_prometheus.transforms.speed_gate import distance
 
@@ -97,26 +97,57 @@ class FromOne(list):
         return super().__getitem__(place - 1)
 
 
+def in_sql(condition, values):
+    """Return what a condition says of an array of values, the last of which is judged."""
+    for word, ours in ((" OR ", " or "), (" AND ", " and "), ("TRUE", "True")):
+        condition = condition.replace(word, ours)
+    names = {"ABS": abs, "CARDINALITY": len, "COS": math.cos, "POWER": pow, "RADIANS": math.radians}
+    past = FromOne(FromOne(each) if isinstance(each, tuple) else each for each in values)
+    return eval(condition.replace("`past values`", "past"), {**names, "past": past, "v": values[-1]})
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_what_java_passes_can_be_reached(seed):
     chosen = random.Random(seed)
-    gate = SpeedGate(("lat", "lon"), max_speed=300, tolerance=500)
-    condition = _reached(gate, 1).replace("TRUE", "True")
-    for name, short in (("`past values`", "past"), ("`point`", "point"), ("`length of the parallel`", "parallel")):
-        condition = condition.replace(name, short)
-    names = {"ABS": abs, "COALESCE": lambda found, _: found}
+    gate = SpeedGate(("lat", "lon"), max_speed=300, tolerance=500, confirmations=2)
     passed = 0
     for _ in range(3_000):
         latitude, longitude = chosen.uniform(-90, 90), chosen.uniform(-180, 180)
         near = [each + chosen.uniform(-0.01, 0.01) for each in (latitude, longitude)]
         points = [(latitude, longitude, 0), (near[0], near[1], chosen.randrange(-3_000, 3_000))]
-        past, point = map(FromOne, points)
-        parallel = math.cos(math.radians(near[0]))
-        if eval(condition, {**names, "past": FromOne([past]), "point": point, "parallel": parallel}):
+        if in_sql(_reached(gate), points):
             passed += 1
             allowed = gate.max_speed * abs(points[1][2]) / 1_000 + gate.tolerance
             assert distance(*points) <= allowed
     assert 300 < passed < 2_700
+
+
+@pytest.mark.parametrize("confirmations", [1, 2, 3, 5])
+def test_what_java_passes_is_accepted_by_a_gate_that_remembers_everything(confirmations):
+    chosen = random.Random(confirmations)
+    gate = SpeedGate(("lat", "lon"), max_speed=300, confirmations=confirmations)
+    points, state, judged = [], None, []
+    place = 0.0
+    for n in range(2_000):
+        place = chosen.choice([0.0, 1.0, 2.0]) if chosen.random() < 0.15 else place
+        points.append((48 + 0.001 * chosen.random() + place, 2.0, 1_000 * n))
+        reason, state = gate.judge(dict(zip(("lat", "lon"), points[-1])), points[-1][2], state)
+        judged.append((in_sql(_reached(gate), points[-16:]), reason is None))
+    assert (True, False) not in judged
+    assert confirmations == 1 or {(False, True), (False, False)} <= set(judged)
+    assert sum(is_clear for is_clear, _ in judged) > 500
+
+
+@pytest.mark.parametrize("window", [3, 4, 7, 15])
+def test_what_java_passes_is_accepted_by_hampel(window):
+    chosen = random.Random(window)
+    check = Hampel("v", min_deviation=1.5, window=window, threshold=0.1)
+    values, state, judged = [], None, []
+    for _ in range(3_000):
+        values.append(chosen.choice([1.0, 2.0, 9.0]) if chosen.random() < 0.2 else chosen.uniform(4, 5))
+        reason, state = check.judge({"v": values[-1]}, 0, state)
+        judged.append((in_sql(_within(check, "v"), values[-window - 1 :]), reason is None))
+    assert {(True, True), (False, True), (False, False)} == set(judged)
 
 
 def test_what_is_no_position_is_told_as_by_the_gate():

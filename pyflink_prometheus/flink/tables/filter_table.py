@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,8 +34,6 @@ _LEAST_POSITIONS = 15
 #: What a row has of what a check judges.
 _NOTHING, _VALID, _INVALID = 0, 1, 2
 _KIND, _PAST, _REASON = map(quoted, ("kind of value", "past values", "reason"))
-#: A row's position and time, as an array, and how long its parallel is, as a part of the equator.
-_POINT, _PARALLEL = map(quoted, ("point", "length of the parallel"))
 
 
 class Filtered(NamedTuple):
@@ -63,8 +61,9 @@ def filter_table(
 
     Unlike the operator it waits for the watermark, because it compares rows in order of time, in whatever order they
     come. A :class:`Threshold` is judged in Java. For the others Java keeps the last values of each key, and passes most
-    rows by itself: those that differ from each of the last values by ``min_deviation`` at most, or can be reached from
-    each of the last positions. Only the rest goes to Python with them, so nothing is kept there that could be lost.
+    rows by itself: those that differ by ``min_deviation`` at most from each value in the newer half of the window, or
+    whose position is the last of as many in a row, each reached from the one before it, as it takes to confirm a place.
+    Only the rest goes to Python with them, so nothing is kept there that could be lost.
 
     A :class:`SpeedGate` is judged by the last positions only, 15 or three times its confirmations if that is more. Its
     result is that of the operator, unless so many of them are wrong that none of them are as many in a row as it takes
@@ -115,24 +114,22 @@ def _by_past(table: Table, keys: Sequence[str], check: Hampel | SpeedGate, time:
     """Return the rows with the reason for rejecting them, which depends on those before."""
     numbers = [number(quoted(column)) for column in check.columns]
     invalid = " OR ".join(map(_is_not_finite, numbers))
-    added = ""
     if isinstance(check, Hampel):
         history, kept, clear = check.window, numbers[0], _within(check, numbers[0])
     else:
         invalid += f" OR ABS({numbers[0]}) > 90 OR ABS({numbers[1]}) > 360"
         history = max(_LEAST_POSITIONS, 3 * check.confirmations)
         millis = number(f"({millis_of(quoted(time), checked_time(table, time))})")
-        kept, clear = _POINT, _reached(check, history)
-        added = f", ARRAY[{joined([*numbers, millis])}] AS {_POINT}, COS(RADIANS({numbers[0]})) AS {_PARALLEL}"
+        kept, clear = f"ARRAY[{joined([*numbers, millis])}]", _reached(check)
     nothing = " OR ".join(f"{quoted(column)} IS NULL" for column in check.columns)
     kind = f"CASE WHEN {nothing} THEN {_NOTHING} WHEN {invalid} THEN {_INVALID} ELSE {_VALID} END"
-    sorted_out = query(table, f"SELECT *, {kind} AS {_KIND}{added} FROM {table}")
+    sorted_out = query(table, f"SELECT *, {kind} AS {_KIND} FROM {table}")
     over = (
         f"OVER (PARTITION BY {listed(keys)}, {_KIND} ORDER BY {quoted(time)} "
         f"ROWS BETWEEN {history} PRECEDING AND CURRENT ROW)"
     )
     with_past = query(table, f"SELECT *, ARRAY_AGG({kept}) {over} AS {_PAST} FROM {sorted_out}")
-    is_clear = f"({_KIND} = {_NOTHING} OR ({_KIND} = {_VALID} AND {clear}))"
+    is_clear = f"({_KIND} = {_NOTHING} OR ({_KIND} = {_VALID} AND COALESCE({clear}, FALSE)))"
     name = function_name()
     function = udf(_Judge(check), result_type=DataTypes.STRING(), func_type="pandas")
     table._t_env.create_temporary_system_function(name, function)
@@ -150,28 +147,38 @@ def _by_past(table: Table, keys: Sequence[str], check: Hampel | SpeedGate, time:
 
 def _within(check: Hampel, value: str) -> str:
     """Return the condition that a value is surely not too far from the median of those before."""
-    # Written out, this takes Java a third of the time of ARRAY_MAX and ARRAY_MIN.
+    # The median is between values of which there are more than half.
     allowed = _double(check.min_deviation)
-    return " AND ".join(
-        f"COALESCE(ABS({value} - {_PAST}[{place}]) <= {allowed}, TRUE)" for place in range(1, check.window + 1)
-    )
+    return _of_the_last(check.window // 2 + 1, lambda back: f"ABS({value} - {_before(back)}) <= {allowed}")
 
 
-def _reached(check: SpeedGate, history: int) -> str:
-    """Return the condition that a point can surely be reached from each of those before, whichever is accepted."""
+def _reached(check: SpeedGate) -> str:
+    """Return the condition that the gate surely accepts the last point, whatever it has accepted before."""
     # A little less than allowed, because the last digits may differ from those of the gate itself.
     degrees_of_meters = (1 - 1e-9) * math.degrees(1 / EARTH_RADIUS_METERS)
     speed, tolerance = _double(check.max_speed / 1000 * degrees_of_meters), _double(check.tolerance * degrees_of_meters)
-    reached = []
-    for place in range(1, history + 1):
-        past = f"{_PAST}[{place}]"
-        north, east = f"({_POINT}[1] - {past}[1])", f"({_POINT}[2] - {past}[2])"
+
+    def is_reached(back: int) -> str:
+        one, two = _before(back), _before(back - 1)
+        north, east = f"({two}[1] - {one}[1])", f"({two}[2] - {one}[2])"
         # No parallel between the two is longer than this times the equator.
-        longest = f"({_PARALLEL} + {_double(math.radians(1))} * ABS({north}))"
-        allowed = f"({speed} * ABS({_POINT}[3] - {past}[3]) + {tolerance})"
-        squares = f"{north} * {north} + {longest} * {longest} * {east} * {east}"
-        reached.append(f"COALESCE({squares} <= {allowed} * {allowed}, TRUE)")
-    return " AND ".join(reached)
+        longest = f"(COS(RADIANS({one}[1])) + RADIANS(ABS({north})))"
+        allowed = f"({speed} * ABS({two}[3] - {one}[3]) + {tolerance})"
+        return f"POWER({north}, 2) + POWER({longest} * {east}, 2) <= POWER({allowed}, 2)"
+
+    # Either one of so many points in a row is accepted, and with it those after it, or they confirm each other.
+    return _of_the_last(check.confirmations - 1, is_reached)
+
+
+def _of_the_last(count: int, condition: Callable[[int], str]) -> str:
+    """Return that a condition holds for the values so many places before the last one, as far as there are any."""
+    # Java evaluates only what is asked for; the more is written out, the longer it takes all the same.
+    each = (f"(CARDINALITY({_PAST}) <= {back} OR {condition(back)})" for back in range(1, count + 1))
+    return " AND ".join(each) or "TRUE"
+
+
+def _before(back: int) -> str:
+    return f"{_PAST}[CARDINALITY({_PAST}) - {back}]"
 
 
 def _is_not_finite(value: str) -> str:

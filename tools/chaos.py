@@ -84,7 +84,9 @@ class Lab:
         self.disk = stack.enter_context(Disk.mounted(self.files))
         conf = {
             "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-            "cluster.registration.error-delay": "300 ms",  # by default a TaskManager waits 10 s for a new JobManager
+            # By default a TaskManager takes far longer to notice that a JobManager is gone, or another one there.
+            "heartbeat.timeout": "10 s",
+            "cluster.registration.error-delay": "300 ms",
         }
         # Beam closes a worker twice now and then, which ends the TaskManager ("Reference count must not be negative").
         self.cluster = FlinkCluster(

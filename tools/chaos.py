@@ -84,10 +84,17 @@ class Lab:
         self.disk = stack.enter_context(Disk.mounted(self.files))
         conf = {
             "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-            "cluster.registration.error-delay": "300 ms",  # by default a TaskManager waits 10 s for a new JobManager
+            # By default a TaskManager takes far longer to notice that a JobManager is gone, or another one there.
+            "heartbeat.timeout": "10 s",
+            "cluster.registration.error-delay": "300 ms",
         }
+        # Beam closes a worker twice now and then, which ends the TaskManager ("Reference count must not be negative").
         self.cluster = FlinkCluster(
-            folder / "flink", slots=MOST_PARALLELISM, conf=conf, environment={"PYTHONPATH": str(ROOT)}
+            folder / "flink",
+            slots=MOST_PARALLELISM,
+            conf=conf,
+            environment={"PYTHONPATH": str(ROOT)},
+            supervised=True,
         )
         self.client = stack.enter_context(SteadyClient(self.cluster))  # imports PyFlink while the cluster starts
         stack.enter_context(self.cluster)
@@ -152,6 +159,8 @@ def run_schedule(lab: Lab, seed: int) -> tuple[Counter[str], list[str]]:
             problems.append(f"{name}: {len(unaccounted)} refused samples are in no file: {_shown(unaccounted)}")
     compared = _compared(files / "digests", lab.prometheus)
     problems += [f"digests: {each}" for each in compared if each.verdict in (Verdict.MISSING, Verdict.DIFFERENT)]
+    chaos.done["a TaskManager has died by itself"] += len(lab.cluster.died)
+    lab.cluster.died.clear()
     chaos.done += Counter(f"series and hour of digests: {each.verdict.value}" for each in compared)
     shutil.rmtree(files, ignore_errors=True)
     return chaos.done, problems

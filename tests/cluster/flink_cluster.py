@@ -77,6 +77,9 @@ class FlinkCluster:
     :param loads_python_once: have PyFlink's jar in Flink's own class path, as docs/operations.md advises. Otherwise a
         TaskManager loads it anew for each job, which brings it along.
     :param python: the interpreter of client and workers, in whose environment Flink is. Default: this one.
+    :param supervised: start another TaskManager for one that has died by itself, as Kubernetes does; otherwise that is
+        an error.
+    :ivar died: the names of TaskManagers that have died by themselves.
     """
 
     folder: Path
@@ -85,6 +88,8 @@ class FlinkCluster:
     environment: Mapping[str, str] = field(default_factory=dict)
     loads_python_once: bool = True
     python: Path = Path(sys.executable)
+    supervised: bool = False
+    died: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._home = _flink_home(self.python)
@@ -240,6 +245,11 @@ class FlinkCluster:
 
     def raise_if_dead(self) -> None:
         """Raise, with the ends of its logs, if a process has died that nobody has ended on purpose."""
+        for taskmanager in [*self._taskmanagers] if self.supervised else []:
+            if taskmanager.process.poll() is not None:
+                self._taskmanagers.remove(taskmanager)
+                self.died.append(taskmanager.name)
+                self.start_taskmanager()
         for each in [self._jobmanager, *self._taskmanagers]:
             if each is not None and each.process.poll() is not None:
                 status, last_lines = each.process.returncode, self._last_lines(each.name)

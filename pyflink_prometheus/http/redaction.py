@@ -5,10 +5,15 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable
+from itertools import takewhile
+from operator import eq
 from urllib.parse import quote
 
 #: A shorter secret occurs in too many words to be replaced.
 SHORTEST_HIDDEN = 6
+
+#: So much of a secret's beginning is hidden anywhere, and less of it only where the text ends.
+_LONG = 12
 
 _HIDDEN = "***"
 # What follows a text that was cut off, in a message that quotes it.
@@ -17,17 +22,27 @@ _AFTER_A_CUT = " .)]}'\""
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """
-    Return a text with each secret replaced, also where it is escaped for HTML, JSON or URLs, or cut off by the end.
+    Return a text with each secret replaced, also where it is escaped for HTML, JSON or URLs, or where it is cut off.
 
     Receivers and proxies quote requests in their responses: a query, an Authorization header.
     """
     hidden = sorted({each for each in secrets if len(each) >= SHORTEST_HIDDEN}, key=len, reverse=True)
     forms = [form for secret in hidden for form in _written(secret)]
     for form in forms:
-        text = text.replace(form, _HIDDEN)
+        text = _without_beginnings(text.replace(form, _HIDDEN), form)
     whole = text.rstrip(_AFTER_A_CUT)
     cut = max((_cut_off(whole, form) for form in forms), default=0)
     return whole[:-cut] + _HIDDEN + text[len(whole) :] if cut else text
+
+
+def _without_beginnings(text: str, secret: str) -> str:
+    """Return a text without parts that are a long beginning of a secret, whatever follows them."""
+    start = text.find(secret[:_LONG]) if len(secret) > _LONG else -1
+    while start >= 0:
+        length = len(list(takewhile(bool, map(eq, text[start:], secret))))
+        text = text[:start] + _HIDDEN + text[start + length :]
+        start = text.find(secret[:_LONG], start)
+    return text
 
 
 def _written(secret: str) -> tuple[str, ...]:

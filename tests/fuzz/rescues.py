@@ -215,37 +215,22 @@ def _taken(state: Path) -> dict[str, int]:
 def _damage(case: Case, arguments: list[str], folder: Path, state: Path) -> None:
     """Damage the progress or the files of a run that has stopped; the next one must say so. Then restore them."""
     rng = case.rng
-    kind = rng.randrange(8)
-    if kind == 0:
+    if rng.random() < 0.1:
         state.unlink()  # begins again
         return
-    files = sorted(folder.glob("rejected-*.jsonl"))
-    path = state if kind < 5 else rng.choice(files)
+    path = rng.choice([state, rng.choice(sorted(folder.glob("rejected-*.jsonl")))])
     before = path.read_bytes()
-    if kind == 1:
-        after = before[: rng.randrange(len(before) - 2)]
-    elif kind in (2, 5):
-        place = rng.randrange(len(before)) if before else 0
-        after = before[:place] + bytes([rng.choice(b'0179[{",\x00\xff')]) + before[place + 1 :]
-    elif kind == 3:
-        after = rng.choice(
-            [b"", b"[]", b"[" * 100_000, b"{}", b"\xff", b"1" * 5000, b'{"version": 1}', rng.randbytes(50)]
-        )
-    elif kind == 6:
-        after = before[: rng.randrange(len(before))] if before else b""
+    after = rng.choice([None, _changed(rng, before)])
+    start, stop = json.loads(state.read_bytes())["spans"].get(str(path), (0, 0))
+    if path is state:
+        matters = after is None or before.split() != after.split()
     else:
-        after = None
-    if after is None and path is state:
-        path.unlink()
-        path.mkdir()
-    elif after is None:
-        path.unlink()
-    else:
+        matters = stop > start and (after is None or before[start:stop] != after[start:stop])
+    path.unlink()
+    if after is not None:
         path.write_bytes(after)
-    start, stop = _span_of(before if path is state else state.read_bytes(), path)
-    matters = after is None or (before != after if path is state else before[start:stop] != after[start:stop])
-    if path is state and after is not None and before.split() == after.split():
-        matters = False
+    elif path is state:
+        path.mkdir()
     if matters:
         status, printed, error = _command(case, arguments)
         assert (status, printed) == (2, ""), f"went on with {path.name} damaged: {status} {printed} {error}"
@@ -257,9 +242,16 @@ def _damage(case: Case, arguments: list[str], folder: Path, state: Path) -> None
     path.write_bytes(before)
 
 
-def _span_of(state: bytes, path: Path) -> tuple[int, int]:
-    start, stop = json.loads(state)["spans"].get(str(path), (0, 0))
-    return start, stop
+def _changed(rng: random.Random, content: bytes) -> bytes:
+    """Return the content of a file with something wrong with it, or another one."""
+    place = rng.randrange(len(content) + 1)
+    return rng.choice(
+        [
+            content[:place],
+            content[:place] + bytes([rng.choice(b'0179[{",\x00\xff')]) + content[place + 1 :],
+            rng.choice([b"", b"[]", b"[" * 100_000, b"{}", b"\xff", b"1" * 5000, b'{"version": 1}', rng.randbytes(50)]),
+        ]
+    )
 
 
 def _command(case: Case, arguments: list[str]) -> tuple[int, str, str]:

@@ -20,6 +20,9 @@ SECRET = "s3cret/of&mine"
         (f"bad token {SECRET[:5]}", "bad token s3cre"),  # in too many words
         (f"(HTTP 401: bad token {SECRET[:9]}...)", "(HTTP 401: bad token ***...)"),
         ("bad token s3cret%2Fof%2", "bad token ***"),
+        (f"token {SECRET[:12]}... is bad", "token ***... is bad"),
+        (f"token {SECRET[:13]}\x7f, {SECRET[:12]} and {SECRET}", "token ***\x7f, *** and ***"),
+        (f"token {SECRET[:11]}, sorry", f"token {SECRET[:11]}, sorry"),  # in other words, too
         ("no token", "no token"),
         ("", ""),
         ("...", "..."),

@@ -5,8 +5,8 @@ Run the whole chain as tables for 100,000 devices, one event per second each, in
 
 Prints every ten seconds how many rows are read, how far the writer is behind the clock, and the size of state and
 memory; at the end what was held with each state backend. A reading waits five seconds for late ones, so a chain that
-keeps up is some seven seconds behind. One that doesn't is ended after these seconds. Needs JAVA_HOME, Linux, and some
-six gigabytes of memory besides those of the receiver.
+keeps up is some seven seconds behind. One that doesn't is ended after these seconds. Needs JAVA_HOME, Linux, and six
+gigabytes of memory for the TaskManager, besides those of its Python workers, of the JobManager and of the receiver.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--parallelism", type=int, default=2)
     parser.add_argument("--backends", nargs="+", choices=["hashmap", "rocksdb"], default=["hashmap", "rocksdb"])
-    parser.add_argument("--memory", default="5g", help="of the TaskManager")
+    parser.add_argument("--memory", default="6g", help="of the TaskManager")
     parser.add_argument("--receiver", choices=["prometheus", "nothing"], default="prometheus")
     options = parser.parse_args()
     table("scale: the whole chain in real time", [measured(options, backend) for backend in options.backends])
@@ -73,7 +73,7 @@ def measured(options: argparse.Namespace, backend: str) -> dict[str, object]:
         "state.backend.type": backend,
         "taskmanager.memory.process.size": options.memory,
         # State is on the heap or in managed memory, which RocksDB shares with windows and Python.
-        "taskmanager.memory.managed.fraction": 0.2 if backend == "hashmap" else 0.5,
+        "taskmanager.memory.managed.fraction": 0.1 if backend == "hashmap" else 0.5,
     }
     receiver = prometheus if options.receiver == "prometheus" else nothing
     with tempfile.TemporaryDirectory() as folder, receiver() as url:

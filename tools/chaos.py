@@ -28,6 +28,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -222,18 +223,33 @@ def _end_on_signals() -> None:
         signal.signal(each, end)
 
 
-def run_all(
-    seeds: Iterator[int], *, at_once: int, seconds: float, logs: Path | None
-) -> tuple[int, Counter[str], list[str]]:
-    """
-    Run schedules, each in one of several processes; return how many, what happened, and what is wrong.
+@dataclass
+class Report:
+    """What happened in all schedules, and what is wrong."""
 
+    schedules: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+
+    def add(self, seed: int | None, happened: Counter[str], problems: list[str]) -> None:
+        """Add a schedule."""
+        self.schedules += 1
+        self.done += happened
+        self.findings += [f"repeat it with --schedules 1 --seed {seed}: {each}" for each in problems]
+
+    def __str__(self) -> str:
+        lines = [f"{self.done[kind]:6} {kind}" for kind in sorted(self.done)]
+        return "\n".join([*lines, f"{self.schedules} schedules", *self.findings])
+
+
+def run_all(seeds: Iterator[int], report: Report, *, at_once: int, seconds: float, logs: Path | None) -> None:
+    """
+    Run schedules, each in one of several processes.
+
+    :param report: what is found is added to it.
     :param seconds: begin none after so long.
     """
     began = time.monotonic()
-    done: Counter[str] = Counter()
-    findings: list[str] = []
-    number = 0
     context = multiprocessing.get_context("spawn")
     runners: list[BaseProcess] = []
     running: dict[Connection, int | None] = {}
@@ -254,25 +270,20 @@ def run_all(
             for connection in wait(list(running)):
                 seed = running.pop(connection)
                 try:
-                    happened, problems = connection.recv()
+                    report.add(seed, *connection.recv())
                     begin_next(connection)
                 except EOFError:
-                    if seed is None:  # it had nothing more to do
-                        continue
-                    happened, problems = Counter(), ["its process has ended"]
-                number += 1
-                done += happened
-                findings += [f"repeat it with --schedules 1 --seed {seed}: {each}" for each in problems]
+                    if seed is not None:  # it had something to do
+                        report.add(seed, Counter(), ["its process has ended"])
     finally:
         for runner in runners:
             runner.terminate()
         for runner in runners:
             runner.join()
-    return number, done, findings
 
 
 def main() -> int:
-    """Run the schedules, and say what was found."""
+    """Run the schedules, and say what was found, also if it is ended early."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
     parser.add_argument("--schedules", type=int, default=100, help="how many, default: 100")
     parser.add_argument("--seed", type=int, default=1, help="of the first one; each one has the next, default: 1")
@@ -280,14 +291,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=7200.0, help="begin none after so long, default: two hours")
     parser.add_argument("--logs", type=Path, help="a folder for Flink's logs of the schedules with problems")
     options = parser.parse_args()
-    began = time.monotonic()
     _end_on_signals()
+    began = time.monotonic()
     seeds = iter(range(options.seed, options.seed + options.schedules))
-    number, done, findings = run_all(seeds, at_once=options.at_once, seconds=options.seconds, logs=options.logs)
-    for kind in sorted(done):
-        print(f"{done[kind]:6} {kind}")
-    print("\n".join([f"{number} schedules in {(time.monotonic() - began) / 60:.0f} minutes", *findings]))
-    return 1 if findings or not number else 0
+    report = Report()
+    try:
+        run_all(seeds, report, at_once=options.at_once, seconds=options.seconds, logs=options.logs)
+    finally:
+        print(f"{report}\n{(time.monotonic() - began) / 60:.0f} minutes")
+    return 1 if report.findings or not report.schedules else 0
 
 
 if __name__ == "__main__":

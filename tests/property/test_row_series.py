@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyflink_prometheus.model.labels import canonical_labels
+from pyflink_prometheus.model.metadata import Metadata
 from pyflink_prometheus.writer.family import RowFamily
 from pyflink_prometheus.writer.row_series import RowSeries
 from pyflink_prometheus.writer.series_cache import SeriesCache
@@ -15,7 +16,7 @@ FAMILIES = [
     RowFamily("m", ("a", "b")),
     RowFamily("m", ("b", "a")),
     RowFamily(None, ("a",)),
-    RowFamily("m", ("a", "b"), ("gauge", "help", "unit")),
+    RowFamily("m", ("a", "b"), Metadata("gauge", "help", "unit")),
 ]
 TEXTS = st.sampled_from(["m", "", None])
 ROWS = st.lists(st.tuples(st.sampled_from(["m", "n", "o"]), TEXTS), min_size=1, max_size=12)

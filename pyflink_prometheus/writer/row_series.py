@@ -49,12 +49,9 @@ class RowSeries:
             if None not in found:
                 return np.array(found, np.int32)
             missing = list(dict.fromkeys([row for row, number in zip(rows, found) if number is None]))
-            without_series = self._find(family, missing)
-            if self._table is self._cache.table and known is self._known.get(family):
-                numbers = np.array(list(map(known.__getitem__, rows)), np.int32)
-                for row in without_series:  # no cache bounds them, and some may be let in the next time
-                    del known[row]
-                return numbers
+            self._find(family, missing)
+            if known is self._known.get(family):
+                return np.array([known.get(row, INVALID_NUMBER) for row in rows], np.int32)
         return None
 
     def _follow(self) -> None:
@@ -63,9 +60,8 @@ class RowSeries:
             self._older = self._known if self._table is self._cache.older_table else {}
             self._table, self._known = self._cache.table, {}
 
-    def _find(self, family: RowFamily, missing: list[_Row]) -> list[_Row]:
-        """Give numbers to rows; return those that have no series."""
-        without_series = []
+    def _find(self, family: RowFamily, missing: list[_Row]) -> None:
+        """Give numbers to rows; those without a series get none: nothing bounds them, and some may be let in later."""
         columns: Sequence[Sequence[str | None]] = list(zip(*missing))
         for row, (metric_name, labels) in zip(missing, family.records(columns, len(missing))):
             number = self._older.get(family, {}).get(row, EXCLUDED_NUMBER)
@@ -76,10 +72,6 @@ class RowSeries:
                 else:
                     series = self._cache.make(metric_name, labels, family.metadata, family)
             except (InvalidTimeSeriesError, SeriesRefused):
-                number = INVALID_NUMBER
-                without_series.append(row)
-            else:
-                number = EXCLUDED_NUMBER if series is EXCLUDED else series.number
+                continue
             self._follow()
-            self._known.setdefault(family, {})[row] = number
-        return without_series
+            self._known.setdefault(family, {})[row] = EXCLUDED_NUMBER if series is EXCLUDED else series.number

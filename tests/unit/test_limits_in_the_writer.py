@@ -245,3 +245,15 @@ def test_rows_of_a_series_that_is_let_in_again_have_a_number_of_their_own(door):
     assert np.asarray(numbers()).tolist() == [0, INVALID_NUMBER, INVALID_NUMBER]
     clock.advance(HOUR)
     assert np.asarray(numbers()).tolist() == [0, 1, 1]
+
+
+def test_a_series_refused_while_the_cache_begins_a_generation_is_let_in_later(door):
+    clock = FakeClock()
+    guards = Guards(SendingLimits(max_new_series_per_hour=5), clock.monotonic)
+    rows = RowSeries(SeriesCache(8, Admission(Relabelling(), guards)))
+    family = RowFamily("m", ("a",))
+    rows.numbers(family, [["1", "2", "3"]], 3)
+    numbers = partial(rows.numbers, family, [["4", "5", "6"]], 3)  # of which the second one begins a generation
+    assert np.asarray(numbers()).tolist() == [1, 0, INVALID_NUMBER]
+    clock.advance(HOUR)
+    assert np.asarray(numbers()).tolist() == [1, 0, 2]

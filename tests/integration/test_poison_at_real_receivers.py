@@ -37,6 +37,7 @@ from pyflink_prometheus.testing import (
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 METRICS = ["m", "old", "new", "labels", "long"]
+PROBE = "probe"
 MOST_REQUESTS_AN_OFFENDER = 2 * math.ceil(math.log2(BATCH)) + 2
 
 
@@ -155,6 +156,7 @@ def test_an_agent_hands_on_what_it_accepts(start_agent, write, version, samples_
     """It knows no bounds in the past, only the order within a series."""
     with Receiver() as receiver:
         agent = start_agent(receiver.url)
+        wait_until_it_hands_on(agent, receiver)
         # What lies before its start it accepts, and never hands on: see the next test.
         sent = workload(samples_a_series, kinds=(LATE, CONFLICT), began=int(time.time() * 1000))
         ledger, rejections = write(agent.remote_write_url, version, sent)
@@ -167,6 +169,7 @@ def test_an_agent_keeps_to_itself_what_lies_before_its_start(start_agent, write)
     """It accepts and counts it, so nobody is told; docs/receivers.md warns of it."""
     with Receiver() as receiver:
         agent = start_agent(receiver.url)
+        wait_until_it_hands_on(agent, receiver)
         now = int(time.time() * 1000)
         old = workload(1, poison=0.0, batches=1, batch=10, began=now - 60_000)
         new = workload(1, poison=0.0, batches=1, batch=10, began=now)
@@ -176,11 +179,21 @@ def test_an_agent_keeps_to_itself_what_lies_before_its_start(start_agent, write)
     assert arrived == {each.sample for each in new}
 
 
+def wait_until_it_hands_on(agent, receiver):
+    """Send an agent a sample of now, again and again, until one arrives: it takes them a moment before it hands any on."""
+    deadline = time.monotonic() + 30
+    while not receiver.requests:
+        assert time.monotonic() < deadline, "the agent hands nothing on"
+        post(agent.remote_write_url, V1, encode(V1, ([("__name__", PROBE)], [(1.0, int(time.time() * 1000))])))
+        time.sleep(0.2)
+
+
 def wait_for(receiver, count):
-    """Return what has arrived at a receiver, once it is so many samples, or half a minute has passed."""
+    """Return what has arrived at a receiver but for probes, once it is so many samples, or half a minute has passed."""
     deadline = time.monotonic() + 30
     while True:
-        arrived = {sample for request in receiver.requests for sample in request.samples}
+        samples = (sample for request in receiver.requests for sample in request.samples)
+        arrived = {sample for sample in samples if not sample[0].startswith(PROBE)}
         if len(arrived) >= count or time.monotonic() >= deadline:
             return arrived
         time.sleep(0.05)

@@ -215,19 +215,12 @@ class RemoteWriter:
             labels = [[column[place] for place in kept.tolist()] for column in labels]
             unusual, numbers, timestamps, values = unusual[kept], numbers[kept], timestamps[kept], values[kept]
         unusual |= numbers == INVALID_NUMBER
+        self._route(numbers[~unusual], timestamps[~unusual], values[~unusual])
+        # Not before the others: these may need series of their own, and with them another table than the numbers.
         if unusual.any():
             chosen = np.flatnonzero(unusual)
             columns = [[column[place] for place in chosen.tolist()] for column in labels]
             self._add_one_by_one(family, columns, timestamps[chosen], values[chosen])
-            numbers, timestamps, values = numbers[~unusual], timestamps[~unusual], values[~unusual]
-        count = len(self._shards)
-        if count == 1:
-            self._extend(self._shards[0], numbers, timestamps, values)
-            return
-        shard_of = self._known_series.table.hashes[numbers] % count
-        for number, shard in enumerate(self._shards):
-            chosen = np.flatnonzero(shard_of == number)
-            self._extend(shard, numbers[chosen], timestamps[chosen], values[chosen])
 
     def reject(self, record: Any, error: InvalidTimeSeriesError) -> None:
         """Count and report a record that could not be converted to a series."""
@@ -313,6 +306,17 @@ class RemoteWriter:
             for shard in self._all_shards:
                 if sealed := shard.queue.seal(self._known_series.table):
                     self._backlog.hand_over(sealed.size)
+
+    def _route(self, numbers: Numbers, timestamps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> None:
+        """Add samples to the shards of their series."""
+        count = len(self._shards)
+        if count == 1:
+            self._extend(self._shards[0], numbers, timestamps, values)
+            return
+        shard_of = self._known_series.table.hashes[numbers] % count
+        for number, shard in enumerate(self._shards):
+            chosen = np.flatnonzero(shard_of == number)
+            self._extend(shard, numbers[chosen], timestamps[chosen], values[chosen])
 
     def _add_one_by_one(
         self,

@@ -180,7 +180,7 @@ def test_an_agent_keeps_to_itself_what_lies_before_its_start(start_agent, write)
 
 
 def wait_until_it_hands_on(agent, receiver):
-    """Send an agent a sample of now, again and again, until one arrives: it takes them a moment before it hands any on."""
+    """Send an agent samples until one arrives: those that it takes in its first moments it never hands on."""
     deadline = time.monotonic() + 30
     while not receiver.requests:
         assert time.monotonic() < deadline, "the agent hands nothing on"

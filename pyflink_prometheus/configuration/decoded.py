@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from pyflink_prometheus.configuration.document import Node
+from pyflink_prometheus.configuration.document import Node, shown_name
 from pyflink_prometheus.configuration.fields import FILE, TEXT, ListOf, MapOf, Scalar, Section, Use
 from pyflink_prometheus.errors import InvalidConfigurationError
 from pyflink_prometheus.secret import Secret
@@ -71,7 +71,7 @@ def decoded(section: Section, node: Node, folder: str | None) -> Decoded:
         if field is None:
             close = difflib.get_close_matches(name, section.fields, n=1)
             advice = f"write {close[0]}" if close else "remove it"
-            words = f"field {name} not found in type {section.go_type}"
+            words = f"field {shown_name(name)} not found in type {section.go_type}"
             raise inner.error(f"{advice}: {section.name} has no such field", words)
         if name in seen:
             raise inner.error("write it once", f"field {name} already set in type {section.go_type}")
@@ -104,7 +104,7 @@ def _mapping(kind: MapOf, node: Node, folder: str | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, inner in node.value:
         if name in values:
-            raise inner.error("write it once", f'key "{name}" already set in map')
+            raise inner.error("write it once", f'key "{shown_name(name)}" already set in map')
         values[name] = _item(kind.kind, inner, folder)
     return values
 

@@ -24,6 +24,9 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 _MERGE_KEY = "<<"
 # What is named may be a password without quotes that begins with * or !.
 _PROBLEM_WITH_NAME = re.compile(r"((?:undefined|duplicate) (?:alias|tag handle)) .*", re.DOTALL)
+#: Of a field, a header or a label. Where punctuation is missing, a password may stand where a name should.
+_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
+_MOST_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,16 @@ def from_value(value: Any, source: str) -> Node:
     return _node_of(value, source, "", 0)
 
 
+def shown_name(name: str) -> str:
+    """Return the name of a field for a message, unless it may be something else."""
+    is_name = _NAME.fullmatch(name) and sum(map(str.isdigit, name)) <= _MOST_DIGITS
+    return name if is_name else "(not shown)"
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{shown_name(name)}" if path else shown_name(name)
+
+
 class _Composer:
     """The conversion of the nodes of ruamel.yaml."""
 
@@ -137,7 +150,7 @@ class _Composer:
                     pairs[:] = [pair for pair in pairs if pair[0] != name]
                     pairs.append((name, inner, True))
             return
-        node = self.node(value, f"{path}.{key.value}" if path else key.value, depth + 1)
+        node = self.node(value, _below(path, key.value), depth + 1)
         pairs[:] = [pair for pair in pairs if pair[0] != key.value or not pair[2]]
         # The key's line: a value that is missing, or a block, begins on another one.
         pairs.append((key.value, Node(node.value, node.source, node.path, line, node.is_plain), False))
@@ -173,4 +186,4 @@ def _pairs_of(
 ) -> tuple[tuple[str, Node], ...]:
     if not all(isinstance(key, str) for key in value):
         raise InvalidConfigurationError(source, None, path, "use strings as keys")
-    return tuple((key, inner(each, f"{path}.{key}" if path else key)) for key, each in value.items())
+    return tuple((key, inner(each, _below(path, key))) for key, each in value.items())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyflink_prometheus.configuration.decoded import Decoded, decoded
-from pyflink_prometheus.configuration.document import Node, from_value, parsed
+from pyflink_prometheus.configuration.document import Node, from_value, parsed, shown_name
 from pyflink_prometheus.configuration.fields import GLOBAL, OTHER_PARTS, REMOTE_WRITE, Use
 from pyflink_prometheus.configuration.prometheus_checks import check_entry, check_global
 from pyflink_prometheus.configuration.scalars import expanded
@@ -133,7 +133,8 @@ def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[D
             settings = decoded(GLOBAL, node, folder)
             check_global(settings)
         elif key not in {"global", "remote_write", *OTHER_PARTS}:
-            raise node.error("remove it: Prometheus has no such part", f"field {key} not found in type config.plain")
+            words = f"field {shown_name(key)} not found in type config.plain"
+            raise node.error("remove it: Prometheus has no such part", words)
     written = root.get("remote_write")
     if written is None or written.value in (None, []):
         raise root.error("add an entry of remote_write: there is none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 
@@ -448,8 +449,11 @@ def test_a_number_too_large_to_be_shown_is_refused():
         settings_of(queue_config={"capacity": 10**5000})
 
 
-def test_a_message_is_one_line_whatever_keys_are_called():
+@pytest.mark.parametrize("key", ["a\nb", "s3cret, client_secret_file", "7e16309c849875480382"])
+def test_a_key_that_can_be_no_name_is_not_shown(file, key):
     with pytest.raises(InvalidConfigurationError) as caught:
-        settings_of(headers={"a\nb": object()})
-    assert str(caught.value).startswith(r"the mapping: headers.a\nb: use a text")
-    assert caught.value.field == "headers.a\nb"
+        settings_of(headers={key: object()})
+    assert str(caught.value).startswith("the mapping: headers.(not shown): use a text")
+    assert caught.value.field == "headers.(not shown)"
+    with pytest.raises(InvalidConfigurationError, match=r"field \(not shown\) not found in type config.plain"):
+        read_remote_write(file(json.dumps({key: 1})))

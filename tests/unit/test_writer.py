@@ -144,7 +144,10 @@ def test_samples_that_are_added_while_others_grow_old_are_all_sent_in_order(star
     for number in range(30_000):
         add(writer, number % 3, number)
         if number % 1000 == 500:
-            time.sleep(0.002)  # so that a batch surely grows old now and then
+            time.sleep(0.002)  # so that a batch grows old now and then
+            deadline = time.monotonic() + 30
+            while not transport.requests and time.monotonic() < deadline:
+                time.sleep(0.002)  # and one surely does
     writer.flush()
     assert per_series(transport.stored) == {
         f'm{{series="{each}"}}': [*range(T + each, T + 30_000, 3)] for each in range(3)

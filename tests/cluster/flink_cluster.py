@@ -291,7 +291,8 @@ class FlinkCluster:
 
     def job_state(self, job_id: str) -> str:
         """Return a job's state, such as RUNNING or FINISHED."""
-        return str(self.rest(f"/jobs/{job_id}")["state"])
+        # Not of all that is known of the job: for that Flink fetches all metrics of its subtasks.
+        return str(self.rest(f"/jobs/{job_id}/status")["status"])
 
     def wait_for_job(self, job_id: str, *states: str, timeout: float = PATIENCE_SECONDS) -> str:
         """Wait until a job is in one of these states (default: FINISHED); one that ended otherwise raises."""

@@ -11,7 +11,7 @@ from pyflink.common import Types
 from pyflink.common.typeinfo import TypeInformation
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
-from pyflink.table import Expression, StreamTableEnvironment, Table, TableConfig
+from pyflink.table import DataTypes, Expression, StreamTableEnvironment, Table, TableConfig
 from pyflink.table.expressions import col, if_then_else, lit, row
 from pyflink.util.java_utils import get_j_env_configuration
 
@@ -66,13 +66,24 @@ def partitioned_table(
     :param types: of all columns that the result keeps, by their names.
     :raises ValueError: naming the columns that don't exist or can't be keys.
     """
+    return t_env.from_data_stream(keyed_stream(t_env, table, columns, types)).drop_columns(col(_KEY))
+
+
+def keyed_stream(
+    t_env: StreamTableEnvironment, table: Table, columns: Sequence[str], types: Mapping[str, TypeInformation]
+) -> DataStream:
+    """Return the stream of such a table, which has one more column."""
     check_keys(columns, types)
-    # Rows out of a table can be keyed only by a row in their first field.
-    keyed = table.select(row(*map(col, columns)).alias(_KEY), *map(col, types))
+    # Rows out of a table can be keyed only by a row in their first field. Cast to what may be NULL, or Flink would look
+    # in an operator of its own whether it is.
+    schema = table.get_schema()
+    key_type = DataTypes.ROW([DataTypes.FIELD(each, schema.get_field_data_type(each)) for each in columns])
+    key = row(*map(col, columns)).try_cast(key_type)
+    keyed = table.select(key.alias(_KEY), *map(col, types))
     j_stream = t_env.to_data_stream(keyed)._j_data_stream
     selector = get_gateway().jvm.org.apache.flink.streaming.api.functions.python.KeyByKeySelector()
     j_key_type = Types.ROW([types[column] for column in columns]).get_java_type_info()
-    return t_env.from_data_stream(DataStream(j_stream.keyBy(selector, j_key_type))).drop_columns(col(_KEY))
+    return DataStream(j_stream.keyBy(selector, j_key_type))
 
 
 def arguments(columns: RecordColumns) -> list[Expression]:

@@ -120,11 +120,14 @@ class TableWriter:
         """Return the written table, with the writer where it was to be placed; by way of a stream."""
         j_added = t_env._j_tenv.execEnv().getTransformations()
         before = len(j_added)
-        stream = row_stream(t_env, rows)
-        table = t_env.from_data_stream(stream)
         keys = self._placement.key_columns or key_columns_of(self.mapping)
+        # Flink counts operators to tell those without a uid from each other: as many for one subtask as for several, or
+        # no savepoint would fit another parallelism.
         if subtasks > 1 and keys:
-            table = arrow.partitioned_table(t_env, table, keys, stream_types(self.mapping, selection))
+            stream = arrow.keyed_stream(t_env, rows, keys, stream_types(self.mapping, selection))
+        else:
+            stream = row_stream(t_env, rows)
+        table = t_env.from_data_stream(stream)
         written = table.select(self._function(selection, subtasks)(*arguments(selection)).alias(RESULT_COLUMN))
         result = t_env.from_data_stream(arrow.written_stream(t_env, written, self._placement, subtasks, stream))
         # They run as inputs of the insertion, and not once more when the stream's environment executes a job.

@@ -7,6 +7,8 @@ FLINK_VERSION ?= 2.3.0
 FLINK_OLDEST := 1.20.5
 # More arguments for each pytest, such as: make test PYTEST_ARGS="-k retry"
 PYTEST_ARGS ?=
+# How many of the cluster tests' files run at a time, each on a cluster of its own
+CLUSTERS ?= 1
 # More arguments for the demo, see: make demo DEMO_ARGS=--help
 DEMO_ARGS ?=
 # More arguments for the pictures, see: make pictures PICTURES_ARGS=--help
@@ -44,6 +46,7 @@ BIN := $(VENV)/bin
 
 # PyFlink starts a Java, and its workers a plain `python`: both are to be the ones that were set up here.
 WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME &&
+IN_PARALLEL = $(if $(filter-out 1,$(CLUSTERS)),-n $(CLUSTERS) --dist loadfile)
 # A layer of which -k or the like leaves nothing has not failed.
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
@@ -102,7 +105,7 @@ test-native: $(READY) ## those of PrometheusServer natively, whether or not Dock
 test-cluster: $(READY) $(RECORDING) ## on a standalone Flink cluster
 	@$(fetch_prometheus)
 	@$(fetch_native)
-	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster --durations=12 $(IN_PARALLEL) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-oldest: $(READY) $(RECORDING) ## the cluster tests on the oldest Flink that is supported
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \

@@ -240,7 +240,8 @@ class Chaos:
         """Wait until all subtasks run, each with a worker of this TaskManager, and new samples arrive."""
         workers = self.job.parallelism
         self._cluster.wait_for_running_tasks(self.job_id)
-        wait_for(lambda: len(self._cluster.python_worker_pids()) == workers, f"{workers} workers", PATIENCE_SECONDS)
+        # There may be more: one from before a failure may take long to end.
+        wait_for(lambda: len(self._cluster.python_worker_pids()) >= workers, f"{workers} workers", PATIENCE_SECONDS)
         stored = self._prometheus.count(self.job.metric_name)
         wait_for(lambda: self._prometheus.count(self.job.metric_name) > stored, "new samples", PATIENCE_SECONDS)
         self._tell("well")

@@ -263,11 +263,12 @@ class FlinkCluster:
 
     def stop_with_savepoint(self, job_id: str, *, drain: bool = False, timeout: float = PATIENCE_SECONDS) -> str:
         """
-        Stop a job by the request that ``flink stop`` makes, and return the savepoint's path.
+        Stop a job by the request that ``flink stop`` makes, once all of it runs, and return the savepoint's path.
 
         :param drain: let windows and timers end first.
         :raises FlinkClusterError: if it is not stopped.
         """
+        self.wait_for_running_tasks(job_id)
         request = urllib.request.Request(
             f"{self.rest_url}/jobs/{job_id}/stop",
             data=json.dumps({"targetDirectory": str(self.folder / "savepoints"), "drain": drain}).encode(),
@@ -300,9 +301,13 @@ class FlinkCluster:
 
         def state_if_final() -> str | None:
             state = self.job_state(job_id)
+            over = state in ("FINISHED", "FAILED", "CANCELED")
+            # All else that Flink shows of a job may be some time old.
+            if over and self.rest(f"/jobs/{job_id}")["state"] != state:
+                return None
             if state in wanted:
                 return state
-            if state in ("FINISHED", "FAILED", "CANCELED"):
+            if over:
                 raise FlinkClusterError(f"the job is {state}, not {wanted}:\n{self.root_exception(job_id)}")
             return None
 
@@ -443,6 +448,7 @@ class FlinkCluster:
             "heartbeat.interval": "500 ms",
             "heartbeat.timeout": "30 s",
             "metrics.fetcher.update-interval": "200 ms",
+            "web.refresh-interval": 500,
             **self.conf,
         }
         for name, value in ours.items():
@@ -474,10 +480,11 @@ def _flink_home(python: Path) -> Path:
     return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
 
 
+#: For processes of a minute or two: they are gone before the second compiler has paid off, or verifying classes that
+#: come with Flink.
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 _JAVA_OPTIONS = (
-    # Processes of a minute or two are gone before the second compiler has paid off.
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
+    SHORT_LIVED,
     # One that has run out of memory may live on without doing anything.
     "-XX:+ExitOnOutOfMemoryError",
 )

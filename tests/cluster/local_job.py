@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from flink_cluster import SHORT_LIVED
+
 import pyflink_prometheus
 
 JOBS = Path(__file__).parent / "jobs"
@@ -59,8 +61,7 @@ def _environment(workers: str) -> dict[str, str]:
         # PyFlink starts plain `python` here and there, and JOBS holds what the job files share.
         "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(package_parent), str(JOBS), os.environ.get("PYTHONPATH", "")]),
-        # Jobs of seconds are done before the second compiler has paid off.
-        "JAVA_TOOL_OPTIONS": f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "JAVA_TOOL_OPTIONS": f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} {SHORT_LIVED}",
         # Without it a local job runs its Python functions in threads of the client's own process.
         "_python_worker_execution_mode": workers,
     }

@@ -435,9 +435,10 @@ def test_each_entry_of_a_configuration_is_checked(receive, capsys, entries):
     assert SECRET not in text
     assert main([*options, "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert [each["severity"] for each in report["endpoints"]] == ["ok", "problem", "ok", "problem"]
+    # A busy machine may get advice about its round-trip time.
+    assert [each["severity"] == "problem" for each in report["endpoints"]] == [False, True, False, True]
     assert main([*options, "--name", "good"]) == 0
-    assert "no problem\n" in capsys.readouterr().out
+    assert "no problem" in capsys.readouterr().out
     assert main([*options, "--name", "closed", "--json"]) == 1
     (one,) = json.loads(capsys.readouterr().out)["endpoints"]
     assert (one["name"], one["url"]) == ("closed", forbidden)

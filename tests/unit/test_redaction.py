@@ -23,6 +23,7 @@ SECRET = "s3cret/of&mine"
         (f"token {SECRET[:12]}... is bad", "token ***... is bad"),
         (f"token {SECRET[:13]}\x7f, {SECRET[:12]} and {SECRET}", "token ***\x7f, *** and ***"),
         (f"token {SECRET[:11]}, sorry", f"token {SECRET[:11]}, sorry"),  # in other words, too
+        (f"token \ufffd{SECRET[1:13]}\x7f", "token \ufffd***\x7f"),
         ("no token", "no token"),
         ("", ""),
         ("...", "..."),

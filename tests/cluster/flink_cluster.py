@@ -314,11 +314,12 @@ class FlinkCluster:
         return wait_for(state_if_final, f"job {job_id} in {wanted}", timeout)
 
     def wait_for_running_tasks(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> None:
-        """Wait until every subtask of a job runs."""
+        """Wait until every subtask of a job runs, or has come to its end."""
 
         def all_run() -> bool:
             vertices = self.rest(f"/jobs/{job_id}")["vertices"]
-            return bool(vertices) and all(each["tasks"]["RUNNING"] == each["parallelism"] for each in vertices)
+            tasks = [(each["tasks"], each["parallelism"]) for each in vertices]
+            return bool(tasks) and all(each["RUNNING"] + each["FINISHED"] == count for each, count in tasks)
 
         wait_for(all_run, f"running tasks of job {job_id}", timeout)
 

@@ -173,13 +173,13 @@ def test_no_fault_on_the_way_loses_a_sample_or_breaks_order(start, version, prom
     ]
     faults = [*FAULTS, *[None] * 12]
     rng.shuffle(faults)
-    with FaultyProxy(prometheus.remote_write_url, cycle(faults).__next__, late_s=0.2) as proxy:
+    with FaultyProxy(prometheus.remote_write_url, cycle(faults).__next__, late_s=0.8) as proxy:
         writer = start(
             proxy.url,
             max_batch_size_in_samples=50,
             max_in_flight_requests=shards,
-            socket_timeout_ms=100,
-            retry=RetryConfiguration(initial_retry_delay_ms=1, max_retry_delay_ms=4),
+            socket_timeout_ms=400,
+            retry=RetryConfiguration(initial_retry_delay_ms=1, max_retry_delay_ms=4, max_retry_count=10_000),
             rejected_samples_handler=rejections,
         )
         for number, record in enumerate(records):

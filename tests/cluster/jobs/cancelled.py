@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from pyflink.common import JobStatus, Types, WatermarkStrategy
+from py4j.protocol import Py4JJavaError
+from pyflink.common import JobClient, JobStatus, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
 from replayable import numbers
 
@@ -40,6 +41,16 @@ def wait_for(condition: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {DEADLINE_S} s in vain")
         time.sleep(0.02)
+
+
+def is_cancelled(job: JobClient) -> bool:
+    """Return whether a job is cancelled. Its cluster ends with it, and then has no answer."""
+    try:
+        return bool(job.get_job_status().result() == JobStatus.CANCELED)
+    except Py4JJavaError as error:
+        if "has already been shut down" in str(error.java_exception):
+            return True
+        raise
 
 
 def main() -> None:
@@ -71,7 +82,7 @@ def main() -> None:
         if not shards():
             raise RuntimeError("the sink runs in another process")
         job.cancel().result()
-        wait_for(lambda: job.get_job_status().result() == JobStatus.CANCELED)
+        wait_for(lambda: is_cancelled(job))
         print("cancelled, and the endpoint has not answered yet")
         let_go.set()
         wait_for(lambda: len(receiver.requests) > REFUSED_AT_ONCE + 1)

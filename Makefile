@@ -44,6 +44,9 @@ PEERS := opentelemetry-exporter-prometheus-remote-write==0.66b1 prometheus-remot
 READY_PEERS := $(VENV_PEERS)/.ready
 BIN := $(VENV)/bin
 
+# What has not been compiled is compiled at each start: a worker of PyFlink takes three times as long, as some images have it.
+unexport PYTHONDONTWRITEBYTECODE
+
 # PyFlink starts a Java, and its workers a plain `python`: both are to be the ones that were set up here.
 WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME &&
 IN_PARALLEL = $(if $(filter-out 1,$(CLUSTERS)),-n $(CLUSTERS) --dist loadfile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ import pyflink
 from ruamel.yaml import YAML
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 FLINK_HOME = Path(pyflink.__file__).parent
 # No test depends on how fast its machine is: what goes wrong is noticed as such, and only what hangs is given up, after
@@ -96,7 +97,7 @@ class FlinkCluster:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_dir = self.folder / "log"
         self.checkpoint_dir = self.folder / "checkpoints"
-        rpc_port, rest_port = _free_ports(2)
+        rpc_port, rest_port = free_ports(2)
         self.rest_url = f"http://127.0.0.1:{rest_port}"
         self._conf_dir = self.folder / "conf"
         self._lib_dir = self.folder / "lib"
@@ -544,9 +545,13 @@ def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_ports(count: int) -> Iterable[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free, and stay so for the seconds until Flink binds them: no system gives them away."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(15_000, 32_000), 1_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise FlinkClusterError(f"found {len(found)} free ports of {count}")

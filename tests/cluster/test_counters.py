@@ -6,7 +6,8 @@ import json
 from collections import Counter
 
 import pytest
-from local_job import run_job_file
+from flink_cluster import free_ports
+from local_job import FinishedJob, run_job_file
 
 from pyflink_prometheus.testing import ReceivedRequest, Receiver
 
@@ -25,6 +26,10 @@ class Fates:
         if name == "unavailable" or (name == "late" and self._seen[name] == 1):
             return 503
         return 400 if name == "refused" else 204
+
+
+def run_counted(*arguments: str) -> FinishedJob:
+    return run_job_file("counted.py", *map(str, free_ports(1)), *arguments)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp
     )
     with Receiver(Fates()) as receiver, Receiver() as other:
         arguments = receiver.url, str(tmp_path), json.dumps({**expected, **of_any_value})
-        job = run_job_file("counted.py", *arguments, *([other.url] if has_backup else []))
+        job = run_counted(*arguments, *([other.url] if has_backup else []))
     assert job.status == 0, job.stderr
     metrics = json.loads(job.stdout.splitlines()[-1])
     assert {name: metrics.get(name) for name in expected} == expected
@@ -87,7 +92,7 @@ def test_tenants_have_counters_of_their_own(tmp_path):
         "tenant.unavailable.numWriteRequestsRetries": 2,
     }
     with Receiver(Fates()) as receiver:
-        job = run_job_file("counted.py", receiver.url, str(tmp_path), json.dumps(expected))
+        job = run_counted(receiver.url, str(tmp_path), json.dumps(expected))
     assert job.status == 0, job.stderr
     metrics = json.loads(job.stdout.splitlines()[-1])
     assert {name: metrics.get(name) for name in expected} == expected

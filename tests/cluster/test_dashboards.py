@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import fetched
 import grafana
 import pytest
-from flink_cluster import FlinkCluster, wait_for
+from flink_cluster import FlinkCluster, free_ports, wait_for
 from grafana import DASHBOARDS, ROOT
 
 from pyflink_prometheus.testing import PrometheusServer
@@ -74,7 +73,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Yield a monitored cluster that runs the pipeline, live, and a job that causes all other events."""
     binary = fetched.prometheus()
     folder = tmp_path_factory.mktemp("watched")
-    port = free_port()
+    (port,) = free_ports(1)
     conf = {
         "metrics.reporters": "prom",
         "metrics.reporter.prom.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
@@ -124,13 +123,6 @@ def reporters(cluster: FlinkCluster) -> list[str]:
     """Return the ports of both processes' reporters, from their logs; empty until both are known."""
     found = re.findall(r"Started PrometheusReporter HTTP server on port (\d+)", cluster.logs())
     return sorted(set(found)) if len(set(found)) == 2 else []
-
-
-def free_port() -> int:
-    """Return a free port, with free ports after it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return min(int(probe.getsockname()[1]), 65_535 - PORTS)
 
 
 def test_there_are_dashboards() -> None:

@@ -1,18 +1,18 @@
 """
 Write samples with all kinds of fates, and read the writer's metrics from Flink's REST API while the job runs.
 
-usage: counted.py URL FOLDER EXPECTED [BACKUP_URL]
+usage: counted.py PORT URL FOLDER EXPECTED [BACKUP_URL]
 
-FOLDER has files whose lines are metric names; the receiver knows from these what to do. EXPECTED is a JSON object of
-metrics by name; if those of tenants are among them, each metric belongs to the tenant of its name. Flink hands them on
-one after another, so this waits until all are there and have these values; null stands for any. All is written to
-BACKUP_URL, too. Prints as one JSON object the metrics as they were last, whether they are as expected or not.
+PORT is for the REST API. FOLDER has files whose lines are metric names; the receiver knows from these what to do.
+EXPECTED is a JSON object of metrics by name; if those of tenants are among them, each metric belongs to the tenant of
+its name. Flink hands them on one after another, so this waits until all are there and have these values; null stands
+for any. All is written to BACKUP_URL, too. Prints as one JSON object the metrics as they were last, whether they are as
+expected or not.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import time
 import urllib.parse
@@ -31,7 +31,7 @@ from pyflink_prometheus import (
     SinkWriterErrorHandlingBehaviorConfiguration,
 )
 
-URL, FOLDER, EXPECTED = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+PORT, URL, FOLDER, EXPECTED = *sys.argv[1:4], json.loads(sys.argv[4])
 DEADLINE_S = 200
 OPERATOR = "0.Prometheus_writer."
 GROUP = f"{OPERATOR}Prometheus."
@@ -47,13 +47,6 @@ def to_series(metric_name: str) -> PrometheusTimeSeries:
 
 #: Flink 1.20 refuses longer ones.
 NAMES_IN_A_URL = 20
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def get(url: str) -> Any:
@@ -85,9 +78,8 @@ def are_as_expected(seen: dict[str, int]) -> bool:
 
 def main() -> None:
     """Run the job until its metrics are as expected or the time is over, then cancel it."""
-    port = free_port()
     config = Configuration()
-    config.set_string("rest.bind-port", str(port))
+    config.set_string("rest.bind-port", PORT)
     config.set_string("metrics.fetcher.update-interval", "100")
     env = StreamExecutionEnvironment.get_execution_environment(config)
     env.set_python_executable(sys.executable)
@@ -102,7 +94,7 @@ def main() -> None:
             SinkWriterErrorHandlingBehaviorConfiguration(on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE)
         )
     )
-    for url in sys.argv[4:]:
+    for url in sys.argv[5:]:
         builder.add_endpoint("backup", PrometheusSink.builder().set_prometheus_remote_write_url(url), required=True)
     if any(name.startswith("tenant.") for name in EXPECTED):
         builder.set_tenant({"X-Scope-OrgID": "__name__"})
@@ -113,7 +105,7 @@ def main() -> None:
     env.from_source(source, WatermarkStrategy.no_watermarks(), "lines").sink_to(sink)
 
     job = env.execute_async()
-    job_url = f"http://127.0.0.1:{port}/jobs/{job.get_job_id()}"
+    job_url = f"http://127.0.0.1:{PORT}/jobs/{job.get_job_id()}"
     deadline = time.monotonic() + DEADLINE_S
     seen: dict[str, int] = {}
     while not are_as_expected(seen) and time.monotonic() < deadline:

@@ -44,7 +44,8 @@ PEERS := opentelemetry-exporter-prometheus-remote-write==0.66b1 prometheus-remot
 READY_PEERS := $(VENV_PEERS)/.ready
 BIN := $(VENV)/bin
 
-# What has not been compiled is compiled at each start: a worker of PyFlink takes three times as long, as some images have it.
+# With it, as some images set it, nothing that uv has installed is ever compiled for good, and workers take three times as
+# long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
 # PyFlink starts a Java, and its workers a plain `python`: both are to be the ones that were set up here.

@@ -81,17 +81,23 @@ def check_wheel(archive: zipfile.ZipFile) -> None:
         sys.exit(f"release-check: links in the wheel's description that lead nowhere: {', '.join(relative)}")
 
 
-def environment(name: str, *requirements: str) -> Path:
+def environment(name: str, *requirements: str, has_just_been_fetched: bool = False) -> Path:
     """Return the Python of an environment that has what is required, and nothing of the tree."""
     folder = CACHE / name
     python = folder / "bin" / "python"
     if not python.exists():
-        run(sys.executable, "-m", "venv", "--clear", folder)
+        run(sys.executable, "-m", "venv", "--clear", "--without-pip", folder)
     uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall"]
-    if subprocess.run([*uv, "--reinstall-package", PACKAGE.replace("_", "-"), *requirements], check=False).returncode:
-        run(*pip, *requirements)  # where an index is set up for pip alone
-    run(python, "-m", "pip", "check", "--disable-pip-version-check", stdout=subprocess.DEVNULL)
+    uv += ["--reinstall-package", PACKAGE.replace("_", "-"), *requirements]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]
+    # Some indexes have uv fetch, and build, all of it again.
+    offline = (
+        has_just_been_fetched
+        and subprocess.run([*uv, "--offline"], check=False, stderr=subprocess.DEVNULL).returncode == 0
+    )
+    if not offline and subprocess.run(uv, check=False).returncode != 0:
+        run(*pip, "install", "--force-reinstall", *requirements)  # where an index is set up for pip alone
+    run(*pip, "check")
     return python
 
 
@@ -136,7 +142,8 @@ def main() -> None:
         print(f"Flink {flink}: ", end="", flush=True)
         run_job(environment(f"flink-{flink}", str(wheel), f"apache-flink=={flink}"))
         print(f"Flink {flink}: ", end="", flush=True)
-        run_out_of_the_zip(environment(f"flink-{flink}-alone", f"apache-flink=={flink}"), archive)
+        alone = environment(f"flink-{flink}-alone", f"apache-flink=={flink}", has_just_been_fetched=True)
+        run_out_of_the_zip(alone, archive)
 
 
 if __name__ == "__main__":

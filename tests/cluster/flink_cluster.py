@@ -30,7 +30,8 @@ FLINK_HOME = Path(pyflink.__file__).parent
 # much more than it takes. pytest's own limit is beyond that.
 PATIENCE_SECONDS = 300.0
 STOP_SECONDS = 20.0
-POLL_SECONDS = 0.1
+# Each question costs a cluster some milliseconds of a core: what does not come at once is asked for less often.
+POLL_SECONDS, POLL_SECONDS_AT_MOST = 0.1, 0.5
 TAIL_LINES = 40
 # In the folder of the cluster that all tests share: which classes its TaskManager has loaded.
 LOADED_CLASSES = "classes"
@@ -465,13 +466,15 @@ class FlinkCluster:
 def wait_for(condition: Callable[[], Any], what: str, timeout: float) -> Any:
     """Call a function until it returns something true, and return that; raise when the time is over."""
     deadline = time.monotonic() + timeout
+    pause = POLL_SECONDS
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > deadline:
             raise FlinkClusterError(f"waited {timeout:.0f} s for {what}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(1.1 * pause, POLL_SECONDS_AT_MOST)
 
 
 def _flink_home(python: Path) -> Path:

@@ -109,8 +109,9 @@ test-native: $(READY) ## those of PrometheusServer natively, whether or not Dock
 test-cluster: ## on a standalone Flink cluster; test-cluster-1 and test-cluster-2 are its halves
 test-cluster-1: CLUSTER_TESTS := $(CLUSTER_TESTS_1)
 test-cluster-2: CLUSTER_TESTS := $(filter-out $(CLUSTER_TESTS_1),$(CLUSTER_TESTS))
-test-cluster test-cluster-1 test-cluster-2: $(READY) $(RECORDING) native
+test-cluster test-cluster-1 test-cluster-2: $(READY) $(RECORDING)
 	@$(fetch_prometheus)
+	@$(fetch_native)
 	$(WITH_JAVA) $(BIN)/python -m pytest $(CLUSTER_TESTS) --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-oldest: $(READY) $(RECORDING) ## the cluster tests on the oldest Flink that is supported
@@ -134,9 +135,11 @@ fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \
 	esac
 
 # What scrapes clusters on this machine, and what checks rules, is native in any case; without them as below.
-native: $(READY)
-	@{ $(BIN)/python tools/get_prometheus.py && $(BIN)/python tools/get_prometheus.py --promtool; } >/dev/null \
+fetch_native = { $(BIN)/python tools/get_prometheus.py && $(BIN)/python tools/get_prometheus.py --promtool; } >/dev/null \
 	  || [ "$$RECEIVERS" != required ]
+
+native: $(READY)
+	@$(fetch_native)
 
 # Without these their tests are skipped, unless RECEIVERS=required. An engine may well have Prometheus but not these.
 fetch_receivers = case "$(PROMETHEUS_TESTS)" in \

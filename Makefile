@@ -55,8 +55,8 @@ WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME 
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
-  test-native test-cluster test-cluster-1 test-cluster-2 native test-oldest test-compose fuzz chaos coverage docs bench \
-  check format build zip release-check proto clean
+  test-native fetch-native test-cluster test-cluster-1 test-cluster-2 test-oldest test-compose fuzz chaos coverage docs \
+  bench check format build zip release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,7 +138,8 @@ fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \
 fetch_native = { $(BIN)/python tools/get_prometheus.py && $(BIN)/python tools/get_prometheus.py --promtool; } >/dev/null \
 	  || [ "$$RECEIVERS" != required ]
 
-native: $(READY)
+# Before those layers, if several of them are to run at a time
+fetch-native: $(READY)
 	@$(fetch_native)
 
 # Without these their tests are skipped, unless RECEIVERS=required. An engine may well have Prometheus but not these.

@@ -7,6 +7,8 @@ FLINK_VERSION ?= 2.3.0
 FLINK_OLDEST := 1.20.5
 # More arguments for each pytest, such as: make test PYTEST_ARGS="-k retry"
 PYTEST_ARGS ?=
+# How many of the cluster tests' files run at a time, each on a cluster of its own
+CLUSTERS ?= 1
 # More arguments for the demo, see: make demo DEMO_ARGS=--help
 DEMO_ARGS ?=
 # More arguments for the pictures, see: make pictures PICTURES_ARGS=--help
@@ -32,9 +34,6 @@ SAME_ON_EACH_PYTHON := $(TRACED_TOO) tests/property tests/receivers tests/fuzz
 TRACED_TOO := tests/conformance
 INTEGRATION_TESTS := tests/integration
 NATIVE_TESTS := tests/integration/test_prometheus_server.py
-CLUSTER_TESTS := $(sort $(wildcard tests/cluster/test_*.py))
-# Half of the time that they take: both halves may run at once, each on clusters of its own.
-CLUSTER_TESTS_1 := $(patsubst %,tests/cluster/test_%.py,chaos dashboards flights jobs operators stopping)
 RECORDING := .cache/recording/flights.jsonl
 # What is checked with types less strictly, see tests/mypy.ini; tests/typing is checked with the package.
 LOOSELY_TYPED := $(filter-out tests/typing/,$(sort $(dir $(wildcard tests/*/*.py)))) tests/conftest.py benchmarks/
@@ -51,12 +50,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # PyFlink starts a Java, and its workers a plain `python`: both are to be the ones that were set up here.
 WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME &&
+IN_PARALLEL = $(if $(filter-out 1,$(CLUSTERS)),-n $(CLUSTERS) --dist loadfile)
 # A layer of which -k or the like leaves nothing has not failed.
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
-  test-native fetch-native test-cluster test-cluster-1 test-cluster-2 test-oldest test-compose fuzz chaos coverage docs \
-  bench check format build zip release-check proto clean
+  test-native test-cluster test-oldest test-compose fuzz chaos coverage docs bench check format build zip \
+  release-check proto clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,13 +106,10 @@ test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker
 test-native: $(READY) ## those of PrometheusServer natively, whether or not Docker runs; NATIVE_TESTS=tests/integration: all
 	@PROMETHEUS_TESTS=native $(MAKE) --no-print-directory test-integration INTEGRATION_TESTS=$(NATIVE_TESTS)
 
-test-cluster: ## on a standalone Flink cluster; test-cluster-1 and test-cluster-2 are its halves
-test-cluster-1: CLUSTER_TESTS := $(CLUSTER_TESTS_1)
-test-cluster-2: CLUSTER_TESTS := $(filter-out $(CLUSTER_TESTS_1),$(CLUSTER_TESTS))
-test-cluster test-cluster-1 test-cluster-2: $(READY) $(RECORDING)
+test-cluster: $(READY) $(RECORDING) ## on a standalone Flink cluster
 	@$(fetch_prometheus)
 	@$(fetch_native)
-	$(WITH_JAVA) $(BIN)/python -m pytest $(CLUSTER_TESTS) --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster --durations=12 $(IN_PARALLEL) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 test-oldest: $(READY) $(RECORDING) ## the cluster tests on the oldest Flink that is supported
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
@@ -137,10 +134,6 @@ fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \
 # What scrapes clusters on this machine, and what checks rules, is native in any case; without them as below.
 fetch_native = { $(BIN)/python tools/get_prometheus.py && $(BIN)/python tools/get_prometheus.py --promtool; } >/dev/null \
 	  || [ "$$RECEIVERS" != required ]
-
-# Before those layers, if several of them are to run at a time
-fetch-native: $(READY)
-	@$(fetch_native)
 
 # Without these their tests are skipped, unless RECEIVERS=required. An engine may well have Prometheus but not these.
 fetch_receivers = case "$(PROMETHEUS_TESTS)" in \

@@ -49,7 +49,7 @@ def run(folder: Path, target: str, recipe: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("target", ["test-cluster-1", "coverage"])
+@pytest.mark.parametrize("target", ["test-cluster", "coverage"])
 def test_failed_tests_are_shown_whole(tmp_path: Path, target: str) -> None:
     tests = f"{sys.executable} -m pytest -p no:cacheprovider test_failing.py; status=$$?; seq 50; exit $$status"
     status, output = run(tmp_path, target, tests)

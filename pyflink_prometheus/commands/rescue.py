@@ -13,7 +13,6 @@ import json
 import os
 import sqlite3
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -241,7 +240,7 @@ def _reasons(args: argparse.Namespace) -> list[RejectionReason]:
 def _advice(error: OSError | ValueError | sqlite3.Error) -> str:
     """Return what to do about an error outside of the network."""
     if isinstance(error, sqlite3.Error):
-        return f"make room in {tempfile.gettempdir()}, or set TMPDIR to a folder that has some: {error}"
+        return f"make room for temporary files, or set TMPDIR to a folder that has some: {error}"
     if isinstance(error, OSError):
         return f"check {error.filename or 'the disk'}: {error.strerror or error}"
     return str(error)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -62,17 +60,16 @@ class LateSamples:
     """
     A collection of samples that can be read in several orders, each once.
 
-    It is a SQLite database in a temporary file, so that memory does not bound its size; sorting takes as much disk
-    again. Both are in ``TMPDIR``. Of two samples of a series with the same timestamp the one that was added first
-    stays. Not thread-safe.
+    It is a temporary database of SQLite, so that memory does not bound its size, and nothing is left of it if the
+    process is killed; sorting takes as much disk again. Both are in ``TMPDIR``, by default ``/var/tmp``. Of two samples
+    of a series with the same timestamp the one that was added first stays. Not thread-safe.
 
     :ivar duplicates: how many samples the last complete reading has left out because they were duplicates.
     :ivar conflicts: how many it has left out because there was another value before them.
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="rescue-")
-        self._database = sqlite3.connect(Path(self._folder.name) / "samples.db", isolation_level=None)
+        self._database = sqlite3.connect("", isolation_level=None)  # a file that has no name
         self._database.executescript(_SCHEMA)
         self._database.execute("BEGIN")
         self._rows: list[tuple[Any, ...]] = []
@@ -86,7 +83,6 @@ class LateSamples:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._database.close()
-        self._folder.cleanup()
 
     def add(self, series: PrometheusTimeSeries, tenant: Mapping[str, str] | None = None) -> None:
         """

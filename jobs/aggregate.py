@@ -1,5 +1,5 @@
 """
-Aggregate what every aircraft reports every second into one value per minute for each operator.
+Aggregate the reports of every aircraft, one per second, into one value per minute for each operator.
 
 On this machine:     python jobs/aggregate.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/aggregate.py --recording /path/that/all/machines/see/flights.jsonl

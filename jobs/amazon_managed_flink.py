@@ -1,11 +1,11 @@
 """
 Write random temperatures from Amazon Managed Service for Apache Flink to Amazon Managed Service for Prometheus.
 
-On Amazon:           as docs/amazon-managed-flink.md says
+On Amazon:           see docs/amazon-managed-flink.md
 On this machine:     python jobs/amazon_managed_flink.py --properties application_properties.json
 On a Flink cluster:  flink run -py jobs/amazon_managed_flink.py --properties /path/to/application_properties.json
 
-The twin of Amazon's example in Java, PrometheusSink: the same series, runtime properties and settings.
+The counterpart of Amazon's Java example PrometheusSink: the same series, runtime properties and settings.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def sink(properties: dict[str, str]) -> PrometheusSink:
         .set_column_mapping(TEMPERATURES)
         .set_retry_configuration(max_retry_count=int(properties.get("max.request.retry", "100")))
         .set_error_handling_behavior_configuration(on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE)
-        # The service passes on the metrics of this group to CloudWatch.
+        # The service passes the metrics of this group on to CloudWatch.
         .set_metric_group_name("kinesisAnalytics")
     )
-    # Without a region: a Prometheus of your own, which asks for no signature.
+    # Without a region: a Prometheus of your own, which needs no signature.
     if "aws.region" in properties:
         builder.set_request_signer(SigV4Auth(properties["aws.region"]))
     return builder.build()

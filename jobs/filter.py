@@ -5,7 +5,7 @@ On this machine:     python jobs/filter.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/filter.py --recording /path/that/all/machines/see/flights.jsonl
 
 Trackers misread. A single wrong altitude makes the axis of a chart useless, and a single wrong position draws a line
-across the map. Dropped events are counted by check, and this job writes them, too, for inspection.
+across the map. Dropped events are counted by check, and this job also writes them, for inspection.
 """
 
 from __future__ import annotations

@@ -81,14 +81,16 @@ def parse_arguments() -> argparse.Namespace:
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--recording", type=Path, default=".cache/recording/flights.jsonl", help="the file (default: %(default)s)"
+        "--recording", type=Path, default=".cache/recording/flights.jsonl", help="the recording (default: %(default)s)"
     )
     parser.add_argument(
         "--remote-write-url",
         default="http://localhost:9090/api/v1/write",
         help="the receiver; Prometheus needs --web.enable-remote-write-receiver (default: %(default)s)",
     )
-    parser.add_argument("--parallelism", type=int, default=1, help="subtasks that write (default: %(default)s)")
+    parser.add_argument(
+        "--parallelism", type=int, default=1, help="number of subtasks that write (default: %(default)s)"
+    )
     parser.add_argument(
         "--end-at",
         type=int,
@@ -97,7 +99,10 @@ def parse_arguments() -> argparse.Namespace:
         help="when the shifted recording ends, in ms since 1970 (default: now)",
     )
     parser.add_argument(
-        "--digests", type=Path, metavar="DIR", help="keep digests there of what was written (default: none are kept)"
+        "--digests",
+        type=Path,
+        metavar="DIR",
+        help="where to keep digests of the written samples (default: none are kept)",
     )
     args = parser.parse_args()
     args.recording = args.recording.resolve()

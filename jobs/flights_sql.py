@@ -1,11 +1,11 @@
 """
-Write flights, and their altitudes per operator and minute, in SQL: downstream of the source Python sees no single row.
+Write flights, and their altitudes per operator and minute, in SQL: no Python runs for single rows after the source.
 
 On this machine:     python jobs/flights_sql.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/flights_sql.py --recording /path/that/all/machines/see/flights.jsonl
 
-What aggregate.py does with operators in Python: events in order, duplicates removed, windows in event time. Both write
-the same samples.
+The counterpart of aggregate.py, which uses Python operators: events in order, duplicates removed, event-time windows.
+Both write the same samples.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OPERATOR = "MAP[{}]".format(", ".join(f"'{code}', '{known['operator']}'" for cod
 # Rows are held until the watermark has passed their time, and come out in order.
 IN_ORDER = "SELECT * FROM messages ORDER BY event_time"
 
-# What arrives twice is in the same window both times. A window that keeps the first of each emits it once.
+# Both copies of a duplicate are in the same window, so a window that keeps the first of each emits it once.
 PER_MINUTE = f"""
 SELECT
     operator,
@@ -76,7 +76,7 @@ def main() -> None:
     args = parse_arguments(__doc__ or "")
     env = environment(args)
     t_env = StreamTableEnvironment.create(env)
-    # The ends of windows are times of day in this zone, and the sink takes them for UTC.
+    # The ends of windows are local times in this zone, and the sink takes them for UTC.
     t_env.get_config().set("table.local-time-zone", "UTC")
     create_messages(t_env, env, args)
 
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def create_messages(t_env: StreamTableEnvironment, env: StreamExecutionEnvironment, args: Namespace) -> None:
-    """Create a view of the rows in the order of their delivery, with watermarks that wait for the latest ones."""
+    """Create a view of the rows in the order of their delivery, with watermarks that wait for the latest rows."""
     typed = deliver_untimed(env, DeliveryOfColumns(args), ROW_TYPE)
     schema = (
         Schema.new_builder()

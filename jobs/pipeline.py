@@ -4,7 +4,7 @@ From raw events to good time series: reorder, filter, enrich, aggregate, and mar
 On this machine:     python jobs/pipeline.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/pipeline.py --recording /path/that/all/machines/see/flights.jsonl
 
-The whole chain in one job. Each step also has a job of its own, which shows its effect.
+The whole chain in one job. Each step also has its own job, which shows its effect.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ On this machine:     python jobs/pipeline_sql.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/pipeline_sql.py --recording /path/that/all/machines/see/flights.jsonl
 With Grafana:        make cluster
 
-The twin of pipeline.py, which does the same with Python operators; both write the same samples. Downstream of the
-source Python sees no single row: only what SQL cannot say, for many rows at once.
+The counterpart of pipeline.py, which does the same with Python operators; both write the same samples. Downstream of
+the source, Python does only what SQL cannot express, for many rows at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MINUTE = TumblingWindows(60_000)
 STALE_AFTER_MS = 60_000
 TIME = "event_time"
 
-# What the references are found by: the operator's code, and the cell of one by one degree.
+# The keys of the references: the operator's code, and the cell of one by one degree.
 WITH_KEYS = """
 SELECT
     *,
@@ -58,7 +58,7 @@ def main() -> None:
     """Build the job and run it."""
     args = parse_arguments(__doc__ or "")
     env = environment(args)
-    # Flink's own operators change no object that they have passed on, and need no copies.
+    # Flink's own operators do not change objects that they have passed on, so no copies are needed.
     env.get_config().enable_object_reuse()
     t_env = StreamTableEnvironment.create(env)
     t_env.get_config().set("table.local-time-zone", "UTC")
@@ -66,7 +66,7 @@ def main() -> None:
 
     reordered = reorder_table(t_env.sql_query(WITH_KEYS), "icao24", time=TIME)
     possible = filter_table(reordered, "icao24", *CHECKS, time=TIME).accepted
-    # Once for all that follows.
+    # Computed once for everything downstream.
     rows = shared_table(enrich_table(possible, OPERATORS, "code", default=OTHER_OPERATOR).rows, time=TIME)
 
     ended = mark_stale_table(rows, STALE_AFTER_MS, FLIGHT, list(METRICS), time=TIME)

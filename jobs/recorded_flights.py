@@ -25,7 +25,7 @@ from pyflink.java_gateway import get_gateway
 
 from pyflink_prometheus import PrometheusSink, PrometheusSinkBuilder, PrometheusTimeSeries
 
-#: A message of a flight: icao24 (the aircraft), callsign and timestamp in ms. The others may be None: latitude and
+#: A message of a flight: icao24 (the aircraft), callsign and timestamp in ms. Other fields may be None: latitude and
 #: longitude in degrees, altitude in feet, groundspeed in knots, vertical_rate in feet per minute, track in degrees.
 Row = dict[str, Any]
 
@@ -39,7 +39,7 @@ METRICS = {
     "longitude": "flight_longitude_degrees",
 }
 
-#: What is kept of a message besides its timestamp.
+#: The fields of a message that are kept, besides its timestamp.
 FIELDS = ("icao24", "callsign", *METRICS)
 
 #: How much of the recording one step of the source delivers at full speed. A bundle holds 1000 steps, and no watermark
@@ -64,20 +64,20 @@ def parse_arguments(job_description: str) -> argparse.Namespace:
     )
     add = parser.add_argument
     show = "(default: %(default)s)"
-    add("--recording", type=Path, default=".cache/recording/flights.jsonl", help=f"the file {show}")
+    add("--recording", type=Path, default=".cache/recording/flights.jsonl", help=f"the recording {show}")
     add(
         "--remote-write-url",
         default="http://localhost:9090/api/v1/write",
         help=f"the receiver; Prometheus needs --web.enable-remote-write-receiver {show}",
     )
-    add("--parallelism", type=int, default=1, help=f"subtasks of each step downstream of the source {show}")
+    add("--parallelism", type=int, default=1, help=f"number of subtasks of each step downstream of the source {show}")
     add("--speed", type=float, default=0, help="seconds of the recording per second; 0: as fast as possible (default)")
     add(
         "--repeat",
         type=int,
         default=1,
-        help="how often to deliver the recording; 0: forever, from 50 minutes ago at --speed until it reaches the "
-        f"present, and then in real time {show}",
+        help="how many times to deliver the recording; 0: forever, from 50 minutes ago at --speed until it reaches the "
+        f"present, then in real time {show}",
     )
     add(
         "--end-at",
@@ -86,12 +86,12 @@ def parse_arguments(job_description: str) -> argparse.Namespace:
         metavar="MS",
         help="when the shifted recording ends (with --repeat=0: the present), in ms since 1970 (default: now)",
     )
-    add("--seed", type=int, default=1, help=f"seed of delays, duplicates and losses {show}")
+    add("--seed", type=int, default=1, help=f"seed for delays, duplicates and losses {show}")
     add("--max-delay", type=int, default=120, metavar="S", help=f"how late events may be, in seconds {show}")
     add(
         "--native-histograms",
         action="store_true",
-        help="write native histograms, too; Prometheus before 3.9 needs --enable-feature=native-histograms",
+        help="also write native histograms; Prometheus before 3.9 needs --enable-feature=native-histograms",
     )
     args = parser.parse_args()
     args.recording = args.recording.resolve()
@@ -115,7 +115,7 @@ def environment(args: argparse.Namespace) -> StreamExecutionEnvironment:
 
 
 def deliver(env: StreamExecutionEnvironment, args: argparse.Namespace) -> DataStream:
-    """Return the rows in the order of their delivery, with watermarks that wait for the latest ones."""
+    """Return the rows in the order of their delivery, with watermarks that wait for the latest rows."""
     strategy = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(args.max_delay))
     rows = deliver_untimed(env, Delivery(args))
     return rows.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(_TimestampOfRow())).set_parallelism(1)
@@ -241,7 +241,7 @@ def _numbers(count: int, per_second: float | None) -> Source:
 
 
 def _first_and_last_timestamp(recording: Path) -> tuple[int, int]:
-    """Return the timestamps of the recording's first and last line, without reading the others."""
+    """Return the timestamps of the recording's first and last lines, without reading the others."""
     with recording.open("rb") as file:
         first = file.readline()
         file.seek(max(0, recording.stat().st_size - 10_000))

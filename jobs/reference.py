@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-#: By the first three letters of the callsign, the operator's ICAO code. Countries are ISO 3166 codes.
+#: Operators by their ICAO code, the first three letters of the callsign. Countries are ISO 3166 codes.
 OPERATORS = {
     code: {"operator": operator, "country": country}
     for code, operator, country in (

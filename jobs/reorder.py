@@ -1,11 +1,11 @@
 """
-Put the altitudes of flights in order of time, and write them next to the same ones as delivered.
+Put the altitudes of flights in order of time, and write them next to the altitudes as delivered.
 
 On this machine:     python jobs/reorder.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/reorder.py --recording /path/that/all/machines/see/flights.jsonl
 
-A mobile network delivers late, out of order and twice. Prometheus accepts only samples that are newer than the newest
-of their series: a part of the events as delivered, and all of the events that Reorder has put in order.
+A mobile network delivers events late, out of order and twice. Prometheus accepts only samples that are newer than the
+newest of their series: some of the events as delivered, and all of the events that Reorder has put in order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
 
     delivered = deliver(env, args).key_by(aircraft)
     delivered.sink_to(sink(args, "delivered").set_element_converter(altitude("delivered")).build())
-    # All events of an aircraft stay in one subtask, so the sink needs no key_by of its own.
+    # All events of an aircraft stay in one subtask, so the sink needs no further key_by.
     reordered = delivered.process(Reorder()).name("reorder")
     reordered.sink_to(sink(args, "reordered").set_element_converter(altitude("reordered")).build())
     env.execute("reorder")

@@ -1,10 +1,10 @@
 """
-Put the altitudes of flights in order of time as a table, and write them next to the same ones as delivered.
+Put the altitudes of flights in order of time as a table, and write them next to the altitudes as delivered.
 
 On this machine:     python jobs/reorder_sql.py
 On a Flink cluster:  flink run -pyfs jobs -py jobs/reorder_sql.py --recording /path/that/all/machines/see/flights.jsonl
 
-The twin of reorder.py, which does the same with a Python operator; both write the same samples.
+The counterpart of reorder.py, which does the same with a Python operator; both write the same samples.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def main() -> None:
     """Build the job and run it."""
     args = parse_arguments(__doc__ or "")
     env = environment(args)
-    # Flink's own operators change no object that they have passed on, and need no copies.
+    # Flink's own operators do not change objects that they have passed on, so no copies are needed.
     env.get_config().enable_object_reuse()
     t_env = StreamTableEnvironment.create(env)
     t_env.get_config().set("table.local-time-zone", "UTC")
-    # Few and large requests: a bundle of rows ends after a second in any case.
+    # Few, large requests: a bundle of rows ends after a second in any case.
     t_env.get_config().set("python.fn-execution.bundle.size", "10000")
     create_messages(t_env, env, args)
 

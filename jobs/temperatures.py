@@ -1,10 +1,10 @@
 """
-Write random temperatures with the settings of an entry of remote_write: a job to try a cluster with.
+Write random temperatures with the settings of a remote_write entry: a job for trying out a cluster.
 
 On this machine:     python jobs/temperatures.py --config prometheus.yml
 On a Flink cluster:  flink run -py jobs/temperatures.py --config /path/that/the/client/sees/prometheus.yml
 
-The entry is read where the job is built; the files of secrets and certificates that it names are read on the workers.
+The entry is read where the job is built; secret and certificate files that it names are read on the workers.
 docs/kubernetes.md runs this job on Kubernetes.
 """
 
@@ -31,9 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=description, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, required=True, help="a prometheus.yml with one entry of remote_write")
+    parser.add_argument("--config", type=Path, required=True, help="a prometheus.yml with one remote_write entry")
     parser.add_argument("--rows-per-second", type=int, default=10)
-    parser.add_argument("--rows", type=int, help="end after so many rows; default: never")
+    parser.add_argument("--rows", type=int, help="end after this many rows (default: never)")
     args = parser.parse_args()
 
     env = StreamExecutionEnvironment.get_execution_environment()

@@ -171,9 +171,9 @@ __all__ = [
     "split_late",
 ]
 
-# Where the names are, the lower layers first. Nothing of it is imported before it is asked for: PyFlink's workers
-# unpickle the functions of several operators at once, each on a thread of its own, and two threads that import modules
-# whose package in turn imports these modules block each other, which Python breaks by raising _DeadlockError in one.
+# The modules of these names, the lower layers first. None is imported before it is needed: PyFlink's workers unpickle
+# the functions of several operators at once, each on its own thread, and two threads that import modules whose package
+# in turn imports these modules block each other, which Python breaks by raising _DeadlockError in one.
 _MODULES = (
     "_version",
     "errors",

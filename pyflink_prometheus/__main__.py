@@ -1,4 +1,4 @@
-"""The commands for operators: ``python -m pyflink_prometheus COMMAND --help``."""
+"""Commands for operators: ``python -m pyflink_prometheus COMMAND --help``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Checks of arguments, each with one phrasing: what was expected, and what came instead.
+Checks of arguments, each with one phrasing: what was expected, and what was given instead.
 
 All of them raise ``TypeError`` for a value of the wrong type and ``ValueError`` for one out of range. Numbers may be of
 any numeric type, numpy's among them; ``True`` and ``False`` are not numbers here.
@@ -61,7 +61,7 @@ def numbers(name: str, values: Iterable[float]) -> list[float]:
         try:
             return array("d", plain).tolist()
         except (TypeError, OverflowError) as error:
-            raise TypeError(f"{name}: expected numbers, got others among them: {error}") from error
+            raise TypeError(f"{name}: expected numbers, got other values among them: {error}") from error
     raise TypeError(f"{name}: expected numbers, got {shown(values)}")
 
 
@@ -85,7 +85,7 @@ def line(name: str, value: Any, *, hidden: bool = False) -> None:
             f"{name}: expected a non-empty line of text, got {type(value).__name__ if hidden else shown(value)}"
         )
     if not value or not value.isprintable():
-        found = ("another text" if value else "an empty one") if hidden else shown(value)
+        found = ("unprintable text" if value else "empty text") if hidden else shown(value)
         raise ValueError(f"{name}: expected a non-empty line of text, got {found}")
 
 

@@ -157,10 +157,10 @@ class SinkWriterErrorHandlingBehaviorConfiguration:
 @dataclass(frozen=True)
 class AdaptiveSendingConfiguration:
     """
-    Limits for what the sink adapts by itself: the number of requests in flight, and their size.
+    Limits for what the sink adapts automatically: the number of requests in flight, and their size.
 
     :param max_in_flight_requests: per subtask, unless ``set_max_in_flight_requests`` is used. Default 16.
-    :param max_batch_size_in_samples: unless ``set_max_batch_size_in_samples`` is used. Default 10,000, some 200 kB.
+    :param max_batch_size_in_samples: unless ``set_max_batch_size_in_samples`` is used. Default 10,000, about 200 kB.
     :raises ValueError: if a number is out of range.
     """
 
@@ -177,12 +177,12 @@ class BestEffortConfiguration:
     """
     How much is done for an endpoint that must not stop the job.
 
-    :param max_buffered_samples: how many samples of a subtask are kept while the endpoint doesn't take them. The oldest
-        are then dropped and counted. Default 500,000.
-    :param max_buffered_bytes: how many bytes their requests have, before compression and with 4 KiB for each. Default
-        64 MiB (67,108,864).
+    :param max_buffered_samples: how many samples of a subtask are kept while the endpoint does not accept them. Beyond
+        that the oldest are dropped and counted. Default 500,000.
+    :param max_buffered_bytes: how many bytes their requests may have, before compression and with 4 KiB for each.
+        Default 64 MiB (67,108,864).
     :param max_wait_ms: how long the job waits for the endpoint before a checkpoint completes, or before samples are
-        dropped. After one wait that was in vain it waits no more until the endpoint has caught up. Default 5000.
+        dropped. After one unsuccessful wait it does not wait again until the endpoint has caught up. Default 5000.
     :raises ValueError: if a number is out of range.
     """
 
@@ -281,7 +281,7 @@ class SinkConfig:
         return without_credentials(self.prometheus_remote_write_url)
 
 
-#: The settings that each endpoint of a sink has for itself. The others decide what is sent, so all have the same.
+#: The settings that each endpoint of a sink has separately. The others decide what is sent, so endpoints share them.
 _OF_AN_ENDPOINT = frozenset(
     {
         "prometheus_remote_write_url",
@@ -320,8 +320,8 @@ def settings_of_endpoint(settings: Mapping[str, Any], first: SinkConfig) -> dict
         if setting not in _OF_AN_ENDPOINT and value != getattr(first, setting):
             shown = "write_relabel_configs, external_labels" if setting == "relabelling" else setting
             raise ValueError(
-                f"{shown}: remove it or set the same as for the first endpoint, or use a sink for each: it decides "
-                "what is sent, and all endpoints are sent the same"
+                f"{shown}: remove it, set it as for the first endpoint, or use a sink for each endpoint: it decides "
+                "what is sent, and all endpoints are sent the same samples"
             )
     shared = {each.name: getattr(first, each.name) for each in fields(first) if each.name not in _OF_AN_ENDPOINT}
     return {**shared, **settings, "further_endpoints": {}}
@@ -340,12 +340,14 @@ def _check_endpoints(first: SinkConfig) -> None:
         handler = endpoint.rejected_samples_handler
         if handler is not None and any(handler is each for each in handlers):
             raise ValueError(
-                f"rejected_samples_handler: give endpoint {name!r} one of its own: samples that one endpoint refuses "
+                f"rejected_samples_handler: give endpoint {name!r} its own handler: samples that one endpoint refuses "
                 "may be stored by another"
             )
         handlers.append(handler)
         if endpoint.digest_directory is not None and endpoint.digest_directory in directories:
-            raise ValueError(f"digest_directory: give endpoint {name!r} one of its own: each stores samples by itself")
+            raise ValueError(
+                f"digest_directory: give endpoint {name!r} its own directory: each endpoint stores samples separately"
+            )
         directories.append(endpoint.digest_directory)
 
 
@@ -353,7 +355,7 @@ def checked_url(url: object) -> str:
     """
     Return the URL of an endpoint without white space around it.
 
-    :raises ValueError: if it is not a valid one. The message says what was expected and shows no part of the URL that
+    :raises ValueError: if it is not valid. The message says what was expected and shows no part of the URL that
         may be a secret; of a URL that cannot be parsed it shows nothing.
     """
     expected = "prometheus_remote_write_url: expected a URL such as http://localhost:9090/api/v1/write"
@@ -442,7 +444,7 @@ def check_header(name: Any, value: Any) -> None:
     # An invalid name is not shown: it may be the value, if the two were swapped.
     if not isinstance(name, str) or not isinstance(value, (str, Secret)):
         raise TypeError(
-            "http_headers: expected strings as names, and strings or Secrets as values, got a "
+            "http_headers: expected strings as names, and strings or Secrets as values, got "
             f"{type(name).__name__} with a {type(value).__name__}"
         )
     if name.strip().lower() in RESERVED_HEADERS or name.lower().startswith("proxy-"):
@@ -461,7 +463,7 @@ def _check_signer(signer: Any) -> None:
     if isinstance(signer, type):
         raise TypeError(f"{expected}, got the class {signer.__name__}: pass an instance of it")
     if not callable(signer):
-        raise TypeError(f"{expected}, got a {type(signer).__name__}")
+        raise TypeError(f"{expected}, got {type(signer).__name__}")
     if any(each.__name__ == "AuthBase" for each in type(signer).__mro__):
         return
     try:

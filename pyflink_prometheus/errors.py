@@ -7,14 +7,14 @@ Every exception that this package raises.
     ├── InvalidTimeSeriesError      a record or a sample cannot be written: names the field and what was expected
     ├── InvalidConfigurationError   Prometheus's configuration cannot be used: names line and field, quotes Prometheus
     ├── SecretError                 a secret cannot be read or sent: names where it is and what is wrong, not the secret
-    ├── CredentialsUnavailableError credentials cannot be had at the moment; the attempt counts as failed and is retried
+    ├── CredentialsUnavailableError no credentials available at the moment; the attempt counts as failed and is retried
     └── RemoteWriteError            a write request failed: status, excerpt of the response, sample count
         ├── RemoteWriteFatalError   a retry cannot help (401, 403, 404, not a receiver): says what to change
         └── RetriesExhaustedError   the request kept failing for as long as the retry configuration allows
 
 An invalid option raises ``ValueError`` or ``TypeError`` when the sink is built. All of these exceptions survive
 pickling, because Flink carries them across processes. The first line of each says all that matters, because PyFlink
-prints it in the middle of some two hundred others.
+prints it among about two hundred others.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class InvalidConfigurationError(PrometheusSinkError, ValueError):
 
     :param source: the file, or what else was read.
     :param line: the line, from 1; ``None`` if there is none.
-    :param field: the field, such as ``remote_write[0].queue_config.max_shards``; "" if none is at fault alone.
+    :param field: the field, such as ``remote_write[0].queue_config.max_shards``; "" if no single one is at fault.
     :param advice: what to change.
     :param words: what Prometheus says; "" if it accepts the configuration.
     """
@@ -74,14 +74,14 @@ class InvalidConfigurationError(PrometheusSinkError, ValueError):
 
 
 class SecretError(PrometheusSinkError):
-    """Report a secret that cannot be read or sent: where it comes from and what is wrong with it, never its content."""
+    """A secret that cannot be read or sent; the message says where it is from and what is wrong, never its content."""
 
 
 class CredentialsUnavailableError(PrometheusSinkError):
     """
-    Report credentials that cannot be had at the moment, as when a token endpoint is down: the request is retried.
+    Credentials that are not available at the moment, such as when a token endpoint is down: the request is retried.
 
-    A signer of your own may raise it, too. Its message is shown, so it must not hold a secret.
+    Your own signer may raise it, too. Its message is shown, so it must not hold a secret.
 
     :param message: one line for a person.
     :param retry_after_s: how many seconds to wait at least; ``None`` leaves that to the sink.

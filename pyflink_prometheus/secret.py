@@ -39,7 +39,7 @@ class Secret:
 
     @staticmethod
     def of(secret: Secret | str) -> Secret:
-        """Return a secret as it is, and a string as the secret that it is the value of."""
+        """Return a secret unchanged, and a string as a secret with this value."""
         return secret if isinstance(secret, Secret) else Secret.value(secret)
 
     @property

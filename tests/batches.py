@@ -1,4 +1,4 @@
-"""Batches made of series, timestamps and values, and what is in them."""
+"""Helpers that make batches from series, timestamps and values, and that read them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = tuple[Series, int, Union[float, Point]]
 
 
 def batch_of(samples: Iterable[Row]) -> Batch:
-    """Return a batch of samples, with a table of its own."""
+    """Return a batch of samples, with its own table."""
     filling = FillingBatch(SeriesTable())
     numbers: dict[int, int] = {}
     for series, timestamp, value in samples:

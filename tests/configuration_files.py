@@ -1,4 +1,4 @@
-"""The corpus of Prometheus configurations: each with what Prometheus and the sink make of it."""
+"""The corpus of Prometheus configurations, sorted by whether Prometheus and the sink accept them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "configuration" / "files"
 
-#: Prometheus and the sink accept these; both refuse these; Prometheus alone accepts these.
+#: Prometheus and the sink accept these; both refuse these; only Prometheus accepts these.
 ACCEPTED, REFUSED, REFUSED_HERE = "accepted", "refused", "refused_here"
 
 
@@ -17,8 +17,8 @@ class ConfigurationFile:
     """
     A file of the corpus.
 
-    :param since: the version of Prometheus since which it says what the folder says.
-    :param official: whether that takes an official build: Debian's leaves out Azure and Google.
+    :param since: the first version of Prometheus that agrees with the folder.
+    :param official: whether this needs an official build: Debian's build leaves out Azure and Google.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Shared by all layers: which sockets each may use, writers that are closed, and a real Prometheus."""
+"""Fixtures for all layers: the sockets that each may use, writers that are closed, and a real Prometheus."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyflink_prometheus.clock import Clock
 
 HERE = Path(__file__).parent
-# Tests in memory only, tests with a receiver of their own on loopback, and tests with a real Prometheus.
+# Tests in memory only, tests with their own receiver on loopback, and tests with a real Prometheus.
 NO_SOCKETS = ("unit", "property")
 LOOPBACK_ONLY = ("conformance", "receivers", "fuzz")
 WITH_PROMETHEUS = ("integration", "cluster")
@@ -60,13 +60,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.fixture
 def door(request: pytest.FixtureRequest) -> str:
-    """Return how samples come to the writer: see :data:`doors.BOTH_DOORS`."""
+    """Return how samples reach the writer: see :data:`doors.BOTH_DOORS`."""
     return getattr(request, "param", "records")
 
 
 @pytest.fixture
 def open_writer(door: str) -> Iterator[Callable[..., RemoteWriter]]:
-    """Return a function that opens a writer with such settings; all of them are closed at the end of the test."""
+    """Return a function that opens a writer with the given settings; all writers are closed at the end of the test."""
     writers = []
 
     def open_one(

@@ -16,7 +16,7 @@ BOTH_DOORS = pytest.mark.parametrize("door", ["records", "rows"], indirect=True)
 
 
 class RowWriter(RemoteWriter):
-    """A writer that takes the samples of each record as rows, if they are nothing that only a record can hold."""
+    """A writer that takes the samples of each record as rows, unless only a record can hold them."""
 
     def add(self, record: Any) -> None:
         """Take a record."""
@@ -34,7 +34,7 @@ class RowWriter(RemoteWriter):
         ):
             super().add(record)
             return
-        self.is_adding_rows = True  # what is unusual among rows comes back as records
+        self.is_adding_rows = True  # unusual rows come back as records
         try:
             self.add_rows(
                 RowFamily(metric_name, tuple(labels), metadata),

@@ -1,4 +1,4 @@
-"""A proxy that injects failures of networks and receivers, by a schedule."""
+"""A proxy that injects failures of networks and receivers according to a schedule."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pyflink_prometheus.testing import decode_request
 
-#: Each fault of the way, and whether the receiver behind the proxy gets the request all the same. A schedule may also
-#: have "415 to 2.0", as of an older receiver, and "429 and an earlier date", as of one whose clock is an hour slow.
+#: Each network fault, and whether the receiver behind the proxy still gets the request. A schedule may also have
+#: "415 to 2.0", as from an older receiver, and "429 and an earlier date", as from one whose clock is an hour slow.
 FAULTS = {
     "hang up": False,
     "reset before": False,
@@ -37,12 +37,12 @@ class FaultyProxy:
 
     :param upstream: the receiver's URL.
     :param next_fault: gives the next request's fault, ``None`` for none; called under a lock.
-    :param late_s: how many seconds a late answer takes; longer than the writer's timeout.
+    :param late_s: the seconds that a late response takes; longer than the writer's timeout.
     """
 
     def __init__(self, upstream: str, next_fault, late_s: float = 0.5) -> None:
         self.seen: Counter = Counter()
-        #: What the receiver was sent, in order, with the status that it answered.
+        #: The requests to the receiver, in order, with the status of its response.
         self.forwarded: list[tuple[list[tuple[str, float, int]], int]] = []
         lock = threading.Lock()
         proxy = self
@@ -102,7 +102,7 @@ class FaultyProxy:
             daemon_threads = True
 
             def handle_error(self, request, client_address):
-                pass  # the other side has given up waiting, which is what the fault is for
+                pass  # the other side has stopped waiting, as the fault intends
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/api/v1/write"

@@ -1,4 +1,4 @@
-"""A clock that moves by itself while a thread waits for a time, also on a condition."""
+"""A clock that advances on its own while a thread waits for a time, also on a condition."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pyflink_prometheus.testing import FakeClock
 
 
 class SelfMovingClock(FakeClock):
-    """A clock on which a wait with an end takes no time, as a sleep does on any fake clock."""
+    """A clock on which a wait with a timeout takes no time, like a sleep on any fake clock."""
 
     def wait(self, condition, seconds):
-        """Move the clock by that many seconds and return at once; without an end, wait until notified."""
+        """Advance the clock by this many seconds and return at once; without a timeout, wait until notified."""
         if seconds is None:
             super().wait(condition, None)
             return
         with self._lock:
-            self._elapsed_s += max(seconds, 1e-6)  # a tiny fraction might be rounded away, and nothing would move
+            self._elapsed_s += max(seconds, 1e-6)  # a tiny fraction might be rounded away, and the clock would not move

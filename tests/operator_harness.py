@@ -14,7 +14,7 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
 class Harness:
     """
-    The operator around a function.
+    The operator that runs a function.
 
     ``outputs`` holds (Flink timestamp, result), ``side`` the results of each tag by its id, ``counts`` the counters.
 

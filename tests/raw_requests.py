@@ -1,4 +1,4 @@
-"""Requests that are made and posted without any part of the sink, so that only the receiver is tested."""
+"""Requests that are made and posted without the sink's code, so that only the receiver is tested."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Answered(NamedTuple):
-    """What a receiver has answered: without its words, which nobody should read."""
+    """A receiver's response, without its text, on which nothing should depend."""
 
     status: int
     written: Written | None
@@ -55,7 +55,7 @@ def encode(version, *series):
 
 
 def post(url, version, message):
-    """Post a message, and return what is answered."""
+    """Post a message, and return the response."""
     headers = {**_HEADERS[version], "Content-Encoding": "snappy"}
     request = urllib.request.Request(url, data=snappy.compress(message), headers=headers)
     try:

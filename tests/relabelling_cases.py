@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 ACTIONS_WITH_REGEX = ("keep", "drop", "labeldrop", "labelkeep")
 
-# Letters that differ in case by more than one way, others than ASCII, white space, and what expressions are made of.
+# Letters with more than one other case, non-ASCII characters, white space, and the characters of expressions.
 CHARACTERS = "aabbAB01_-. \n\té\u017f\u212aKkSs\u0130ß\u03a3\u03c3\u03c2\u01c6日\U0001f600٣"
 LITERALS = [re.escape(character) if character.isascii() else character for character in CHARACTERS]
 CLASSES = [
@@ -20,7 +20,7 @@ ASSERTIONS = ["^", "$", r"\A", r"\z", r"\b", r"\B"]
 REPETITIONS = ["*", "+", "?", "*?", "+?", "??", "{2}", "{0,2}", "{1,}", "{1,2}?", "{0}"]
 GROUPS = ["(", "(?:", "(?i:", "(?-s:", "(?m:", "(?U:", "(?P<n>", "(?<m>"]
 
-# What expressions consist of, to be put together at random.
+# The parts of expressions, to be combined at random.
 TOKENS = [
     *"()[]{}?*+|^$.ab1,-:<>=!PQpné\n)",
     *(r"\d", r"\b", r"\B", r"\z", r"\Z", r"\A", r"\Q", r"\E", r"\pL", r"\p{Greek}", r"\p", r"\x41", r"\x{1F600}"),
@@ -67,7 +67,7 @@ def expressions():
     return st.recursive(leaves, combined, max_leaves=6)
 
 
-# Short names, so that rules and series meet.
+# Short names, so that rules match series.
 label_names = st.sampled_from(["a", "b", "aa", "ab", "a_1", "B", "é.é", "k", "b1"])
 label_values = st.one_of(texts, st.sampled_from(["a", "b", "ab", "1", "a-b", "a.b"]))
 replacements = st.lists(
@@ -141,7 +141,7 @@ def drawn(strategy, count):
 
 
 def as_yaml(value):
-    """Return a value in YAML's flow style, with nothing in its texts that YAML would read otherwise."""
+    """Return a value in YAML's flow style, with texts that YAML cannot misread."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {as_yaml(each)}" for name, each in value.items()) + "}"
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""All that an exception shows."""
+"""Everything that an exception reveals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyflink_prometheus import PrometheusSinkError
 
 
 def shown_by(error):
-    """Give all that an exception shows, and those that are chained to it, to whoever prints, pickles or walks it."""
+    """Return everything that an exception and its chain reveal when printed, pickled or walked."""
     yield "".join(traceback.format_exception(type(error), error, error.__traceback__))
     seen = []
     while error is not None and error not in seen:

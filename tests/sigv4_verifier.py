@@ -1,5 +1,5 @@
 """
-The signature that Amazon's Signature Version 4 gives a request, from its documentation and the standard library alone.
+Amazon's Signature Version 4 of a request, implemented from its documentation with only the standard library.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -50,7 +50,7 @@ def problem_of(method, target, headers, body, secret_keys):
     Return why a receiver refuses a request, "" if it accepts it.
 
     :param headers: all headers, by their names in lower case.
-    :param secret_keys: the secret keys that it knows, by (access key's ID, session token or None).
+    :param secret_keys: the secret keys that the receiver knows, by (access key's ID, session token or None).
     """
     parts = AUTHORIZATION.fullmatch(headers.get("authorization", ""))
     if parts is None:

@@ -1,4 +1,4 @@
-"""A handler of rejected samples that remembers what it was told."""
+"""A handler of rejected samples that remembers its notifications."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyflink_prometheus import PrometheusTimeSeries, RejectionReason
 
 
 class Rejections(list):
-    """Remember what the handler is told."""
+    """A record of the handler's notifications."""
 
     def __call__(self, rejected):
         self.extend(rejected)
@@ -19,18 +19,18 @@ class Rejections(list):
 
     @property
     def named(self):
-        """Each sample that was told by itself, with how often it was."""
+        """The samples that were reported individually, with their counts."""
         return Counter(sample for each in self if each.record is not None for sample in samples_of(each.record))
 
     @property
     def unconfirmed(self):
-        """Those of them of which the writer says that it does not know."""
+        """The individually reported samples whose fate the writer says it does not know."""
         chosen = Rejections(each for each in self if each.reason is RejectionReason.UNCONFIRMED)
         return set(chosen.named)
 
     @property
     def candidates(self):
-        """The samples of which some were refused, whichever they are."""
+        """The samples of rejections that say that some samples were rejected, but not which."""
         return {sample for each in self for series in each.candidates for sample in samples_of(series)}
 
 

@@ -1,4 +1,4 @@
-"""What devices report, with a little of it that no receiver takes, and what a receiver makes of it sample by sample."""
+"""Reports of devices, including a few that no receiver accepts, and the samples that a receiver stores of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pyflink_prometheus import PrometheusTimeSeries, RemoteWriteVersion
 from pyflink_prometheus.testing import ReceivedRequest
 
 BATCH = 2_000
-#: When the devices begin; the receivers' present is some minutes later.
+#: When the devices begin; the receivers' present is a few minutes later.
 BEGAN = 1_700_000_000_000
 NOW = BEGAN + 15 * 60_000
 HOUR = 3_600_000
 
 LATE, TOO_OLD, TOO_NEW, CONFLICT = "late", "too old", "too new", "conflict"
 LABELS, LONG_VALUE, INFINITE = "labels", "long value", "infinite"
-#: What Prometheus's storage refuses wherever it is embedded, and what only some receivers do.
+#: The samples that Prometheus's storage rejects wherever it is embedded, and those that only some receivers reject.
 BY_TIME = (LATE, TOO_OLD, CONFLICT)
 ALL_KINDS = (*BY_TIME, TOO_NEW, LABELS, LONG_VALUE)
 
@@ -28,7 +28,7 @@ class Sent:
     """
     One record of one sample, on its way to a writer.
 
-    :ivar poison: of which kind of poison it is, ``None`` for a good one.
+    :ivar poison: the kind of poison, ``None`` for a good sample.
     """
 
     record: PrometheusTimeSeries
@@ -47,9 +47,9 @@ class Sent:
 
 def workload(samples_a_series, *, kinds=ALL_KINDS, poison=0.01, batches=3, seed=0, batch=BATCH, began=BEGAN, now=NOW):
     """
-    Return what goes into a writer: in each batch so many samples of each series, in turns, and poison among them.
+    Return a writer's input: in each batch this many samples of each series, in turn, with poison among them.
 
-    The first batch holds none: what is late or in conflict is so in regard to what was stored before.
+    The first batch holds no poison, because samples are late or conflicting only compared with earlier stored ones.
     """
     rng = random.Random(seed)
     series = batch // samples_a_series
@@ -69,11 +69,11 @@ def record(device, value, timestamp, **labels):
 
 
 def _poisoned(kind, number, instead_of, first_of_series, began, now):
-    """Return poison in the place of a good record; its value is the number, which nothing else has."""
+    """Return poison in the place of a good record; its value is the number, which is unique."""
     labels = instead_of.record.labels
     if kind == LATE:
         return instead_of.record._replace(samples=((float(number), began - 60_000 - number),))
-    if kind == CONFLICT:  # with the newest of its series that is there already, which is its first one
+    if kind == CONFLICT:  # with the newest stored sample of its series, which is the series' first
         return first_of_series.record._replace(samples=((float(number), first_of_series.timestamp),))
     if kind == TOO_OLD:
         return PrometheusTimeSeries("old", labels, ((float(number), now - 3 * HOUR - number),))
@@ -91,9 +91,9 @@ def _poisoned(kind, number, instead_of, first_of_series, began, now):
 
 def stored_alone(model, sent, version, batch=BATCH):
     """
-    Return what a receiver stores if it gets every sample alone, in the writer's order: that is what it would accept.
+    Return what a receiver stores if it gets every sample on its own, in the writer's order: all that it would accept.
 
-    The writer sorts by time what it has in hand, which is a batch.
+    The writer sorts the samples that it holds, a batch, by time.
     """
     alone = copy.deepcopy(model)
     for start in range(0, len(sent), batch):
@@ -103,7 +103,7 @@ def stored_alone(model, sent, version, batch=BATCH):
 
 
 def seed(model, version, now=NOW):
-    """Give the receiver what one that runs already has: something from the present, of others."""
+    """Give the receiver what a running one already has: a sample from the present, of another series."""
     model(ReceivedRequest({}, [PrometheusTimeSeries("up", (), ((1.0, now),))], version))
 
 

@@ -1,1 +1,1 @@
-"""The commands for operators, a module each; none of them imports PyFlink."""
+"""The commands for operators, one module each; none of them imports PyFlink."""

@@ -1,4 +1,4 @@
-"""``check``: what works against endpoints, before a job is started."""
+"""``check``: what works with an endpoint, before a job is started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyflink_prometheus.errors import InvalidTimeSeriesError
 from pyflink_prometheus.preflight.endpoints import check
 from pyflink_prometheus.preflight.finding import CheckReport, EndpointReport, Finding, Severity
 
-#: What findings call by the names of setters, and what an entry of remote_write has for it.
+#: The setters that findings name, and the corresponding fields of an entry of remote_write.
 FIELDS = {
     "set_request_signer": "basic_auth, authorization, oauth2, sigv4 or azuread",
     "set_http_headers": "headers",
@@ -25,10 +25,10 @@ FIELDS = {
     "set_send_native_histograms(False)": "set send_native_histograms to false",
 }
 
-_SUMMARY = "check endpoints from this machine; write nothing"
+_SUMMARY = "check endpoints from this machine; writes nothing unless you ask for test series"
 
 
-# argparse's type of what it gives is private.
+# argparse's type of subparsers is private.
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the program."""
     parser = subparsers.add_parser("check", help=_SUMMARY, description=f"{_SUMMARY.capitalize()}.")
@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--write-test-series",
         metavar="NAME",
-        help="write series of this metric name, to learn whether histograms, exemplars and late samples are accepted",
+        help="write series with this metric name, to see whether histograms, exemplars and late samples are accepted",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _checked(target: Target, args: argparse.Namespace) -> Iterator[EndpointReport]:
     if isinstance(target.config, str):
-        finding = Finding("settings", Severity.PROBLEM, "The sink cannot do what this entry says.", target.problem)
+        finding = Finding("settings", Severity.PROBLEM, "The sink cannot do what this entry asks for.", target.problem)
         yield EndpointReport(target.config, (finding,), target.name)
     else:
         for each in check(target.config, write_test_series=args.write_test_series).endpoints:
@@ -64,7 +64,7 @@ def _checked(target: Target, args: argparse.Namespace) -> Iterator[EndpointRepor
 
 
 def _report(report: EndpointReport, args: argparse.Namespace) -> EndpointReport:
-    """Return a report whose remedies name the fields of the file, if it is about an entry of one."""
+    """Return a report whose remedies name the fields of the file, if the endpoint is an entry of a file."""
     if args.config is None:
         return report
     return replace(report, findings=tuple(replace(each, remedy=_of_the_file(each.remedy)) for each in report.findings))
@@ -78,7 +78,7 @@ def _of_the_file(remedy: str) -> str:
 
 def _text(report: CheckReport) -> str:
     count = len(report.problems)
-    result = f"{count} problem{'' if count == 1 else 's'}" if count else "no problem"
+    result = f"{count} problem{'' if count == 1 else 's'}" if count else "no problems"
     if len(report.endpoints) > 1:
         broken = sum(each.severity is Severity.PROBLEM for each in report.endpoints)
         result += (

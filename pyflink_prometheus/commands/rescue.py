@@ -1,7 +1,7 @@
 """
-Rescue samples that a receiver has refused, from the files in which JsonLinesRejectedSamples keeps them.
+Rescue samples that a receiver has rejected, from the files in which JsonLinesRejectedSamples keeps them.
 
-Those are rescued that were sent, or were to be sent: not what was rejected as invalid, or by limits that you have set.
+Only samples that were sent, or were to be sent, are rescued, not those rejected as invalid or by limits that you set.
 See docs/late-data.md.
 """
 
@@ -36,13 +36,13 @@ _PROGRESS_EVERY_S = 5.0
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add the command ``rescue`` with its two ways."""
+    """Add the command ``rescue`` with its two subcommands."""
     parser = subparsers.add_parser(
-        "rescue", help="rescue samples that a receiver has refused", description=(__doc__ or "").strip()
+        "rescue", help="rescue samples that a receiver has rejected", description=(__doc__ or "").strip()
     )
-    ways = parser.add_subparsers(required=True, metavar="WAY")
+    ways = parser.add_subparsers(required=True, metavar="METHOD")
 
-    openmetrics = ways.add_parser("openmetrics", help="write OpenMetrics text, of which promtool makes blocks")
+    openmetrics = ways.add_parser("openmetrics", help="write OpenMetrics text, which promtool turns into blocks")
     _add_input(openmetrics)
     openmetrics.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="new or empty")
     openmetrics.add_argument(
@@ -50,12 +50,12 @@ def add_parser(subparsers: Any) -> None:
     )
     openmetrics.set_defaults(run=run_openmetrics)
 
-    resend = ways.add_parser("resend", help="send them to an endpoint again, such as one with an out-of-order window")
+    resend = ways.add_parser("resend", help="resend them to an endpoint, such as one with an out-of-order window")
     _add_input(resend)
     resend.add_argument("--samples-per-second", type=_positive, default=10_000, metavar="N", help="default: 10000")
-    resend.add_argument("--progress", type=Path, metavar="FILE", help="default: resend-progress.json beside the files")
+    resend.add_argument("--progress", type=Path, metavar="FILE", help="default: resend-progress.json next to the files")
     resend.add_argument(
-        "--left", type=Path, metavar="FOLDER", help="for what is still refused; default: left beside them"
+        "--left", type=Path, metavar="FOLDER", help="for the samples still refused; default: left next to the files"
     )
     add_target_arguments(resend)
     resend.set_defaults(run=run_resend)
@@ -63,25 +63,25 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="a directory of rejected-*.jsonl, or a file"
+        "paths", nargs="+", type=Path, metavar="PATH", help="a directory of rejected-*.jsonl files, or one such file"
     )
     parser.add_argument(
         "--reason",
         dest="reasons",
         action="append",
         choices=sorted(each.value for each in RejectionReason),
-        help="why they were rejected; repeat it for several; default: "
+        help="why they were rejected; repeat for several; default: "
         + ", ".join(each.value for each in RESCUED_REASONS),
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run_openmetrics(args: argparse.Namespace) -> int:
-    """Write files, and return 0 if they hold all samples, 1 if some cannot be written."""
+    """Write files; return 0 if they hold all samples, 1 if some cannot be written."""
     try:
         if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
             raise ValueError(
-                f"name a folder that is new or empty: {args.output} is neither, and promtool would read old files"
+                f"name a folder that is new or empty: {args.output} is neither, and promtool would also read old files"
             )
         spans = find_files(args.paths)
         with LateSamples() as samples:
@@ -106,11 +106,11 @@ def run_openmetrics(args: argparse.Namespace) -> int:
 
 def run_resend(args: argparse.Namespace, new_writer: Callable[[SinkConfig], RemoteWriter] = RemoteWriter) -> int:
     """
-    Send samples again.
+    Resend samples.
 
     :param new_writer: starts a writer.
-    :return: 0 if all are accepted, 1 if some are refused or damaged or the endpoint cannot be reached, 2 if the options
-        or the files cannot be used.
+    :return: 0 if all samples are accepted, 1 if some are refused or damaged or the endpoint cannot be reached, 2 if the
+        options or the files cannot be used.
     """
     config = target(args)
     folder = args.paths[0] if args.paths[0].is_dir() else args.paths[0].parent
@@ -145,15 +145,15 @@ def _begun(
     args: argparse.Namespace, config: SinkConfig, samples: LateSamples, progress_file: Path
 ) -> tuple[ResendProgress, Counter[str]]:
     """
-    Read the samples; return how far they have been sent, and what is left out.
+    Read the samples; return the progress of sending them, and counts of what is left out.
 
-    :raises ValueError: if the progress is that of something else.
+    :raises ValueError: if the progress belongs to another endpoint or to other samples.
     :raises OSError: if files cannot be read or written.
     """
     progress = ResendProgress.load(progress_file) or ResendProgress(config.url_without_credentials)
     if progress.endpoint != config.url_without_credentials:
-        raise ValueError(f"give another file with --progress: {progress_file} is about {progress.endpoint}")
-    restore = f"restore the files and options of the first run, or delete {progress_file} to begin again"
+        raise ValueError(f"name another file with --progress: {progress_file} is for {progress.endpoint}")
+    restore = f"restore the files and options of the first run, or delete {progress_file} to start over"
     is_resumed = bool(progress.spans)
     try:
         spans = progress.spans or find_files(args.paths, progress.taken)
@@ -166,12 +166,12 @@ def _begun(
         progress.begin(spans, samples.count(), reading.digest)
         progress.save(progress_file)
     elif progress.content != reading.digest:
-        raise ValueError(f"{restore}: they are not the same any more")
+        raise ValueError(f"{restore}: they have changed")
     return progress, reading.left_out
 
 
 def _progress_report(progress: ResendProgress) -> Callable[[ResendProgress], None]:
-    """Return a function that prints the progress now and then."""
+    """Return a function that prints the progress every few seconds."""
     began, done_before, next_at = time.monotonic(), progress.done, time.monotonic()
 
     def report(now: ResendProgress) -> None:
@@ -185,18 +185,18 @@ def _progress_report(progress: ResendProgress) -> Callable[[ResendProgress], Non
 
 
 def _problem_of(resend: Resend) -> str:
-    """Send samples, and return why it has stopped before the end; "" if it has not."""
+    """Send samples, and return why sending stopped before the end; "" if it did not."""
     try:
         resend.run()
     except KeyboardInterrupt:
-        return "run the same command to go on: it was interrupted"
+        return "run the same command again to continue: it was interrupted"
     except (PrometheusSinkError, OSError, sqlite3.Error) as error:
-        return f"run the same command to go on when the cause is gone: {error}"
+        return f"run the same command again to continue once the cause is fixed: {error}"
     return ""
 
 
 def _duplicates(samples: LateSamples) -> Counter[str]:
-    """Return what is left out of a collection that has been read to its end."""
+    """Return counts of the samples left out of a collection that has been read to the end."""
     return Counter({"duplicate": samples.duplicates, "of another value at the same time": samples.conflicts})
 
 
@@ -212,7 +212,7 @@ def _report_resend(
     print(f"{progress.accepted} of {progress.samples} samples were accepted")
     _print_counts("still refused", progress.refused)
     if progress.refused:
-        print(f"what is still refused is in {left}; with Remote-Write 2.0 along with all that it was sent with")
+        print(f"these samples are in {left}; with Remote-Write 2.0, so is everything that was sent with them")
     _print_counts("left out", left_out)
     if problem:
         print(f"error: {problem}", file=sys.stderr)
@@ -223,7 +223,7 @@ def _print_next_steps(written: WrittenFiles, folder: Path) -> None:
         print(f"send {written.missing} of these with `rescue resend`: OpenMetrics text cannot express them")
     if written.files:
         files = f'$(find "{folder}" -name "*{SUFFIX}" | sort)'
-        print("next: make blocks, and move them into the data directory of Prometheus, or make them there:")
+        print("next: create blocks and move them into Prometheus's data directory, or create them there:")
         print(f"  for file in {files}; do promtool tsdb create-blocks-from openmetrics $file DATA; done")
 
 
@@ -238,9 +238,9 @@ def _reasons(args: argparse.Namespace) -> list[RejectionReason]:
 
 
 def _advice(error: OSError | ValueError | sqlite3.Error) -> str:
-    """Return what to do about an error outside of the network."""
+    """Return what to do about an error that is not a network error."""
     if isinstance(error, sqlite3.Error):
-        return f"make room for temporary files, or set TMPDIR to a folder that has some: {error}"
+        return f"make room for temporary files, or set TMPDIR to a folder with free space: {error}"
     if isinstance(error, OSError):
         return f"check {error.filename or 'the disk'}: {error.strerror or error}"
     return str(error)

@@ -1,4 +1,4 @@
-"""The options that name an endpoint, which the commands share, and the settings that they stand for."""
+"""The options that name an endpoint, which the commands share, and the resulting settings."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _TLS = ("ca_file", "cert_file", "key_file", "server_name", "insecure_skip_verify
 
 class Target(NamedTuple):
     """
-    An endpoint that is named by options.
+    An endpoint that the options name.
 
-    :param name: the name of its entry in --config, or where that is; "" if there is nothing to tell it from.
+    :param name: the name or the path of its entry in --config; "" if it is the only endpoint.
     :param config: its settings; if the sink cannot use them, its URL, without credentials.
-    :param problem: why it cannot; "" if it can.
+    :param problem: why the sink cannot use them; "" if it can.
     """
 
     name: str
@@ -34,19 +34,19 @@ class Target(NamedTuple):
 
 def add_target_arguments(parser: argparse.ArgumentParser, url_option: str = "--url", without_name: str = "") -> None:
     """
-    Add the options that name one endpoint: a URL with options for it, or an entry of a Prometheus configuration.
+    Add the options that name one endpoint: a URL and its options, or an entry of a Prometheus configuration.
 
-    :param parser: the command's.
+    :param parser: the command's parser.
     :param url_option: the name of the option for the URL.
-    :param without_name: what is done with several entries of --config if none is named; "" if one must be.
+    :param without_name: what happens with several entries without --name, for the help; "" if --name is required.
     """
     group = parser.add_argument_group(
-        "the endpoint", f"Either {url_option}, with options for it, or --config. Secrets are read from files."
+        "the endpoint", f"Either {url_option} and its options, or --config. Secrets are read from files."
     )
     way = group.add_mutually_exclusive_group(required=True)
     way.add_argument(url_option, dest="url", metavar="URL", help="such as http://localhost:9090/api/v1/write")
     way.add_argument("--config", metavar="FILE", help="a prometheus.yml, or a part of it with remote_write")
-    group.add_argument("--name", help=f"the entry of remote_write in --config, if there are several{without_name}")
+    group.add_argument("--name", help=f"which entry of remote_write in --config, if there are several{without_name}")
     group.add_argument("--username", help="for basic authentication; with --password-file")
     group.add_argument("--password-file", metavar="FILE")
     group.add_argument("--bearer-token-file", metavar="FILE")
@@ -56,15 +56,15 @@ def add_target_arguments(parser: argparse.ArgumentParser, url_option: str = "--u
         action="append",
         default=[],
         metavar="NAME:VALUE",
-        help="a header, such as X-Scope-OrgID:team; repeat it for several",
+        help="a header, such as X-Scope-OrgID:team; repeat for several",
     )
     group.add_argument("--ca-file", metavar="FILE", help="the trusted authorities; default: REQUESTS_CA_BUNDLE")
     group.add_argument("--cert-file", metavar="FILE", help="the client certificate")
     group.add_argument("--key-file", metavar="FILE", help="the client certificate's key")
     group.add_argument("--server-name", metavar="NAME", help="the name that the certificate must cover")
     group.add_argument("--insecure-skip-verify", action="store_true", default=None, help="accept any certificate")
-    group.add_argument("--proxy-url", metavar="URL", help="default: that of HTTPS_PROXY and the like")
-    group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="for one request; default 30")
+    group.add_argument("--proxy-url", metavar="URL", help="default: from the environment, such as HTTPS_PROXY")
+    group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="for one request; default: 30")
     group.add_argument("--remote-write-version", choices=sorted(_VERSIONS), help="default: auto")
 
 
@@ -84,10 +84,10 @@ def target(args: argparse.Namespace) -> SinkConfig:
 
 def targets(args: argparse.Namespace) -> list[Target]:
     """
-    Return the settings of the endpoint that the options name, or those of all entries of --config without --name.
+    Return the settings of the endpoint that the options name, or of all entries of --config without --name.
 
     :param args: the parsed arguments of a parser with :func:`add_target_arguments`.
-    :raises SystemExit: with status 2, after a message, if they cannot be used, as a file with this entry alone.
+    :raises SystemExit: with status 2, after a message, if the options, or the only entry of the file, cannot be used.
     """
     problem, found = "", list[Target]()
     if args.config is not None and args.name is None:
@@ -118,7 +118,7 @@ def _each_of_configuration(args: argparse.Namespace) -> Iterator[Target]:
 
 
 def _shown(url: str) -> str:
-    """Return a URL without credentials; "" if it is not one, because it is then unknown which part is a secret."""
+    """Return a URL without credentials; "" if it is not a URL, because any part of it may then be a secret."""
     try:
         return SinkConfig(url).url_without_credentials
     except ValueError:
@@ -141,12 +141,12 @@ def _of_configuration(args: argparse.Namespace) -> dict[str, Any]:
 def _check_no_other_options(args: argparse.Namespace) -> None:
     for option in ("username", "password_file", "bearer_token_file", "headers", "proxy_url", "timeout", *_TLS):
         if getattr(args, option):
-            raise ValueError(f"remove --{option.removesuffix('s').replace('_', '-')}: with --config, it is set there")
+            raise ValueError(f"remove --{option.removesuffix('s').replace('_', '-')}: --config sets it in the file")
 
 
 def _of_url(args: argparse.Namespace) -> dict[str, Any]:
     if args.name is not None:
-        raise ValueError("remove --name, or give --config: it names an entry of that file")
+        raise ValueError("remove --name, or give --config: the name is that of an entry in the file")
     settings: dict[str, Any] = {
         "prometheus_remote_write_url": args.url,
         "http_headers": _headers(args.headers),
@@ -170,7 +170,7 @@ def _version(args: argparse.Namespace) -> dict[str, Any]:
 
 def _signer(args: argparse.Namespace) -> BasicAuth | BearerAuth | None:
     if (args.username is None) != (args.password_file is None):
-        raise ValueError("give both --username and --password-file, or none of them")
+        raise ValueError("give both --username and --password-file, or neither")
     if args.bearer_token_file is not None:
         if args.username is not None:
             raise ValueError("give --username or --bearer-token-file, not both")
@@ -179,7 +179,7 @@ def _signer(args: argparse.Namespace) -> BasicAuth | BearerAuth | None:
 
 
 def _headers(given: list[str]) -> dict[str, str]:
-    """Return the headers; a message about one shows no part of it, since it may be a secret."""
+    """Return the headers; messages show no part of a header, since it may be a secret."""
     headers = {}
     for each in given:
         name, colon, value = each.partition(":")

@@ -27,7 +27,7 @@ _MAY_BE_INVISIBLE_S = 30
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the program."""
     parser = subparsers.add_parser("verify", help=_SUMMARY, description=f"{_SUMMARY.capitalize()}.")
-    parser.add_argument("--digests", metavar="DIR", required=True, help="the directory of set_digest_directory")
+    parser.add_argument("--digests", metavar="DIR", required=True, help="the directory passed to set_digest_directory")
     add_target_arguments(parser, "--query-url")
     parser.add_argument(
         "--ignore-label",
@@ -35,28 +35,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         default=[],
         metavar="NAME",
-        help="a label that the receiver adds or removes; repeat it for several",
+        help="a label that the receiver adds or removes; repeat for several",
     )
     parser.add_argument(
         "--count-only",
         action="store_true",
-        help="compare numbers of samples, not their values, which VictoriaMetrics rounds to some 15 digits",
+        help="compare only numbers of samples, not values, which VictoriaMetrics rounds to about 15 digits",
     )
-    parser.add_argument("--complete-hours", action="store_true", help="leave out the hour that has not ended")
-    parser.add_argument("--strict", action="store_true", help="count what is unclear as missing")
+    parser.add_argument("--complete-hours", action="store_true", help="leave out the hour that has not ended yet")
+    parser.add_argument("--strict", action="store_true", help="count unclear results as missing")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare, and print what is missing; return 0 if nothing is, 1 if something is, 2 if it cannot be found out."""
+    """Print what is missing; return 0 if nothing is missing, 1 if something is, 2 if that cannot be determined."""
     config = target(args)
     headers = {name: value for name, value in config.http_headers.items() if isinstance(value, str)}
     until_ms = int(time.time() * 1000) // HOUR_MS * HOUR_MS if args.complete_hours else None
     try:
         expectation = read_expectation(args.digests, headers, until_ms=until_ms, ignore=args.ignored_labels)
         if not expectation.series:
-            raise FileNotFoundError(2, "there are no digests in it")
+            raise FileNotFoundError(2, "it contains no digests")
         with contextlib.closing(StoredSamples(config, tuple(args.ignored_labels))) as stored:
             compared = list(compare(expectation, stored, count_only=args.count_only))
     except OSError as error:
@@ -86,8 +86,8 @@ def _print(compared: list[Compared], of_other_tenants: int, age_s: float) -> Non
         print(f"left out: {of_other_tenants} series of other tenants; name a tenant with --header")
     if age_s < _MAY_BE_INVISIBLE_S and any(each.verdict is Verdict.MISSING for each in compared):
         print(
-            f"repeat it in {_MAY_BE_INVISIBLE_S} s: the last samples were written {max(age_s, 0):.0f} s ago, and some "
-            "receivers return new series only after a while (VictoriaMetrics: some 10 s)"
+            f"run this again in {_MAY_BE_INVISIBLE_S} s: the last samples were written {max(age_s, 0):.0f} s ago, and "
+            "some receivers return new series only after a while (VictoriaMetrics: about 10 s)"
         )
     print(_summary(compared))
 
@@ -104,7 +104,7 @@ def _summary(compared: list[Compared]) -> str:
     missing = sum(each.sent - each.stored for each in compared if each.verdict is Verdict.MISSING)
     parts = [f"{counts[Verdict.STORED]:,} of {len(compared):,} series and hours are stored"]
     if counts[Verdict.MISSING]:
-        parts.append(f"missing: {counts[Verdict.MISSING]:,} ({missing:,} or more samples)")
+        parts.append(f"missing: {counts[Verdict.MISSING]:,} (at least {missing:,} sample{'' if missing == 1 else 's'})")
     for verdict in (Verdict.DIFFERENT, Verdict.UNCLEAR):
         if counts[verdict]:
             parts.append(f"{verdict.value}: {counts[verdict]:,}")

@@ -1,1 +1,1 @@
-"""Prometheus's own configuration, read as Prometheus reads it, and its settings as those of the sink."""
+"""Prometheus's own configuration, read as Prometheus reads it, and translated into settings of the sink."""

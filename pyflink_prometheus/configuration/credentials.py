@@ -1,4 +1,4 @@
-"""The signer of a configuration's way to authenticate."""
+"""The signer, TLS and proxy settings of a configuration."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PROXY = ("proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_head
 
 def signer(entry: Decoded) -> Any:
     """
-    Return what authenticates requests; ``None`` if the entry has no way to authenticate.
+    Return the signer of an entry; ``None`` if the entry has no authentication.
 
-    :raises InvalidConfigurationError: if Prometheus would accept it, but every request would be refused.
+    :raises InvalidConfigurationError: if Prometheus would accept the entry, but every request would be refused.
     """
     makers = {
         "basic_auth": _basic,
@@ -47,7 +47,7 @@ def signer(entry: Decoded) -> Any:
 
 def tls(section: Decoded | None) -> TlsConfiguration | None:
     """
-    Return the settings of TLS.
+    Return the TLS settings.
 
     :raises InvalidConfigurationError: if they exclude each other, although Prometheus accepts them.
     """
@@ -62,7 +62,7 @@ def tls(section: Decoded | None) -> TlsConfiguration | None:
 
 def proxy(section: Decoded) -> ProxyConfiguration | None:
     """
-    Return the settings of proxies; ``None`` if there are none.
+    Return the proxy settings; ``None`` if there are none.
 
     :raises InvalidConfigurationError: if they cannot be used, although Prometheus accepts them.
     """
@@ -81,7 +81,7 @@ def proxy(section: Decoded) -> ProxyConfiguration | None:
 
 
 def _secret(section: Decoded, name: str) -> Secret | None:
-    """Return a secret from a field or from that for a file; ``None`` if neither has a value."""
+    """Return a secret from a field or its ``_file`` field; ``None`` if neither has a value."""
     if section.count(f"{name}_file"):
         return Secret.file(section.get(f"{name}_file"))
     return Secret.of(section.get(name)) if section.count(name) else None

@@ -1,4 +1,4 @@
-"""Nodes as the values of sections, each of its field's type; what Prometheus's YAML parser refuses is refused."""
+"""The conversion of nodes into typed values of sections; it refuses what Prometheus's YAML parser refuses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pyflink_prometheus.secret import Secret
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """
-    The values of a section. A field without a value has its default, or is an empty text, as in Prometheus.
+    The values of a section. As in Prometheus, a field without a value has its default, or is an empty string.
 
     :param section: the section.
-    :param node: where it is.
+    :param node: the section's node.
     :param values: the value of each field that has one.
     """
 
@@ -36,15 +36,15 @@ class Decoded:
         return sum(bool(self.values.get(field)) for field in fields)
 
     def error(self, field: str, advice: str, words: str = "") -> InvalidConfigurationError:
-        """Return the error of a field, or of the whole section if that is ``""``."""
+        """Return the error of a field, or of the whole section if ``field`` is ``""``."""
         return self.node.error(advice, words, field)
 
     def plain(self) -> dict[str, Any]:
-        """Return the values as a mapping, without empty texts, which mean the same as no value."""
+        """Return the values as a mapping, without empty ones, which mean the same as no value."""
         return {name: value for name, value in self.values.items() if value not in ("", [], {})}
 
     def fields(self, use: Use) -> list[tuple[str, str]]:
-        """Return the fields with this use that have a value, in it and in its sections: the path, and the note."""
+        """Return the path and the note of each field with this use and a value, including those of inner sections."""
         found = []
         for name, value in self.values.items():
             field = self.section.fields[name]
@@ -59,7 +59,7 @@ def decoded(section: Section, node: Node, folder: str | None) -> Decoded:
     """
     Return the values of a section.
 
-    :param folder: the folder that relative paths of files begin in; ``None`` to leave them as they are.
+    :param folder: the folder that relative paths of files start from; ``None`` to leave them unchanged.
     :raises InvalidConfigurationError: if a field is unknown, is duplicated, or has the wrong type.
     """
     if not isinstance(node.value, tuple):
@@ -110,14 +110,14 @@ def _mapping(kind: MapOf, node: Node, folder: str | None) -> dict[str, Any]:
 
 
 def _item(kind: Any, node: Node, folder: str | None) -> Any:
-    """Return an item of a list or a mapping; one without a value is an empty text, or ``None`` if it is a section."""
+    """Return an item of a list or mapping; without a value, it is an empty string, or ``None`` if it is a section."""
     if node.value is None:
         return "" if isinstance(kind, Scalar) else None
     return _value(kind, node, folder)
 
 
 def _cannot(node: Node, go_type: str) -> str:
-    """Return the words of the YAML parser for a value of another kind, which is not shown: it may be a secret."""
+    """Return the YAML parser's words for a value of the wrong kind, which is not shown: it may be a secret."""
     if isinstance(node.value, (str, Secret)):
         return f"into {go_type}"
     return f"cannot unmarshal {'!!map' if isinstance(node.value, tuple) else '!!seq'} into {go_type}"

@@ -1,4 +1,4 @@
-"""A configuration as a tree whose nodes know their place, from YAML or from Python's own values."""
+"""A configuration as a tree of nodes that know their place, from YAML or from Python's own values."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import InvalidConfigurationError
 from pyflink_prometheus.secret import Secret
 
-#: Far more than any configuration has: aliases may repeat a node without end.
+#: Far more than any configuration has: aliases may repeat a node endlessly.
 _MOST_NODES = 100_000
 _MOST_DEPTH = 100
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _MERGE_KEY = "<<"
-# What is named may be a password without quotes that begins with * or !.
+# The name may be an unquoted password that begins with * or !.
 _PROBLEM_WITH_NAME = re.compile(r"((?:undefined|duplicate) (?:alias|tag handle)) .*", re.DOTALL)
-#: Of a field, a header or a label. Where punctuation is missing, a password may stand where a name should.
+#: The name of a field, header or label. If punctuation is missing, a password may be in place of a name.
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
 _MOST_DIGITS = 4
 
@@ -34,11 +34,11 @@ class Node:
     """
     A value of a configuration, with its place.
 
-    :param value: a text, pairs of keys and nodes, a list of nodes, a :class:`~pyflink_prometheus.Secret`, or ``None``.
-    :param source: the file's name, or another one for messages.
+    :param value: a string, pairs of key and node, a list of nodes, a :class:`~pyflink_prometheus.Secret`, or ``None``.
+    :param source: the file's name, or another name for messages.
     :param path: the fields that lead to it, such as ``remote_write[0].queue_config``.
     :param line: the line, from 1; ``None`` if it is not from a file.
-    :param is_plain: whether a text is written without quotes, so that it may be a number or the like.
+    :param is_plain: whether a string is written without quotes, so that it may be a number or similar.
     """
 
     value: str | tuple[tuple[str, Node], ...] | list[Node] | Secret | None
@@ -60,8 +60,8 @@ class Node:
         Return the error of this place.
 
         :param advice: what to change, without secrets.
-        :param words: what Prometheus says; "" if it would accept this.
-        :param field: a field of this node that is at fault.
+        :param words: Prometheus's words; "" if it would accept this.
+        :param field: the field of this node that is at fault.
         """
         at = self.get(field) if field else None
         path = ".".join(each for each in (self.path, field) if each)
@@ -77,9 +77,9 @@ def parsed(text: str, source: str) -> Node:
     problem, line = "", None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReusedAnchorWarning)  # which Prometheus allows; it would quote the text
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # Prometheus allows it; it would quote the text
             root = next(iter(YAML(typ="safe", pure=True).compose_all(text)), None)
-    except MarkedYAMLError as error:  # its text quotes the line, which may hold a secret
+    except MarkedYAMLError as error:  # the error's text quotes the line, which may hold a secret
         mark = error.problem_mark or error.context_mark
         problem, line = _PROBLEM_WITH_NAME.sub(r"\1", error.problem or ""), None if mark is None else mark.line + 1
         problem = problem or "it is not valid"
@@ -94,15 +94,15 @@ def parsed(text: str, source: str) -> Node:
 
 def from_value(value: Any, source: str) -> Node:
     """
-    Return the tree of a mapping of Python's own values.
+    Return the tree of a mapping that consists of Python's own values.
 
-    :raises InvalidConfigurationError: if it holds others.
+    :raises InvalidConfigurationError: if it holds other values.
     """
     return _node_of(value, source, "", 0)
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a field for a message, unless it may be something else."""
+    """Return the name of a field for a message, unless it may not be a name."""
     is_name = _NAME.fullmatch(name) and sum(map(str.isdigit, name)) <= _MOST_DIGITS
     return name if is_name else "(not shown)"
 
@@ -112,7 +112,7 @@ def _below(path: str, name: str) -> str:
 
 
 class _Composer:
-    """The conversion of the nodes of ruamel.yaml."""
+    """The conversion of ruamel.yaml's nodes."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -138,7 +138,7 @@ class _Composer:
     def _add(self, pairs: list[tuple[str, Node, bool]], key: Any, value: Any, path: str, depth: int) -> None:
         line = key.start_mark.line + 1
         if not isinstance(key, ScalarNode):
-            raise InvalidConfigurationError(self._source, line, path, "use texts as keys", "yaml: ")
+            raise InvalidConfigurationError(self._source, line, path, "use strings as keys", "yaml: ")
         if key.value == _MERGE_KEY and key.style is None:
             merged = value.value if isinstance(value, SequenceNode) else [value]
             if not all(isinstance(each, MappingNode) for each in merged):
@@ -152,7 +152,7 @@ class _Composer:
             return
         node = self.node(value, _below(path, key.value), depth + 1)
         pairs[:] = [pair for pair in pairs if pair[0] != key.value or not pair[2]]
-        # The key's line: a value that is missing, or a block, begins on another one.
+        # The key's line: a missing value, or a block, begins on another line.
         pairs.append((key.value, Node(node.value, node.source, node.path, line, node.is_plain), False))
 
 
@@ -172,12 +172,12 @@ def _node_of(value: Any, source: str, path: str, depth: int) -> Node:
         (Sequence, lambda given: node([inner(each, f"{path}[{at}]") for at, each in enumerate(given)])),
     )
     if depth > _MOST_DEPTH:
-        raise InvalidConfigurationError(source, None, "", "use fewer levels: no configuration has so many")
+        raise InvalidConfigurationError(source, None, "", "use fewer levels: no configuration has this many")
     for kinds, converter in converters:
         if isinstance(value, kinds):
             return converter(value)
     raise InvalidConfigurationError(
-        source, None, path, f"use a text, number, boolean, mapping or list, got a {type(value).__name__}"
+        source, None, path, f"use a string, number, boolean, mapping or list, not {type(value).__name__}"
     )
 
 

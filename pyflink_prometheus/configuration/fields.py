@@ -19,17 +19,17 @@ class Use(Enum):
     HONOURED = "honoured"
     #: The sink refuses a configuration with this field, and says why.
     REFUSED = "refused"
-    #: The field is accepted, and named in a line of the log: it has no meaning for a sink.
+    #: The sink accepts the field and names it in a log line: it has no meaning for a sink.
     IGNORED = "no meaning here"
 
 
 @dataclass(frozen=True)
 class Scalar:
     """
-    A type of single values.
+    A scalar type.
 
     :param name: the name, as in Prometheus's documentation.
-    :param read: returns the value of a node.
+    :param read: a function that returns the value of a node.
     """
 
     name: str
@@ -52,7 +52,7 @@ class ListOf:
 @dataclass(frozen=True)
 class MapOf:
     """
-    A mapping with keys of the user's.
+    A mapping with the user's own keys.
 
     :param kind: the type of its values.
     :param go_type: the type's name in Prometheus.
@@ -69,7 +69,7 @@ class Field:
 
     :param kind: its type.
     :param use: what the sink does with it.
-    :param note: how, or why not; for the documentation, and for the user whose field is refused or has no meaning.
+    :param note: how, or why not; shown in the documentation, and to a user whose field is refused or has no meaning.
     """
 
     kind: Union[Scalar, ListOf, MapOf, Section]
@@ -83,7 +83,7 @@ class Section:
     A mapping with fields.
 
     :param name: the name, as in Prometheus's documentation.
-    :param go_type: the type's name in Prometheus, for its words.
+    :param go_type: the type's name in Prometheus, for Prometheus's words.
     :param fields: the fields.
     """
 
@@ -110,12 +110,12 @@ def _anything(node: Node) -> Any:
     return node.value
 
 
-#: Without a value it is empty, whatever its default. So it is with Prometheus, for plain texts alone.
+#: Without a value it is empty, whatever its default, as in Prometheus; this holds for plain strings only.
 TEXT = Scalar("string", scalars.text)
-#: A text that Prometheus parses; without a value it has its default.
+#: A string that Prometheus parses; without a value it has its default.
 PARSED_TEXT = Scalar("string", scalars.text)
 SECRET = Scalar("secret", _secret)
-#: A file on the workers; a relative path is one from the configuration's folder, as in Prometheus.
+#: A file on the workers; a relative path starts from the configuration's folder, as in Prometheus.
 FILE = Scalar("filename", scalars.text)
 URL = Scalar("string", scalars.url)
 BOOLEAN = Scalar("boolean", scalars.boolean)
@@ -124,7 +124,7 @@ UNSIGNED = Scalar("int", scalars.unsigned)
 DURATION = Scalar("duration", scalars.duration)
 ANYTHING = Scalar("any", _anything)
 
-_NO_MANAGER = "Prometheus itself has no secret manager that this could name; use the field for a file"
+_NO_MANAGER = "Prometheus itself has no secret manager to refer to; use the file field"
 
 
 def _ref(instead: str) -> Field:
@@ -277,7 +277,7 @@ QUEUE_CONFIG = Section(
     "config.QueueConfig",
     {
         "capacity": Field(INTEGER, note="times `max_shards`: `set_max_buffered_samples`"),
-        "max_shards": Field(INTEGER, note="requests in flight of each subtask: `set_adaptive_sending_configuration`"),
+        "max_shards": Field(INTEGER, note="requests in flight per subtask: `set_adaptive_sending_configuration`"),
         "min_shards": Field(
             INTEGER, note="equal to `max_shards`: `set_max_in_flight_requests`; otherwise the sink starts with one"
         ),
@@ -307,7 +307,7 @@ RELABEL_CONFIG = Section(
     {
         "source_labels": Field(ListOf(TEXT, "model.LabelNames")),
         "separator": Field(TEXT),
-        "regex": Field(PARSED_TEXT, note="RE2's meaning; with the extra `re2`, RE2 itself"),
+        "regex": Field(PARSED_TEXT, note="RE2's semantics; with the extra `re2`, RE2 itself"),
         "modulus": Field(UNSIGNED),
         "target_label": Field(TEXT),
         "replacement": Field(TEXT),
@@ -323,16 +323,16 @@ REMOTE_WRITE = Section(
         "remote_timeout": Field(DURATION, note="`set_socket_timeout_ms`"),
         "headers": Field(MapOf(TEXT, "map[string]string"), note="`set_http_headers`"),
         "write_relabel_configs": Field(ListOf(RELABEL_CONFIG, "[]*relabel.Config"), note="`set_write_relabel_configs`"),
-        "name": Field(TEXT, note="selects the entry; also in the name of the operator"),
+        "name": Field(TEXT, note="selects the entry; also part of the operator's name"),
         "send_exemplars": Field(BOOLEAN, note="`false` drops them; by default the sink sends what a record holds"),
         "send_native_histograms": Field(
             BOOLEAN,
             note="`false` drops them unless `protobuf_message` is 2.0; by default the sink sends what a record holds",
         ),
         "round_robin_dns": Field(BOOLEAN, note="`set_round_robin_dns`"),
-        "protobuf_message": Field(TEXT, note="`set_remote_write_version`; by default the sink finds out"),
+        "protobuf_message": Field(TEXT, note="`set_remote_write_version`; by default the sink detects it"),
         "failed_request_logging": Field(
-            BOOLEAN, Use.IGNORED, "use `set_rejected_samples_handler` to see what was refused"
+            BOOLEAN, Use.IGNORED, "use `set_rejected_samples_handler` to see rejected samples"
         ),
         "queue_config": Field(QUEUE_CONFIG),
         "metadata_config": Field(METADATA_CONFIG),
@@ -348,7 +348,7 @@ REMOTE_WRITE = Section(
         "bearer_token_file": Field(FILE, note="read for each request"),
         "tls_config": Field(TLS_CONFIG, note="`set_tls_configuration`"),
         "follow_redirects": Field(
-            BOOLEAN, note="`true` has no meaning here: the sink follows no redirect, and a message names its target"
+            BOOLEAN, note="`true` has no meaning here: the sink does not follow redirects; a message names the target"
         ),
         "enable_http2": Field(BOOLEAN, note="`true` has no meaning here: the sink speaks HTTP/1.1"),
         **_PROXY_FIELDS,
@@ -385,7 +385,7 @@ GLOBAL = Section(
     },
 )
 
-#: The other parts of a ``prometheus.yml``. They are not read: they do not concern the sink.
+#: The other sections of a ``prometheus.yml``. They are not read, because they do not concern the sink.
 OTHER_PARTS = frozenset(
     {"runtime", "alerting", "rule_files", "scrape_config_files", "scrape_configs", "storage", "tracing", "remote_read"}
     | {"otlp"}

@@ -1,4 +1,4 @@
-"""What Prometheus refuses of a configuration whose fields are all known and of their types, in its own words."""
+"""Prometheus's checks of a configuration whose fields are known and have the right types, with its own words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyflink_prometheus.http.tls import TLS_VERSIONS
 V1_MESSAGE = "prometheus.WriteRequest"
 V2_MESSAGE = "io.prometheus.write.v2.Request"
 
-# Those of Prometheus; the sink reserves some more, which it refuses on its own account.
+# Prometheus's reserved headers; the sink reserves some more, which it refuses in its own checks.
 _RESERVED = (RESERVED_HEADERS - {"authorization", "retry-attempt", "te", "trailer", "transfer-encoding", "upgrade"}) | {
     "x-prometheus-remote-read-version"
 }
@@ -38,7 +38,7 @@ _PROTOCOLS = (
 
 def check_entry(entry: Decoded) -> None:
     """
-    Check an entry of ``remote_write``, in the order in which Prometheus does; its rules are checked elsewhere.
+    Check an entry of ``remote_write`` in Prometheus's order; its relabelling rules are checked elsewhere.
 
     :raises InvalidConfigurationError: with Prometheus's words.
     """
@@ -82,9 +82,9 @@ def check_global(settings: Decoded) -> None:
         raise settings.error("scrape_timeout", "make it at most scrape_interval", words)
     protocols = settings.get("scrape_protocols", [])
     if any(each not in _PROTOCOLS for each in protocols):
-        raise settings.error("scrape_protocols", f"write some of {', '.join(_PROTOCOLS)}", "unknown scrape protocol")
+        raise settings.error("scrape_protocols", f"write only {', '.join(_PROTOCOLS)}", "unknown scrape protocol")
     if len(set(protocols)) < len(protocols):
-        raise settings.error("scrape_protocols", "write each once", "duplicated protocol in scrape_protocols")
+        raise settings.error("scrape_protocols", "write each only once", "duplicated protocol in scrape_protocols")
 
 
 def _check_parts(entry: Decoded) -> None:
@@ -131,10 +131,10 @@ def _check_proxy(section: Decoded) -> None:
         raise section.error("proxy_connect_header", "add proxy_url, or remove it", words)
     if from_environment and has_url:
         words = "if proxy_from_environment is configured, proxy_url must not be configured"
-        raise section.error("proxy_from_environment", "keep it or proxy_url", words)
+        raise section.error("proxy_from_environment", "keep either this or proxy_url", words)
     if from_environment and section.count("no_proxy"):
         words = "if proxy_from_environment is configured, no_proxy must not be configured"
-        raise section.error("proxy_from_environment", "keep it or no_proxy", words)
+        raise section.error("proxy_from_environment", "keep either this or no_proxy", words)
     if "proxy_url" not in section.values and section.count("no_proxy"):
         words = "if no_proxy is configured, proxy_url must also be configured"
         raise section.error("no_proxy", "add proxy_url, or remove it", words)
@@ -201,11 +201,11 @@ def _check_headers(entry: Decoded) -> None:
 
 
 def _check_client(entry: Decoded) -> None:
-    """Check what all clients of Prometheus have in common."""
+    """Check the settings that all HTTP clients of Prometheus have in common."""
     bearer = entry.count("bearer_token", "bearer_token_file")
     if bearer > 1:
         words = "at most one of bearer_token & bearer_token_file must be configured"
-        raise entry.error("bearer_token_file", "keep it or bearer_token", words)
+        raise entry.error("bearer_token_file", "keep either this or bearer_token", words)
     if bearer and ("basic_auth" in entry.values or "oauth2" in entry.values):
         words = "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured"
         raise entry.error("", "keep one way to authenticate", words)
@@ -216,7 +216,7 @@ def _check_client(entry: Decoded) -> None:
     if "oauth2" in entry.values:
         if "basic_auth" in entry.values:
             words = "at most one of basic_auth, oauth2 & authorization must be configured"
-            raise entry.error("basic_auth", "keep it or oauth2", words)
+            raise entry.error("basic_auth", "keep either this or oauth2", words)
         _check_oauth2(entry.values["oauth2"])
     _check_proxy(entry)
     for name in entry.get("http_headers", {}):
@@ -235,7 +235,7 @@ def _check_basic_auth(basic: Decoded) -> None:
 def _check_authorization(entry: Decoded, authorization: Decoded, bearer: int) -> None:
     if bearer:
         words = "authorization is not compatible with bearer_token & bearer_token_file"
-        raise entry.error("authorization", "keep it or the bearer token", words)
+        raise entry.error("authorization", "keep either this or the bearer token", words)
     if authorization.count("credentials", "credentials_file", "credentials_ref") > 1:
         words = "at most one of authorization credentials & credentials_file must be configured"
         raise authorization.error("", "keep one of credentials and credentials_file", words)

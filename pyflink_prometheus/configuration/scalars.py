@@ -1,4 +1,4 @@
-"""Texts as booleans, numbers, durations and URLs, by the rules of Prometheus and of the YAML parser that it uses."""
+"""Strings as booleans, numbers, durations and URLs, by the rules of Prometheus and of its YAML parser."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def boolean(node: Node) -> bool:
 
 
 def integer(node: Node) -> int:
-    """Return an integer of 64 bits; a fraction is cut off, as Prometheus does."""
+    """Return a 64-bit integer; a fraction is cut off, as in Prometheus."""
     number = _number(node)
     if number is None or not -(1 << _BITS) <= number < 1 << _BITS:
         raise node.error(f"write an integer{_got(node)}", _cannot(node, "int"))
@@ -53,7 +53,7 @@ def integer(node: Node) -> int:
 
 
 def unsigned(node: Node) -> int:
-    """Return an integer from 0 up to 64 bits."""
+    """Return an unsigned 64-bit integer."""
     number = _number(node)
     if number is None or not 0 <= number < 1 << (_BITS + 1):
         raise node.error(f"write an integer of at least 0{_got(node)}", _cannot(node, "uint64"))
@@ -105,14 +105,14 @@ def url(node: Node) -> str:
     problem = _url_problem(written)
     if problem:
         raise node.error(
-            "write a URL such as https://host/api/v1/write; it is not shown, as it may hold secrets", problem
+            "write a URL such as https://host/api/v1/write; the value may hold secrets and is not shown", problem
         )
     return written
 
 
 def expanded(value: str) -> tuple[str, list[str]]:
     """
-    Return a text with ``$NAME`` and ``${NAME}`` replaced from the environment, and the names without a value.
+    Return a text with ``$NAME`` and ``${NAME}`` replaced from the environment, and the names that have no value.
 
     ``$$`` is a dollar sign. The rules are those of Go's ``os.Expand``: malformed references vanish.
     """
@@ -158,7 +158,7 @@ def _tag(node: Node) -> str:
 
 
 def _cannot(node: Node, kind: str) -> str:
-    """Return the words of the YAML parser for a value that is not a secret."""
+    """Return the YAML parser's words for a value that is not a secret."""
     shown = ""
     if isinstance(node.value, str):
         shown = f" `{node.value if len(node.value) <= 10 else node.value[:7] + '...'}`"
@@ -196,7 +196,7 @@ def _authority_problem(authority: str) -> str:
         return "missing ']' in host"
     port = host.rpartition("]")[2] if host.startswith("[") else host[host.find(":") :] if ":" in host else ""
     if port and re.fullmatch(r":[0-9]*", port) is None:
-        return "invalid port"  # which may be a password whose user, or whose end, is missing or has a slash
+        return "invalid port"  # maybe a password without a user, without its end, or with a slash
     if _WRONG_ESCAPE.search(host) or re.search(r"%(?!25)[0-7]", host):
         return "invalid URL escape"
     wrong = _NOT_OF_A_HOST.search(host)

@@ -1,4 +1,4 @@
-"""The settings of the sink that a checked entry of ``remote_write`` stands for."""
+"""The conversion of a checked entry of ``remote_write`` into settings of the sink."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pyflink_prometheus.secret import Secret
 
 def settings_of(entry: Decoded) -> dict[str, Any]:
     """
-    Return the settings that an entry has, except for its rules. What it doesn't say keeps the sink's default.
+    Return the settings in an entry, except for its rules. A setting that it lacks keeps the sink's default.
 
-    :raises InvalidConfigurationError: if Prometheus would accept it, but no request could succeed.
+    :raises InvalidConfigurationError: if Prometheus would accept the entry, but no request could succeed.
     """
     try:
         url = checked_url(entry.get("url"))
@@ -41,11 +41,11 @@ def settings_of(entry: Decoded) -> dict[str, Any]:
         "send_exemplars": entry.get("send_exemplars"),
     }
     if settings["socket_timeout_ms"] == 0:
-        raise entry.error("remote_timeout", "write more than 0: every request would fail at once")
+        raise entry.error("remote_timeout", "write a value above 0: every request would fail at once")
     message = entry.get("protobuf_message")
     if message is not None:
         settings["remote_write_version"] = RemoteWriteVersion.V2 if message == V2_MESSAGE else RemoteWriteVersion.V1
-    if message != V2_MESSAGE:  # which has them always, as with Prometheus
+    if message != V2_MESSAGE:  # 2.0 always sends them, as in Prometheus
         settings["send_native_histograms"] = entry.get("send_native_histograms")
     queue = entry.get("queue_config")
     if queue is not None:
@@ -82,9 +82,9 @@ def _at_least_1(duration_ms: int) -> int:
 
 def _headers(entry: Decoded) -> dict[str, str | Secret]:
     """
-    Return the headers of both fields; the values of one header are joined, which means the same (RFC 9110, 5.3).
+    Return the headers of both fields; several values of a header are joined, which is equivalent (RFC 9110, 5.3).
 
-    :raises InvalidConfigurationError: if one cannot be sent.
+    :raises InvalidConfigurationError: if a header cannot be sent.
     """
     headers: dict[str, str | Secret] = dict(entry.get("headers", {}))
     names = {name.lower(): name for name in headers}
@@ -98,7 +98,7 @@ def _headers(entry: Decoded) -> dict[str, str | Secret]:
         if len(values) == 1:
             headers[name] = values[0]
         elif len(texts) < len(values):
-            raise entry.error("http_headers", f"give {name} one value only: it has a file or a Secret, and others")
+            raise entry.error("http_headers", f"give {name} only one value: it has a file or a Secret, and others")
         elif texts:
             headers[name] = ", ".join(texts)
         if header is not None and header.count("secrets") and isinstance(headers.get(name), str):
@@ -123,7 +123,7 @@ def without_effect(entry: Decoded) -> list[tuple[str, str]]:
     queue: Decoded | None = entry.get("queue_config")
     found = []
     if entry.get("follow_redirects"):
-        found.append((entry, "follow_redirects", "the sink follows no redirect"))
+        found.append((entry, "follow_redirects", "the sink does not follow redirects"))
     if entry.get("enable_http2"):
         found.append((entry, "enable_http2", "the sink speaks HTTP/1.1"))
     if queue is not None and queue.get("retry_on_http_429") is False:

@@ -30,9 +30,9 @@ class RemoteWriteSettings:
     """
     An entry of ``remote_write`` as settings of the sink.
 
-    :param settings: those of :class:`~pyflink_prometheus.config.SinkConfig` that the entry has.
+    :param settings: the settings of :class:`~pyflink_prometheus.config.SinkConfig` that the entry has.
     :param name: the entry's name; "" for none.
-    :param path: where it is, such as ``remote_write[0]``; "" if there is nothing else.
+    :param path: the entry's path, such as ``remote_write[0]``; "" if it is the whole configuration.
     """
 
     settings: dict[str, Any] = field(repr=False)
@@ -43,12 +43,12 @@ class RemoteWriteSettings:
 @dataclass(frozen=True)
 class UnusableEntry:
     """
-    An entry of ``remote_write`` that Prometheus accepts, and that says what the sink cannot do.
+    An entry of ``remote_write`` that Prometheus accepts, but that asks for something the sink cannot do.
 
     :param url: its URL, which may hold credentials.
     :param name: the entry's name; "" for none.
-    :param path: where it is.
-    :param error: why.
+    :param path: the entry's path.
+    :param error: why the sink cannot use it.
     """
 
     url: str = field(repr=False)
@@ -61,11 +61,11 @@ def read_remote_write(
     config: str | os.PathLike[str] | Mapping[str, Any], name: str | None = None
 ) -> RemoteWriteSettings:
     """
-    Return the settings of an entry; one line of the log names fields that have no meaning for a sink.
+    Return the settings of an entry; one log line names the fields that have no meaning for a sink.
 
     :param config: a file or a mapping: a whole ``prometheus.yml``, a part of it with ``remote_write``, or an entry.
     :param name: the entry's name; ``None`` for the only one.
-    :raises InvalidConfigurationError: if Prometheus would refuse it, or the sink cannot do what it says.
+    :raises InvalidConfigurationError: if Prometheus would refuse it, or the sink cannot do what it asks for.
     """
     root, folder = _root(config)
     external_labels, legacy_names, entries = _parts(root, folder)
@@ -76,9 +76,9 @@ def read_each_remote_write(
     config: str | os.PathLike[str] | Mapping[str, Any],
 ) -> Iterator[RemoteWriteSettings | UnusableEntry]:
     """
-    Yield the settings of each entry, or why the sink cannot do what it says.
+    Yield the settings of each entry, or why the sink cannot use it.
 
-    :param config: as above.
+    :param config: as for :func:`read_remote_write`.
     :raises InvalidConfigurationError: if Prometheus would refuse it.
     """
     root, folder = _root(config)
@@ -103,7 +103,7 @@ def _settings(
 
 
 def _root(config: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Node, str | None]:
-    """Return the tree of a configuration, and the folder of its relative paths."""
+    """Return the tree of a configuration, and the folder that its relative paths start from."""
     if isinstance(config, Mapping):
         return from_value(config, _MAPPING), None
     path = Path(config)
@@ -117,12 +117,12 @@ def _root(config: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[Node, str
 
 
 def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[Decoded]]:
-    """Return the external labels, whether names are legacy ones only, and the checked entries."""
+    """Return the external labels, whether only legacy names are allowed, and the checked entries."""
     if isinstance(root.value, list) or (root.get("url") is not None and root.get("remote_write") is None):
         nodes = root.value if isinstance(root.value, list) else [root]
         return {}, False, _entries(root, nodes, folder)
     if isinstance(root.value, (str, Secret)):
-        raise root.error("write remote_write and the like as a mapping", "into config.plain")
+        raise root.error("write a mapping with remote_write in it", "into config.plain")
     settings = None
     seen = set()
     for key, node in root.value if isinstance(root.value, tuple) else ():
@@ -134,7 +134,7 @@ def _parts(root: Node, folder: str | None) -> tuple[dict[str, str], bool, list[D
             check_global(settings)
         elif key not in {"global", "remote_write", *OTHER_PARTS}:
             words = f"field {shown_name(key)} not found in type config.plain"
-            raise node.error("remove it: Prometheus has no such part", words)
+            raise node.error("remove it: Prometheus has no such section", words)
     written = root.get("remote_write")
     if written is None or written.value in (None, []):
         raise root.error("add an entry of remote_write: there is none")
@@ -155,12 +155,12 @@ def _entries(root: Node, nodes: list[Node], folder: str | None, *, legacy_names:
         name = entry.get("name", "")
         if name and name in names:
             words = f'found multiple remote write configs with job name "{name}"'
-            raise entry.error("name", "give each entry a name of its own", words)
+            raise entry.error("name", "give each entry a unique name", words)
         names.add(name)
         try:
             _relabelling(entry, {}, legacy_names)
         except InvalidConfigurationError as error:
-            if error.words:  # or it matters only if this entry is used
+            if error.words:  # otherwise it matters only if this entry is used
                 raise
         entries.append(entry)
     if not entries:
@@ -189,7 +189,7 @@ def _external_labels(settings: Decoded | None) -> dict[str, str]:
     for name, value in ({} if settings is None else settings.get("external_labels", {})).items():
         labels[name], missing = expanded(value)
         for each in missing:
-            _log.warning("set the environment variable %s: it is used in external_labels and is empty", each)
+            _log.warning("set the environment variable %s: it is used in external_labels but is empty", each)
     return labels
 
 
@@ -203,7 +203,7 @@ def _relabelling(entry: Decoded, external_labels: Mapping[str, str], legacy_name
 
 
 def _log_ignored(source: str, ignored: Sequence[tuple[str, str]]) -> None:
-    """Name the fields without meaning in one line, with the note that some have in common once."""
+    """Log the fields without meaning in one line, grouped by their notes."""
     fields: dict[str, list[str]] = {}
     for path, note in ignored:
         fields.setdefault(note, []).append(path)
@@ -213,7 +213,7 @@ def _log_ignored(source: str, ignored: Sequence[tuple[str, str]]) -> None:
 
 
 def _error_at(node: Node, path: str, advice: str, words: str = "") -> InvalidConfigurationError:
-    """Return the error of a field that is some levels below a node."""
+    """Return the error of a field at any depth below a node."""
     at = node
     for part in path.replace("[", ".[").split("."):
         inner = at.get(part)

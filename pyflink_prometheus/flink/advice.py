@@ -1,4 +1,4 @@
-"""Advice, logged once, for jobs that their user could make faster."""
+"""Advice, logged once, on how to make a job faster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 _MIN_FLUSHES = 50
 _MIN_SECONDS = 10.0
 _MIN_SHARE_OF_WAITING = 0.5
-_MAX_SHARE_OF_RETRIES = 0.05  # with more it is not the bundles that make the job wait
+_MAX_SHARE_OF_RETRIES = 0.05  # above this, bundles are not what makes the job wait
 
 
 class BundleAdvice:
@@ -24,9 +24,9 @@ class BundleAdvice:
     One warning if the job mostly waits for responses to requests that are small because PyFlink's bundles are small.
 
     A flush ends each bundle, so a request holds at most the samples of one bundle, and a flush takes at least one round
-    trip to the receiver. A job that gets few records waits for those, not for responses, and gets no warning.
+    trip to the receiver. A job that gets few records waits for records, not for responses, and gets no warning.
 
-    :param ledger: counts what was sent.
+    :param ledger: counts the sent samples.
     :param monotonic: the source of monotonic time, in seconds.
     """
 
@@ -60,7 +60,7 @@ class BundleAdvice:
         _log.warning(
             "raise python.fn-execution.bundle.size (default 1000), and python.fn-execution.bundle.time if that ends "
             "bundles first: the job spends %.0f %% of its time waiting for responses (%.0f ms each), with only %.0f "
-            "samples in flight each time because PyFlink's bundles hold no more; one request could hold %d",
+            "samples in flight at a time because PyFlink's bundles hold no more; one request could hold %d",
             100 * seen.waiting,
             1000 * seen.mean_time_in_flight_s,
             samples_per_flush,
@@ -70,44 +70,44 @@ class BundleAdvice:
 
 class Exchange(NamedTuple):
     """
-    The way of records from one Python process to a writer in another.
+    The transfer of records from one Python process to a writer in another.
 
     :param is_needless: whether the stream is keyed for a writer with one subtask.
-    :param pickles: whether each record is pickled on its way.
+    :param pickles: whether each record is pickled for the transfer.
     """
 
     is_needless: bool
     pickles: bool
 
 
-def log_exchange_cost(hop: Exchange, record: Any) -> None:
+def log_exchange_cost(exchange: Exchange, record: Any) -> None:
     """
-    Log what it costs to pass records to the writer, if it could cost less.
+    Log the cost of passing records to the writer if it could be lower.
 
     :param record: the first record.
     """
-    if hop.is_needless:
+    if exchange.is_needless:
         _log.info(
-            "remove key_by before the Prometheus writer: it has one subtask, which gets all records in order anyway, "
-            "and without key_by a record costs a fraction"
+            "remove key_by upstream of the Prometheus writer: the writer has one subtask, which gets all records in "
+            "order anyway, and without key_by a record costs only a fraction as much"
         )
     kind = type(record)
-    if hop.pickles and kind.__module__ != "builtins":
+    if exchange.pickles and kind.__module__ != "builtins":
         _log.info(
             "pass plain tuples (metric_name, labels, samples) to the Prometheus writer: each record is an instance of "
             "%s and is pickled on its way%s of that",
             kind.__qualname__,
-            " together with its class, which is defined in the job's own file: a plain tuple costs a small part"
+            " together with its class, which is defined in the job's own file; a plain tuple costs a small fraction"
             if kind.__module__ == "__main__"
-            else ": a plain tuple costs less than half",
+            else "; a plain tuple costs less than half",
         )
 
 
 def warn_of_unverified_tls(config: SinkConfig) -> None:
-    """Warn, at each start, if any certificate is accepted."""
+    """Warn at each start if the receiver's certificate is not verified."""
     if config.tls is not None and config.tls.insecure_skip_verify:
         _log.warning(
-            "set ca_file in place of insecure_skip_verify: the certificate of %s is not verified, so anyone on the way "
-            "can read and change what is sent",
+            "set ca_file instead of insecure_skip_verify: the certificate of %s is not verified, so anyone on the "
+            "network path can read and change the requests",
             config.url_without_credentials,
         )

@@ -27,7 +27,7 @@ _LARGEST_BATCH = 10_000
 
 def check_available(env: StreamExecutionEnvironment) -> None:
     """
-    Check that Flink's Table API can be used: it needs its planner, and a runtime mode other than AUTOMATIC.
+    Check that Flink's Table API is available: it needs Flink's planner, and a runtime mode other than AUTOMATIC.
 
     :raises NotColumnsError: with Flink's reason.
     """
@@ -39,7 +39,7 @@ def check_available(env: StreamExecutionEnvironment) -> None:
 
 
 def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment:
-    """Return a table environment of the sink's own, with the options of the job."""
+    """Return a table environment for the sink only, with the options of the job."""
     t_env = StreamTableEnvironment.create(env)
     set_batch_size(t_env.get_config(), get_j_env_configuration(env._j_stream_execution_environment).getString)
     return t_env
@@ -47,10 +47,10 @@ def table_environment(env: StreamExecutionEnvironment) -> StreamTableEnvironment
 
 def set_batch_size(config: TableConfig, option: Callable[[str, str], str]) -> None:
     """
-    Make a bundle one batch, up to a size from which larger ones only take memory, unless the user has set the size.
+    Make each bundle one batch, up to a size beyond which batches only take memory, unless the user has set the size.
 
-    :param config: of the table environment.
-    :param option: returns the value of an option that the user may have set, by its name, or a default.
+    :param config: the configuration of the table environment.
+    :param option: returns the value of an option that the user may have set, given its name and a default.
     """
     if option(_BATCH_SIZE, "") == "":
         config.set(_BATCH_SIZE, str(min(int(option(_BUNDLE_SIZE, "1000")), _LARGEST_BATCH)))
@@ -60,10 +60,10 @@ def partitioned_table(
     t_env: StreamTableEnvironment, table: Table, columns: Sequence[str], types: Mapping[str, TypeInformation]
 ) -> Table:
     """
-    Return a table with all rows that have the same values in some columns on one subtask.
+    Return a table in which all rows with the same values in some columns are on the same subtask.
 
     :param columns: their names.
-    :param types: of all columns that the result keeps, by their names.
+    :param types: the types of all columns that the result keeps, by their names.
     :raises ValueError: naming the columns that don't exist or can't be keys.
     """
     return t_env.from_data_stream(keyed_stream(t_env, table, columns, types)).drop_columns(col(_KEY))
@@ -72,10 +72,10 @@ def partitioned_table(
 def keyed_stream(
     t_env: StreamTableEnvironment, table: Table, columns: Sequence[str], types: Mapping[str, TypeInformation]
 ) -> DataStream:
-    """Return the stream of such a table, which has one more column."""
+    """Return such a partitioned table as a stream, with the key as an additional first column."""
     check_keys(columns, types)
-    # Rows out of a table can be keyed only by a row in their first field. Cast to what may be NULL, or Flink would look
-    # in an operator of its own whether it is.
+    # Rows from a table can be keyed only by a row in their first field. The cast makes that row nullable, or else Flink
+    # would add an operator that checks it for NULL.
     schema = table.get_schema()
     key_type = DataTypes.ROW([DataTypes.FIELD(each, schema.get_field_data_type(each)) for each in columns])
     key = row(*map(col, columns)).try_cast(key_type)
@@ -87,7 +87,7 @@ def keyed_stream(
 
 
 def arguments(columns: RecordColumns) -> list[Expression]:
-    """Return the arguments of the function that gets records as columns."""
+    """Return the arguments of the function that receives records as columns."""
     nulls = columns.nulls()
     nullable = {field for group in nulls for field, _ in group}
     fields = [
@@ -106,19 +106,19 @@ def written_stream(
     """
     Return the stream of a table whose rows are results of the function that writes.
 
-    Flink's planner knows no names, uids and parallelism of single operators, so its graph is changed afterwards.
+    Flink's planner cannot set the name, uid and parallelism of a single operator, so its graph is changed afterwards.
 
     :param written: the table.
-    :param placement: name and uid of the writer's operator.
-    :param subtasks: of the writer.
-    :param reads: the stream that the table was made of.
+    :param placement: the name and uid of the writer's operator.
+    :param subtasks: the number of the writer's subtasks.
+    :param reads: the stream from which the table was made.
     """
     stream = row_stream(t_env, written)
     end, begin = stream._j_data_stream.getTransformation(), reads._j_data_stream.getTransformation()
     parallelism = subtasks
     for number, added in enumerate(_between(end, begin)):
         if added.getClass().getSimpleName() == "PartitionTransformation":
-            parallelism = begin.getParallelism()  # of what is upstream of the partition
+            parallelism = begin.getParallelism()  # as upstream of the partition
             continue
         added.setParallelism(parallelism)
         is_writer = added.getName().startswith("PythonCalc")
@@ -131,7 +131,7 @@ def written_stream(
 
 
 def _between(end: Any, begin: Any) -> Iterator[Any]:
-    """Return the transformations from one up to, and without, another that it reads, the last one first."""
+    """Return the transformations from ``end`` back to ``begin``, exclusive, the last one first."""
     while end.getId() != begin.getId():
         yield end
         (end,) = end.getInputs()

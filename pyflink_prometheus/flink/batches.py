@@ -14,13 +14,13 @@ from pyflink_prometheus.writer.writer import RemoteWriter
 if TYPE_CHECKING:
     import pandas as pd
 
-#: A column of a batch: a Series; or the plain value of a constant, such as a literal of a SQL query.
+#: A column of a batch: a Series, or the plain value of a constant, such as a literal in a SQL query.
 Column = Union["pd.Series[Any]", Any]
 
 
 class BatchReader(Protocol):
     """
-    What makes samples of a batch of rows.
+    A converter from batches of rows to samples.
 
     It is pickled into the job; each subtask has its own copy.
     """
@@ -29,8 +29,8 @@ class BatchReader(Protocol):
         """
         Add the samples of a batch to the writer; blocks while too many are pending (backpressure).
 
-        :param columns: the arguments of the function, in their order. Series have the number of rows as their length;
-            constants do not come as Series, but as plain values.
+        :param columns: the arguments of the function, in order. Each Series has as many values as there are rows;
+            constants come as plain values instead.
         :param rows: the number of rows, above 0.
         :param writer: the subtask's writer, the same in each call.
         """
@@ -40,10 +40,10 @@ class BatchFunction(ScalarFunction):
     """
     A pandas function in SQL that passes each batch of rows to a writer, and returns zeros.
 
-    Make it with :func:`batch_function`. Thread mode runs such functions in a Python process, too.
+    Make it with :func:`batch_function`. Thread mode also runs such functions in a Python process.
 
-    :param subtask: the writer, and what Flink has to do with it.
-    :param reader: makes samples of rows.
+    :param subtask: the writer and its connection to Flink.
+    :param reader: turns rows into samples.
     """
 
     def __init__(self, subtask: SubtaskWriter, reader: BatchReader) -> None:
@@ -80,9 +80,9 @@ class BatchFunction(ScalarFunction):
 
 def batch_function(subtask: SubtaskWriter, reader: BatchReader, input_types: Sequence[Any] | None = None) -> Any:
     """
-    Return a :class:`BatchFunction` as PyFlink's tables and SQL take it; its result is a TINYINT for each row.
+    Return a :class:`BatchFunction` for PyFlink's tables and SQL; its result is a TINYINT for each row.
 
-    :param input_types: the types of the arguments, to which Flink casts others or refuses them. Default: any.
+    :param input_types: the types of the arguments; Flink casts other types to these, or refuses them. Default: any.
     """
     function = BatchFunction(subtask, reader)
     return udf(

@@ -1,4 +1,4 @@
-"""Which records can be passed as columns, and how records are made of columns again."""
+"""The record types that can be passed as columns, and the conversion of columns back to records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Kind(Enum):
-    """What a column holds; PyFlink's types can't be pickled into the job."""
+    """The kind of values in a column; PyFlink's own types can't be pickled into the job."""
 
     INTEGER = auto()
     FLOAT = auto()
@@ -32,11 +32,11 @@ _KINDS = (
 )
 _NULLS_IN_A_MASK = 62  # bits of a BIGINT, without its sign
 
-_CAN_BE_COLUMNS = "numbers, strings, booleans and bytes, alone or as fields of a tuple or row"
+_CAN_BE_COLUMNS = "only numbers, strings, booleans and bytes, on their own or as fields of a tuple or row,"
 
 
 class NotColumnsError(TypeError):
-    """Records that cannot be passed as columns; the text says why."""
+    """An error for records that cannot be passed as columns; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,13 @@ class RecordColumns:
     """
     The columns of records of one type.
 
-    SQL has two kinds of missing numbers: NULL, and NaN in a DOUBLE. Pandas has only NaN, for which it even turns
-    integers into floats. So numbers that may be NULL have a bit each in further columns, and integers are 0 there.
+    SQL has two kinds of missing numbers: NULL, and NaN in a DOUBLE. Pandas has only NaN, and turns integers into floats
+    to represent it. So each number that may be NULL has a bit in additional columns, and an integer that is NULL is
+    passed as 0.
 
-    :ivar names: of the fields; one if records are plain values.
-    :ivar kinds: of the fields.
-    :ivar of_columns: makes records of the columns' values.
+    :ivar names: the names of the fields; one name if records are plain values.
+    :ivar kinds: the kinds of the fields.
+    :ivar of_columns: makes records from the columns' values.
     :ivar may_be_null: whether a number may be NULL.
     """
 
@@ -76,7 +77,7 @@ class RecordColumns:
         return self.kinds[field] is _Kind.INTEGER
 
     def nulls(self) -> list[list[tuple[int, int]]]:
-        """Return for each further column, in their order, the fields whose NULLs it has, each with its bit."""
+        """Return, for each additional column in order, the fields whose NULLs it marks, each with its bit."""
         if not self.may_be_null:
             return []
         fields = [field for field, kind in enumerate(self.kinds) if kind is not _Kind.OTHER]
@@ -90,8 +91,8 @@ def record_columns(record_type: TypeInformation) -> RecordColumns:
     """
     Return the columns of records.
 
-    :param record_type: of a stream.
-    :raises NotColumnsError: if some of what records hold would be lost.
+    :param record_type: the type of a stream's records.
+    :raises NotColumnsError: if columns would lose part of the records.
     """
     from_table = isinstance(record_type, ExternalTypeInfo)
     if from_table:
@@ -114,9 +115,9 @@ def record_columns(record_type: TypeInformation) -> RecordColumns:
 
 class RecordReader:
     """
-    A :class:`~pyflink_prometheus.flink.batches.BatchReader` that makes a record of each row, and converts it.
+    A :class:`~pyflink_prometheus.flink.batches.BatchReader` that makes a record from each row, and converts it.
 
-    :param columns: says how records are made of rows.
+    :param columns: defines how records are made from rows.
     :param converter: turns a record into series; ``None`` if records are series.
     """
 
@@ -132,7 +133,7 @@ class RecordReader:
 
 
 class _Rows:
-    """Makes rows of columns, as PyFlink's coders do."""
+    """A conversion from columns to rows that gives the same rows as PyFlink's coders."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = list(names)
@@ -142,7 +143,7 @@ class _Rows:
         first.set_field_names(self._names)
         like_first, new = vars(first), Row.__new__
         for values in zip(*columns):
-            # Row's constructor and set_field_names, which are a dear part of a record's price.
+            # In place of Row's constructor and set_field_names, which would be a large part of a record's cost.
             row = new(Row)
             row.__dict__.update(like_first, _values=list(values))
             yield row

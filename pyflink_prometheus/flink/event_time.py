@@ -1,4 +1,4 @@
-"""Timestamps, watermarks and a key in one Python step, where PyFlink's own methods take two."""
+"""Timestamps, watermarks and a key in one Python step instead of the two that PyFlink's own methods take."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def key_by_with_timestamps(
     key_type: TypeInformation | None = None,
 ) -> KeyedStream:
     """
-    Return ``stream.assign_timestamps_and_watermarks(watermark_strategy).key_by(key_selector, key_type)``, made faster.
+    Return ``stream.assign_timestamps_and_watermarks(watermark_strategy).key_by(key_selector, key_type)``, but faster.
 
     ::
 
         rows = key_by_with_timestamps(rows, strategy, lambda row: row["icao24"], Types.STRING())
         ordered = rows.process(Reorder())
 
-    PyFlink sends each record to Python for its timestamp, back to Java, and to Python again for its key. Here one
+    PyFlink sends each record to Python for its timestamp, back to Java, and to Python again for its key. Here, one
     function returns both, in the same Python step as a map upstream.
 
     :param watermark_strategy: with a timestamp assigner.
@@ -45,13 +45,13 @@ def key_by_with_timestamps(
     record_type, parallelism = stream.get_type(), j_stream.getTransformation().getParallelism()
     keyed_type = Types.ROW([key_type or Types.PICKLED_BYTE_ARRAY(), record_type])
     pickles = isinstance(record_type, PickledBytesTypeInfo)
-    # What is pickled is an array of bytes to Java, whoever pickles it.
+    # To Java, a pickled record is an array of bytes, no matter what pickled it.
     sent_type = Types.ROW([keyed_type.get_field_types()[0], Types.PRIMITIVE_ARRAY(Types.BYTE())])
     stamped = stream.process(
         _TimestampAndKey(assigner.extract_timestamp, key_selector, keyed_type.get_field_names(), pickles=pickles),
         Types.TUPLE([sent_type if pickles else keyed_type, Types.LONG()]),
     )
-    # Like the stream upstream, so that records are not distributed before they are keyed, and keep their order.
+    # The parallelism of the stream upstream, so that records are not distributed until keyed, and stay in order.
     stamped.name("Timestamps and keys").set_parallelism(parallelism)
     jvm = get_gateway().jvm
     functions = jvm.org.apache.flink.streaming.api.functions.python.eventtime
@@ -68,8 +68,7 @@ class _TimestampAndKey(ProcessFunction):
     """
     A function from a record to itself with its key and its timestamp.
 
-    :param pickles: whether it pickles the record, for which PyFlink would always use cloudpickle, which takes much
-        longer.
+    :param pickles: whether it pickles the record itself; PyFlink would always use cloudpickle, which takes much longer.
     """
 
     def __init__(
@@ -86,9 +85,9 @@ class _TimestampAndKey(ProcessFunction):
         self._pickles = pickles
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Make the row that holds one record after the other; each is encoded before the next one comes."""
+        """Make one row for all records to use in turn; each is encoded before the next one comes."""
         self._keyed = Row(None, None)
-        self._keyed.set_field_names(self._names)  # without them, PyFlink looks for them each time
+        self._keyed.set_field_names(self._names)  # otherwise PyFlink would look for them each time
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> Sequence[Any]:
         """Emit a record's key, the record, and its timestamp."""

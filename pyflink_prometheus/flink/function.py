@@ -16,22 +16,22 @@ class WriterFunction(ProcessFunction):
     """
     The function that passes each record to a writer, and emits nothing.
 
-    :param subtask: the writer, and what Flink has to do with it.
+    :param subtask: the writer and its connection to Flink.
     :param converter: turns a record into series; ``None`` if records are series.
-    :param hop: how records reach the writer; ``None`` if they stay in its process.
+    :param exchange: how records reach the writer; ``None`` if they stay in its process.
     """
 
-    def __init__(self, subtask: SubtaskWriter, converter: Conversion | None, hop: Exchange | None = None) -> None:
+    def __init__(self, subtask: SubtaskWriter, converter: Conversion | None, exchange: Exchange | None = None) -> None:
         self._subtask = subtask
         self._converter = converter
-        self._hop = hop
+        self._exchange = exchange
         self._add: Callable[[Any], None] | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Start the writer; Flink calls this at the first record, in the worker process."""
         subtasks = runtime_context.get_number_of_parallel_subtasks()
         writer = self._subtask.open(runtime_context.get_metrics_group(), subtasks)
-        self._add = adder(writer, self._converter) if self._hop is None else self._add_first
+        self._add = adder(writer, self._converter) if self._exchange is None else self._add_first
 
     def process_element(self, value: Any, ctx: ProcessFunction.Context) -> None:
         """Convert a record and add its series to the writer; blocks while too many are pending (backpressure)."""
@@ -46,8 +46,8 @@ class WriterFunction(ProcessFunction):
 
     def _add_first(self, value: Any) -> None:
         """Log the cost of passing records, and add the first one; later records skip this check."""
-        if self._hop is not None:
-            log_exchange_cost(self._hop, value)
+        if self._exchange is not None:
+            log_exchange_cost(self._exchange, value)
         self._add = adder(self._subtask.writer, self._converter)
         self._add(value)
 
@@ -56,7 +56,7 @@ class KeyedRecords(ProcessFunction):
     """
     An adapter that unwraps the records of a keyed stream, which PyFlink passes as ``Row(key, record)``.
 
-    :param function: gets the records as if the stream had no key.
+    :param function: receives the records as if the stream had no key.
     """
 
     def __init__(self, function: ProcessFunction) -> None:

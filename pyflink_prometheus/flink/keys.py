@@ -16,7 +16,7 @@ class PrometheusTimeSeriesKeySelector(KeySelector):
 
     Use it as ``stream.key_by(PrometheusTimeSeriesKeySelector(), key_type=Types.STRING())`` if the sink runs in several
     subtasks and the records are already series. A stream that is keyed upstream by the source of its series (a device,
-    an aircraft) needs no second key_by, which costs some 30 µs per record.
+    an aircraft) needs no second key_by, which costs about 30 µs per record.
     """
 
     def get_key(self, value: Any) -> str:

@@ -13,7 +13,7 @@ from pyflink_prometheus.writer.pace import Pace
 from pyflink_prometheus.writer.tenants import TenantLedgers
 
 _COUNTERS: dict[str, Callable[[Ledger], int]] = {
-    # The Java connector's.
+    # The counters of the Java connector.
     "numSamplesOut": lambda ledger: ledger.samples_accepted,
     "numWriteRequestsOut": lambda ledger: ledger.requests_accepted,
     "numWriteRequestsRetries": lambda ledger: ledger.requests_retried,
@@ -21,7 +21,7 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numSamplesNonRetryableDropped": lambda ledger: ledger.samples_rejected[RejectionReason.REFUSED],
     "numSamplesRetryLimitDropped": lambda ledger: ledger.samples_rejected[RejectionReason.RETRIES_EXHAUSTED],
     "numWriteRequestsPermanentlyFailed": lambda ledger: ledger.requests_failed,
-    # Ours.
+    # This sink's additional counters.
     "numSamplesIn": lambda ledger: ledger.samples_in,
     "numSamplesExcluded": lambda ledger: ledger.samples_rejected[RejectionReason.EXCLUDED],
     "numSamplesInvalidDropped": lambda ledger: ledger.samples_rejected[RejectionReason.INVALID],
@@ -42,7 +42,7 @@ _COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "timeWaitedMs": lambda ledger: int(ledger.time_waited_s * 1000),
 }
 
-# Those of Flink's own sinks (FLIP-33), outside of our group. What was sent includes what was not written.
+# The counters of Flink's own sinks (FLIP-33), outside of our group. Sent samples include those that were not written.
 _STANDARD_COUNTERS: dict[str, Callable[[Ledger], int]] = {
     "numRecordsSend": lambda ledger: ledger.samples_accepted + ledger.samples_lost,
     "numRecordsSendErrors": lambda ledger: ledger.samples_lost,
@@ -57,7 +57,7 @@ _STANDARD_GAUGES: dict[str, Callable[[Ledger], int]] = {
 _BUCKET_LABEL, _BUCKET_COUNTER = "le", "timeInFlightMs_bucket"
 _BUCKETS = (*map(str, TIME_IN_FLIGHT_BOUNDS_MS), "Inf")
 
-#: Those that each tenant has as well.
+#: The counters that each tenant also has.
 _OF_TENANTS = (
     "numSamplesOut",
     "numSamplesDropped",
@@ -99,11 +99,11 @@ class LedgerMetrics:
 
     :param group: the metric group in which to register them.
     :param writer: the writer, or one of its endpoints.
-    :param flush: called at the end of each bundle; returns its duration in milliseconds. ``None`` for an endpoint that
-        is flushed with others.
-    :param number: of the writer within the group, from 1. All functions of an operator share one group, in which a
-        gauge replaces an earlier one of the same name. Counters of the same name add up.
-    :param operator_group: where to register Flink's standard metrics of a sink; ``None`` for a further endpoint.
+    :param flush: called at the end of each bundle; returns the duration of the flush in milliseconds. ``None`` for an
+        endpoint that is flushed with others.
+    :param number: the writer's number within the group, from 1. All functions of an operator share one group, in which
+        a gauge replaces an earlier gauge of the same name. Counters of the same name add up.
+    :param operator_group: where to register Flink's standard metrics of a sink; ``None`` for an additional endpoint.
     """
 
     def __init__(
@@ -181,5 +181,5 @@ class LedgerMetrics:
 
 
 def _numbered(name: str, number: int) -> str:
-    """Return the name of a gauge of the writer of this number within its group."""
+    """Return the name of a gauge for the writer with this number in its group."""
     return name if number == 1 else f"{name}{number}"

@@ -1,4 +1,4 @@
-"""Partitions by columns, which Java makes: no Python function sees the records for it."""
+"""Partitioning by columns in Java: no Python function has to see the records."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _KEY_TYPES = (
 
 def partitioned_stream(stream: DataStream, columns: Sequence[str], record_type: TypeInformation) -> DataStream:
     """
-    Return a stream of tuples or rows with all records that have the same values in some columns on one subtask.
+    Return a stream in which all tuples or rows with the same values in some columns are on the same subtask.
 
     :param columns: names of fields; ``f0``, ``f1`` and so on for tuples.
-    :param record_type: of the stream.
+    :param record_type: the type of the stream's records.
     :raises ValueError: naming the columns that don't exist or can't be keys.
     """
     if isinstance(record_type, RowTypeInfo):
@@ -35,7 +35,7 @@ def partitioned_stream(stream: DataStream, columns: Sequence[str], record_type: 
     check_keys(columns, dict(zip(names, record_type.get_field_types())))
     jvm, j_stream = get_gateway().jvm, stream._j_data_stream
     j_type = j_stream.getType()
-    if isinstance(record_type, RowTypeInfo):  # keys are parsed, so that the names of a row's fields may be no keys
+    if isinstance(record_type, RowTypeInfo):  # Flink parses keys, so field names may not be valid ones
         j_type = jvm.org.apache.flink.api.java.typeutils.RowTypeInfo(j_type.getFieldTypes())
     j_columns = get_gateway().new_array(jvm.java.lang.String, len(columns))
     for number, column in enumerate(columns):
@@ -44,7 +44,7 @@ def partitioned_stream(stream: DataStream, columns: Sequence[str], record_type: 
     selector = jvm.org.apache.flink.streaming.util.keys.KeySelectorUtil.getSelectorForKeys(
         j_keys, j_type, j_stream.getExecutionConfig()
     )
-    # A plain stream, because the functions that read it are not keyed.
+    # A plain DataStream, because the functions that read it are not keyed.
     return DataStream(j_stream.keyBy(selector))
 
 
@@ -52,12 +52,12 @@ def check_keys(columns: Sequence[str], types: Mapping[str, TypeInformation]) -> 
     """
     Check that columns can be keys.
 
-    :param types: of all columns, by their names.
+    :param types: the types of all columns, by their names.
     :raises ValueError: naming the columns that don't exist or can't be keys.
     """
     for column in columns:
         if column not in types:
-            raise ValueError(f"key_columns: use names of {', '.join(types)}: there is no {column!r}")
+            raise ValueError(f"key_columns: choose from {', '.join(types)}: there is no column {column!r}")
         if types[column] not in _KEY_TYPES:
             raise ValueError(
                 f"key_columns: use columns of numbers, strings or booleans: {column!r} is of type {types[column]}"

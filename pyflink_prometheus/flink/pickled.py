@@ -1,4 +1,4 @@
-"""Values as bytes: by pickle if it can, which is much faster than cloudpickle."""
+"""Values as bytes: by pickle where possible, because it is much faster than cloudpickle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cloudpickle
 
 
 def dumped(value: Any) -> bytes:
-    """Return a value as bytes, by pickle, or else by cloudpickle, which can pickle the job's own classes."""
+    """Return a value as bytes, by pickle, or else by cloudpickle, which can also pickle the job's own classes."""
     try:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     except Exception:  # PicklingError, AttributeError, TypeError: whatever an object's own pickling raises
@@ -18,5 +18,5 @@ def dumped(value: Any) -> bytes:
 
 
 def loaded(stored: bytes) -> Any:
-    """Return the value of which these are the bytes."""
+    """Return the value that these bytes represent."""
     return pickle.loads(stored)

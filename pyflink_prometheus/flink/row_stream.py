@@ -1,4 +1,4 @@
-"""A table as a stream whose rows are left as Flink's tables have them."""
+"""A table as a stream whose rows stay in the internal format of Flink's tables."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pyflink.util.java_utils import load_java_class
 
 def row_stream(t_env: StreamTableEnvironment, table: Table) -> DataStream:
     """
-    Return the stream of a table, which only another table can be made of.
+    Return a table as a stream from which only another table can be made.
 
-    Rows of ``t_env.to_data_stream`` are objects that functions of a stream can read, made field by field, and made into
-    a table's rows again by ``t_env.from_data_stream``. Between two tables nobody reads them.
+    ``t_env.to_data_stream`` converts rows, field by field, to objects that functions of a stream can read, and
+    ``t_env.from_data_stream`` converts them back to a table's rows. Between two tables nothing reads these objects.
     """
     j_row = load_java_class("org.apache.flink.table.data.RowData")
     j_type = table._j_table.getResolvedSchema().toSourceRowDataType().bridgedTo(j_row)

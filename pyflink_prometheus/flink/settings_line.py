@@ -27,10 +27,10 @@ _ADAPTED = {"max_in_flight_requests", "max_batch_size_in_samples", "adaptive_sen
 
 def settings_line(config: SinkConfig) -> str:
     """
-    Return all settings with their values, defaults included, and what the sink adapts by itself with its bounds.
+    Return all settings with their values, including defaults, and the bounds of those that the sink adapts on its own.
 
-    Secrets are not shown, nor anything that may hold one: of headers there are only the names, of signers and handlers
-    only the kind.
+    Secrets are not shown, nor is anything that may hold one: of headers only the names are shown, of signers and
+    handlers only the kind.
     """
     shown = {"prometheus_remote_write_url": config.url_without_credentials}
     for each in fields(config):
@@ -44,7 +44,7 @@ def settings_line(config: SinkConfig) -> str:
 
 
 def _adapted(config: SinkConfig) -> dict[str, str]:
-    """Return the requests in flight and their size, fixed or between bounds."""
+    """Return the number of requests in flight and their size, fixed or with their bounds."""
     fixed = bool(config.further_endpoints) or config.best_effort is not None
     pace = Pace.begin(config)
 
@@ -76,7 +76,7 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _changed(value: Any) -> str:
-    """Return those settings of a configuration that are set, without those that its repr hides."""
+    """Return the settings of a configuration that are set, without the values that its repr hides."""
     inner = {each.name: getattr(value, each.name) for each in fields(value) if each.repr}
     hidden = [each.name for each in fields(value) if not each.repr and getattr(value, each.name)]
     shown = [f"{name}: {_shown(name, each)}" for name, each in inner.items() if each is not None]

@@ -40,7 +40,7 @@ from pyflink_prometheus.secret import Secret
 from pyflink_prometheus.writer.rejected import RejectedSamplesHandler
 from pyflink_prometheus.writer.tenants import TenantConfiguration, TenantSource
 
-# PyFlink's Table API warns of itself when it is imported, so only those who use it import it.
+# PyFlink's Table API emits a warning on import, so it is imported only where it is used.
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, Table, TableEnvironment, TableResult
 
@@ -61,8 +61,8 @@ class PrometheusSink(Sink, SupportsPreprocessing):
     When a checkpoint completes, every sample read before it has been sent, and the receiver has responded. Samples of a
     series arrive in the order in which a subtask of the sink gets them: with several subtasks, key the stream.
 
-    Set name, uid and parallelism on the builder. On what ``sink_to`` returns they would affect only Flink's discarding
-    sink, which is downstream of the writer because a Flink graph must end in a sink of its own.
+    Set name, uid and parallelism on the builder. On the return value of ``sink_to`` they would affect only Flink's
+    discarding sink, which is downstream of the writer because a Flink graph must end in one of Flink's own sinks.
     """
 
     def __init__(self, config: SinkConfig, converter: Conversion | None, placement: Placement) -> None:
@@ -88,14 +88,14 @@ class PrometheusSink(Sink, SupportsPreprocessing):
 
             sink = PrometheusSink.from_remote_write_config("prometheus.yml", "mimir").set_parallelism(4).build()
 
-        The configuration is read here and now, files that it names are read on the workers. What it doesn't say keeps
-        the sink's default, and what is set on the builder replaces what it says. Fields that have no meaning for a sink
-        are named in one line of the log. docs/configuration.md lists all fields.
+        The configuration is read immediately; files that it names are read on the workers. Settings that it lacks keep
+        the sink's defaults, and settings of the builder replace those of the configuration. Fields that have no meaning
+        for a sink are named in one log line. docs/configuration.md lists all fields.
 
         :param config: a file or a mapping: a whole ``prometheus.yml``, a part of it with ``remote_write``, or an entry.
         :param name: the entry's name; ``None`` for the only one.
         :raises InvalidConfigurationError: if Prometheus would refuse the configuration, or if the sink cannot do what
-            it says. The message names line and field.
+            it says. The message names the line and the field.
         """
         read = read_remote_write(config, name)
         builder = PrometheusSinkBuilder(read.settings)
@@ -103,7 +103,7 @@ class PrometheusSink(Sink, SupportsPreprocessing):
 
     def check(self, *, write_test_series: str | None = None) -> CheckReport:
         """
-        Check all endpoints from this machine, before the job is submitted, and return what was found.
+        Check all endpoints from this machine, before the job is submitted, and return the findings.
 
         ::
 
@@ -112,18 +112,18 @@ class PrometheusSink(Sink, SupportsPreprocessing):
                 sys.exit(str(report))
 
         Nothing is written without ``write_test_series``. Secrets, certificates and proxies are those of this machine;
-        the workers may have others. docs/check.md lists what is found; ``python -m pyflink_prometheus check`` does the
-        same.
+        the workers may have different ones. docs/check.md lists the findings; ``python -m pyflink_prometheus check``
+        does the same.
 
-        :param write_test_series: the metric name of series that may be written, to learn whether the receiver accepts
-            histograms, exemplars and late samples. Default: none.
+        :param write_test_series: the metric name of series that may be written, to find out whether the receiver
+            accepts histograms, exemplars and late samples. Default: none.
         :raises InvalidTimeSeriesError: if that is not a metric name.
         """
         return check(self._config, write_test_series=write_test_series)
 
     def execute_insert(self, table: Table) -> TableResult:
         """
-        Write a table in a job of its own, like ``Table.execute_insert``.
+        Write a table in a separate job, like ``Table.execute_insert``.
 
         The sink needs a column mapping. See docs/tables.md for the types that columns may have.
 
@@ -163,15 +163,15 @@ class PrometheusSink(Sink, SupportsPreprocessing):
             t_env.execute_sql("INSERT INTO prometheus SELECT write_temperature(room, celsius, time) FROM readings")
 
         The arguments are the columns of the mapping, in the order of :attr:`ColumnMapping.columns`: STRING for labels,
-        DOUBLE for values, ``timestamp_type`` for the timestamp. Flink casts integers and decimals to DOUBLE by itself,
-        and refuses what does not fit. In a SQL function NaN counts as NULL.
+        DOUBLE for values, ``timestamp_type`` for the timestamp. Flink casts integers and decimals to DOUBLE
+        automatically, and refuses arguments that do not fit. In a SQL function NaN counts as NULL.
 
         :param t_env: the table environment.
-        :param name: of the function.
-        :param timestamp_type: ``TIMESTAMP(3)``, which TIMESTAMP_LTZ is cast to as well, or ``BIGINT`` for milliseconds
+        :param name: the name of the function.
+        :param timestamp_type: ``TIMESTAMP(3)``, to which Flink also casts TIMESTAMP_LTZ, or ``BIGINT`` for milliseconds
             since 1970.
-        :param table_name: of the table, which several sinks may share. It keeps nothing.
-        :raises ValueError: if times would be taken for those of another zone, or there is another table of this name.
+        :param table_name: the name of the table, which several sinks may share. It stores nothing.
+        :raises ValueError: if times would be interpreted in the wrong time zone, or another table has this name.
         """
         _validation.line("name", name)
         _validation.line("table_name", table_name)
@@ -182,8 +182,8 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         """
         Check that a statement with a SQL function of the sink inserts rows only, and never updates them.
 
-        Flink does not tell a SQL function whether a row is new, so it would write each intermediate result. The other
-        ways of writing a table check that by themselves.
+        Flink does not tell a SQL function whether a row is new, so the function would write each intermediate result.
+        The other ways of writing a table make this check automatically.
 
         :param t_env: the table environment.
         :param statement: ``INSERT INTO prometheus SELECT ...``.
@@ -194,7 +194,7 @@ class PrometheusSink(Sink, SupportsPreprocessing):
         table_writer.check_sql(t_env, statement)
 
     def get_transformer(self) -> StreamTransformer:
-        """Return what adds the writer upstream of the discarding sink; PyFlink calls this in ``sink_to``."""
+        """Return the transformer that adds the writer upstream of Flink's sink; PyFlink calls this in ``sink_to``."""
         return self._transformer
 
     def get_java_function(self) -> Any:
@@ -203,7 +203,7 @@ class PrometheusSink(Sink, SupportsPreprocessing):
 
     def _table_writer(self) -> TableWriter:
         if self._mapping is None:
-            raise ValueError("call set_column_mapping on the sink's builder: a table's rows are written by its columns")
+            raise ValueError("call set_column_mapping on the sink's builder: it says how a table's columns are written")
         from pyflink_prometheus.flink.table_writer import TableWriter
 
         return TableWriter(self._config, self._mapping, self._placement)
@@ -242,7 +242,7 @@ class PrometheusSinkBuilder:
 
     def set_element_converter(self, element_converter: ElementConverter) -> PrometheusSinkBuilder:
         """
-        Set a function from a record to a PrometheusTimeSeries, an iterable of them, or None to skip the record.
+        Set a function that converts a record to a PrometheusTimeSeries, an iterable of them, or None to skip it.
 
         It runs inside the sink, which saves a Flink operator. Default: records are already series. An exception fails
         the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError` (which the record's builder raises): it
@@ -256,8 +256,8 @@ class PrometheusSinkBuilder:
         """
         Set which columns of a row are metric name, labels, values and timestamp, instead of an element converter.
 
-        It works for streams of named rows, dicts and tuples, for tables and in SQL. Where rows come in batches no
-        Python runs for a single one. See docs/tables.md.
+        It works for streams of named rows, dicts and tuples, for tables and in SQL. Where rows come in batches, no
+        Python code runs for single rows. See docs/tables.md.
         """
         _validation.instance("column_mapping", column_mapping, ColumnMapping)
         self._mapping = column_mapping
@@ -267,8 +267,8 @@ class PrometheusSinkBuilder:
         """
         Set the maximum number of samples in a request.
 
-        Default: 2000, as Prometheus's own sender, and in steps up to 10,000 if larger requests turn out to be faster;
-        see :meth:`set_adaptive_sending_configuration`. A value set here is fixed.
+        Default: 2000, as in Prometheus's own sender, raised in steps up to 10,000 if larger requests turn out to be
+        faster; see :meth:`set_adaptive_sending_configuration`. A value set here is fixed.
         """
         return self._set(max_batch_size_in_samples=max_batch_size_in_samples)
 
@@ -276,8 +276,8 @@ class PrometheusSinkBuilder:
         """
         Set the maximum size of a request in bytes, before compression. Default 2 MiB (2,097,152).
 
-        Receivers limit requests: Prometheus to 32 MiB, Coralogix to 2.4 MB. Usual samples reach the limit in samples
-        first. A single sample is sent whatever its size.
+        Receivers limit requests: Prometheus to 32 MiB, Coralogix to 2.4 MB. Requests of usual samples reach the limit
+        in samples first. A single sample is sent whatever its size.
         """
         return self._set(max_batch_size_in_bytes=max_batch_size_in_bytes)
 
@@ -294,9 +294,9 @@ class PrometheusSinkBuilder:
         """
         Set the number of requests that each subtask has in flight.
 
-        Each has a shard of its own, as in Prometheus's sender, and a series stays on its shard, so order holds. More
-        pay off if the endpoint is far away. Default: 1, and in steps up to 16 if more turn out to be faster; see
-        :meth:`set_adaptive_sending_configuration`. A value set here is fixed.
+        Each has its own shard, as in Prometheus's sender, and a series stays on its shard, so its samples stay in
+        order. More requests pay off if the endpoint is far away. Default: 1, raised in steps up to 16 if more turn out
+        to be faster; see :meth:`set_adaptive_sending_configuration`. A value set here is fixed.
         """
         return self._set(max_in_flight_requests=max_in_flight_requests)
 
@@ -308,12 +308,12 @@ class PrometheusSinkBuilder:
         max_batch_size_in_samples: int | None = None,
     ) -> PrometheusSinkBuilder:
         """
-        Set the limits of what the sink adapts by itself: requests in flight, and samples in each.
+        Set the limits within which the sink adapts the number of requests in flight, and of samples in each.
 
         Takes an :class:`~pyflink_prometheus.AdaptiveSendingConfiguration`, or its settings as keywords.
 
-        Default: 16 requests of 10,000 samples. It starts with one of 2000, goes up while the job waits for responses
-        and each step improves throughput, and back if it doesn't, or on 429, 5xx or no response.
+        Default: 16 requests of 10,000 samples. The sink starts with one of 2000, steps up while the job waits for
+        responses and each step improves throughput, and steps back if one doesn't, or on 429, 5xx or no response.
         """
         settings = {
             "max_in_flight_requests": max_in_flight_requests,
@@ -327,7 +327,7 @@ class PrometheusSinkBuilder:
 
     def set_max_buffered_samples(self, max_buffered_samples: int) -> PrometheusSinkBuilder:
         """
-        Set how many samples of a subtask may be pending before it stops taking more (backpressure).
+        Set how many samples of a subtask may be pending before it stops accepting more (backpressure).
 
         Default: ten batches per request in flight.
         """
@@ -335,10 +335,10 @@ class PrometheusSinkBuilder:
 
     def set_max_cached_series(self, max_cached_series: int) -> PrometheusSinkBuilder:
         """
-        Set how many encoded series each subtask caches, at some 500 bytes each. Default 200,000.
+        Set how many encoded series each subtask caches, at about 500 bytes each. Default 200,000.
 
-        At least half of them, those used last, are kept. More series work as well, but slower: the labels of an evicted
-        one are checked and encoded again, for which the log then shows a warning.
+        At least half of them, the last used, are kept. More series also work, but more slowly: the labels of an evicted
+        series are checked and encoded again, and the log then shows a warning.
         """
         return self._set(max_cached_series=max_cached_series)
 
@@ -374,7 +374,7 @@ class PrometheusSinkBuilder:
         on_prometheus_non_retryable_error: OnErrorBehavior | None = None,
     ) -> PrometheusSinkBuilder:
         """
-        Set what happens to requests that cannot be written. Default: fail after the last retry, drop refused samples.
+        Set what happens to requests that cannot be written. Default: fail after the last retry, drop rejected samples.
 
         Takes a :class:`~pyflink_prometheus.SinkWriterErrorHandlingBehaviorConfiguration`, as the Java connector does,
         or its settings as keywords: ``on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE``.
@@ -395,14 +395,14 @@ class PrometheusSinkBuilder:
         max_wait_ms: int | None = None,
     ) -> PrometheusSinkBuilder:
         """
-        Set that the job goes on without this endpoint while that doesn't take samples, and how much is kept for it.
+        Let the job continue without this endpoint while it accepts no samples, and set how much is kept for it.
 
         Takes a :class:`~pyflink_prometheus.BestEffortConfiguration`, or its settings as keywords. **A checkpoint then
-        completes before its samples have reached the endpoint.** What exceeds the bounds, or is still pending when the
-        job ends, is counted and passed to the handler of rejected samples.
+        completes before its samples have reached the endpoint.** Samples that exceed the bounds, or are still pending
+        when the job ends, are counted and passed to the handler of rejected samples.
 
-        Default: the endpoint is required, so a checkpoint waits for it. Those of :meth:`add_endpoint` are best-effort
-        ones unless they are added as required.
+        Default: the endpoint is required, so a checkpoint waits for it. Endpoints from :meth:`add_endpoint` are
+        best-effort unless they are added as required.
         """
         settings = {
             "max_buffered_samples": max_buffered_samples,
@@ -422,22 +422,22 @@ class PrometheusSinkBuilder:
             backup = PrometheusSink.builder().set_prometheus_remote_write_url("https://backup.example/api/v1/write")
             sink = PrometheusSink.from_remote_write_config("prometheus.yml").add_endpoint("backup", backup).build()
 
-        What its builder says about the receiver (URL, version, authentication, TLS, proxy, timeouts, limits of
-        requests, retries, handler of rejected samples) is its own. What decides which samples are sent (rules, guards,
-        column mapping) is set on this builder and holds for all. See docs/operations.md, "Several endpoints".
+        The endpoint's builder sets what concerns its receiver (URL, version, authentication, TLS, proxy, timeouts,
+        limits of requests, retries, handler of rejected samples). This builder sets what decides which samples are sent
+        (rules, guards, column mapping), for all endpoints. See docs/operations.md, "Several endpoints".
 
         :param name: appears in logs, and in metrics as ``endpoint``.
         :param endpoint: a builder with the endpoint's settings, or another entry of Prometheus's configuration as a
             builder. It is read by :meth:`build`.
-        :param required: whether a checkpoint waits for the endpoint, and a failure of it fails the job. Otherwise see
+        :param required: whether a checkpoint waits for the endpoint, and its failure fails the job. Otherwise see
             :meth:`set_best_effort_configuration`.
-        :raises ValueError: if there is an endpoint of that name already.
+        :raises ValueError: if there is already an endpoint with this name.
         """
         _validation.line("name", name)
         _validation.instance("endpoint", endpoint, PrometheusSinkBuilder)
         _validation.instance("required", required, bool)
         if name in self._endpoints:
-            raise ValueError(f"name: choose another, there is an endpoint {name!r} already")
+            raise ValueError(f"name: choose another one: there is already an endpoint {name!r}")
         self._endpoints[name] = (endpoint, required)
         return self
 
@@ -455,7 +455,7 @@ class PrometheusSinkBuilder:
 
     def set_http_headers(self, http_headers: Mapping[str, str | Secret]) -> PrometheusSinkBuilder:
         """
-        Set headers to send with each request, such as ``X-Scope-OrgID``; those of the protocol are refused.
+        Set headers to send with each request, such as ``X-Scope-OrgID``; the protocol's own headers are refused.
 
         A value may be a :class:`~pyflink_prometheus.Secret`, such as an API key, which is read for each attempt.
         """
@@ -468,10 +468,10 @@ class PrometheusSinkBuilder:
 
     def set_request_signer(self, request_signer: Any) -> PrometheusSinkBuilder:
         """
-        Set what authenticates each request: any requests ``AuthBase``, or a function (headers, body) -> headers.
+        Set the signer of each request: any ``requests.auth.AuthBase``, or a function (headers, body) -> headers.
 
-        It is called for each attempt, on the worker. Have it read its secret there, preferably from a file: what it
-        holds when the graph is built travels inside the job. Have it open sessions on its first call, too. An exception
+        It is called for each attempt, on the worker. Have it read its secret there, preferably from a file: anything it
+        holds when the graph is built travels inside the job. Also have it open sessions on its first call. An exception
         fails the job; only its type and place are shown, because its text may hold the secret.
         """
         return self._set(request_signer=request_signer)
@@ -496,7 +496,7 @@ class PrometheusSinkBuilder:
 
         Takes a :class:`~pyflink_prometheus.TlsConfiguration`, which describes them, or its settings as keywords. Files
         are read on the workers, and again when they change. Default: authorities from REQUESTS_CA_BUNDLE on the
-        workers, else those of requests.
+        workers, else those that requests uses.
         """
         settings = {
             "ca": ca,
@@ -559,12 +559,12 @@ class PrometheusSinkBuilder:
 
     def set_rejected_samples_handler(self, rejected_samples_handler: RejectedSamplesHandler) -> PrometheusSinkBuilder:
         """
-        Set the handler of rejected samples, with reason and receiver's message. Default: a throttled log line.
+        Set the handler of rejected samples, their reasons and the receiver's messages. Default: a throttled log line.
 
-        Any function of a sequence of :class:`~pyflink_prometheus.RejectedSamples`, or
+        Takes any function of a sequence of :class:`~pyflink_prometheus.RejectedSamples`, or
         :class:`~pyflink_prometheus.JsonLinesRejectedSamples` to keep them in files. It runs on the worker, on the
-        writer's threads, one call at a time. An exception fails the job, so nothing is lost silently. Methods ``flush``
-        and ``close``, if it has them, are called before a checkpoint completes and when the writer stops.
+        writer's threads, one call at a time. An exception fails the job, so nothing is lost silently. Its methods
+        ``flush`` and ``close``, if any, are called before a checkpoint completes and when the writer stops.
         """
         return self._set(rejected_samples_handler=rejected_samples_handler)
 
@@ -573,18 +573,18 @@ class PrometheusSinkBuilder:
         Set the maximum number of extra requests to find the offenders in one refused request.
 
         Default: no limit; it never takes more than two per sample. If a receiver does not say what it keeps of a
-        refused request, parts of it are resent, halved until each offender is alone (docs/operations.md, "How offenders
-        are found"). With a limit, parts are only as small as the limit allows for resending all samples once, and a
-        refused part is rejected as a whole. 0 switches it off.
+        refused request, parts of the request are resent, halved until each offender is isolated (docs/operations.md,
+        "How offenders are found"). With a limit, parts are only as small as the limit allows for resending all samples
+        once, and a refused part is rejected as a whole. 0 switches isolation off.
         """
         return self._set(max_isolation_requests=max_isolation_requests)
 
     def set_digest_directory(self, digest_directory: str) -> PrometheusSinkBuilder:
         """
-        Set a directory on each worker in which digests of what was written are kept, by series and hour.
+        Set a directory on each worker in which digests of the written samples are kept, by series and hour.
 
-        ``python -m pyflink_prometheus verify`` compares them with what the receiver holds: see docs/check.md. Each
-        endpoint needs one of its own. Default: none.
+        ``python -m pyflink_prometheus verify`` compares them with the receiver's data: see docs/check.md. Each endpoint
+        needs its own directory. Default: none.
         """
         return self._set(digest_directory=digest_directory)
 
@@ -605,7 +605,7 @@ class PrometheusSinkBuilder:
         Set whether a sample older than an earlier one of its series is dropped before sending. Default False.
 
         Prometheus refuses such samples unless it has an out-of-order window. The sink sorts the samples of a request
-        anyway; this saves the requests that it takes to isolate the others.
+        anyway; this setting saves the requests needed to isolate the remaining out-of-order samples.
         """
         return self._set(drop_out_of_order_samples=drop_out_of_order_samples)
 
@@ -622,16 +622,16 @@ class PrometheusSinkBuilder:
         self, write_relabel_configs: Iterable[Mapping[str, Any]], *, legacy_names: bool = False
     ) -> PrometheusSinkBuilder:
         """
-        Set rules that change the labels of series, or drop series, with the meaning that they have in Prometheus.
+        Set rules that change the labels of series, or drop series, with the same meaning as in Prometheus.
 
         See https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config. The rules are
-        applied once for each series, so that a sample costs nothing. Some regular expressions need RE2, which
-        ``pip install 'pyflink-prometheus[re2]'`` brings: the message says which. Default: none.
+        applied once for each series, so they cost nothing per sample. Some regular expressions need RE2, from
+        ``pip install 'pyflink-prometheus[re2]'``: an error message says which. Default: none.
 
         :param write_relabel_configs: the rules in order, each as a mapping of its fields.
         :param legacy_names: confine the names that rules write to letters, digits and underscores, as Prometheus does
             with ``metric_name_validation_scheme: legacy``.
-        :raises ValueError: if a rule is not valid; the message has its number, its field, and Prometheus's words.
+        :raises ValueError: if a rule is not valid; the message has its number, its field, and Prometheus's own wording.
         """
         return self._set(relabelling=Relabelling.from_configs(write_relabel_configs, legacy_names=legacy_names))
 
@@ -658,9 +658,10 @@ class PrometheusSinkBuilder:
         """
         Set limits on labels, new series and rates, for the sink as a whole. Default: none.
 
-        Takes a :class:`~pyflink_prometheus.SendingLimits`, which describes them, or its settings as keywords, or the
-        name of a receiver, whose documented limits they then replace: ``set_sending_limits("mimir", track_only=True)``.
-        Series beyond them are rejected as OVER_LIMIT, requests beyond a rate wait. See docs/receiver-limits.md.
+        Takes a :class:`~pyflink_prometheus.SendingLimits`, which describes them, or its settings as keywords. It also
+        takes the name of a receiver, whose documented limits the keywords then replace:
+        ``set_sending_limits("mimir", track_only=True)``. Series beyond the limits are rejected as OVER_LIMIT; requests
+        beyond a rate wait. See docs/receiver-limits.md.
 
         :raises ValueError: if a limit is out of range, or the receiver's limits are not known.
         """
@@ -681,7 +682,7 @@ class PrometheusSinkBuilder:
         max_counted_tenants: int | None = None,
     ) -> PrometheusSinkBuilder:
         """
-        Set which headers name the tenant of a series to the receiver, and the labels from which their values come.
+        Set the headers that name the tenant of a series to the receiver, and the labels that supply their values.
 
         ::
 
@@ -689,7 +690,7 @@ class PrometheusSinkBuilder:
             builder.set_tenant({"AccountID": "account", "ProjectID": "project"})
             builder.set_tenant({"THANOS-TENANT": lambda labels: labels["host"].split(".")[-2]})
 
-        A request holds samples of one tenant, and one whose requests must wait or are refused holds up no other one.
+        A request holds samples of one tenant. A tenant whose requests must wait or are refused does not delay others.
         Takes a :class:`~pyflink_prometheus.TenantConfiguration`, or its settings. See docs/tenants.md.
         """
         settings = {"keep_labels": keep_labels, "max_counted_tenants": max_counted_tenants}
@@ -701,7 +702,7 @@ class PrometheusSinkBuilder:
         """
         Set the metric group of the sink's counters. Default ``Prometheus``, as in the Java connector.
 
-        It does not affect operators upstream, which always use ``Prometheus``: they belong to no sink.
+        It does not affect operators upstream, which always use ``Prometheus``: they do not belong to a sink.
         """
         return self._set(metric_group_name=metric_group_name)
 
@@ -713,10 +714,10 @@ class PrometheusSinkBuilder:
 
     def set_uid(self, uid: str) -> PrometheusSinkBuilder:
         """
-        Set the uid of the writer's operator; the discarding sink downstream gets the same with ``-end``.
+        Set the uid of the writer's operator; the discarding sink downstream gets the same uid plus ``-end``.
 
-        Default: Flink's choice. Savepoints need none, because the writer has no state. If PyFlink chains the writer
-        with Python functions upstream, the uid of the first function takes effect: set it there.
+        Default: Flink's choice. Savepoints do not need one, because the writer has no state. If PyFlink chains the
+        writer with Python functions upstream, the uid of the first function takes effect: set it there.
         """
         _validation.line("uid", uid)
         self._placement = replace(self._placement, uid=uid)
@@ -731,9 +732,10 @@ class PrometheusSinkBuilder:
         """
         Set the fields by which Java distributes the records over several subtasks, such as ``"device", "room"``.
 
-        Records with the same values in these fields go to the same subtask, so if they include or determine all that
-        makes a series, its samples stay in order. Name fields of named rows, or ``f0``, ``f1`` and so on of tuples.
-        It costs less than 1 µs per record, where ``key_by`` with a Python function costs some 30. Default: none.
+        Records with the same values in these fields go to the same subtask. So if the fields include or determine
+        everything that identifies a series, its samples stay in order. Use the field names of named rows, or ``f0``,
+        ``f1`` and so on for tuples. It costs less than 1 µs per record, whereas ``key_by`` with a Python function costs
+        about 30. Default: none.
         """
         for each in key_columns:
             _validation.line("key_columns", each)
@@ -768,15 +770,15 @@ class PrometheusSinkBuilder:
 
     @staticmethod
     def _further(name: str, endpoint: PrometheusSinkBuilder, required: bool, first: SinkConfig) -> SinkConfig:
-        """Return the settings of a further endpoint."""
+        """Return the settings of an additional endpoint."""
         settings, placement = dict(endpoint._settings), replace(endpoint._placement, name=Placement().name)
         try:
             if endpoint._endpoints:
-                raise ValueError("add all endpoints to the builder of the first one")
+                raise ValueError("add all endpoints to the first endpoint's builder")
             if endpoint._converter is not None or endpoint._mapping is not None or placement != Placement():
                 raise ValueError(
-                    "set converter, column mapping, uid, parallelism, key columns and transport on the builder of the "
-                    "first one: there is one writer for all endpoints"
+                    "set the converter, column mapping, uid, parallelism, key columns and transport on the first "
+                    "endpoint's builder: there is one writer for all endpoints"
                 )
             if required and "best_effort" in settings:
                 raise ValueError("add it with required=False, or remove set_best_effort_configuration")
@@ -787,7 +789,7 @@ class PrometheusSinkBuilder:
             raise type(error)(f"endpoint {name!r}: {error}") from None
 
     def _configured(self, name: str, kind: type[_T], given: _T | None, settings: Mapping[str, Any]) -> _T:
-        """Return a configuration as set on this builder, with what Prometheus's configuration says for the rest."""
+        """Return a configuration as set on this builder, and otherwise as in Prometheus's configuration."""
         base: _T | None = self._given.get(name)
         configuration = _configuration(kind, given, settings, base)
         _validation.instance(name, configuration, kind)
@@ -822,13 +824,13 @@ def _check_travels(setting: str, value: Any) -> None:
         problem = f"it holds a {found[1]}" if found else type(error).__name__
     if problem:
         raise TypeError(
-            f"{setting}: make it open locks, files, sessions and connections when it is first called on the worker, "
-            f"for example in __call__ of your own class: as it is, it cannot be pickled into the job ({problem})"
+            f"{setting}: create locks, files, sessions and connections when it is first called on the worker, for "
+            f"example in __call__ of your own class: as it is, it cannot be pickled into the job ({problem})"
         )
 
 
 def _configuration(kind: type[_T], given: _T | None, settings: Mapping[str, Any], base: _T | None = None) -> _T:
-    """Return a configuration that was given as a whole or as keywords, which then replace some of the base's."""
+    """Return a configuration given as a whole or as keywords, which then replace settings of the base."""
     named = {name: value for name, value in settings.items() if value is not None}
     if given is None:
         kept = {} if base is None or not named else _kept(base, named)
@@ -839,6 +841,6 @@ def _configuration(kind: type[_T], given: _T | None, settings: Mapping[str, Any]
 
 
 def _kept(base: Any, named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a configuration that others leave as they are; ``ca`` replaces ``ca_file``, too."""
+    """Return the settings of a configuration that the named ones do not replace; ``ca`` also replaces ``ca_file``."""
     replaced = {*named, *(f"{name}_file" for name in named), *(name.removesuffix("_file") for name in named)}
     return {each.name: getattr(base, each.name) for each in fields(base) if each.name not in replaced}

@@ -26,8 +26,8 @@ from pyflink_prometheus.writer.writer import RemoteWriter
 _log = logging.getLogger(__name__)
 
 #: Converts a user's record to a series, an iterable of several, or ``None`` to skip it. It runs inside the sink, on the
-#: worker. What it raises fails the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError`, which rejects that
-#: record alone.
+#: worker. An exception fails the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError`, which rejects that
+#: record only.
 ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable[PrometheusTimeSeries]]]]
 
 #: How a record becomes series.
@@ -42,16 +42,16 @@ class SubtaskWriter:
     A writer that flushes at the end of each bundle, for the function that owns it.
 
     Before a checkpoint barrier, a savepoint or the end of input passes, Flink ends the current bundle, waits for Python
-    to respond, and throws what Python raised. The only code of a function that PyFlink's public API runs then is a
-    gauge, which is read at the end of every bundle. So the flush is a gauge, whose value is its duration. That is why
-    the writer needs metrics, and a Python process of its own (thread mode reads no gauges).
+    to respond, and throws any exception that Python raised. The only code of a function that PyFlink's public API runs
+    then is a gauge, which is read at the end of every bundle. So the flush is a gauge whose value is the flush's
+    duration. That is why the writer needs metrics, and a separate Python process (thread mode reads no gauges).
 
     Build it with the function, on the client; :meth:`open` starts the writer, on the worker.
 
     :param config: the writer's settings.
     :ivar way: says how records reach the writer, and why, for the worker's log.
     :ivar log_file: Flink's log file if the job runs in the process that builds it.
-    :ivar subtasks: how many of them the writer has, as far as known when the job is built; they share its limits.
+    :ivar subtasks: the number of the writer's subtasks, if known when the job is built; they share its limits.
     """
 
     def __init__(self, config: SinkConfig) -> None:
@@ -78,7 +78,7 @@ class SubtaskWriter:
         Start the writer; the function calls this when Flink opens it.
 
         :param group: the function's metric group; ``None`` if metrics are off.
-        :param subtasks: how many the job runs; ``None`` or 0 if it is not known.
+        :param subtasks: how many subtasks the job runs; ``None`` or 0 if the number is not known.
         """
         if group is None:
             raise PrometheusSinkError(
@@ -137,7 +137,7 @@ class SubtaskWriter:
         return replace(self._config, sending_limits=share, further_endpoints=further)
 
     def _summarize(self, endpoint: str, ledger: Ledger, config: SinkConfig) -> None:
-        """Log what an endpoint has not been sent, and print what it has where the job runs in the client's process."""
+        """Log how much an endpoint loses, and print a summary at the end if the job runs in the client's process."""
         has_handler = config.rejected_samples_handler is not None
         self._summaries.append(RejectedSummary(ledger, endpoint=endpoint, has_handler=has_handler))
         if self._built_in == THIS_PROCESS:
@@ -153,14 +153,15 @@ def adder(writer: RemoteWriter, converter: Conversion | None) -> Callable[[Any],
 
     It blocks while too many samples are pending (backpressure).
 
-    :param converter: turns a record into series, or says which of its columns are what; ``None`` if records are series.
+    :param converter: turns a record into series, or maps its columns to parts of a series; ``None`` if records are
+        series.
     """
     if isinstance(converter, ColumnMapping):
         return MappedRecords(converter, writer).add
     add = writer.add
 
     def add_series(value: Any) -> None:
-        # A tuple of this length stays as it is: to make a named tuple of it would cost a quarter of a microsecond.
+        # A tuple of this length stays as it is: converting it to a named tuple would cost a quarter of a microsecond.
         add(value if type(value) is tuple and len(value) == 5 else as_time_series(value))
 
     if converter is None:
@@ -187,4 +188,4 @@ def as_records(converted: Any) -> Iterable[Any]:
         return (converted,)
     if isinstance(converted, Iterable) and not isinstance(converted, (str, bytes, dict)):
         return converted
-    return (converted,)  # not a series: rejected later, with a message that says what was expected
+    return (converted,)  # not a series: rejected later, with a message that says what is expected

@@ -1,4 +1,4 @@
-"""What a subtask has written and what it has not, for users who read no metrics."""
+"""The numbers of written and lost samples of a subtask, for users who read no metrics."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ THIS_PROCESS = secrets.token_hex(8)
 
 class RejectedSummary:
     """
-    One line of the log with the number of samples that were not written, by reason, each time it has doubled.
+    A log line with the number of samples that were not written, by reason, each time the number has doubled.
 
-    What a worker logs while it closes no longer reaches the TaskManager, so the log never has the final sum.
+    Lines that a worker logs while it closes do not reach the TaskManager, so the log never has the final sum.
 
     :param ledger: counts the samples.
     :param endpoint: the name of the endpoint, if it is not the writer's only or first one.
@@ -49,12 +49,12 @@ class ConsoleSummary:
     """
     One line on the console of a local job at its end, with the sums of all subtasks that wrote to an endpoint.
 
-    A local job's functions run in the process that built the job, whose console shows no logs of PyFlink. Subtasks that
-    run one after the other print a line each. PyFlink closes them while the process goes on, and those that it has not
-    closed when the process ends print their line then. Any thread may call the methods.
+    A local job's functions run in the process that built the job, and its console shows no PyFlink logs. Subtasks that
+    run one after the other print a line each. PyFlink closes them while the process continues; subtasks that are still
+    open when the process ends print their line then. Any thread may call the methods.
 
-    :param url: of the endpoint, without credentials.
-    :param endpoint: its name, if it is not the writer's only or first one.
+    :param url: the endpoint's URL, without credentials.
+    :param endpoint: the endpoint's name, if it is not the writer's only or first one.
     :param has_handler: whether the user has set a handler of rejected samples.
     :param log_file: the log file of the process's JVM; ``None`` if it is not known.
     """
@@ -63,20 +63,20 @@ class ConsoleSummary:
         self._lock = threading.Lock()
         self._url = url
         self._endpoint = endpoint
-        self._reasons = f"the reasons are in {'the log of Flink' if log_file is None else log_file}"
+        self._reasons = f"the reasons are in {'the Flink log' if log_file is None else log_file}"
         self._advice = _advice(has_handler)
         self._open: list[Ledger] = []
         self._closed: list[Ledger] = []
 
     def opened(self, ledger: Ledger) -> None:
-        """Add a subtask that begins."""
+        """Add a subtask that starts."""
         with self._lock:
             self._open.append(ledger)
 
     def closed(self, ledger: Ledger) -> None:
         """Take the numbers of a subtask that ends, and print the sums if it is the last one."""
         with self._lock:
-            if ledger not in self._open:  # the process has ended meanwhile
+            if ledger not in self._open:  # already printed, at the end of the process
                 return
             self._open.remove(ledger)
             self._closed.append(ledger)
@@ -85,7 +85,7 @@ class ConsoleSummary:
         self.finish()
 
     def finish(self) -> None:
-        """Print the sums of all subtasks so far, also of those that have not ended."""
+        """Print the sums of all subtasks so far, including those that have not ended."""
         with self._lock:
             ledgers, self._open, self._closed = [*self._closed, *self._open], [], []
         if line := self._line(ledgers):
@@ -148,6 +148,6 @@ def _lost(rejected: Mapping[RejectionReason, int], total: int | None, endpoint: 
     lost.pop(RejectionReason.EXCLUDED.value, None)
     reasons = ", ".join(f"{reason} {count}" for reason, count in lost.items())
     if rejected[RejectionReason.UNCONFIRMED]:
-        reasons += "; unconfirmed ones may be stored"
+        reasons += "; unconfirmed samples may have been stored"
     of_all, to = "" if total is None else f" of {total}", f" to endpoint {endpoint}" if endpoint else ""
     return f"{sum(lost.values())}{of_all} samples were not written{to} ({reasons})"

@@ -1,4 +1,4 @@
-"""The query that makes a table's columns cross to Python exactly, whatever their types."""
+"""The query that passes a table's columns to Python without loss, whatever their types."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _TEXTS = ("CHAR", "VARCHAR")
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 _FLOATS = ("FLOAT", "DOUBLE")
 
-# BIGINT's least, which cannot be written as a literal; pandas would make floats of a column with NULLs.
+# The least BIGINT, which cannot be written as a literal. With NULLs, pandas would turn the column into floats.
 _NO_TIMESTAMP = "-9223372036854775807 - 1"
 
 
 class SqlType(NamedTuple):
     """
-    What is to be known of a column's type.
+    The properties of a column's type that matter here.
 
-    :param root: Flink's name of the kind of type, such as ``VARCHAR``.
-    :param text: the type as in SQL, for messages.
+    :param root: Flink's name for the kind of type, such as ``VARCHAR``.
+    :param text: the type as written in SQL, for messages.
     :param is_nullable: whether there may be NULLs.
     :param children: the kinds of a map's keys and values.
     """
@@ -43,7 +43,7 @@ class SqlType(NamedTuple):
 
     @staticmethod
     def of(j_logical_type: Any) -> SqlType:
-        """Return what is to be known of a Java ``LogicalType``."""
+        """Return the properties of a Java ``LogicalType``."""
         children = tuple(child.getTypeRoot().name() for child in j_logical_type.getChildren())
         text = j_logical_type.asSummaryString().removesuffix(" NOT NULL")
         return SqlType(j_logical_type.getTypeRoot().name(), text, j_logical_type.isNullable(), children)
@@ -51,13 +51,13 @@ class SqlType(NamedTuple):
 
 class Selection(NamedTuple):
     """
-    A query's list of expressions, and what the batches that it gives look like.
+    A query's list of expressions, and the layout of the batches that it returns.
 
     :param expressions: one for each column of the mapping, then the flags of values that may be NULL.
-    :param names: of the expressions.
-    :param flags: the names of those that say whether a value is NULL.
-    :param nulls: how NULLs look in the columns of values.
-    :param has_local_time: whether the timestamps are those of the mapping's time zone, as if it were UTC.
+    :param names: the names of the expressions.
+    :param flags: the names of the expressions that say whether a value is NULL.
+    :param nulls: how the columns of values represent NULLs.
+    :param has_local_time: whether timestamps are local times of the mapping's time zone, converted as if they were UTC.
     """
 
     expressions: tuple[str, ...]
@@ -69,12 +69,12 @@ class Selection(NamedTuple):
 
 def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
     """
-    Return the expressions that a mapping's columns cross to Python by.
+    Return the expressions by which a mapping's columns are passed to Python.
 
-    :param mapping: which columns are what.
+    :param mapping: the column mapping.
     :param types: the types of the table's columns.
-    :raises ValueError: naming columns that are not there.
-    :raises TypeError: naming a column that cannot be what the mapping says it is.
+    :raises ValueError: naming columns that do not exist.
+    :raises TypeError: naming a column whose type does not fit its use in the mapping.
     """
     check_columns(mapping.columns, list(types))
     found: dict[str, str] = {}
@@ -86,8 +86,8 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
             )
         if found.setdefault(name, expression) != expression:
             raise ValueError(
-                f"select column {name!r} twice, under two names: the mapping uses it for two purposes, which need it "
-                "in different types"
+                f"select column {name!r} twice, under two names: the mapping uses it for two purposes that need "
+                "different types"
             )
 
     for column, expression_of, what, expected in (
@@ -95,7 +95,7 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
         *((each, _label, "a label", "STRING") for each in mapping.label_columns.values()),
         (mapping.labels_column, _map, "a map of labels", "MAP<STRING, STRING>"),
         (mapping.histogram, _text, "a histogram", "STRING"),
-        (mapping.stale, _stale, "what says that a row is stale", "BOOLEAN"),
+        (mapping.stale, _stale, "a stale flag", "BOOLEAN"),
     ):
         if column is not None:
             take(column, expression_of(quoted(column), types[column]), what, expected)
@@ -119,10 +119,10 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
 
 class ColumnReader:
     """
-    A :class:`~pyflink_prometheus.flink.batches.BatchReader` that takes columns as a mapping says.
+    A :class:`~pyflink_prometheus.flink.batches.BatchReader` that reads columns according to a mapping.
 
-    :param mapping: which columns are what.
-    :param selection: what the batches look like; ``None`` for the arguments of a SQL function.
+    :param mapping: the column mapping.
+    :param selection: the layout of the batches; ``None`` for the arguments of a SQL function.
     """
 
     def __init__(self, mapping: ColumnMapping, selection: Selection | None = None) -> None:
@@ -149,14 +149,14 @@ def key_columns_of(mapping: ColumnMapping) -> tuple[str, ...]:
     keys = tuple(dict.fromkeys(name for name in names if name is not None))
     if not keys and mapping.labels_column is not None:
         _log.warning(
-            "give the column mapping a column in labels, if the Prometheus writer has several subtasks: rows cannot be "
+            "give the column mapping a column in labels if the Prometheus writer has several subtasks: rows cannot be "
             "distributed by a map of labels, so samples of a series may overtake each other"
         )
     return keys
 
 
 def stream_types(mapping: ColumnMapping, selection: Selection) -> dict[str, Any]:
-    """Return the types of the selected columns as those of a stream."""
+    """Return the types that the selected columns have in a stream."""
     types = dict.fromkeys(selection.names, Types.STRING())
     types.update(dict.fromkeys(mapping.value_columns.values(), Types.DOUBLE()))
     types.update(dict.fromkeys(selection.flags, Types.BOOLEAN()))
@@ -167,17 +167,17 @@ def stream_types(mapping: ColumnMapping, selection: Selection) -> dict[str, Any]
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL takes it whatever is in it."""
+    """Return a name quoted for SQL, whatever characters it contains."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def timestamp(column: str, of: SqlType) -> str | None:
     """
-    Return the milliseconds since 1970 of a column; those of a TIMESTAMP as if it were in UTC.
+    Return the milliseconds since 1970 of a column; a TIMESTAMP is taken to be in UTC.
 
-    A TIMESTAMP_LTZ must not cross as such: PyFlink takes its UTC time for one in the session's zone. There is no
-    function from it to milliseconds, and differences in anything finer than minutes overflow.
-    Where the session's zone is not UTC, times before 1970 may be off by up to a minute.
+    A TIMESTAMP_LTZ must not be passed to Python as such: PyFlink takes its UTC time for one in the session's zone. SQL
+    has no function that converts it to milliseconds, and differences in units finer than minutes overflow. Where the
+    session's zone is not UTC, times before 1970 may be off by up to a minute.
     """
     if of.root == "BIGINT":
         millis = column
@@ -212,7 +212,7 @@ def _label(column: str, of: SqlType) -> str | None:
 
 
 def _map(column: str, of: SqlType) -> str | None:
-    """Return a map as JSON: its entries would take Python a microsecond a row, equal texts are one object."""
+    """Return a map as JSON: its entries would take Python a microsecond per row, but equal texts are one object."""
     if of.root != "MAP" or of.children[0] not in _TEXTS or of.children[1] not in (*_TEXTS, *_INTEGERS, "BOOLEAN"):
         return None
     return f"JSON_STRING({column})"

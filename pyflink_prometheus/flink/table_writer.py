@@ -1,4 +1,4 @@
-"""The writer behind a table or a SQL query, in which no Python runs for a single row."""
+"""The writer downstream of a table or a SQL query, for which no Python code runs per row."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _METRICS_ENABLED = "python.metric.enabled"
 _LOCAL_TIME_ZONE = "table.local-time-zone"
 _PARALLELISMS = ("table.exec.resource.default-parallelism", "parallelism.default")
-#: Names of the only time zone that takes nothing from a time.
+#: Names of the only time zone in which local times lose nothing.
 UTC = ("UTC", "Etc/UTC", "GMT", "Z")
 
 #: The only column of the table that a query with a SQL function inserts into.
@@ -45,10 +45,10 @@ TIMESTAMP_TYPES = {"TIMESTAMP(3)": DataTypes.TIMESTAMP(3), "BIGINT": DataTypes.B
 
 class TableWriter:
     """
-    What adds the writer to tables.
+    The step that adds the writer to tables.
 
     :param config: the writer's settings.
-    :param mapping: which columns are what.
+    :param mapping: the column mapping.
     :param placement: the writer's place in the job graph.
     """
 
@@ -59,7 +59,7 @@ class TableWriter:
 
     def written(self, table: Table) -> Table:
         """
-        Return the table whose rows are what the writer returns; it is to be inserted into :func:`nowhere`.
+        Return the table of the writer's results, to be inserted into :func:`nowhere`.
 
         :raises ValueError: if the table lacks columns, or updates its rows.
         :raises TypeError: naming a column of a type that does not fit.
@@ -81,14 +81,14 @@ class TableWriter:
 
     def create_function(self, t_env: Any, name: str, timestamp_type: str, table_name: str) -> None:
         """
-        Create a function for SQL, whose arguments are the mapping's columns, and the table to insert into.
+        Create a SQL function whose arguments are the mapping's columns, and the table to insert into.
 
-        :param t_env: where to create them.
-        :param name: of the function.
+        :param t_env: the table environment in which to create them.
+        :param name: the name of the function.
         :param timestamp_type: the SQL type of the timestamp.
-        :param table_name: of the table, which may be there already.
-        :raises ValueError: if the type is not one of :data:`TIMESTAMP_TYPES`, or does not fit the time zones, or there
-            is another table of this name.
+        :param table_name: the name of the table, which may already exist.
+        :raises ValueError: if the type is not one of :data:`TIMESTAMP_TYPES`, or does not fit the time zones, or
+            another table has this name.
         """
         if timestamp_type not in TIMESTAMP_TYPES:
             raise ValueError(f"timestamp_type: expected {' or '.join(TIMESTAMP_TYPES)}, got {shown(timestamp_type)}")
@@ -117,12 +117,12 @@ class TableWriter:
         return subtask
 
     def _placed(self, t_env: StreamTableEnvironment, rows: Table, selection: Selection, subtasks: int) -> Table:
-        """Return the written table, with the writer where it was to be placed; by way of a stream."""
+        """Return the written table, with the writer placed as set, by way of a stream."""
         j_added = t_env._j_tenv.execEnv().getTransformations()
         before = len(j_added)
         keys = self._placement.key_columns or key_columns_of(self.mapping)
-        # Flink counts operators to tell those without a uid from each other: as many for one subtask as for several, or
-        # no savepoint would fit another parallelism.
+        # Flink identifies operators without a uid by counting operators. The count must be the same for one subtask as
+        # for several, or a savepoint would not fit another parallelism.
         if subtasks > 1 and keys:
             stream = arrow.keyed_stream(t_env, rows, keys, stream_types(self.mapping, selection))
         else:
@@ -130,7 +130,7 @@ class TableWriter:
         table = t_env.from_data_stream(stream)
         written = table.select(self._function(selection, subtasks)(*arguments(selection)).alias(RESULT_COLUMN))
         result = t_env.from_data_stream(arrow.written_stream(t_env, written, self._placement, subtasks, stream))
-        # They run as inputs of the insertion, and not once more when the stream's environment executes a job.
+        # These run as inputs of the insertion, and must not run again when the stream's environment executes a job.
         while len(j_added) > before:
             j_added.pop(before)
         return result
@@ -143,7 +143,7 @@ class TableWriter:
             )
         if subtasks > 1:
             _log.warning(
-                "use a StreamTableEnvironment if the rows of a series are not together in one partition of the source: "
+                "use a StreamTableEnvironment if the rows of a series are not all in one partition of the source: "
                 "the Prometheus writer has %d subtasks, and a TableEnvironment cannot distribute the rows over them by "
                 "series, so samples may overtake each other",
                 subtasks,
@@ -158,25 +158,25 @@ def types_of(table: Table) -> dict[str, SqlType]:
 
 
 def selected(t_env: Any, table: Table, selection: Selection) -> Table:
-    """Return a table's columns as they cross to Python."""
+    """Return a table's columns as they are passed to Python."""
     columns = ", ".join(f"{each} AS {quoted(name)}" for each, name in zip(selection.expressions, selection.names))
     return t_env.sql_query(f"SELECT {columns} FROM {table}")  # noqa: S608  (names are quoted)
 
 
 def arguments(selection: Selection) -> list[Expression]:
-    """Return the arguments of the function that gets the selected columns."""
+    """Return the arguments of the function that receives the selected columns."""
     return [col(name) for name in selection.names]
 
 
 def check_inserts_only(plan: str) -> None:
     """
-    Check that a query never updates its rows; the writer could not tell an update from a row.
+    Check that a query never updates its rows; the writer could not tell an update from a new row.
 
-    :param plan: the query's, explained with its changelog modes.
+    :param plan: the query's plan, explained with changelog modes.
     :raises ValueError: if it does, saying what to do instead.
     """
-    modes = re.findall(r"changelogMode=\[([A-Z,]+)\]", plan)  # none in batch mode, where nothing is updated
-    # A sink has the mode NONE; what matters is what comes into it.
+    modes = re.findall(r"changelogMode=\[([A-Z,]+)\]", plan)  # no modes in batch mode, where nothing is updated
+    # A sink has the mode NONE; only the modes of its inputs matter.
     found = next((mode for mode in modes if mode != "NONE"), "I")
     if found != "I":
         raise ValueError(
@@ -196,30 +196,30 @@ def check_sql(t_env: Any, statement: str) -> None:
 
 
 def nowhere() -> TableDescriptor:
-    """Return a table into which the writer's results vanish."""
+    """Return a table that discards the writer's results."""
     return TableDescriptor.for_connector("blackhole").schema(_result_schema()).build()
 
 
 def create_nowhere(t_env: Any, table_name: str) -> None:
     """
-    Create the table that SQL inserts into, unless it is there.
+    Create the table that SQL inserts into, unless it exists.
 
-    :raises ValueError: if there is another table of this name.
+    :raises ValueError: if another table has this name.
     """
     if table_name in (*t_env.list_tables(), *t_env.list_views()):
         if t_env.from_path(quoted(table_name)).get_schema().get_field_names() != [RESULT_COLUMN]:
-            raise ValueError(f"table_name: choose another one, because {table_name!r} is another table")
+            raise ValueError(f"table_name: choose another one: {table_name!r} is another table")
         return
     t_env.create_temporary_table(quoted(table_name), nowhere())
 
 
 def prepare(t_env: Any) -> None:
-    """Set the options of a table environment that the writer needs."""
+    """Set the options that the writer needs in a table environment."""
     config = t_env.get_config()
     if config.get(_METRICS_ENABLED, "true").lower() == "false":
         _log.warning(
-            "%s is false, but the Prometheus sink needs Python metrics to flush before a checkpoint: it is set to true "
-            "for this table environment",
+            "%s is false, but the Prometheus sink needs Python metrics to flush before a checkpoint, so it is set to "
+            "true for this table environment",
             _METRICS_ENABLED,
         )
         config.set(_METRICS_ENABLED, "true")
@@ -230,16 +230,16 @@ def check_time_zones(t_env: Any, mapping: ColumnMapping) -> None:
     """
     Check that a TIMESTAMP in an argument of a SQL function is in UTC.
 
-    Flink casts a TIMESTAMP_LTZ to the function's TIMESTAMP by itself, in the session's zone.
+    Flink automatically casts a TIMESTAMP_LTZ to the function's TIMESTAMP, in the session's zone.
 
-    :raises ValueError: if it is not, or may not be.
+    :raises ValueError: if it is not or may not be in UTC.
     """
     zone = t_env.get_config().get_local_timezone()
     if zone not in UTC or mapping.time_zone not in UTC:
         raise ValueError(
             "timestamp_type: set it to BIGINT and pass milliseconds since 1970, or set table.local-time-zone to UTC "
-            "and leave the mapping's time_zone at UTC, or use add_insert instead of a SQL function: Flink would make a "
-            f"time of day in {zone} of a TIMESTAMP_LTZ, and the mapping would take it for one in {mapping.time_zone}"
+            "and leave the mapping's time_zone at UTC, or use add_insert instead of a SQL function: Flink would turn a "
+            f"TIMESTAMP_LTZ into a local time in {zone}, and the mapping would take it for one in {mapping.time_zone}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What ``sink_to`` adds to a job graph."""
+"""The operators that ``sink_to`` adds to a job graph."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class WriterTransformer(StreamTransformer):
     The transformer that adds the writer's operator to a stream.
 
     :param config: the writer's settings.
-    :param converter: turns a record into series, or says which of its columns are what; ``None`` if records are series.
+    :param converter: turns a record into series, or maps its columns to parts of a series; ``None`` if records are
+        series.
     :param placement: the writer's place in the job graph.
     """
 
@@ -55,7 +56,7 @@ class WriterTransformer(StreamTransformer):
         self._placement = placement
 
     def apply(self, ds: DataStream) -> DataStream:
-        """Return the writer's stream; its elements, if it has any, mean nothing."""
+        """Return the writer's stream; any elements in it have no meaning."""
         env = ds.get_execution_environment()
         j_configuration = get_j_env_configuration(env._j_stream_execution_environment)
         enable_metrics(j_configuration)
@@ -71,7 +72,7 @@ class WriterTransformer(StreamTransformer):
             _warn_of_lost_order(ds, subtasks, has_key=bool(self._placement.key_columns))
             if uid is not None and columns is None:
                 _warn_of_unused_uid(chained, uid)
-        except Exception:  # only advice, from what is not Flink's public API: no reason to fail a job
+        except Exception:  # only advice, based on internals of Flink: no reason to fail a job
             _log.info("could not check the job graph upstream of the Prometheus writer", exc_info=True)
         subtask = SubtaskWriter(self._config)
         subtask.way = way
@@ -80,12 +81,12 @@ class WriterTransformer(StreamTransformer):
         if columns is not None:
             writer = self._in_batches(ds, subtask, columns, subtasks)
         else:
-            hop = None
+            exchange = None
             if not _stays_in_its_process(ds, subtasks, j_configuration):
                 is_needless = isinstance(ds, KeyedStream) and subtasks == 1
-                hop = Exchange(is_needless, isinstance(record_type, PickledBytesTypeInfo))
+                exchange = Exchange(is_needless, isinstance(record_type, PickledBytesTypeInfo))
             with process_mode(j_configuration):
-                writer = self._one_by_one(ds, WriterFunction(subtask, self._converter, hop))
+                writer = self._one_by_one(ds, WriterFunction(subtask, self._converter, exchange))
         return DataStream(EndOfStream(writer._j_data_stream, uid))
 
     def _partitioned(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> DataStream:
@@ -102,9 +103,9 @@ class WriterTransformer(StreamTransformer):
 
     def _columns_of_series(self, ds: DataStream, record_type: TypeInformation, subtasks: int) -> tuple[str, ...]:
         """
-        Return the columns of a mapping in which the records of a series have the same values, if they are to be used.
+        Return the mapping's columns in which all records of a series have the same values, if they are to be the key.
 
-        :raises ValueError: if records have no such columns.
+        :raises ValueError: if records lack columns of the mapping.
         """
         if not isinstance(self._converter, ColumnMapping):
             return ()
@@ -124,7 +125,7 @@ class WriterTransformer(StreamTransformer):
         Choose how records reach the writer.
 
         :param chained: the Python operators that PyFlink would chain the writer with.
-        :return: the columns if it gets batches, and why it gets what it gets.
+        :return: the columns if the writer gets batches, and the reason for the choice.
         :raises ValueError: if the user has chosen batches, and they are not possible.
         """
         transport, key_columns = self._placement.transport, self._placement.key_columns
@@ -158,7 +159,7 @@ class WriterTransformer(StreamTransformer):
         columns = None
         if not isinstance(self._converter, ColumnMapping) or isinstance(record_type, PickledBytesTypeInfo):
             columns = record_columns(record_type)
-        from pyflink_prometheus.flink import arrow, table_writer  # PyFlink's Table API warns of itself when imported
+        from pyflink_prometheus.flink import arrow, table_writer  # PyFlink's Table API warns on import
 
         env = ds.get_execution_environment()
         arrow.check_available(env)
@@ -179,7 +180,7 @@ class WriterTransformer(StreamTransformer):
     def _in_batches(
         self, ds: DataStream, subtask: SubtaskWriter, columns: RecordColumns | Selection, subtasks: int
     ) -> DataStream:
-        """Add the writer as a function in SQL, which gets batches."""
+        """Add the writer as a SQL function that gets batches."""
         from pyflink_prometheus.flink import arrow, table_writer
         from pyflink_prometheus.flink.batches import BatchReader, batch_function
 
@@ -204,7 +205,7 @@ class WriterTransformer(StreamTransformer):
         """Add the writer as a function of a stream."""
         if isinstance(ds, KeyedStream):
             # PyFlink's own way, ds._values(), adds a keyed operator upstream of the writer. Flink treats it as stateful
-            # and derives its id from the whole graph, so a savepoint would fit no other graph.
+            # and derives its id from the whole graph, so a savepoint would not fit any other graph.
             ds, function = DataStream(ds._j_data_stream), KeyedRecords(function)
         writer = ds.process(function, Types.BYTE())
         writer.name(self._placement.name)
@@ -219,7 +220,7 @@ class EndOfStream:
     """
     A wrapper of the writer's Java stream that gives the discarding sink its own uid and the writer's parallelism.
 
-    PyFlink adds that sink itself after the :class:`StreamTransformer`, with the environment's parallelism, which would
+    PyFlink itself adds that sink after the :class:`StreamTransformer`, with the environment's parallelism, which would
     add an exchange between the two.
     """
 
@@ -259,11 +260,11 @@ def process_mode(j_configuration: Any) -> Iterator[None]:
 
 
 def enable_metrics(j_configuration: Any) -> None:
-    """Switch Python metrics on for the job, with a warning if they were off."""
+    """Turn on Python metrics for the job, with a warning if they were off."""
     if j_configuration.getString(_METRICS_ENABLED, "true").lower() == "false":
         _log.warning(
-            "%s is false, but the Prometheus sink needs Python metrics to flush before a checkpoint: it is set to true "
-            "for this job",
+            "%s is false, but the Prometheus sink needs Python metrics to flush before a checkpoint, so it is set to "
+            "true for this job",
             _METRICS_ENABLED,
         )
         j_configuration.setString(_METRICS_ENABLED, "true")
@@ -281,13 +282,13 @@ def _stays_in_its_process(ds: DataStream, subtasks: int, j_configuration: Any) -
 
 
 def _chained(ds: DataStream, subtasks: int, j_configuration: Any) -> list[Any]:
-    """Return the Python operators that PyFlink would chain the writer with, if it gets records one by one."""
+    """Return the Python operators that PyFlink would chain the writer with if it gets records one by one."""
     if not _stays_in_its_process(ds, subtasks, j_configuration):
         return []
     try:
         return upstream.chained_with(ds._j_data_stream.getTransformation(), subtasks)
     except Exception:  # not Flink's public API
-        _log.info("could not find out what PyFlink chains the Prometheus writer with", exc_info=True)
+        _log.info("could not determine which operators PyFlink chains the Prometheus writer with", exc_info=True)
         return []
 
 
@@ -296,7 +297,7 @@ def _warn_of_lost_order(ds: DataStream, subtasks: int, *, has_key: bool) -> None
     edges = upstream.edges_from(ds._j_data_stream.getTransformation())
     if not has_key and any(edge.loses_order(subtasks) for edge in edges):
         _log.warning(
-            "call set_key_columns if records are tuples or rows, or key the stream, for example by "
+            "call set_key_columns if records are tuples or rows, or key the stream, for example with "
             "PrometheusTimeSeriesKeySelector: Flink distributes its records over the Prometheus writer's %d subtasks, "
             "so samples of a series may overtake each other",
             subtasks,
@@ -306,8 +307,8 @@ def _warn_of_lost_order(ds: DataStream, subtasks: int, *, has_key: bool) -> None
     if found:
         _log.warning(
             "give these operators the same parallelism without rebalance() between them, or key the stream upstream of "
-            "them, or put Reorder after the key; otherwise samples of a series may overtake each other upstream of the "
-            "Prometheus writer, and a key does not restore their order: %s",
+            "them, or put Reorder downstream of key_by; otherwise samples of a series may overtake each other upstream "
+            "of the Prometheus writer, and a key does not restore their order: %s",
             "; ".join(
                 f"{each.producer!r} ({each.produced_by}) distributes records over {each.consumer!r} "
                 f"({each.consumed_by} subtasks)"
@@ -317,11 +318,11 @@ def _warn_of_lost_order(ds: DataStream, subtasks: int, *, has_key: bool) -> None
 
 
 def _warn_of_unused_uid(chained: list[Any], uid: str) -> None:
-    """Warn if the uid of another operator will replace the writer's, and that operator has none."""
+    """Warn if the uid of another operator will replace the writer's, and that operator has no uid."""
     if chained and chained[0].getUid() is None:
         _log.warning(
-            "call uid() on %r: PyFlink chains the Prometheus writer with it, unless something else reads the same "
-            "stream, and uses only its uid, so set_uid(%r) has no effect",
+            "call uid() on %r: PyFlink chains the Prometheus writer with this operator, unless something else reads "
+            "the same stream, and uses only the operator's uid, so set_uid(%r) has no effect",
             chained[0].getName(),
             uid,
         )

@@ -1,4 +1,4 @@
-"""The operators upstream of the sink in the job graph: which lose order, and which PyFlink chains with the writer."""
+"""The operators upstream of the sink: where order is lost, and which ones PyFlink chains with the writer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Edge(NamedTuple):
         """
         Return whether the records of one subtask are distributed over several.
 
-        :param parallelism: of the operator that reads the records.
+        :param parallelism: the parallelism of the operator that reads the records.
         """
         if parallelism == 1:
             return False
@@ -56,13 +56,13 @@ class Redistribution(NamedTuple):
 
 
 def edges_from(transformation: Any) -> list[Edge]:
-    """Return the edges by which an operator reads the stream of a transformation."""
+    """Return the edges over which an operator would read a transformation's stream."""
     return list(_edges_from(transformation, None, is_side_output=False))
 
 
 def redistributions_before(edge: Edge, seen: dict[int, list[Redistribution]]) -> list[Redistribution]:
     """
-    Return the edges upstream of this one on which samples of a series may overtake each other, the nearest first.
+    Return the edges upstream of this one where samples of a series may overtake each other, the nearest first.
 
     Edges upstream of an operator that emits in order of event time do not count. A key downstream brings the records of
     a series together again, but does not restore their order.
@@ -75,12 +75,12 @@ def redistributions_before(edge: Edge, seen: dict[int, list[Redistribution]]) ->
 
 def chained_with(transformation: Any, parallelism: int) -> list[Any]:
     """
-    Return the operators that PyFlink would chain with a Python function that reads this stream, the first one first.
+    Return the operators that PyFlink would chain with a Python function that reads this stream, in their order.
 
     PyFlink chains them when the job is submitted; an operator that has another reader by then is not chained.
 
     :param transformation: Java's transformation of the stream.
-    :param parallelism: of the function.
+    :param parallelism: the parallelism of the function.
     """
     util = get_gateway().jvm.org.apache.flink.python.util.PythonConfigUtil
     found: list[Any] = []
@@ -145,7 +145,7 @@ def _edges_from(transformation: Any, partitioner: str | None, is_side_output: bo
 
 
 def _emits_in_event_time(transformation: Any) -> bool:
-    # PyFlink loads Beam and pandas with it, which takes a client a second that may not need them.
+    # This import loads Beam and pandas, which takes a second on a client that may not need them.
     from pyflink.fn_execution.flink_fn_execution_pb2 import UserDefinedDataStreamFunction as Kinds
 
     util = get_gateway().jvm.org.apache.flink.python.util.PythonConfigUtil

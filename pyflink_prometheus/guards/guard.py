@@ -13,7 +13,7 @@ _WARNING_INTERVAL_S = 600.0
 
 
 class Guard(Enum):
-    """A limit that something was beyond. The values appear in logs."""
+    """A limit that was exceeded. The values appear in logs."""
 
     LABELS = "max_labels"
     METRIC_NAME = "max_metric_name_bytes"
@@ -55,7 +55,7 @@ class Findings:
             return dict(self._counts)
 
     def add(self, guard: Guard, message: str) -> None:
-        """Count something that a guard has found, and warn of it unless it has warned recently."""
+        """Count something that a guard has found, and warn of it unless the guard has warned recently."""
         now = self._monotonic()
         with self._lock:
             self._counts[guard] += 1

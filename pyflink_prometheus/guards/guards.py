@@ -13,9 +13,9 @@ from pyflink_prometheus.guards.quota import Quota
 
 class Guards:
     """
-    The guards that limits call for.
+    The guards that the limits require.
 
-    :param limits: those of this writer; see :meth:`SendingLimits.share_of`.
+    :param limits: the limits of this writer; see :meth:`SendingLimits.share_of`.
     :param monotonic: returns seconds that never go back.
     """
 
@@ -28,16 +28,16 @@ class Guards:
 
     @property
     def counts(self) -> dict[Guard, int]:
-        """How often each guard has found something, also where it only tracks."""
+        """How often each guard has found something, even if it only tracks."""
         return self._findings.counts
 
     def admit(self, labels: Mapping[str, str], tenant: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
         """
-        Return the labels of a series as they may be sent; on the caller's thread, whenever a series is looked up anew.
+        Return the labels of a series as they may be sent; on the caller's thread, whenever a series is newly looked up.
 
-        :param labels: the labels after relabelling, with ``__name__`` among them. Not changed.
-        :param tenant: whose series it is: each tenant has series of its own.
-        :raises SeriesRefused: if the series may not be sent, now or at all.
+        :param labels: the labels after relabelling, including ``__name__``. Not changed.
+        :param tenant: the tenant of the series: each tenant has its own series.
+        :raises SeriesRefused: if the series may not be sent, for now or for good.
         """
         checked = self._labels.checked(labels)
         self._new_series.check(checked, tenant)

@@ -15,8 +15,8 @@ class LabelGuard:
     """
     A check of labels.
 
-    :param limits: which hold.
-    :param findings: what is found is counted there.
+    :param limits: the limits to check.
+    :param findings: counts the findings.
     """
 
     def __init__(self, limits: SendingLimits, findings: Findings) -> None:
@@ -27,7 +27,7 @@ class LabelGuard:
         """
         Return the labels as they may be sent.
 
-        :param labels: the labels with ``__name__`` among them. Not changed.
+        :param labels: the labels including ``__name__``. Not changed.
         :raises SeriesRefused: if they may not be sent.
         """
         found = {}
@@ -59,7 +59,7 @@ class LabelGuard:
         return value
 
     def _applies(self, policy: TooLong, guard: Guard, message: str) -> bool:
-        """Return whether a label is to be changed by a policy, after counting what was found."""
+        """Count a finding, and return whether the policy changes the label."""
         if policy is TooLong.REFUSE:
             self._refuse(guard, message)
             return False
@@ -73,9 +73,9 @@ class LabelGuard:
             raise SeriesRefused(guard, f"labels: {message}, over {guard.value}={getattr(self._limits, guard.value)}")
 
     def _add(self, guard: Guard, message: str, consequence: str) -> None:
-        consequence = "it is sent, track_only is set" if self._limits.track_only else consequence
+        consequence = "it is sent, because track_only is set" if self._limits.track_only else consequence
         self._findings.add(
-            guard, f"Shorten it, or raise {guard.value}={getattr(self._limits, guard.value)}: {message}; {consequence}"
+            guard, f"shorten it, or raise {guard.value}={getattr(self._limits, guard.value)}: {message}; {consequence}"
         )
 
 
@@ -90,7 +90,7 @@ def _too_long(text: str) -> str:
 
 
 def _cut(value: str, most: int) -> str:
-    """Return the beginning of a value with a hash of the whole of it, in so many bytes at most."""
+    """Return the beginning of a value with a hash of the whole value, in at most this many bytes."""
     encoded = value.encode("utf-8")
     digest = blake2b(encoded, digest_size=HASH_BYTES // 2).hexdigest()
     return f"{encoded[: most - HASH_BYTES - 1].decode('utf-8', errors='ignore')}-{digest}"

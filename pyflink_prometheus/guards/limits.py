@@ -1,4 +1,4 @@
-"""Limits on labels, new series and rates, and those that receivers document."""
+"""Limits on labels, new series and rates, and the limits that receivers document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Optional
 
 from pyflink_prometheus import _validation
 
-#: A value that is cut ends in a hash of this many bytes, a hyphen before it.
+#: A value that is cut ends in a hyphen and a hash of this many bytes.
 HASH_BYTES = 16
 _SHORTEST_CUT = 2 * HASH_BYTES
 
@@ -20,9 +20,9 @@ class TooLong(Enum):
 
     #: The series is refused, with all its samples.
     REFUSE = "refuse"
-    #: The value is cut, and ends in a hash of the whole of it, so that different series stay different.
+    #: The value is cut, and ends in a hash of the whole value, so that different series stay different.
     CUT = "cut"
-    #: The series goes without this label. Series that differ in it alone become one.
+    #: The series is sent without this label. Series that differ only in it become one.
     DROP_LABEL = "drop_label"
 
 
@@ -42,23 +42,23 @@ class SendingLimits:
     Limits on what a sink sends. All are off by default.
 
     Lengths are bytes of UTF-8, as receivers count them. After a start all series are new, so limits on new series must
-    leave room for all that the job has.
+    leave room for all series of the job.
 
-    :param max_labels: the most labels of a series, its metric name among them. A series with more is refused.
+    :param max_labels: the most labels of a series, including its metric name. A series with more is refused.
     :param max_metric_name_bytes: the longest metric name. A series with a longer one is refused.
     :param max_label_name_bytes: the longest name of a label.
     :param max_label_value_bytes: the longest value of a label.
     :param on_long_label_name: what happens to longer names: REFUSE (default) or DROP_LABEL.
     :param on_long_label_value: what happens to longer values. Default REFUSE.
-    :param max_new_series_per_hour: the most new series in an hour. Those beyond it are refused until the next hour.
+    :param max_new_series_per_hour: the most new series in an hour. Series beyond it are refused until the next hour.
     :param max_new_series_per_day: the same for a day.
     :param max_new_series_per_metric_per_hour: the most new series of one metric in an hour.
     :param max_new_series_per_metric_per_day: the same for a day.
     :param max_samples_per_second: the most samples in a second, on average. Requests beyond it wait.
     :param samples_burst: how many samples may be sent at once after a pause. Default: those of one second.
-    :param max_bytes_per_second: the most bytes in a second, on average, as they are sent, compressed.
+    :param max_bytes_per_second: the most bytes in a second, on average, compressed as they are sent.
     :param bytes_burst: how many bytes may be sent at once after a pause. Default: those of one second.
-    :param track_only: whether what is beyond a limit is only counted and warned of, and sent as it is. Default: no.
+    :param track_only: whether to only count and warn of whatever exceeds a limit, and send it unchanged. Default: no.
     :raises ValueError: if a number is out of range, or a policy is not possible.
     :raises TypeError: if a setting has the wrong type.
     """
@@ -99,22 +99,22 @@ class SendingLimits:
 
     @property
     def limit_series(self) -> bool:
-        """Whether each series must be looked at."""
+        """Whether each series must be checked."""
         return any(getattr(self, name) is not None for name in (*_SIZES, *_NEW_SERIES))
 
     @property
     def limit_rates(self) -> bool:
-        """Whether each request must be looked at."""
+        """Whether each request must be checked."""
         return self.max_samples_per_second is not None or self.max_bytes_per_second is not None
 
     def share_of(self, subtasks: int) -> SendingLimits:
         """
-        Return the limits of one of several subtasks, which together keep these.
+        Return the limits of one of several subtasks, which together stay within these.
 
         The series of a metric are spread over the subtasks by their key, so each gets its part of all limits on new
         series and rates, rounded up.
 
-        :param subtasks: how many there are.
+        :param subtasks: the number of subtasks.
         """
         _validation.integer("subtasks", subtasks, least=1)
         parts: dict[str, float] = {}
@@ -125,8 +125,8 @@ class SendingLimits:
         return dataclasses.replace(self, **parts)  # type: ignore[arg-type]
 
 
-#: What receivers document, or have as a default, as of August 2026; sources in docs/receiver-limits.md. A tenant's or
-#: plan's own limits may differ: ``dataclasses.replace(RECEIVER_LIMITS["mimir"], max_labels=40)``.
+#: The limits that receivers document, or have as a default, as of August 2026; sources in docs/receiver-limits.md. A
+#: tenant's or plan's own limits may differ: ``dataclasses.replace(RECEIVER_LIMITS["mimir"], max_labels=40)``.
 RECEIVER_LIMITS: Mapping[str, SendingLimits] = {
     "amazon": SendingLimits(max_samples_per_second=70_000, samples_burst=1_000_000),
     "azure": SendingLimits(max_samples_per_second=1_000_000 / 60),

@@ -1,4 +1,4 @@
-"""The guard of how many new series there may be in an hour and in a day."""
+"""The guard that limits new series in an hour and in a day."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_REMEMBERED = 1_000_000
 
 
 class _Limit(NamedTuple):
-    """A limit on new series in a time, of the whole sink or of each metric."""
+    """A limit on new series in a period, of the whole sink or of each metric."""
 
     guard: Guard
     most: int
@@ -28,14 +28,14 @@ class NewSeriesGuard:
     """
     A bound on new series, each of which costs a receiver memory, and its user money.
 
-    A time begins with its first new series. What is refused does not count and is asked for again: in the next hour or
-    day the series may be let in. On one thread.
+    A period begins with its first new series. A refused series does not count and is checked again: in the next hour or
+    day it may be admitted. On one thread.
 
-    :param limits: which hold.
-    :param findings: what is found is counted there.
+    :param limits: the limits to check.
+    :param findings: counts the findings.
     :param monotonic: returns seconds that never go back.
-    :param most_remembered: how many series to remember as known, the last ones that were asked for; at least half as
-        many. A series that is forgotten is new again.
+    :param most_remembered: how many series to remember as known, the ones checked last; at least half as many are
+        remembered. A series that is forgotten is new again.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class NewSeriesGuard:
 
     def check(self, labels: Mapping[str, str], tenant: Sequence[tuple[str, str]] = ()) -> None:
         """
-        Let a series in, and remember it.
+        Admit a series, and remember it.
 
-        :param labels: all labels of the series, with ``__name__`` among them.
-        :param tenant: whose series it is.
-        :raises SeriesRefused: if it is new, and one too many.
+        :param labels: all labels of the series, including ``__name__``.
+        :param tenant: the tenant of the series.
+        :raises SeriesRefused: if it is new and exceeds a limit.
         """
         if not self._bounds:
             return
@@ -91,21 +91,21 @@ class NewSeriesGuard:
             window.add(key)
 
     def _refuse(self, limit: _Limit, metric_name: str, seconds: float) -> None:
-        problem = f"more than {limit.guard.value}={limit.most} new series, the last of {metric_name!r}"
+        problem = f"more than {limit.guard.value}={limit.most} new series, the latest of metric {metric_name!r}"
         consequence = (
-            "they are sent, track_only is set"
+            "they are sent, because track_only is set"
             if self._limits.track_only
             else f"new ones are refused for {seconds / 60:.0f} min"
         )
         self._findings.add(
-            limit.guard, f"Look for a label that always changes, or raise {limit.guard.value}: {problem}; {consequence}"
+            limit.guard, f"look for a label that keeps changing, or raise {limit.guard.value}: {problem}; {consequence}"
         )
         if not self._limits.track_only:
             raise SeriesRefused(limit.guard, f"labels: {problem}")
 
 
 class _Window:
-    """The number of new series since the beginning of an hour or a day, in all or by metric."""
+    """The number of new series since the beginning of an hour or a day, in total or by metric."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -130,7 +130,7 @@ def _bound(limits: SendingLimits, guard: Guard, seconds: float, *, of_a_metric: 
 
 
 def _identity(labels: Mapping[str, str], tenant: Sequence[tuple[str, str]]) -> bytes:
-    """Return 16 bytes that stand for a series of a tenant."""
+    """Return 16 bytes that identify a series of a tenant."""
     texts = [part.encode("utf-8") for pair in sorted(labels.items()) for part in pair]
     texts += [b"\xfe" + part.encode("utf-8") for pair in tenant for part in pair]
-    return blake2b(b"\xff".join(texts), digest_size=16).digest()  # bytes that UTF-8 does not have
+    return blake2b(b"\xff".join(texts), digest_size=16).digest()  # joined by bytes that UTF-8 does not use

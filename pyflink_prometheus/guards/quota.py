@@ -1,4 +1,4 @@
-"""The quota of samples and bytes in a second."""
+"""The quota of samples and bytes per second."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Quota:
     """
     The time at which each request may be sent. For any number of threads, which share it.
 
-    In any time of t seconds at most rate * t + burst samples are sent, and the last request of it.
+    In any period of t seconds at most rate * t + burst samples are sent, plus its last request.
 
-    :param limits: which hold.
-    :param findings: requests that must wait are counted there.
+    :param limits: the limits to keep.
+    :param findings: counts the requests that must wait.
     :param monotonic: returns seconds that never go back.
     """
 
@@ -38,7 +38,7 @@ class Quota:
         """
         Return how many seconds to wait before a request is sent, which is then counted as sent; 0 if it need not wait.
 
-        Each attempt is a request of its own: receivers count them all.
+        Each attempt counts as a request: receivers count them all.
 
         :param samples: how many are in the request.
         :param size_in_bytes: its size as it is sent.
@@ -55,9 +55,9 @@ class Quota:
             for each, bucket in self._buckets.items():
                 bucket.take(amounts[each], now + wait)
         if early > 0:
-            consequence = "it is sent at once, track_only is set" if self._track_only else "it waits"
+            consequence = "it is sent at once, because track_only is set" if self._track_only else "it waits"
             self._findings.add(
-                guard, f"Send less, or raise {guard.value}: a request is {early:.2f} s early; {consequence}"
+                guard, f"send less, or raise {guard.value}: a request is {early:.2f} s early; {consequence}"
             )
         return wait
 

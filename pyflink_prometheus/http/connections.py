@@ -1,4 +1,4 @@
-"""Connections of requests and urllib3 that keep to a deadline and hide the query from both libraries."""
+"""Connections of requests and urllib3 that meet a deadline and hide the query from both libraries."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import requests.adapters
 
 from pyflink_prometheus.http.auth.userinfo import basic_credentials, split_userinfo
 
-# A socket's timeout bounds a whole sendall, but an SSLSocket's only each record of it: so send record by record.
+# A socket's timeout bounds a whole sendall, but an SSLSocket's bounds only each record: so send record by record.
 _TLS_RECORD = 16 * 1024
 
-# How long to wait for the reason why a receiver has closed a connection. It is there already, or never.
+# How long to wait for the reason why a receiver closed a connection. It has already arrived, or never will.
 _ALERT_SECONDS = 0.5
 
 
@@ -36,11 +36,11 @@ class Attempt:
     """
     The state of the current attempt, shared by a transport and its connections.
 
-    :ivar deadline: in seconds of the monotonic clock; no wait for the network, on any connection, goes beyond it.
-    :ivar query: with its question mark, "" for none. It may hold a secret, and urllib3 logs the URLs that it gets.
+    :ivar deadline: in seconds of the monotonic clock; no wait for the network, on any connection, exceeds it.
+    :ivar query: with its question mark, "" for none. It may hold a secret, and urllib3 logs the URLs that it receives.
     :ivar stage: the stage that the attempt has reached.
     :ivar response: the response, once its status and headers have been received.
-    :ivar observer: called with the socket of each connection, once it is open; ``None`` for nobody.
+    :ivar observer: called with the socket of each connection, once it is open; ``None`` for no observer.
     """
 
     def __init__(self) -> None:
@@ -72,12 +72,12 @@ class Attempt:
 @dataclass(frozen=True)
 class Route:
     """
-    The settings of the way to an endpoint that requests itself does not have.
+    The settings for reaching an endpoint that requests itself lacks.
 
     :param context: the TLS settings; ``None`` for those of requests.
     :param server_name: the name that the endpoint's certificate must cover; ``None`` for the URL's.
     :param connect_headers: returns more headers for a proxy that opens a tunnel; called for each tunnel.
-    :param random_address: whether each connection goes to one of the host's addresses at random.
+    :param random_address: whether each connection goes to a random one of the host's addresses.
     """
 
     context: ssl.SSLContext | None = None
@@ -88,7 +88,7 @@ class Route:
 
 class BoundedAdapter(requests.adapters.HTTPAdapter):
     """
-    A requests adapter whose connections, direct or through a proxy, keep to the attempt's deadline.
+    A requests adapter whose connections, direct or through a proxy, meet the attempt's deadline.
 
     :param attempt: the current attempt; a transport has one at a time.
     :param route: TLS and proxy settings.
@@ -115,7 +115,7 @@ class BoundedAdapter(requests.adapters.HTTPAdapter):
         return manager
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Add the trusted authorities of requests to a connection, unless the context has them all."""
+        """Add the trusted authorities of requests to a connection, unless there is a context, which has its own."""
         if self._route.context is None:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
@@ -130,7 +130,7 @@ class BoundedAdapter(requests.adapters.HTTPAdapter):
         return {"ssl_context": self._route.context, "server_hostname": self._route.server_name}
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Return the proxy's credentials as UTF-8; requests assumes Latin-1, and quotes in its error what is not."""
+        """Return the proxy's credentials as UTF-8; requests assumes Latin-1, and quotes anything else in its error."""
         return proxy_authorization(proxy)
 
 
@@ -141,7 +141,7 @@ def proxy_authorization(proxy: str) -> dict[str, str]:
 
 
 def _bound(manager: Any, attempt: Attempt, route: Route) -> None:
-    """Make a urllib3 pool manager create connections that keep to the attempt's deadline and the route."""
+    """Make a urllib3 pool manager create connections that meet the attempt's deadline and follow the route."""
     manager.pool_classes_by_scheme = {
         scheme: _bounded_pool(pool_class, attempt, route)
         for scheme, pool_class in manager.pool_classes_by_scheme.items()
@@ -151,13 +151,13 @@ def _bound(manager: Any, attempt: Attempt, route: Route) -> None:
 def _bounded_pool(pool_class: Any, attempt: Attempt, route: Route) -> Any:
     shared = {"attempt": attempt, "route": route}
     connection_class = pool_class.ConnectionCls
-    # Messages begin with the name.
+    # Error messages begin with the class name.
     connection = type(connection_class.__name__, (_BoundedConnection, connection_class), shared)
     return type(pool_class.__name__, (_RoutedPool, pool_class), {**shared, "ConnectionCls": connection})
 
 
 class _BoundedConnection:
-    """What a connection of urllib3 does otherwise here."""
+    """The methods of a urllib3 connection that differ here."""
 
     attempt: Attempt
     route: Route
@@ -168,7 +168,7 @@ class _BoundedConnection:
         self.attempt.stage = Stage.CONNECT
         super().connect()  # type: ignore[misc]
         if self.route.context is not None and self.route.context.verify_mode is ssl.CERT_NONE:
-            self.is_verified = True  # or urllib3 warns of each request; one warning at the start is enough
+            self.is_verified = True  # or urllib3 warns about each request; one warning at the start is enough
         self.attempt.stage = Stage.SEND
         if self.attempt.observer is not None:
             self.attempt.observer(self.sock)
@@ -193,7 +193,7 @@ class _BoundedConnection:
             raise
 
     def _raise_alert(self) -> None:
-        """Raise the TLS alert that the receiver has sent before it closed the connection, if it is still to be read."""
+        """Raise the TLS alert that the receiver sent before it closed the connection, if it has not been read yet."""
         try:
             self.sock.settimeout(min(self.attempt.left_s(), _ALERT_SECONDS))
             self.sock.recv(1)
@@ -221,11 +221,11 @@ class _BoundedConnection:
         try:
             return super()._new_conn()  # type: ignore[misc]
         finally:
-            self._dns_host = host  # which the certificate must cover
+            self._dns_host = host  # the certificate must cover this name
 
 
 class _RoutedPool:
-    """What a pool of urllib3 does otherwise here."""
+    """The methods of a urllib3 pool that differ here."""
 
     route: Route
     proxy_headers: Any
@@ -246,7 +246,7 @@ def _random_address(host: str, port: int) -> str:
 
 
 class _Response(http.client.HTTPResponse):
-    """A response whose headers hold no remains that could not be parsed: urllib3 would log them, with any secret."""
+    """A response without the unparsed rest of its headers: urllib3 would log that, including any secret."""
 
     def begin(self) -> None:
         super().begin()

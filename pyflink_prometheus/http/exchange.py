@@ -1,4 +1,4 @@
-"""One request to one URL, bounded in time, and the response to it: all that the sink sends, it sends by this."""
+"""One request to one URL, bounded in time, and its response: the sink sends everything through this module."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pyflink_prometheus.http.redaction import redacted
 from pyflink_prometheus.http.signing import secrets_of
 from pyflink_prometheus.http.tls import TlsConfiguration, TlsContext
 
-#: A connection that takes longer is not going to succeed.
+#: A connection attempt that takes longer is not going to succeed.
 CONNECT_TIMEOUT_S = 5.0
-#: Limits for reading a response's body, however large or slow: enough for any receiver's message.
+#: Limits for reading a response body, however large or slow: enough for any receiver's message.
 BODY_LIMIT = 8 * 1024
 BODY_SECONDS = 1.0
-#: The body of a success is not needed; it is read to its end only so that the connection can be kept.
+#: The body of a success is not needed; it is read to the end only so that the connection can be kept.
 SUCCESS_BODY_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Received(NamedTuple):
     A response.
 
     :param status: the HTTP status.
-    :param headers: the headers, in a mapping that ignores the case of names; a Location is shown without its query.
+    :param headers: the headers, in a mapping that ignores the case of names; a Location header has no query.
     :param body: the beginning of the body, as received.
     """
 
@@ -64,10 +64,10 @@ class Exchange:
     :param url: the URL, without user and password.
     :param timeout_s: how long an attempt may take, up to the last header of the response.
     :param body_limit: how many bytes of a response's body are read.
-    :param success_body_s: for how long the body of a success is read.
-    :param tls: settings of TLS; ``None`` for those of the environment.
-    :param proxy: settings of proxies; ``None`` for those of the environment.
-    :param round_robin_dns: whether each connection goes to one of the host's addresses at random.
+    :param success_body_s: for how many seconds the body of a success is read.
+    :param tls: TLS settings; ``None`` for those of the environment.
+    :param proxy: proxy settings; ``None`` for those of the environment.
+    :param round_robin_dns: whether each connection goes to a random one of the host's addresses.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Exchange:
 
     def send(self, request: requests.PreparedRequest, secrets: Iterable[str]) -> Received | Outcome:
         """
-        Send a request; return the response to it, or the outcome of an attempt that got none.
+        Send a request; return its response, or the outcome of an attempt without a response.
 
         The timeout bounds the whole attempt, except for name resolution, which the operating system does.
 
@@ -145,7 +145,7 @@ class Exchange:
             # An AuthBase may inspect the response; digest authentication then sends the request again.
             for hook in request.hooks["response"]:
                 response = hook(response, **self._environment) or response
-        except SecretError as error:  # of a certificate, or of a header for the proxy
+        except SecretError as error:  # from a certificate, or from a header for the proxy
             return Outcome(Kind.FATAL, str(error))
         except Exception as error:
             outcome = classify_failure(error, self._attempt.stage, self.surroundings)
@@ -184,7 +184,7 @@ class Exchange:
         content, complete = _read_body(self._attempt.response, self._body_limit)
         if "Location" in headers:
             headers["Location"] = _shown_location(headers["Location"])
-        # A load balancer that fails over from a dead backend keeps using it on existing connections, so drop this one.
+        # A load balancer that fails over from a dead backend keeps using it on existing connections: drop this one.
         if complete and (not is_retryable(status) or status == 429):
             if self._attempt.response is not None:
                 self._attempt.response.close()  # the response, not the connection
@@ -195,7 +195,7 @@ class Exchange:
 
 
 def _read_body(response: http.client.HTTPResponse | None, limit: int) -> tuple[bytes, bool]:
-    """Return a response's body, up to a limit of bytes and of time, and whether that is all of it."""
+    """Return a response's body, up to a limit of bytes and time, and whether it is complete."""
     content = bytearray()
     if response is None:
         return b"", False
@@ -214,7 +214,7 @@ def _decoded(content: bytes, encoding: str) -> str:
     """Return a body's text; a compressed one, although not requested, is decompressed up to the limit."""
     encoding = encoding.strip().lower()
     if encoding in ("gzip", "x-gzip", "deflate") and content:
-        # First with a gzip or zlib header, then without any, as some senders understand deflate.
+        # First with a gzip or zlib header, then without a header, which is how some servers interpret deflate.
         for window_bits in (47, -15):
             try:
                 content = zlib.decompressobj(window_bits).decompress(content, BODY_LIMIT)
@@ -233,7 +233,7 @@ def _without_query(url: str | None) -> tuple[str, str]:
 
 
 def _shown_proxy(proxy: str) -> str:
-    """Return a proxy's URL without secrets; nothing of one that cannot be parsed."""
+    """Return a proxy's URL without secrets; if it cannot be parsed, show nothing of it."""
     try:
         return without_credentials(proxy if "://" in proxy else f"http://{proxy}") if proxy else ""
     except ValueError:
@@ -245,13 +245,13 @@ def _proxy_secrets(proxy: str) -> list[str]:
     password = proxy.rpartition("@")[0].partition("://")[2].partition(":")[2]
     try:
         sent = proxy_authorization(proxy)
-    except ValueError:  # then no request is sent either
+    except ValueError:  # no request is sent in that case
         sent = {}
     return [password, unquote(password), *secrets_of(sent, {})]
 
 
 def _shown_location(location: str) -> str:
-    """Return a redirect's target without the query, which often is that of the request."""
+    """Return a redirect's target without the query, which often is the query of the request."""
     try:
         return without_credentials(location)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The outcome of an attempt that got no response, classified in one place by what requests raised."""
+"""The outcome of an attempt without a response, classified in one place by the exception that requests raised."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _CLIENT_CERTIFICATE_ALERT = re.compile(
     r"ALERT_(CERTIFICATE_\w+|BAD_CERTIFICATE\w*|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|NO_CERTIFICATE|"
     r"HANDSHAKE_FAILURE)"
 )
-# The beginning of the alert with which a TLS port responds to a request without TLS (RFC 8446, 5.1 and 6).
+# The beginning of the alert that a TLS port sends in response to a request without TLS (RFC 8446, 5.1 and 6).
 _TLS_ALERT = "\x15\x03"
-# The limit for quoted messages of the libraries.
+# The longest quotation of a library's message.
 _LONGEST_SHOWN = 300
 _TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
 _WRONG_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
@@ -69,21 +69,21 @@ class Surroundings(NamedTuple):
 
 def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundings) -> Outcome:
     """
-    Return the outcome for an exception of requests or of the libraries under it.
+    Return the outcome for an exception of requests or its libraries.
 
-    What the user has to change is fatal, with the advice first. Other network failures are retryable. Texts that may
-    quote a URL or a header are not shown.
+    Failures that the user has to fix are fatal, with the advice first. Other network failures are retryable. Texts that
+    may quote a URL or a header are not shown.
 
     :param stage: the stage that the attempt had reached.
     """
     cause = _innermost(error)
-    # Most specific first: a certificate's error is an SSL error is an OSError, and so on.
+    # Most specific first: a certificate error is an SSL error, which is an OSError, and so on.
     fatal = _wrong_certificate(error, cause, surroundings) or _wrong_scheme(error, cause, surroundings)
     fatal = fatal or _wrong_proxy(error, cause, stage, surroundings) or _wrong_authorities(cause, surroundings)
     fatal = fatal or _wrong_version(cause, surroundings)
     refused = _refused_client_certificate(error, cause, surroundings)
     if fatal or refused:
-        # A client certificate that was accepted before is due for rotation, and each attempt looks for a new one.
+        # A previously accepted client certificate is due for rotation, and each attempt looks for a new one.
         is_due = bool(refused) and surroundings.has_responded and surroundings.has_own_tls
         return Outcome(Kind.RETRYABLE if is_due else Kind.FATAL, fatal or refused)
     if isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) and not isinstance(
@@ -110,7 +110,7 @@ def classify_failure(error: BaseException, stage: Stage, surroundings: Surroundi
 
 
 def _wrong_certificate(error: BaseException, cause: BaseException, surroundings: Surroundings) -> str:
-    if isinstance(cause, CertificateError):  # urllib3 has compared the names itself
+    if isinstance(cause, CertificateError):  # urllib3 compares the names itself
         message, is_wrong_name = str(cause), True
     elif isinstance(cause, ssl.SSLCertVerificationError):
         message, is_wrong_name = cause.verify_message, cause.verify_code in _WRONG_NAME
@@ -122,7 +122,7 @@ def _wrong_certificate(error: BaseException, cause: BaseException, surroundings:
         return f"use a host name in the URL that the certificate covers: {reason}"
     code = getattr(cause, "verify_code", None)
     if code in (_EXPIRED, _NOT_YET_VALID):
-        remedy = "renew the certificate" if code == _EXPIRED else "use a certificate that is valid already"
+        remedy = "renew the certificate" if code == _EXPIRED else "use a certificate that is already valid"
         return f"{remedy}, or correct this machine's clock: {reason}"
     setting = "ca_file" if surroundings.has_own_tls else "REQUESTS_CA_BUNDLE on the workers"
     return (
@@ -135,7 +135,7 @@ def _refused_client_certificate(error: BaseException, cause: BaseException, surr
     if not _CLIENT_CERTIFICATE_ALERT.search(reason):
         return ""
     owner = f"the proxy {surroundings.proxy}" if _is_proxy_error(error) else surroundings.url
-    condition = "if it demands one, " if "HANDSHAKE_FAILURE" in reason else ""
+    condition = "if one is required, " if "HANDSHAKE_FAILURE" in reason else ""
     return (
         f"{condition}set a client certificate that the receiver accepts, with cert_file and key_file of "
         f"set_tls_configuration: {owner} refused the connection ({reason.lower().replace('_', ' ')})"
@@ -158,14 +158,14 @@ def _wrong_scheme(error: BaseException, cause: BaseException, surroundings: Surr
 def _wrong_version(cause: BaseException, surroundings: Surroundings) -> str:
     if surroundings.has_own_tls and isinstance(cause, ssl.SSLError) and cause.reason in _NO_COMMON_VERSION:
         return (
-            "change min_version or max_version of set_tls_configuration: no version of TLS is common to both sides "
+            "change min_version or max_version of set_tls_configuration: the two sides have no TLS version in common "
             f"({_shown(cause)})"
         )
     return ""
 
 
 def _wrong_proxy(error: BaseException, cause: BaseException, stage: Stage, surroundings: Surroundings) -> str:
-    """Return what is wrong with the proxy's settings; the libraries' own messages quote the proxy's password."""
+    """Return what is wrong with the proxy settings; the libraries' own messages quote the proxy's password."""
     refused = _TUNNEL_STATUS.search(str(cause)) if isinstance(cause, OSError) else None
     if refused and refused[1] == "407":
         return (
@@ -184,8 +184,7 @@ def _wrong_proxy(error: BaseException, cause: BaseException, stage: Stage, surro
         return "run pip install 'pyflink-prometheus[socks]' on the workers: the proxy is a SOCKS proxy"
     where = "proxy_url" if surroundings.has_own_proxy else "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY on the workers"
     return (
-        f"correct the proxy's URL in {where}: it cannot be used as it is; "
-        "expected a URL such as http://user:password@host:port"
+        f"correct the proxy's URL in {where}: it cannot be used; expected a URL such as http://user:password@host:port"
     )
 
 
@@ -222,7 +221,7 @@ def _is_proxy_error(error: BaseException) -> bool:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Unwrap the cause from the errors of requests and urllib3, which quote the whole URL with its secrets."""
+    """Unwrap the cause from errors of requests and urllib3, which quote the whole URL with its secrets."""
     while True:
         inner = next(
             (each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)), None
@@ -233,7 +232,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _shown(cause: BaseException) -> str:
-    # urllib3 begins its messages with a connection; the host is in the log already.
+    # urllib3's messages begin with the connection; the log already names the host.
     text = re.sub(r"^(<.*? at 0x[0-9a-f]+>|\w+\([^)]*\)): ", "", str(cause))
     return _one_line(re.sub(r"<.*? at 0x[0-9a-f]+>", "", text)) or type(cause).__name__
 

@@ -21,7 +21,7 @@ class Kind(Enum):
     TOO_LARGE = "too large"
     #: Send the same samples in the other version of the protocol.
     UNSUPPORTED = "unsupported"
-    #: Some of the samples are at fault: find them, and do not retry them.
+    #: Some of the samples are at fault: find them and do not retry them.
     REFUSED = "refused"
     #: The request itself is at fault, whatever its samples: fail the job.
     FATAL = "fatal"
@@ -45,15 +45,15 @@ class Outcome:
     The outcome of one POST.
 
     :param kind: what the sender does next.
-    :param message: one line for a person, without secrets: advice if there is any, then what happened, with up to 1000
+    :param message: one line for people, without secrets: advice if there is any, then what happened, with up to 1000
         characters of the response body.
     :param status: the HTTP status; ``None`` if there was no response.
-    :param body_excerpt: the beginning of the response body, unchanged. Never interpreted: Remote-Write 2.0 forbids it
+    :param body_excerpt: the beginning of the response body, unchanged. Never interpreted: Remote-Write 2.0 forbids that
         ("Senders MUST NOT", in "Invalid samples").
     :param retry_after_s: the Retry-After header, in seconds.
     :param written: the counts in the Written headers; ``None`` if there are none. Meaningful only for a 2.0 request.
     :param timed_out: whether there was a connection, but no complete response in time.
-    :param unsigned: whether nothing was sent, because there were no credentials to sign it with.
+    :param unsigned: whether nothing was sent, because there were no credentials to sign the request with.
     """
 
     kind: Kind
@@ -70,25 +70,25 @@ class Outcome:
 _LONGEST_SHOWN = 1000
 
 _WRITTEN_KINDS = ("Samples", "Histograms", "Exemplars")
-# A count of 64 bits; Python refuses to read one of thousands of digits.
+# A 64-bit count; Python refuses to parse an integer of thousands of digits.
 _COUNT = re.compile(r"[0-9]{1,19}")
 
 # A single sample can cause these. Thanos uses 409; some gateways turn 400 into 422.
 _SAMPLES_AT_FAULT = (400, 409, 422)
 # 408 and 425 are about the moment, not the request: GreptimeDB responds with 408 under load. The specifications forbid
-# retries of 4xx so that malformed data is not sent forever; that rule would lose data that is not malformed.
+# retries of 4xx so that malformed data is not sent forever; here, that rule would lose data that is not malformed.
 _RETRYABLE_4XX = (408, 425, 429)
 
 _ADVICE = {
-    401: "the receiver requires credentials, or other ones: set them with set_request_signer",
+    401: "the receiver requires credentials, or different ones: set them with set_request_signer",
     403: "the credentials have no permission to write: check them and the receiver's access rules",
     404: "there is no receiver at this URL: check its path (/api/v1/write on Prometheus) and start Prometheus with "
     "--web.enable-remote-write-receiver",
     405: "this URL does not accept POST, so it is not a Remote-Write receiver: check its path",
     407: "a proxy requires credentials: put them into the proxy's URL (HTTP_PROXY, HTTPS_PROXY) on the workers",
-    411: "a server or proxy requires another kind of HTTP request: check the URL and the proxies",
+    411: "a server or proxy requires a different kind of HTTP request: check the URL and the proxies",
     421: "the server does not serve this host name: check the URL's host and the proxies",
-    426: "the server requires another protocol: check whether the URL must begin with https://",
+    426: "the server requires a different protocol: check whether the URL must begin with https://",
     431: "the request's headers are too large: check set_http_headers and the length of the token",
 }
 _GENERIC_ADVICE = (
@@ -110,7 +110,7 @@ def classify(status: int, body_excerpt: str, headers: Mapping[str, str], now_s: 
     """
     outcome = classify_status(status, body_excerpt, headers.get("Retry-After"), headers.get("Location"), now_s)
     is_html = headers.get("Content-Type", "").lower().startswith("text/html")
-    if outcome.kind is Kind.ACCEPTED and is_html and body_excerpt:  # some frameworks call no body at all HTML
+    if outcome.kind is Kind.ACCEPTED and is_html and body_excerpt:  # some frameworks label an empty body as HTML
         return Outcome(Kind.FATAL, _with_words(_WEB_PAGE_ADVICE, status, body_excerpt), status, body_excerpt)
     return replace(outcome, written=parse_written(headers))
 
@@ -121,8 +121,8 @@ def classify_status(
     """
     Classify a status (Remote-Write 1.0 "Retries & Backoff", 2.0 "Response").
 
-    Pure. 2xx is accepted; 408, 425, 429 and 5xx are retryable; 413 asks for smaller requests and 415 for another
-    version; 400, 409 and 422 refuse some of the samples for good. Every other status is about the request itself, and
+    Pure. 2xx is accepted; 408, 425, 429 and 5xx are retryable; 413 asks for smaller requests and 415 for the other
+    version; 400, 409 and 422 refuse some of the samples for good. Every other status concerns the request itself and is
     fatal: no sample can cause it, and dropping samples would not help.
 
     :param retry_after: the Retry-After header: seconds or an HTTP date.
@@ -148,7 +148,7 @@ def classify_status(
 
 
 def is_retryable(status: int) -> bool:
-    """Return whether a status is about the moment, so that the same request may be accepted later."""
+    """Return whether a status is temporary, so that the same request may be accepted later."""
     return status in _RETRYABLE_4XX or 500 <= status < 600
 
 
@@ -180,7 +180,7 @@ def one_line(text: str) -> str:
     """Return text on one line of bounded length, without line breaks and without the tags of a web page."""
     if re.search(r"<(!doctype|html|head|body)\b", text, re.IGNORECASE):
         text = " ".join(re.sub(r"(?is)<(script|style)\b.*?(</\1>|$)|<[^>]*(>|$)", " ", text).split())
-    # Blanks within a line are kept, those around a line break are not.
+    # Spaces within a line are kept, spaces around a line break are not.
     folded = " ".join(line.strip() for line in text.splitlines() if line.strip())
     folded = "".join(each if each.isprintable() or each == "\t" else repr(each)[1:-1] for each in folded)
     return folded if len(folded) <= _LONGEST_SHOWN else folded[: _LONGEST_SHOWN - 3] + "..."

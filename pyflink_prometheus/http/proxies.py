@@ -1,4 +1,4 @@
-"""Proxy settings of connections, with the meaning that they have in Prometheus."""
+"""Proxy settings of connections, with the same meaning as in Prometheus."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pyflink_prometheus.secret import Secret
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-#: The value, or values, of a header.
+#: The value or values of a header.
 HeaderValue = Union[str, Secret, Sequence[Union[str, Secret]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyConfiguration:
     """
-    Settings of proxies, named and combined as in Prometheus's ``http_config``. With none of them, no proxy is used.
+    Proxy settings, named and combined as in Prometheus's ``http_config``. Without any of them, no proxy is used.
 
-    :param proxy_url: the proxy, such as ``http://user:password@host:3128``. Also ``https://``, and with the extra
-        ``socks`` ``socks5://``; the proxy then resolves the receiver's name.
+    :param proxy_url: the proxy, such as ``http://user:password@host:3128``. The scheme may also be ``https``, or with
+        the extra ``socks`` ``socks5``; the proxy then resolves the receiver's name.
     :param no_proxy: receivers to reach without the proxy: host names (which cover their subdomains), addresses and
         CIDR blocks, each with or without a port, separated by commas; ``*`` for all. With this setting, localhost and
-        loopback addresses are reached without the proxy, too.
-    :param proxy_from_environment: whether to use HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the worker.
-    :param proxy_connect_header: headers, each with a value or several, for the proxy when it opens a tunnel, which is
-        done for receivers with https.
-    :raises ValueError: if settings exclude each other, or the URL is not one of a proxy.
+        loopback addresses also bypass the proxy.
+    :param proxy_from_environment: whether to use the worker's HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+    :param proxy_connect_header: headers, each with one or more values, for the proxy when it opens a tunnel, which it
+        does for https receivers.
+    :raises ValueError: if settings exclude each other, or the URL is not a proxy URL.
     """
 
     proxy_url: str | None = field(default=None, repr=False)
@@ -63,15 +63,15 @@ class ProxyConfiguration:
         if self.proxy_url is None or (self.no_proxy is not None and is_excepted(url, self.no_proxy)):
             return {}
         scheme, colon, rest = self.proxy_url.partition(":")
-        # In Go, socks5 too has the proxy resolve names, for which requests has a scheme of its own.
+        # In Go, the proxy resolves names for socks5 as well; requests has a separate scheme for that.
         proxy = f"socks5h:{rest}" if scheme == "socks5" and colon else self.proxy_url
         return {"http": proxy, "https": proxy}
 
     def connect_headers(self) -> dict[str, str]:
         """
-        Return the headers for a proxy that opens a tunnel, read now.
+        Read and return the headers for a proxy that opens a tunnel.
 
-        :raises SecretError: if one cannot be read or sent.
+        :raises SecretError: if a header cannot be read or sent.
         """
         return {
             name: ", ".join(_read(each) for each in _values(value)) for name, value in self.proxy_connect_header.items()
@@ -119,7 +119,7 @@ def _matches(entry: str, host: str, address: Any, port: int | None) -> bool:
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
-    if _address(entry) is not None:  # IPv6 has colons of its own
+    if _address(entry) is not None:  # an IPv6 address contains colons
         return entry, None
     try:
         parts = SplitResult("", entry, "", "", "")
@@ -138,14 +138,14 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _check_proxy_url(url: Any) -> None:
     expected = "proxy_url: expected a URL such as http://user:password@host:3128"
     if not isinstance(url, str):
-        raise TypeError(f"{expected}, got a {type(url).__name__}")
+        raise TypeError(f"{expected}, got {type(url).__name__}")
     try:
         parts = urlsplit(url)
         has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # its text quotes the URL
+    except ValueError:  # the error's text quotes the URL
         parts, has_host = SplitResult("", "", "", "", ""), False
     if parts.scheme not in _SCHEMES or not has_host or any(each.isspace() or not each.isprintable() for each in url):
-        raise ValueError(f"{expected} (schemes: {', '.join(_SCHEMES)}); it is not shown, as it may hold a password")
+        raise ValueError(f"{expected} (schemes: {', '.join(_SCHEMES)}); the value may hold a password and is not shown")
 
 
 def _check_header(name: Any, value: Any) -> None:

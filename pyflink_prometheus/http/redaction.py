@@ -7,23 +7,23 @@ import json
 from collections.abc import Iterable
 from urllib.parse import quote
 
-#: A shorter secret occurs in too many words to be replaced.
+#: A shorter secret is not replaced: it would match too many words.
 SHORTEST_HIDDEN = 6
 
-#: So much of a secret is hidden anywhere, and less of its beginning only where the text ends.
+#: Parts of a secret of this length are hidden anywhere; shorter beginnings only at the end of the text.
 _LONG = 12
 
 _HIDDEN = "***"
-# What follows a text that was cut off, in a message that quotes it.
+# The characters that follow a cut-off text in a message that quotes it.
 _AFTER_A_CUT = " .)]}'\""
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """
-    Return a text with each secret replaced, also where it is escaped for HTML, JSON or URLs, or where it is cut off.
+    Return a text with each secret replaced, even if it is escaped for HTML, JSON or URLs, or cut off.
 
-    So is each long part of a secret. Receivers and proxies quote requests in their responses: a query, an Authorization
-    header. A broken response may have lost a part of it.
+    Long parts of a secret are replaced as well. Receivers and proxies quote requests in their responses, such as a
+    query or an Authorization header, and a broken response may have lost a part of the quotation.
     """
     hidden = sorted({each for each in secrets if len(each) >= SHORTEST_HIDDEN}, key=len, reverse=True)
     forms = [form for secret in hidden for form in _written(secret)]
@@ -35,7 +35,7 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
 
 
 def _without_parts(text: str, secret: str) -> str:
-    """Return a text without long parts of a secret, whatever is around them."""
+    """Return a text without long parts of a secret, whatever surrounds them."""
     parts = {secret[start : start + _LONG] for start in range(len(secret) - _LONG + 1)}
     kept: list[str] = []
     place = 0
@@ -59,6 +59,6 @@ def _written(secret: str) -> tuple[str, ...]:
 
 
 def _cut_off(text: str, secret: str) -> int:
-    """Return how much of a secret's beginning a text ends with, if it is enough to be hidden."""
+    """Return how much of a secret's beginning a text ends with, if it is long enough to be hidden."""
     longest = min(len(secret) - 1, len(text))
     return next((size for size in range(longest, SHORTEST_HIDDEN - 1, -1) if text.endswith(secret[:size])), 0)

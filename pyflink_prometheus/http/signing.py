@@ -1,4 +1,4 @@
-"""Signing of requests by the user's signer, checked before anything of it reaches the HTTP library."""
+"""Signing of requests by the user's signer, with a check of its result before it reaches the HTTP library."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class CannotSignError(Exception):
 
 def sign(request: requests.PreparedRequest, signer: Any) -> requests.PreparedRequest:
     """
-    Return the request as the signer returns it.
+    Return the signed request.
 
     :param signer: an ``AuthBase`` of requests, or a function (headers, body) -> headers.
-    :raises CannotSignError: if the signer fails or its request cannot be sent. What the signer raised may hold a
+    :raises CannotSignError: if the signer fails or its request cannot be sent. The signer's exception may hold a
         secret, so only its type and place are shown, and it is neither the cause nor the context of this error.
     """
     signed: Any = _guarded(signer, lambda: signer(request) if _is_auth(signer) else _call(signer, request))
@@ -44,11 +44,11 @@ def sign(request: requests.PreparedRequest, signer: Any) -> requests.PreparedReq
 
 def renews(signer: Any, request: requests.PreparedRequest, status: int) -> bool:
     """
-    Return whether to sign and send a refused request again, because the signer has or gets other credentials.
+    Return whether to sign and resend a refused request, because the signer has or obtains different credentials.
 
-    :param signer: any signer; only those of this package are asked.
+    :param signer: any signer; only this package's own signers are asked.
     :param request: the request as it was signed.
-    :param status: the status with which the receiver refused it.
+    :param status: the receiver's status.
     :raises CannotSignError: if the signer fails.
     """
     return isinstance(signer, Signer) and bool(_guarded(signer, lambda: signer.renew(request, status)))
@@ -58,7 +58,7 @@ def _guarded(signer: Any, action: Callable[[], Any]) -> Any:
     """
     Return what a signer returns.
 
-    :raises CannotSignError: if it raises. That is neither the cause nor the context of this error.
+    :raises CannotSignError: if it raises. Its exception is neither the cause nor the context of this error.
     """
     kind, retry_after_s = Kind.FATAL, None
     try:
@@ -76,7 +76,7 @@ def _guarded(signer: Any, action: Callable[[], Any]) -> Any:
 
 
 def _problem(signed: Any, name: str) -> str:
-    """Return why a request cannot be sent as the signer signed it, "" if it can."""
+    """Return why a signed request cannot be sent, "" if it can."""
     if isinstance(signed, _NotHeaders):
         return f"return the headers from the request signer {name}, as a mapping of strings: it returned {signed.kind}"
     if not isinstance(signed, requests.PreparedRequest):
@@ -85,7 +85,7 @@ def _problem(signed: Any, name: str) -> str:
         return f"keep the request's URL a string in the request signer {name}: it is {_kind(signed.url)}"
     for header, value in signed.headers.items():
         if not is_header_name(header):
-            return f"use only letters, digits and hyphens in header names in the request signer {name}: one is invalid"
+            return f"use letters, digits and hyphens for header names in the request signer {name}: one is not valid"
         if not isinstance(value, (str, bytes)):
             return f"set the header {header} to a string in the request signer {name}: it is {_kind(value)}"
         problem = header_problem(value.decode("latin-1") if isinstance(value, bytes) else value)
@@ -123,7 +123,7 @@ def place_of(trace: TracebackType | None) -> str:
 
 
 class _NotHeaders:
-    """What a signing function returned that are not headers."""
+    """A signing function's return value that is not a mapping of headers."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

@@ -1,4 +1,4 @@
-"""TLS settings of connections, and the context made from them, which follows files that change."""
+"""TLS settings of connections, and their SSL context, which is updated when files change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyflink_prometheus.secret import Secret
 
 _log = logging.getLogger(__name__)
 
-#: Prometheus's names of the versions.
+#: Prometheus's names for the versions.
 TLS_VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,
     "TLS11": ssl.TLSVersion.TLSv1_1,
@@ -34,17 +34,17 @@ _LEGACY = {"TLS10", "TLS11"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsConfiguration:
     """
-    Settings of TLS, named and combined as in Prometheus's ``tls_config``. All files are PEM files on the workers.
+    TLS settings, named and combined as in Prometheus's ``tls_config``. All files are PEM files on the workers.
 
     Files are read again when they change, so certificates can be rotated while the job runs. A key given by value
     travels inside the job.
 
     :param ca: the trusted authorities, as text in PEM format or a :class:`~pyflink_prometheus.Secret`. Default: those
-        of REQUESTS_CA_BUNDLE on the worker, else of requests.
+        of REQUESTS_CA_BUNDLE on the worker, else those of requests.
     :param ca_file: the same, as a file.
-    :param cert: the client certificate, likewise; with intermediate ones after it, if there are any.
+    :param cert: the client certificate, likewise, followed by any intermediate certificates.
     :param cert_file: the same, as a file.
-    :param key: the client certificate's key, likewise; not encrypted.
+    :param key: the client certificate's unencrypted key, likewise.
     :param key_file: the same, as a file.
     :param server_name: the host name that the receiver's certificate must cover, if it isn't the URL's.
     :param insecure_skip_verify: whether to accept any certificate. Each start then logs a warning. Default False.
@@ -91,11 +91,11 @@ class TlsConfiguration:
 
 class TlsContext:
     """
-    The SSL context of a configuration, made again when what it is read from has changed; used by one thread.
+    The SSL context of a configuration, recreated when the files or secrets change; used by one thread.
 
     :param config: the settings.
-    :param authorities: the file or folder of trusted authorities if the configuration has none; ``None`` for those of
-        requests.
+    :param authorities: the file or folder of trusted authorities if the configuration has none; ``None`` for those
+        that requests uses.
     """
 
     def __init__(self, config: TlsConfiguration, authorities: str | None = None) -> None:
@@ -107,12 +107,12 @@ class TlsContext:
 
     def current(self) -> ssl.SSLContext:
         """
-        Return the context; the same one as before if nothing has changed.
+        Return the context, which stays the same while nothing changes.
 
-        If a change cannot be used, for example a certificate whose key is not written yet, the previous context stays
-        in use, and one warning says so.
+        If a change cannot be used, for example because a certificate's key has not been written yet, the previous
+        context stays in use, and a single warning says so.
 
-        :raises SecretError: if there is no previous one.
+        :raises SecretError: if there is no previous context.
         """
         try:
             contents = {part: "" if each is None else each.read() for part, each in self._parts()}
@@ -126,7 +126,7 @@ class TlsContext:
                 raise
             if self._problem != str(error):
                 self._problem = str(error)
-                _log.warning("%s; the TLS settings from before stay in use", error)
+                _log.warning("%s; the previous TLS settings stay in use", error)
         return self._context
 
     @property
@@ -150,7 +150,7 @@ class TlsContext:
         if contents["cert"]:
             self._load_certificate(context, contents)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # for 1.0 and 1.1, which the user has asked for
+            warnings.simplefilter("ignore", DeprecationWarning)  # for 1.0 and 1.1, which the user has requested
             if config.min_version is not None:
                 context.minimum_version = TLS_VERSIONS[config.min_version]
             if config.max_version is not None:
@@ -158,7 +158,7 @@ class TlsContext:
                     context.minimum_version = TLS_VERSIONS[config.max_version]
                 context.maximum_version = TLS_VERSIONS[config.max_version]
         if config.min_version in _LEGACY or config.max_version in _LEGACY:
-            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # with a higher level OpenSSL 3 does not speak them
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # at a higher level, OpenSSL 3 does not support these versions
         return context
 
     def _load_authorities(self, context: ssl.SSLContext, pem: str) -> None:
@@ -188,12 +188,12 @@ class TlsContext:
             with _files(self._config, contents) as (cert, key):
                 context.load_cert_chain(cert, key, password=_no_password)
         except _EncryptedKeyError:
-            problem = f"check {self._source('key')}: it is encrypted; only keys that are not can be used"
+            problem = f"check {self._source('key')}: it is encrypted; only unencrypted keys can be used"
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
                 problem = f"check {self._source('key')}: it is not the key of {self._source('cert')}"
             else:
-                problem = f"check {self._source('cert')} and {self._source('key')}: one is not in PEM format"
+                problem = f"check {self._source('cert')} and {self._source('key')}: one of them is not in PEM format"
         except OSError as error:
             problem = f"check {self._source('cert')} and {self._source('key')}: {type(error).__name__}"
         if problem:
@@ -214,7 +214,7 @@ def _no_password() -> str:
 
 @contextlib.contextmanager
 def _files(config: TlsConfiguration, contents: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Give the paths of certificate and key: Python's ssl reads them from files only."""
+    """Yield the paths of certificate and key: Python's ssl reads them only from files."""
     with tempfile.TemporaryDirectory() as folder:  # only this user can read it, and it is removed at once
         paths = []
         for part in ("cert", "key"):
@@ -230,7 +230,7 @@ def _check_part(part: str, value: Any, path: Any) -> None:
     if value is not None and path is not None:
         raise ValueError(f"tls_config: set {part} or {part}_file, not both")
     if value is not None and not isinstance(value, (str, Secret)):
-        raise TypeError(f"{part}: expected PEM text or a Secret, got a {type(value).__name__}")
+        raise TypeError(f"{part}: expected PEM text or a Secret, got {type(value).__name__}")
     if path is not None:
         _validation.line(f"{part}_file", path)
     if isinstance(value, str) and not value.strip():

@@ -1,4 +1,4 @@
-"""One POST and its outcome; never a retry, except at once with credentials that have been renewed."""
+"""One POST and its outcome; never retried, except at once with renewed credentials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyflink_prometheus.http.outcome import Outcome, classify
 from pyflink_prometheus.http.signing import CannotSignError, renews, secrets_of, sign
 from pyflink_prometheus.secret import Secret
 
-# Headers that select a tenant: they are not secrets, and receivers quote their values in refusals.
+# Headers that select a tenant: their values are not secrets, and receivers quote them in refusals.
 _TENANT_HEADERS = frozenset({"x-scope-orgid", "thanos-tenant", "accountid", "projectid"})
 
 
@@ -27,7 +27,7 @@ class Transport(Protocol):
     """A way to make exactly one attempt to deliver a request body; used by one thread at a time."""
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send the body and return the outcome; never raise what a network or a receiver can cause."""
+        """Send the body and return the outcome; never raise an error that a network or a receiver can cause."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -39,7 +39,7 @@ class Attempted(NamedTuple):
 
     :param outcome: its outcome.
     :param received: the response, unchanged; ``None`` if there was none.
-    :param request: the request as it was signed; ``None`` if it was not.
+    :param request: the signed request; ``None`` if it was not signed.
     """
 
     outcome: Outcome
@@ -51,14 +51,14 @@ class RequestsTransport:
     """
     A transport with its own connection.
 
-    Credentials come only from the URL, the headers or the signer, never from a .netrc. No outcome or log shows any of
-    these, the query or the headers that the user set.
+    Credentials come only from the URL, the headers or the signer, never from a .netrc. No outcome or log shows
+    credentials, the query or the headers that the user set.
 
     :param config: the settings: URL, timeouts, headers, signer, TLS and proxy.
     :param clock_time: returns seconds since 1970.
-    :param path: the path of another resource of the same server, instead of the URL's.
+    :param path: the path of another resource on the same server, instead of the URL's path.
     :param body_limit: how many bytes of a response's body are read.
-    :param success_body_s: for how long the body of a success is read.
+    :param success_body_s: for how many seconds the body of a success is read.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ class RequestsTransport:
         """
         Send the body; the timeout bounds the whole attempt, up to the last header of the response.
 
-        It does not bound name resolution, which the operating system does, nor the signer. If the receiver refuses the
-        credentials, and the signer has or gets others, the body is sent once more.
+        It does not bound the signer or name resolution, which the operating system does. If the receiver refuses the
+        credentials, and the signer has or obtains different ones, the body is sent once more.
         """
         return self.exchange(body, headers).outcome
 
     def exchange(self, body: bytes, headers: Mapping[str, str]) -> Attempted:
-        """Do as :meth:`post` does, and return the response as well."""
+        """Do what :meth:`post` does, and also return the response."""
         attempted = self._attempt(body, headers)
         if attempted.request is not None and attempted.outcome.status in (401, 403):
             try:
@@ -129,7 +129,7 @@ class RequestsTransport:
             unsigned = dict(request.headers)
             if self._signer is not None:
                 request = sign(request, self._signer)
-                request.headers.update({**headers, **self._user_agent})  # which the signer must not replace
+                request.headers.update({**headers, **self._user_agent})  # the signer must not replace these
                 request.prepare_content_length(request.body)
         except CannotSignError as error:
             return Attempted(error.outcome)

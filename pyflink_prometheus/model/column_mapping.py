@@ -28,14 +28,14 @@ class ColumnMapping:
     The same mapping works for tables, SQL functions, and streams of named rows, dicts and tuples. The columns of a
     tuple are named ``f0``, ``f1`` and so on, unless the stream's type names them.
 
-    A NULL is ``None``, and in a dict also a key that is missing. A value that is NULL is skipped and counted
+    A NULL is ``None`` or, in a dict, a missing key. A value that is NULL is skipped and counted
     (``numNullValuesSkipped``). A label that is NULL or empty is left out. A row without a timestamp, or without a name
     in ``metric_name_column``, is rejected as INVALID.
 
     :param metric_name: the metric name of all rows, if ``values`` is a single column.
     :param metric_name_column: the column with the metric name, instead of ``metric_name``.
     :param labels: the columns that are labels: their names, or a mapping from label to column. Their values are texts;
-        integers and booleans become texts as well (``7``, ``true``).
+        integers and booleans are converted to text (``7``, ``true``).
     :param labels_column: a column with a map of more labels, whose names differ from row to row. A label of the same
         name in ``constant_labels``, or in ``labels`` and not NULL, takes precedence.
     :param constant_labels: labels that all rows have. One in ``labels`` that is not NULL takes precedence.
@@ -44,9 +44,9 @@ class ColumnMapping:
         value of the row. In a table it is a STRING, as ``tables.aggregate`` returns it.
     :param stale: a column of booleans: where it is true, the values that are not NULL are written as stale markers.
     :param timestamp: the column of timestamps: integers of milliseconds since 1970, or dates with a time
-        (``datetime``, ``Instant``, TIMESTAMP, TIMESTAMP_LTZ), of which fractions of a millisecond are cut off.
+        (``datetime``, ``Instant``, TIMESTAMP, TIMESTAMP_LTZ), whose fractions of a millisecond are cut off.
     :param time_zone: the zone of timestamps that have none (naive ``datetime``, TIMESTAMP), such as ``Europe/Berlin``.
-        Default UTC. When clocks go back, an hour exists twice, and its first pass is taken.
+        Default UTC. When clocks go back, an hour occurs twice, and the first one is used.
     :param metadata: the metric's type, help and unit, or a mapping from metric name to them.
     :raises ValueError: if the mapping contradicts itself; the message names the argument.
     :raises TypeError: if an argument has the wrong type; the message names it.
@@ -173,7 +173,7 @@ def _labels(labels: Any) -> dict[str, str]:
 
 
 def _texts(argument: str, given: Any, key: str, value: str) -> dict[str, str]:
-    """Return a mapping of texts to texts as a dict of its own."""
+    """Return a mapping of texts to texts as a new dict."""
     if not isinstance(given, Mapping):
         raise TypeError(f"{argument}: expected a mapping from {key} to {value}, got {shown(given)}")
     for name, text in given.items():

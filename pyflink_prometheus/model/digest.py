@@ -1,4 +1,4 @@
-"""A number for each sample; their sum identifies a set of samples, in whatever order they come."""
+"""A number for each sample; their sum identifies a set of samples, whatever their order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Digests = npt.NDArray[np.uint64]
 
 _STALE = np.uint64(struct.unpack("<Q", struct.pack("<d", STALE_MARKER))[0])
 _NAN = np.uint64(0x7FF8_0000_0000_0000)
-# Those of SplitMix64, after which each bit of the result depends on all bits of the number.
+# The constants of SplitMix64, with which each bit of the result depends on all bits of the number.
 _FIRST, _SECOND, _STEP = (np.uint64(each) for each in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0x9E3779B97F4A7C15))
 _HISTOGRAM = 0x5851F42D4C957F2D
 _ALL_BITS = (1 << 64) - 1
@@ -22,9 +22,9 @@ _ALL_BITS = (1 << 64) - 1
 
 def value_bits(values: npt.NDArray[np.float64]) -> Digests:
     """
-    Return the bits of floats, all of NaN alike but for the stale marker.
+    Return the bits of floats, the same for every NaN except the stale marker.
 
-    Prometheus's API returns a value's text, which gives back all bits of a number and none of a NaN.
+    Prometheus's API returns a value as text, which preserves all bits of a number and none of a NaN.
     """
     bits = values.view(np.uint64)
     unordered = np.isnan(values)
@@ -32,7 +32,7 @@ def value_bits(values: npt.NDArray[np.float64]) -> Digests:
 
 
 def histogram_bits(count: float, total: float) -> int:
-    """Return what stands for a native histogram: of its count and its sum, which the API returns exactly."""
+    """Return bits that represent a native histogram by its count and its sum, which the API returns exactly."""
     values = value_bits(np.array([count, total], np.float64))
     mixed = _mixed(values)
     return (int(mixed[0]) * 3 + int(mixed[1]) + _HISTOGRAM) & _ALL_BITS
@@ -60,7 +60,7 @@ def total_digest(digests: Digests) -> int:
 
 
 def parsed_value(text: str) -> float:
-    """Return a value of Prometheus's API."""
+    """Return the value that a text of Prometheus's API holds."""
     return math.nan if text == "NaN" else float(text)
 
 

@@ -21,7 +21,7 @@ def zone_named(name: Any) -> ZoneInfo:
     """
     Return a time zone.
 
-    :raises ValueError: if there is none of this name.
+    :raises ValueError: if there is no zone with this name.
     """
     try:
         return ZoneInfo(name)
@@ -36,7 +36,7 @@ class Epoch:
     """
     Milliseconds since 1970 of times with and without a zone.
 
-    :param time_zone: the zone of times that have none. Of an hour that exists twice, the first pass is taken.
+    :param time_zone: the zone of times that have none. If an hour occurs twice, the first one is used.
     """
 
     def __init__(self, time_zone: str) -> None:
@@ -47,7 +47,7 @@ class Epoch:
         if type(time) is int:
             return time
         if isinstance(time, datetime):
-            if time != time:  # pandas' NaT is a datetime, too  # noqa: PLR0124
+            if time != time:  # pandas' NaT is also a datetime  # noqa: PLR0124
                 return None
             if time.tzinfo is not None:
                 return (time - _EPOCH_UTC) // _MS

@@ -1,4 +1,4 @@
-"""Exemplars: single observations that stand for many."""
+"""Exemplars: single observations that represent many."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def checked_exemplar(exemplar: Any) -> tuple[LabelPairs, float, int]:
 
 class Exemplar(NamedTuple):
     """
-    One observation that stands for many, such as a request that was slow.
+    One observation that represents many, such as a slow request.
 
     Prometheus stores exemplars only with ``--enable-feature=exemplar-storage``, and only in time order within a series.
 

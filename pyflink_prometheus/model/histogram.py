@@ -49,8 +49,8 @@ class NativeHistogram:
         attribute: pairs in order of the index, without empty buckets.
     :param negative: the same for negative observations, by their absolute values.
     :param custom_values: for schema -53, the upper bounds, ascending and without +Inf; bucket 0 is below the first.
-    :param is_gauge: whether the histogram stands alone, as that of one window does. Default: no, the histograms of a
-        series are cumulative, and Prometheus detects resets by itself.
+    :param is_gauge: whether the histogram stands alone, as the histogram of one window does. Default: no, the
+        histograms of a series are cumulative, and Prometheus detects resets automatically.
     :raises ValueError: if Prometheus would refuse it, naming the parameter and what was expected.
     :raises TypeError: if a value is not a number, naming the parameter.
     """
@@ -115,7 +115,7 @@ class NativeHistogram:
         Within a series, a fixed ``schema`` is best: Prometheus stores changing schemas less efficiently, and a query
         over several of them has the coarsest resolution among them.
 
-        :param values: numbers, as any iterable or a one-dimensional array. Infinities have a bucket of their own. NaN
+        :param values: numbers, as any iterable or a one-dimensional array. Infinities have their own bucket. NaN
             is counted in no bucket and makes the sum NaN.
         :param max_buckets: without a ``schema``, use the finest one that fills at most this many buckets, not counting
             the zero bucket and empty ones; -4 if none does. Default 160, as in OpenTelemetry.
@@ -216,7 +216,7 @@ class NativeHistogram:
         :raises ValueError: if only one has custom buckets, or both have with different bounds.
         """
         if not isinstance(other, NativeHistogram):
-            raise TypeError(f"other: expected a NativeHistogram, got a {type(other).__name__}")
+            raise TypeError(f"other: expected a NativeHistogram, got {type(other).__name__}")
         if self.custom_values != other.custom_values or (self._is_custom != other._is_custom):
             raise ValueError(
                 "other: expected the same kind of buckets, and the same bounds for custom ones, got schema "

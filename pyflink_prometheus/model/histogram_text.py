@@ -1,4 +1,4 @@
-"""Native histograms as texts, for columns of tables, which can hold no objects."""
+"""Native histograms as texts, for columns of tables, which cannot hold objects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _FIELDS = tuple(field.name for field in fields(NativeHistogram))
 
 
 def histogram_text(histogram: NativeHistogram) -> str:
-    """Return a histogram as JSON, of which :func:`histogram_of` makes an equal one."""
+    """Return a histogram as JSON, from which :func:`histogram_of` makes an equal one."""
     return json.dumps({name: getattr(histogram, name) for name in _FIELDS}, separators=(",", ":"))
 
 
 def histogram_of(text: Any) -> NativeHistogram:
     """
-    Return the histogram that is written in a text, or the histogram itself.
+    Return the histogram that a text holds; a histogram is returned unchanged.
 
     :raises InvalidTimeSeriesError: if it is neither.
     """

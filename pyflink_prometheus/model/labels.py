@@ -27,7 +27,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 def canonical_labels(metric_name: Any, labels: Any) -> LabelPairs:
     """
-    Return all labels with ``__name__`` among them, sorted by name and without empty values.
+    Return all labels including ``__name__``, sorted by name and without empty values.
 
     Names are in order of their UTF-8 bytes, as receivers compare them; Python's strings sort the same way. Rules:
     Remote-Write 1.0 "Labels", 2.0 "Series Labels". Names may be any UTF-8, as in Prometheus 3.

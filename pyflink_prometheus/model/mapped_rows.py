@@ -1,4 +1,4 @@
-"""What the rows of a column mapping have: their fields, and texts for labels."""
+"""The fields of a column mapping's rows, and their values as texts for labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyflink_prometheus.model.column_mapping import ColumnMapping
 
 
 def positional(fields: int) -> tuple[str, ...]:
-    """Return Flink's names of the fields of a tuple."""
+    """Return Flink's names for the fields of a tuple."""
     return tuple([f"f{number}" for number in range(fields)])
 
 
@@ -37,12 +37,13 @@ def check_columns(columns: Sequence[str], fields: Sequence[str]) -> None:
     missing = [name for name in columns if name not in fields]
     if missing:
         raise ValueError(
-            f"the column mapping has columns that are not there: {', '.join(missing)}; there are {', '.join(fields)}"
+            f"the column mapping has columns that do not exist: {', '.join(missing)}; "
+            f"the columns are {', '.join(fields)}"
         )
 
 
 def label_text(value: Any) -> Any:
-    """Return a label's value as a text if it is an integer or a boolean; others unchanged."""
+    """Return a label's value as a text if it is an integer or a boolean; other values unchanged."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):

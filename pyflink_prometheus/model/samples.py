@@ -69,12 +69,12 @@ def checked_sample(sample: Any) -> tuple[Value, int, int]:
 
 
 def timestamp_hint(value: Any) -> str:
-    """Return how to make milliseconds of what was given as a timestamp, with a semicolon before it; "" if unknown."""
+    """Return how to convert a given timestamp to milliseconds, beginning with a semicolon; "" if unknown."""
     if isinstance(value, float):
         return "; use round(seconds * 1000) if it is in seconds, round(...) if it is in milliseconds"
     if isinstance(value, datetime) and value.tzinfo is None:
         # Without a zone datetime takes the machine's, which differs from worker to worker, and pandas takes UTC.
-        return "; attach its zone first: round(time.replace(tzinfo=timezone.utc).timestamp() * 1000) where it is in UTC"
+        return "; attach its zone first: round(time.replace(tzinfo=timezone.utc).timestamp() * 1000) if it is in UTC"
     if callable(getattr(value, "timestamp", None)):
         return "; use round(time.timestamp() * 1000)"
     if callable(getattr(value, "to_epoch_milli", None)):  # PyFlink's Instant, from TIMESTAMP_LTZ

@@ -144,11 +144,11 @@ def as_time_series(record: Any) -> PrometheusTimeSeries:
 
 def check_is_series(record: tuple[Any, ...]) -> None:
     """
-    Tell a record that is not a series from one with contents that cannot be written.
+    Distinguish a record that is not a series from one whose contents cannot be written.
 
-    The former is a mistake in the job's code: labels that are neither a mapping nor pairs, or samples that are not
-    pairs. Data can make a name anything, leave any field ``None`` or empty, and break one pair among others; such a
-    record is rejected alone. Called for a record that was rejected, never for a good one.
+    The first is a mistake in the job's code: labels that are neither a mapping nor pairs, or samples that are not
+    pairs. Data can make a name anything, leave any field ``None`` or empty, and break one pair among others; then only
+    that record is rejected. Called for a record that was rejected, never for a good one.
 
     :raises TypeError: if the record is not a series.
     """
@@ -168,6 +168,6 @@ def _has_pairs(values: Any) -> bool:
 
 def _not_a_series(record: Any, why: str = "") -> TypeError:
     return TypeError(
-        f"the sink expected a PrometheusTimeSeries or a tuple (metric_name, labels, samples), got a "
+        f"the sink expected a PrometheusTimeSeries or a tuple (metric_name, labels, samples), got "
         f"{type(record).__name__}, {shown(record)}: convert your records with set_element_converter(...){why}"
     )

@@ -1,1 +1,1 @@
-"""What works against an endpoint, found out before a job is started."""
+"""The check of what works with an endpoint, before a job is started."""

@@ -14,13 +14,13 @@ from pyflink_prometheus.preflight.trial import Trial
 
 def check(config: SinkConfig, *, write_test_series: str | None = None) -> CheckReport:
     """
-    Check all endpoints of a sink from this machine, and return what was found; raise nothing that a network causes.
+    Check all endpoints of a sink from this machine; never raise an error that a network causes.
 
-    Nothing is written without a test series: requests hold no samples.
+    Without a test series nothing is written: requests hold no samples.
 
     :param config: the sink's settings.
     :param write_test_series: the metric name of series that may be written, to learn what the receiver stores.
-    :raises InvalidTimeSeriesError: if that is not a metric name.
+    :raises InvalidTimeSeriesError: if ``write_test_series`` is not a metric name.
     """
     endpoints = {"": config, **config.further_endpoints}
     return CheckReport(tuple(_report(name, each, write_test_series) for name, each in endpoints.items()))

@@ -1,4 +1,4 @@
-"""Findings about endpoints, as values, as text and as JSON."""
+"""Findings about endpoints, as objects, text and JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Severity(Enum):
 
     #: It works.
     OK = "ok"
-    #: It works, but something can be better or may matter later.
+    #: It works, but something could be better or may matter later.
     ADVICE = "advice"
     #: A job could not write.
     PROBLEM = "problem"
@@ -22,12 +22,12 @@ class Severity(Enum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    What a check has found.
+    The result of a check.
 
     :param check: what was checked, such as ``tls``.
     :param severity: how serious it is.
     :param message: one sentence, without secrets.
-    :param remedy: what to do about it; "" if there is nothing to do.
+    :param remedy: what to do; "" if there is nothing to do.
     """
 
     check: str
@@ -42,9 +42,9 @@ class EndpointReport:
     The findings about one endpoint.
 
     :param url: its URL, without credentials; "" if it is not a URL.
-    :param findings: in the order in which a request meets their causes.
-    :param name: the name of a further endpoint of a sink, or of an entry of a configuration; "" for the first, or for
-        the only one.
+    :param findings: the findings, in the order in which a request meets their causes.
+    :param name: the name of a further endpoint of a sink, or of an entry of a configuration; "" for the first or only
+        endpoint.
     """
 
     url: str
@@ -53,16 +53,16 @@ class EndpointReport:
 
     @property
     def severity(self) -> Severity:
-        """That of the most serious finding."""
+        """The severity of the most serious finding."""
         return max((each.severity for each in self.findings), key=list(Severity).index, default=Severity.OK)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
     """
-    The findings about several endpoints, such as all of a sink; its text is for people.
+    The findings about several endpoints, such as all endpoints of a sink; its text is for people.
 
-    :param endpoints: a report for each.
+    :param endpoints: one report for each endpoint.
     """
 
     endpoints: tuple[EndpointReport, ...]
@@ -78,7 +78,7 @@ class CheckReport:
         return [each for endpoint in self.endpoints for each in endpoint.findings if each.severity is Severity.PROBLEM]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as values of JSON."""
+        """Return the report as a JSON object."""
         return {
             "ok": self.is_ok,
             "endpoints": [

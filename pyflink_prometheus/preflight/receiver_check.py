@@ -1,4 +1,4 @@
-"""What an endpoint is, found out by requests without samples, which leave nothing behind."""
+"""The check of what an endpoint is, with requests without samples, which leave nothing behind."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OK, ADVICE, PROBLEM = Severity.OK, Severity.ADVICE, Severity.PROBLEM
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 _NAMES = {V1: "1.0", V2: "2.0"}
 
-# No length of a Snappy message, no JSON, and no text in UTF-8 begins like this.
+# Neither the length of a Snappy message, nor JSON, nor UTF-8 text begins with these bytes.
 _NONSENSE = b"\xff\xff\xff\xff\xff\xff\xff"
 _ROUND_TRIPS = 5
-#: Sizes below this are not told from each other.
+#: Sizes that differ by less than this are not distinguished.
 _SIZE_STEP = 32 * 1024
-#: Tokens and signatures are refused with a clock that is wrong by five minutes, and samples with one wrong by ten.
+#: Tokens and signatures are refused if the clock is wrong by five minutes, and samples if it is wrong by ten.
 _MUCH_SKEW_S, _SOME_SKEW_S = 300.0, 10.0
-#: With a longer round trip larger bundles pay off (docs/tuning.md).
+#: Above this round-trip time, larger bundles pay off (docs/tuning.md).
 _SHORT_S = 0.005
 
 
@@ -62,7 +62,7 @@ class ReceiverCheck:
     :param config: the settings of the endpoint.
     :param transport: its transport.
     :param connections: observes the transport's connections.
-    :ivar versions: those that the endpoint supports, the better first; none if it is not a receiver.
+    :ivar versions: the versions that the endpoint supports, the better first; empty if it is not a receiver.
     """
 
     def __init__(self, config: SinkConfig, transport: RequestsTransport, connections: Connections) -> None:
@@ -72,7 +72,7 @@ class ReceiverCheck:
         self.versions: list[RemoteWriteVersion] = []
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is found, up to the first problem after which nothing else can be."""
+        """Yield the findings, up to the first problem that prevents further checks."""
         preferred = V1 if self._config.remote_write_version is V1 else V2
         first = self._probe(preferred)
         outcome = first.attempted.outcome
@@ -84,11 +84,11 @@ class ReceiverCheck:
             yield self._refused_credentials(outcome.status, outcome.message)
             return
         if outcome.kind is Kind.RETRYABLE:
-            remedy = f"wait, or look into its log and limits: {outcome.message}"
+            remedy = f"wait, or check its log and limits: {outcome.message}"
             yield Finding("receiver", PROBLEM, f"It responds, but is not ready (HTTP {outcome.status}).", remedy)
             return
         if outcome.kind is Kind.FATAL:
-            yield Finding("receiver", PROBLEM, "It is not a receiver of Remote-Write.", outcome.message)
+            yield Finding("receiver", PROBLEM, "It is not a Remote-Write receiver.", outcome.message)
             return
         other = V2 if preferred is V1 else V1
         probes = {preferred: first, other: self._probe(other)}
@@ -98,7 +98,7 @@ class ReceiverCheck:
             self.versions.append(V1)
         if not self.versions:
             remedy = f"check the URL's path, and whether it must begin with https:// ({outcome.message})"
-            message = "It refuses even a request without samples, so it is not a receiver of Remote-Write."
+            message = "It refuses even a request without samples, so it is not a Remote-Write receiver."
             yield Finding("receiver", PROBLEM, message, remedy)
             return
         yield from self._of_a_receiver(probes[self.versions[0]])
@@ -107,11 +107,11 @@ class ReceiverCheck:
         config = self._config
         yield self._credentials()
         if self._transport.exchange(_NONSENSE, headers_of(self.versions[0])).outcome.kind is Kind.ACCEPTED:
-            message = "It accepts whatever it is sent, even what is not Remote-Write, so it may store nothing."
+            message = "It accepts any request, even one that is not Remote-Write, so it may store nothing."
             remedy = "check the URL's path, and query the first samples"
             yield Finding("receiver", ADVICE, message, remedy)
         else:
-            yield Finding("receiver", OK, "It is a receiver of Remote-Write: it accepts a request without samples.")
+            yield Finding("receiver", OK, "It is a Remote-Write receiver: it accepts a request without samples.")
         yield self._version(config.remote_write_version)
         clock = _clock(accepted)
         if clock is not None:
@@ -120,7 +120,7 @@ class ReceiverCheck:
         yield self._round_trip()
 
     def _probe(self, version: RemoteWriteVersion, size_in_bytes: int = 0) -> Probe:
-        """Send a request without samples, of this size if it is given."""
+        """Send a request without samples, padded to a size if one is given."""
         encoded = encode_padding(size_in_bytes, version) if size_in_bytes else encode(Batch.empty(), version)
         sent_s, began = time.time(), time.perf_counter()
         attempted = self._transport.exchange(encoded.body, headers_of(version))
@@ -131,10 +131,10 @@ class ReceiverCheck:
         if unsigned:
             return Finding("authentication", PROBLEM, "No request can be sent with these credentials.", message)
         if not self._connections.count and surroundings.proxy:
-            return Finding("proxy", PROBLEM, "The proxy opens no way to the receiver.", message)
+            return Finding("proxy", PROBLEM, "The proxy does not open a connection to the receiver.", message)
         if not self._connections.count and surroundings.url.startswith("https:") and not timed_out:
             return Finding("tls", PROBLEM, "No TLS connection can be made.", message)
-        remedy = f"check the URL and that the receiver works: {message}"
+        remedy = f"check the URL, and that the receiver works: {message}"
         advises = ": " in message and not timed_out
         return Finding("receiver", PROBLEM, "It does not respond to requests.", message if advises else remedy)
 
@@ -142,7 +142,7 @@ class ReceiverCheck:
         if status == 407:
             return Finding("proxy", PROBLEM, "The proxy does not let requests through.", message)
         if self._config.tenant is not None:
-            remedy = f"set a tenant's header for this check, which has no series whose tenant it could name: {message}"
+            remedy = f"set a tenant's header for this check, which has no series to take a tenant from: {message}"
             return Finding("authentication", ADVICE, f"It cannot be checked without a tenant (HTTP {status}).", remedy)
         has_tenant = any(name.lower() in ("x-scope-orgid", "thanos-tenant") for name in self._config.http_headers)
         more = "" if has_tenant else "; a receiver with tenants, such as Mimir, needs the header X-Scope-OrgID"
@@ -156,13 +156,13 @@ class ReceiverCheck:
     def _credentials(self) -> Finding:
         if self._has_credentials:
             return Finding("authentication", OK, "It accepts the credentials.")
-        return Finding("authentication", OK, "It demands no credentials.")
+        return Finding("authentication", OK, "It requires no credentials.")
 
     def _version(self, wanted: RemoteWriteVersion) -> Finding:
         supported = " and ".join(_NAMES[each] for each in self.versions)
         if wanted not in (RemoteWriteVersion.AUTO, *self.versions):
             remedy = "set AUTO with set_remote_write_version (protobuf_message in a prometheus.yml)"
-            message = f"It supports Remote-Write {supported}, and the settings say {_NAMES[wanted]} only."
+            message = f"It supports Remote-Write {supported}, but the settings allow only {_NAMES[wanted]}."
             return Finding("versions", PROBLEM, message, remedy)
         used = _NAMES[self.versions[0] if wanted is RemoteWriteVersion.AUTO else wanted]
         less = "" if used == "2.0" else ", without metadata and start timestamps"
@@ -170,17 +170,17 @@ class ReceiverCheck:
         return Finding("versions", OK, message)
 
     def _size_limit(self, wanted: int) -> Finding:
-        """Find the size of requests that is accepted, up to the configured one."""
+        """Find the largest accepted request size, up to the configured one."""
         version = self.versions[0]
         refused = self._probe(version, wanted)
         if refused.is_accepted:
             return Finding("body size", OK, f"It accepts a request of {_size(wanted)}, the largest that will be sent.")
         if refused.attempted.outcome.kind is Kind.RETRYABLE and refused.attempted.outcome.status is not None:
-            message = f"How large a request may be is not known: {refused.attempted.outcome.message}."
-            return Finding("body size", ADVICE, message, "try again when the receiver is less busy")
+            message = f"The largest accepted request is not known: {refused.attempted.outcome.message}."
+            return Finding("body size", ADVICE, message, "run the check again when the receiver is less busy")
         if refused.attempted.outcome.timed_out:
             message = f"It does not respond to a request of {_size(wanted)}: {refused.attempted.outcome.message}."
-            remedy = "set_max_batch_size_in_bytes to less, and look for what is slow"
+            remedy = "lower set_max_batch_size_in_bytes, and find out what is slow"
             return Finding("body size", ADVICE, message, remedy)
         least, most = 0, wanted
         while most - least > max(_SIZE_STEP, most // 16):
@@ -192,9 +192,9 @@ class ReceiverCheck:
         words = refused.attempted.outcome.message
         if not least:
             message = f"It refuses requests of {_size(most)} and more, for example with: {words}."
-            return Finding("body size", PROBLEM, message, "raise the limit of the receiver, or of the proxy before it")
-        message = f"It accepts requests up to some {_size(least)}, and refuses {_size(wanted)}: {words}."
-        remedy = f"set_max_batch_size_in_bytes({least}), or raise the limit of the receiver or of the proxy before it"
+            return Finding("body size", PROBLEM, message, "raise the limit of the receiver, or of a proxy in front")
+        message = f"It accepts requests of up to about {_size(least)}, and refuses {_size(wanted)}: {words}."
+        remedy = f"set_max_batch_size_in_bytes({least}), or raise the limit of the receiver or of a proxy in front"
         return Finding("body size", ADVICE, message, remedy)
 
     def _round_trip(self) -> Finding:
@@ -229,7 +229,7 @@ def round_trip_finding(seconds: float, config: SinkConfig) -> Finding:
 
 
 def _clock(probe: Probe) -> Finding | None:
-    """Compare the clocks by the Date header, which has whole seconds; ``None`` if there is none."""
+    """Compare the clocks by the Date header, which has whole seconds; return ``None`` without one."""
     received = probe.attempted.received
     try:
         theirs = parsedate_to_datetime("" if received is None else received.headers.get("Date", "")).timestamp()
@@ -241,7 +241,7 @@ def _clock(probe: Probe) -> Finding | None:
     direction = "ahead of" if ahead_s > 0 else "behind"
     message = f"The clock of this machine is {abs(ahead_s):.0f} s {direction} the receiver's."
     remedy = (
-        "correct the clocks: signatures and tokens end after minutes, and Prometheus refuses samples that are ten "
+        "correct the clocks: signatures and tokens expire after minutes, and Prometheus refuses samples that are ten "
         "minutes ahead of its clock"
     )
     return Finding("clock", PROBLEM if abs(ahead_s) >= _MUCH_SKEW_S else ADVICE, message, remedy)

@@ -1,4 +1,4 @@
-"""What a receiver stores, found out with a test series that the user has agreed to."""
+"""The check of what a receiver stores, with a test series that the user has agreed to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OK, ADVICE, PROBLEM = Severity.OK, Severity.ADVICE, Severity.PROBLEM
 V2 = RemoteWriteVersion.V2
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
-#: How late samples are tried, in seconds.
+#: How late the test samples are, in seconds.
 _LATENESS_S = (
     *(1, 10, _MINUTE_S, 10 * _MINUTE_S, 30 * _MINUTE_S),
     *(_HOUR_S, 2 * _HOUR_S, 6 * _HOUR_S, 12 * _HOUR_S, _DAY_S, 7 * _DAY_S),
@@ -33,9 +33,9 @@ _DEFAULT_BATCH = 10_000
 
 class Trial:
     """
-    The check with a test series. It writes some samples of now, and old ones as far as they are accepted.
+    The check with a test series. It writes some current samples, and older and older ones until one is refused.
 
-    The series have the label ``check``, which says what they test, and ``run``, so that runs do not meet each other.
+    The series have the label ``check``, which says what they test, and ``run``, which keeps runs apart.
 
     :param config: the settings of the endpoint.
     :param transport: its transport.
@@ -58,10 +58,10 @@ class Trial:
         """Write the test series, and yield what the receiver does with each."""
         outcome = self._write("sample", [self._now_ms], [1.0])
         if not _is_written(outcome, samples=1):
-            message = f"It refuses a sample of now: {outcome.message}."
-            yield Finding("sample", PROBLEM, message, "correct what it says; a job's samples would be refused as well")
+            message = f"It refuses a current sample: {outcome.message}."
+            yield Finding("sample", PROBLEM, message, "fix the reported cause; a job's samples would be refused too")
             return
-        yield Finding("sample", OK, "It accepts a sample of now.")
+        yield Finding("sample", OK, "It accepts a current sample.")
         yield self._many()
         yield self._histogram()
         yield self._exemplar()
@@ -73,8 +73,8 @@ class Trial:
         times = [self._now_ms - number for number in range(count - 1, -1, -1)]
         outcome = self._write("many", times, [1.0] * count)
         if _is_written(outcome, samples=count):
-            return Finding("sample limit", OK, f"It accepts {count:,} samples in a request, as many as will be sent.")
-        remedy = "raise the receiver's limit, or set_max_batch_size_in_samples to less; the sink halves what gets 413"
+            return Finding("sample limit", OK, f"It accepts {count:,} samples in a request, the most that is sent.")
+        remedy = "raise the receiver's limit, or set_max_batch_size_in_samples to less; the sink halves requests on 413"
         return Finding("sample limit", ADVICE, f"It refuses {count:,} samples in a request: {outcome.message}.", remedy)
 
     def _histogram(self) -> Finding:
@@ -96,7 +96,7 @@ class Trial:
         if outcome.kind is not Kind.ACCEPTED:
             return Finding("exemplars", ADVICE, f"It refuses exemplars: {outcome.message}.", remedy)
         if outcome.written is None:
-            message = "It accepts exemplars; in 1.0 no receiver says whether it stores them."
+            message = "It accepts exemplars; with 1.0, no receiver reports whether it stores them."
             return Finding("exemplars", OK, message)
         if outcome.written.exemplars:
             message = (
@@ -117,14 +117,14 @@ class Trial:
         if not refusal:
             return Finding("late samples", OK, f"It accepts samples {_duration(latest)} late.")
         remedy = (
-            "reorder in Flink, or give Prometheus an out_of_order_time_window, if samples may be later; a job that "
+            "reorder in Flink, or give Prometheus an out_of_order_time_window, if samples may come later; a job that "
             "restarts resends some"
         )
         if not latest:
-            message = f"It refuses every sample that is older than the newest of its series: {refusal}."
+            message = f"It refuses every sample that is older than the newest sample of its series: {refusal}."
             return Finding("late samples", ADVICE, message, remedy)
         following = next(each for each in _LATENESS_S if each > latest)
-        refused = f"and refuses those {_duration(following)} late: {refusal}."
+        refused = f"but refuses samples {_duration(following)} late: {refusal}."
         message = f"It accepts samples {_duration(latest)} late, {refused}"
         return Finding("late samples", OK, message, remedy)
 

@@ -1,4 +1,4 @@
-"""Sets of characters as sorted ranges of code points, as regular expressions are translated into them."""
+"""Sets of characters as sorted ranges of code points, for the translation of regular expressions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LAST = 0x10FFFF
 
 ALL: Ranges = ((0, LAST),)
 
-# The only two letters beyond ASCII that differ from one of ASCII in case alone: the Kelvin sign and the long s.
+# The only two non-ASCII letters that differ from an ASCII letter only in case: the Kelvin sign and the long s.
 _KELVIN_SIGN = 0x212A
 _LONG_S = 0x017F
 
@@ -21,12 +21,12 @@ _LOWER = "az"
 #: What ``\\d``, ``\\s`` and ``\\w`` mean in RE2: ASCII only, and no vertical tab among the spaces.
 PERL_CLASSES: dict[str, Ranges] = {}
 
-#: The classes that are written as ``[:name:]``, inside of brackets.
+#: The classes that are written as ``[:name:]`` inside brackets.
 POSIX_CLASSES: dict[str, Ranges] = {}
 
 
 def ranges_of(pairs: Iterable[tuple[int, int]]) -> Ranges:
-    """Return these ranges sorted, and merged where they touch."""
+    """Return the ranges sorted, and merged where they touch."""
     merged: list[tuple[int, int]] = []
     for low, high in sorted(pairs):
         if merged and low <= merged[-1][1] + 1:
@@ -50,7 +50,7 @@ def negated(ranges: Ranges) -> Ranges:
 
 
 def is_ascii(ranges: Ranges) -> bool:
-    """Return whether all of them are ASCII."""
+    """Return whether all characters are ASCII."""
     return not ranges or ranges[-1][1] < 0x80
 
 
@@ -61,7 +61,7 @@ def folded(ranges: Ranges) -> Ranges:
 
 
 def as_python(ranges: Ranges) -> str:
-    """Return the set as a part of an expression of Python's ``re``."""
+    """Return the set as part of an expression for Python's ``re``."""
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
         return _escaped(ranges[0][0])
     if not ranges:
@@ -85,7 +85,7 @@ def _escaped(code: int) -> str:
 
 
 def _named(*texts: str) -> Ranges:
-    """Return a set from texts of one character, or of two that a range lies between."""
+    """Return a set from texts of one character, or of the first and last characters of a range."""
     return ranges_of((ord(text[0]), ord(text[-1])) for text in texts)
 
 

@@ -15,8 +15,8 @@ INSTALL = "pip install 'pyflink-prometheus[re2]'"
 _MEMORY = 64 << 20
 
 
-class NeedsRe2(Exception):  # noqa: N818  (the caller makes an error of it)
-    """An expression that Python's ``re`` cannot match as RE2 does; the message names the part."""
+class NeedsRe2(Exception):  # noqa: N818  (the caller turns it into an error)
+    """An expression that Python's ``re`` cannot match as RE2 does; the message names the part at fault."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Expression:
     A compiled expression.
 
     :param text: as the user wrote it.
-    :param names: the name of each group, ``""`` for one without; the first is the whole match.
+    :param names: the name of each group, ``""`` if it has none; the first is the whole match.
     :param search: returns a match of the whole text, or ``None``.
     """
 
@@ -67,7 +67,7 @@ def _python_search(parsed: Parsed, used_groups: Collection[int]) -> Callable[[st
     try:
         return re.compile(parsed.python).search
     except (RecursionError, OverflowError, re.error) as error:
-        raise NeedsRe2(f"so large an expression ({error})") from None
+        raise NeedsRe2(f"such a large expression ({error})") from None
 
 
 def _re2_search(re2: ModuleType, parsed: Parsed) -> Callable[[str], Any]:
@@ -82,7 +82,7 @@ def _re2_search(re2: ModuleType, parsed: Parsed) -> Callable[[str], Any]:
 
 
 def _words_of(error: Exception) -> str:
-    """Return what RE2 says as Go writes it; what is left to RE2 has the same words in both, and other quotes."""
+    """Return RE2's message as Go writes it; the words of the errors left to RE2 are the same, but not the quotes."""
     words = error.args[0]
     text = words.decode(errors="replace") if isinstance(words, bytes) else str(words)
     kind, colon, where = text.partition(": ")
@@ -90,7 +90,7 @@ def _words_of(error: Exception) -> str:
 
 
 def _installed_re2() -> ModuleType | None:
-    """Return Google's module; others on the package index have the name, too."""
+    """Return Google's module; other packages on the package index use the same module name."""
     try:
         import re2  # noqa: PLC0415  (it may not be installed)
     except ImportError:

@@ -1,4 +1,4 @@
-"""Rules applied to the labels of a series, with the result that Prometheus has."""
+"""Rules applied to the labels of a series, with the same result as in Prometheus."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pyflink_prometheus.relabelling.rule import Action, RelabelConfigError, Rule
 
 class Relabelling:
     """
-    The rules of a ``write_relabel_configs``. Immutable, and of use to any thread.
+    The rules of a ``write_relabel_configs``. Immutable and thread-safe.
 
-    Its pickle holds the rules as they were given; they are compiled again where it is loaded, so that RE2 is used where
-    it is installed.
+    Its pickle holds the rules as they were given. They are compiled again where the pickle is loaded, so that RE2 is
+    used wherever it is installed.
 
     :param configs: the rules in order, each as a mapping like an entry of ``write_relabel_configs``.
         Default: none.
-    :param external_labels: labels that a series gets before the rules, unless it has one of that name already.
-    :param legacy_names: whether rules may write names of labels of the legacy character set only, as with
+    :param external_labels: labels that a series gets before the rules, unless it already has a label of that name.
+    :param legacy_names: whether rules may write only legacy label names, as with
         ``metric_name_validation_scheme: legacy``.
-    :param where: how messages call the list.
+    :param where: the list's name in messages.
     :raises RelabelConfigError: if a rule is not valid, or its expression needs RE2, which is not installed.
     """
 
@@ -48,17 +48,16 @@ class Relabelling:
 
     @staticmethod
     def from_configs(configs: Iterable[Mapping[str, Any]], **options: Any) -> Relabelling:
-        """Return the relabelling by these rules; for the options see the class."""
+        """Return the relabelling by these rules; the options are those of the class."""
         return Relabelling(configs, **options)
 
     def apply(self, labels: Mapping[str, str]) -> dict[str, str] | None:
         """
         Return the labels that the rules make of a series' labels, sorted by name; ``None`` if they drop the series.
 
-        As in Prometheus the result need not be one that a receiver accepts: rules may remove the metric's name, or all
-        labels.
+        As in Prometheus, a receiver may not accept the result: rules may remove the metric's name, or all labels.
 
-        :param labels: the labels with ``__name__`` among them; one with an empty value is as good as none. Not changed.
+        :param labels: the labels, including ``__name__``; one with an empty value counts as missing. Not changed.
         """
         state = _LabelState(labels)
         for name, value in self._external_labels.items():
@@ -104,8 +103,8 @@ class _LabelState(dict[str, str]):
     """
     The labels of a series between two rules, in the order in which Prometheus walks them.
 
-    First come those that are as they were, by name, then those that rules have set, in the order in which they were
-    set. The order decides where ``labelmap`` gives several labels one name: the last one wins.
+    Unchanged labels come first, by name, then those that rules have set, in the order in which they were set. The order
+    matters where ``labelmap`` gives several labels the same name: the last one wins.
     """
 
     def __init__(self, labels: Mapping[str, str]) -> None:
@@ -182,12 +181,12 @@ def _uppercase(rule: Rule, labels: _LabelState) -> bool:
 
 
 def _lower(character: str) -> str:
-    """Return the lower case of a character as Go has it: a single character."""
-    return character.lower()[0]  # only İ has two, of which the first is the one
+    """Return the lower case of a character as in Go: a single character."""
+    return character.lower()[0]  # only İ has two, and Go has the first one
 
 
 def _upper(character: str) -> str:
-    """Return the upper case of a character as Go has it: a single character, so that ß stays."""
+    """Return the upper case of a character as in Go: a single character, so ß stays as it is."""
     for changed in (character.upper(), character.title()):
         if len(changed) == 1:
             return changed

@@ -56,7 +56,7 @@ class RelabelConfigError(ValueError):
     :param where: the list of rules and the number of this one, from 0, such as ``write_relabel_configs[2]``.
     :param field: the name of the field at fault; ``""`` for the rule as a whole.
     :param advice: what to change.
-    :param words: what Prometheus says; ``""`` if Prometheus would accept the rule.
+    :param words: Prometheus's words; ``""`` if Prometheus would accept the rule.
     """
 
     def __init__(self, where: str, field: str, advice: str, words: str = "") -> None:
@@ -87,7 +87,7 @@ class Rule:
 
     :param target: ``target_label`` as a template; only ``replace`` expands it.
     :param replacement: as a template, which ``replace`` and ``labelmap`` expand.
-    :param legacy_names: whether ``replace`` writes only label names of the legacy character set.
+    :param legacy_names: whether ``replace`` writes only legacy label names.
     """
 
     action: Action
@@ -103,11 +103,11 @@ class Rule:
     @staticmethod
     def from_config(where: str, config: Any, *, legacy_names: bool = False) -> Rule:
         """
-        Check a rule as it stands in a ``prometheus.yml``.
+        Check a rule as written in a ``prometheus.yml``.
 
-        :param where: how messages call the rule, such as ``write_relabel_configs[0]``.
-        :param config: the rule's fields by name. One that is ``None`` is empty, as in YAML.
-        :param legacy_names: whether names of labels are confined to the legacy character set.
+        :param where: the rule's name in messages, such as ``write_relabel_configs[0]``.
+        :param config: the rule's fields by name. A field that is ``None`` is empty, as in YAML.
+        :param legacy_names: whether only legacy label names are allowed.
         :raises RelabelConfigError: if it is not valid, or its expression needs RE2, which is not installed.
         """
         if config is None:
@@ -127,7 +127,7 @@ class Rule:
 
 
 class _Checks:
-    """The checks of one rule, in Prometheus's order: what can be read first, then what fits together."""
+    """The checks of one rule, in Prometheus's order: first single fields, then combinations of them."""
 
     def __init__(self, where: str, config: Mapping[Any, Any], legacy_names: bool) -> None:
         self._where = where
@@ -145,7 +145,7 @@ class _Checks:
             self._refuse("regex", "correct the regular expression, which follows RE2's syntax", str(problem))
         self._check()
         if not parsed.is_anchored:
-            self._refuse("regex", f"match whole texts: the parentheses of {shown(fields.regex)} are not in pairs")
+            self._refuse("regex", f"match whole texts: the parentheses of {shown(fields.regex)} are not balanced")
         target = Template.parse(fields.target_label, parsed.names)
         replacement = Template.parse(fields.replacement, parsed.names)
         used: Collection[int] = target.groups | replacement.groups if action in _EXPANDING else ()
@@ -170,7 +170,7 @@ class _Checks:
         )
 
     def _read(self, name: Any, value: Any) -> Any:
-        """Return a field's value, and its type's zero for ``None``, as YAML in Go does."""
+        """Return a field's value, and for ``None`` the zero value of its type, as Go's YAML parser does."""
         if name not in _Fields._fields:
             self._refuse(
                 "", f"remove {shown(name)}, or correct its name", f"field {name} not found in type relabel.plain"
@@ -185,11 +185,11 @@ class _Checks:
         if isinstance(value, int) and not isinstance(value, bool):
             value = shown(value, sys.maxsize)  # replacement: 8080
         if not isinstance(value, str):
-            self._refuse(name, f"put the text between quotation marks, it is now {shown(value)}")
+            self._refuse(name, f"put the text in quotation marks; it is now {shown(value)}")
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            self._refuse(name, f"write it as UTF-8, which {shown(value)} is not")
+            self._refuse(name, f"write text that UTF-8 can encode, not {shown(value)}")
         return value
 
     def _read_labels(self, value: Any) -> tuple[str, ...] | None:
@@ -197,7 +197,7 @@ class _Checks:
             return None
         if not isinstance(value, (list, tuple)):
             self._refuse("source_labels", f"write a list of label names, not {shown(value)}")
-        # Prometheus refuses an empty name, but not an empty element, which names no label either.
+        # Prometheus refuses an empty name, but accepts an empty element, although that names no label either.
         return tuple("" if name is None else self._label_name(name) for name in value)
 
     def _label_name(self, value: Any) -> str:
@@ -210,7 +210,7 @@ class _Checks:
         if value is None:
             return 0
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_MODULUS:
-            self._refuse("modulus", f"write an integer of at least 1 and of at most 64 bits, not {shown(value)}")
+            self._refuse("modulus", f"write an integer of at least 1 and at most 64 bits, not {shown(value)}")
         return value
 
     def _read_action(self) -> Action:
@@ -218,7 +218,7 @@ class _Checks:
             words = (
                 f"unknown relabel action {_quoted('')}" if "action" in self._given else "relabel action cannot be empty"
             )
-            self._refuse("action", "name an action, or leave the field out for replace", words)
+            self._refuse("action", "name an action, or omit the field for replace", words)
         try:
             return Action(self._fields.action.lower())
         except ValueError:
@@ -240,7 +240,7 @@ class _Checks:
             self._refuse("replacement", "remove it", f"'replacement' can not be set for {action.value} action")
         if action is Action.LABEL_MAP and not self._is_template(fields.replacement):
             words = f"{_quoted(fields.replacement)} is invalid 'replacement' for {action.value} action"
-            self._refuse("replacement", "write a label name, which may have groups such as ${1} in it", words)
+            self._refuse("replacement", "write a label name, which may contain groups such as ${1}", words)
         if action in (Action.KEEP_EQUAL, Action.DROP_EQUAL):
             words = f"{action.value} action requires only 'source_labels' and `target_label`, and no other fields"
             self._refuse_others(("regex", "modulus", "separator", "replacement"), words)
@@ -257,7 +257,7 @@ class _Checks:
         return _LEGACY_TEMPLATE.fullmatch(name) is not None if self._legacy_names else bool(name)
 
     def _refuse_others(self, names: Collection[str], words: str) -> None:
-        """Refuse fields that an action has no use for; an expression also if it is the default one."""
+        """Refuse fields that an action does not use; an expression even if it is the default one."""
         for name in names:
             differs = getattr(self._fields, name) != _default(name)
             if differs or (name == "regex" and name in self._given):

@@ -1,11 +1,11 @@
 r"""
 The syntax of regular expressions in Go, which is RE2's, and their translation for Python's ``re``.
 
-Python's expressions look the same and often mean something else: ``$`` matches before a final line break, ``\d``,
-``\s``, ``\w`` and ``\b`` know more than ASCII, ``\B`` does not match an empty text, and there are lookarounds and
-backreferences. So nothing is passed on as it stands: an expression is parsed as Go does, and written for Python in
-terms that both understand alike. What cannot be written so, or where it is not certain that both find the same
-submatches, is named by :attr:`Parsed.only_re2`. Facts from Go's regexp/syntax.
+Python's expressions look the same but often mean something else: ``$`` matches before a final line break, ``\d``,
+``\s``, ``\w`` and ``\b`` match more than ASCII, ``\B`` does not match an empty text, and there are lookarounds and
+backreferences. So nothing is passed on unchanged: an expression is parsed as Go parses it, and written for Python in
+terms that mean the same to both. :attr:`Parsed.only_re2` names a part that cannot be written like this, or for which
+it is not certain that both find the same submatches. Facts from Go's regexp/syntax.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pyflink_prometheus.relabelling.characters import (
 )
 
 _MOST_REPETITIONS = 1000
-# Of other repetitions. Of more, Python tries all ways to share the text out among them, and may not come to an end.
+# For repetitions of repetitions. With more, Python tries all ways to split the text among them, and may never finish.
 _FEW_REPETITIONS = 10
 
 _REPETITION = re.compile(r"\{(0|[1-9][0-9]*)(?:(,)(0|[1-9][0-9]*)?)?\}")
@@ -51,12 +51,12 @@ class Parsed:
     """
     An expression that Go accepts.
 
-    :param python: what matches the same with Python's ``re``, unless ``only_re2`` says otherwise.
-    :param re2: the same for RE2: the expression with its anchors, and without names, which RE2 does not allow twice.
-    :param names: the name of each group, ``""`` for one without; the first is the whole match.
-    :param is_anchored: whether it matches only whole texts. Go accepts ``a)|(b``, of which the anchors hold only parts.
-    :param repeated_groups: the groups in a repetition. RE2 and ``re`` do not always agree from which of its turns they
-        are.
+    :param python: the expression for Python's ``re``, which matches the same unless ``only_re2`` says otherwise.
+    :param re2: the expression for RE2, with its anchors and without names, which RE2 does not allow twice.
+    :param names: the name of each group, ``""`` if it has none; the first is the whole match.
+    :param is_anchored: whether it matches only whole texts. Go accepts ``a)|(b``, whose parts have one anchor each.
+    :param repeated_groups: the groups in a repetition. RE2 and ``re`` do not always agree on which iteration they
+        capture.
     :param only_re2: a part that ``re`` cannot match as RE2 does; ``None`` if there is none.
     """
 
@@ -92,7 +92,7 @@ class _Part(NamedTuple):
     A part of the expression in Python's syntax.
 
     :param nullable: whether it can match nothing.
-    :param repetitions: how often its innermost parts are repeated at most by counts, which Go bounds.
+    :param repetitions: how often counts repeat its innermost parts at most; Go bounds this number.
     :param groups: the numbers of the groups in it.
     :param is_endless: whether it has a repetition without a bound.
     """
@@ -280,7 +280,7 @@ class _Parser:
         if most is None or most > 1:
             self._repeated_groups |= part.groups
             if part.nullable:
-                self._needs_re2(f"the repetition {written} of what can match nothing")
+                self._needs_re2(f"the repetition {written} of a part that can match nothing")
             elif part.is_endless and (most is None or most > _FEW_REPETITIONS):
                 self._needs_re2(f"the repetition {written} of another repetition")
         bounds = f"{{{least},{'' if most is None else most}}}{'?' if lazy else ''}"
@@ -304,7 +304,7 @@ class _Parser:
         self._add(_Part(as_python(ranges), nullable=False))
 
     def _cased(self, ranges: Ranges, written: str) -> Ranges:
-        """Return characters as the flag ``i`` makes them."""
+        """Return characters in both cases if the flag ``i`` is set."""
         if not self._flags.fold_case:
             return ranges
         if not is_ascii(ranges):
@@ -345,7 +345,7 @@ class _Parser:
         self._at = literal_end if end < 0 else end + 2
 
     def _named_class(self, at: int) -> tuple[Ranges | None, int]:
-        r"""Return the set that \d, \pL or the like stands for, and its end; ``None`` for another escape."""
+        r"""Return the set of \d, \pL or a similar class, and its end; ``None`` for any other escape."""
         letter = self._text[at + 1 : at + 2]
         if letter in ("p", "P"):
             return self._unicode_class(at)
@@ -361,7 +361,7 @@ class _Parser:
         if found is None:
             end = self._text.find("}", at) + 1 if self._text.startswith("{", at + 2) else at + 3
             self._fail("invalid character class range", self._text[at : end or None])
-        self._needs_re2(self._text[at : found.end()])  # which knows the names
+        self._needs_re2(self._text[at : found.end()])  # RE2 knows the names
         return ALL, found.end()
 
     def _escape(self, at: int) -> tuple[int, int]:
@@ -422,7 +422,7 @@ class _Parser:
             return self._escape(at)
         return ord(self._text[at]), at + 1
 
-    # What all of them use.
+    # Shared by all of these.
 
     def _add(self, part: _Part) -> None:
         self._open[-1].alternatives[-1].append(part)

@@ -1,4 +1,4 @@
-"""The templates of replacements as Go's regexp.Expand has them: ``$1``, ``${1}``, ``$name``, ``${name}``, ``$$``."""
+"""Replacement templates as in Go's regexp.Expand: ``$1``, ``${1}``, ``$name``, ``${name}``, ``$$``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Template:
     """
     A parsed template.
 
-    :param parts: literal texts, and numbers of groups, of which the first that has matched is put in.
+    :param parts: literal texts, and tuples of group numbers; the first group that has matched is inserted.
     """
 
     parts: tuple[str | tuple[int, ...], ...]
@@ -20,10 +20,10 @@ class Template:
     @staticmethod
     def parse(text: str, names: Sequence[str]) -> Template:
         """
-        Parse a template; what is malformed is literal text, and a group that does not exist is empty.
+        Parse a template; malformed references are literal text, and a group that does not exist is empty.
 
         :param text: the template.
-        :param names: the name of each group of the expression, ``""`` for one without.
+        :param names: the name of each group of the expression, ``""`` if it has none.
         """
         parts: list[str | tuple[int, ...]] = []
         literal, dollar, rest = text.partition("$")
@@ -42,7 +42,7 @@ class Template:
 
     @property
     def groups(self) -> frozenset[int]:
-        """The numbers of the groups that it uses, besides the whole match."""
+        """The numbers of the groups that the template uses, except the whole match."""
         return frozenset(number for part in self.parts if not isinstance(part, str) for number in part if number)
 
     def expand(self, groups: Sequence[str | None]) -> str:
@@ -71,7 +71,7 @@ def _is_of_a_name(character: str) -> bool:
 
 
 def _numbers(name: str, names: Sequence[str]) -> tuple[int, ...]:
-    """Return the numbers of the groups of a name or number; none, if there is no such group."""
+    """Return the numbers of the groups of a name or number; empty if there is no such group."""
     if name.isascii() and name.isdigit() and (name[0] != "0" or name == "0"):
         return (int(name),) if len(name) < 10 and int(name) < len(names) else ()
     return tuple(number for number, each in enumerate(names) if each == name)

@@ -1,1 +1,1 @@
-"""Rescue of samples that a receiver has refused, from the files in which they are kept."""
+"""Rescue of samples that a receiver has rejected, from the files in which they are kept."""

@@ -1,4 +1,4 @@
-"""Samples in another order than that in which they were refused, however many they are."""
+"""Rejected samples, read in a different order, however many there are."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CREATE TABLE samples (series INTEGER, at INTEGER, value TEXT, start INTEGER, exe
 _COLUMNS = "tenant, metric, labels, metadata, at, value, start, exemplars, series"
 _FROM = "FROM samples JOIN series ON series.id = samples.series"
 
-#: So many rows are inserted at once, and so many series are looked up without the database.
+#: How many rows are inserted at once, and how many series are looked up without the database.
 _ROWS, _KNOWN_SERIES = 10_000, 100_000
 _KNOWN_TEXTS = 20_000
 
 
 class LateSample(NamedTuple):
     """
-    One sample, with all that is known of it.
+    One sample, with everything known about it.
 
     :ivar tenant: the headers that name its tenant.
     :ivar start: the start timestamp; 0 if not known.
@@ -58,18 +58,18 @@ class LateSample(NamedTuple):
 
 class LateSamples:
     """
-    A collection of samples that can be read in several orders, each once.
+    A collection of samples that can be read in several orders, each sample once.
 
-    It is a temporary database of SQLite, so that memory does not bound its size, and nothing is left of it if the
-    process is killed; sorting takes as much disk again. Both are in ``TMPDIR``, by default ``/var/tmp``. Of two samples
-    of a series with the same timestamp the one that was added first stays. Not thread-safe.
+    It is a temporary SQLite database, so memory does not bound its size, and nothing of it remains if the process is
+    killed; sorting takes the same amount of disk space again. Both are in ``TMPDIR``, by default ``/var/tmp``. Of two
+    samples of a series with the same timestamp, the one added first stays. Not thread-safe.
 
-    :ivar duplicates: how many samples the last complete reading has left out because they were duplicates.
-    :ivar conflicts: how many it has left out because there was another value before them.
+    :ivar duplicates: how many samples the last complete reading left out because they were duplicates.
+    :ivar conflicts: how many it left out because there was an earlier sample with a different value.
     """
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None)  # a file that has no name
+        self._database = sqlite3.connect("", isolation_level=None)  # a file without a name
         self._database.executescript(_SCHEMA)
         self._database.execute("BEGIN")
         self._rows: list[tuple[Any, ...]] = []
@@ -100,11 +100,11 @@ class LateSamples:
             self._insert()
 
     def by_time(self) -> Iterator[LateSample]:
-        """Yield all samples, one tenant after the other, and by time, the series of each moment in a fixed order."""
+        """Yield all samples by tenant, then by time, with the series of each moment in a fixed order."""
         return self._read("tenant, at, series, samples.rowid")
 
     def by_range(self, range_ms: int) -> Iterator[LateSample]:
-        """Yield all samples, tenant by tenant, by ranges of time of this length, by series within, and then by time."""
+        """Yield all samples by tenant, then by time range of this length, then by series, then by time."""
         start = f"at - ((at % {range_ms} + {range_ms}) % {range_ms})"
         return self._read(f"tenant, {start}, metric, labels, at, samples.rowid")
 
@@ -123,7 +123,7 @@ class LateSamples:
         self._insert()
         duplicates = conflicts = 0
         last: tuple[Any, ...] = ()
-        parsed = lru_cache(_KNOWN_TEXTS)(json.loads)  # shared by the samples of a series, which nobody changes
+        parsed = lru_cache(_KNOWN_TEXTS)(json.loads)  # shared by the samples of a series; nobody changes it
         for row in self._database.execute(f"SELECT {_COLUMNS} {_FROM} ORDER BY {order}"):
             tenant, metric, labels, metadata, at, value, start, exemplars, number = row
             if (number, at) == last[:2]:

@@ -1,4 +1,4 @@
-"""Files of OpenMetrics text, one for each range of time, of which promtool makes blocks."""
+"""Files of OpenMetrics text, one for each time range, which promtool turns into blocks."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LONGEST_NAME = 200  # file systems have 255 bytes
 @dataclass
 class WrittenFiles:
     """
-    What was written.
+    The written files and counts.
 
-    :ivar files: in order of time, tenant by tenant.
-    :ivar samples: how many are in them.
-    :ivar left_out: how many could not be written, by what they are.
+    :ivar files: the files, by tenant, then by time.
+    :ivar samples: how many samples are in them.
+    :ivar left_out: how many could not be written, by kind.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -34,17 +34,17 @@ class WrittenFiles:
 
     @property
     def missing(self) -> int:
-        """How many of those have a place in Prometheus, but not in text or blocks; a stale marker is not missed."""
+        """How many left-out samples Prometheus can store, but text or blocks cannot; stale markers do not count."""
         return self.left_out.total() - self.left_out[EXEMPLARS] - self.left_out[STALE_MARKERS]
 
 
 def write_files(samples: LateSamples, folder: Path, range_ms: int) -> WrittenFiles:
     """
-    Write samples to files in a folder, and for each tenant in a folder within it.
+    Write samples to files in a folder, or in a subfolder for each tenant.
 
-    Each file is complete or not there. One sample at a time is in memory.
+    Each file is either complete or absent. One sample at a time is in memory.
 
-    :param range_ms: the length of the time that a file covers, in milliseconds.
+    :param range_ms: the length of the time range of a file, in milliseconds.
     """
     written, folders = WrittenFiles(), _TenantFolders()
 
@@ -77,7 +77,7 @@ def write_files(samples: LateSamples, folder: Path, range_ms: int) -> WrittenFil
 
 
 class _TenantFolders:
-    """The names of tenants' folders, one for each; "" for no tenant."""
+    """The names of the tenants' folders, one for each tenant; "" for no tenant."""
 
     def __init__(self) -> None:
         self._tenants: dict[str, dict[str, str]] = {}
@@ -90,7 +90,7 @@ class _TenantFolders:
 
     def _new_name(self, tenant: dict[str, str]) -> str:
         plain = "tenant-" + "-".join(re.sub(r"[^A-Za-z0-9._]", "_", value) for value in tenant.values())[:_LONGEST_NAME]
-        # Some file systems do not tell upper case from lower case.
+        # Some file systems do not distinguish upper case from lower case.
         name, numbers = plain, count(2)
         while self._tenants.setdefault(name.lower(), tenant) != tenant:
             name = f"{plain}-{next(numbers)}"

@@ -21,17 +21,17 @@ _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _LAST_TIME = 2**53
-# Types whose samples have a suffix that the name of the family lacks.
+# Types whose samples have a suffix that the family's name lacks.
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
 def unsayable(sample: LateSample) -> str | None:
-    """Return what a sample is if the format cannot express it: promtool would read something else, or nothing."""
+    """Return a sample's kind if the format cannot express it: promtool would read something else, or nothing."""
     if isinstance(sample.value, NativeHistogram):
         return "native histograms"
     if is_stale_marker(sample.value):
         return STALE_MARKERS
-    if not 0 <= sample.timestamp <= _LAST_TIME:  # promtool drops those without a word, and rounds these
+    if not 0 <= sample.timestamp <= _LAST_TIME:  # promtool silently drops the former, and rounds the latter
         return "times before 1970 or after 287396"
     if "\0" in sample.metric_name or any("\0" in name for name in sample.labels):  # it would refuse the whole file
         return "names with a NUL character"
@@ -40,9 +40,9 @@ def unsayable(sample: LateSample) -> str | None:
 
 def lines(samples: Iterable[LateSample]) -> Iterator[str]:
     """
-    Yield the lines of samples without what is :func:`unsayable`, each metric's with its metadata before the first.
+    Yield the lines of samples, none of them :func:`unsayable`, with a metric's metadata before its first sample.
 
-    Exemplars and start timestamps are left out: blocks have no place for them.
+    Exemplars and start timestamps are left out: blocks cannot hold them.
 
     :param samples: sorted by metric name, then by series, then by time.
     """
@@ -63,8 +63,8 @@ def timestamp(milliseconds: int) -> str:
     """
     Return a time in seconds.
 
-    Prometheus reads it as a double, multiplies by 1000, and cuts the fraction off; where that would be a millisecond
-    too little, half a millisecond is added.
+    Prometheus reads it as a double, multiplies it by 1000, and cuts the fraction off; where the result would be a
+    millisecond too low, half a millisecond is added.
     """
     sign, absolute = "-" if milliseconds < 0 else "", abs(milliseconds)
     text = f"{absolute // 1000}.{absolute % 1000:03d}"
@@ -75,8 +75,8 @@ def _family(metric: str, metadata: Metadata | None) -> tuple[str, str]:
     """
     Return the name and the type of a metric's family.
 
-    The parts of histograms and summaries may be refused one without the other, so each is a family of its own. promtool
-    would also change the bounds of a histogram's buckets, "1" to "1.0".
+    Some parts of a histogram or summary may be rejected without the others, so each part is its own family. promtool
+    would also change the bounds of a histogram's buckets from "1" to "1.0".
     """
     if metadata is None:
         return metric, "unknown"

@@ -1,4 +1,4 @@
-"""The files of rejected samples, or the parts of them that are to be rescued."""
+"""The files of rejected samples, or the parts of these files to rescue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyflink_prometheus.writer.rejected_files import files_in, from_line
 
 _log = logging.getLogger(__name__)
 
-#: Samples that were sent, or were to be sent, as they are: after relabelling, and good as far as is known.
+#: Samples that were sent, or were to be sent, as they are: after relabelling, and valid as far as is known.
 RESCUED_REASONS = (
     RejectionReason.REFUSED,
     RejectionReason.UNCONFIRMED,
@@ -25,10 +25,10 @@ RESCUED_REASONS = (
     RejectionReason.UNSENT,
 )
 
-#: The bytes of a file from the first to before the second.
+#: The bytes of a file, from the first number up to but not including the second.
 Span = tuple[int, int]
 
-#: What is counted of damaged files.
+#: The counts for damaged files.
 DAMAGED_LINES, INCOMPLETE_LINES = "lines that cannot be read", "last lines that are not complete"
 
 _BLOCK = 65_536
@@ -37,10 +37,10 @@ _BLOCK = 65_536
 @dataclass
 class Reading:
     """
-    What the reading of files gave besides samples.
+    The result of reading files, besides the samples.
 
-    :ivar left_out: how many samples, and lines, were left out, by why.
-    :ivar digest: the same only if the same lines were read, for the same reasons.
+    :ivar left_out: how many samples and lines were left out, by reason.
+    :ivar digest: a digest of the lines and the reasons; it is equal only if both are the same.
     """
 
     left_out: Counter[str] = field(default_factory=Counter)
@@ -49,9 +49,9 @@ class Reading:
 
 def find_files(paths: Iterable[Path], taken: Mapping[str, int] | None = None) -> dict[str, Span]:
     """
-    Return what is new in files: their complete lines. The last one may still be being written.
+    Return the new complete lines of files. The last line may still be incomplete.
 
-    :param paths: files, or directories of them.
+    :param paths: files, or directories of files.
     :param taken: how many bytes of each file are not new.
     :raises OSError: if a path does not exist or cannot be read, or a directory has no such files.
     """
@@ -59,7 +59,7 @@ def find_files(paths: Iterable[Path], taken: Mapping[str, int] | None = None) ->
     for path in paths:
         files = files_in(path) if path.is_dir() else [path]
         if not files:
-            raise FileNotFoundError(errno.ENOENT, "there is no file rejected-*.jsonl in it", str(path))
+            raise FileNotFoundError(errno.ENOENT, "it contains no rejected-*.jsonl file", str(path))
         for file in files:
             name, size = str(file.absolute()), file.stat().st_size
             start = (taken or {}).get(name, 0)
@@ -74,8 +74,8 @@ def read_files(
     """
     Add the samples of files to a collection.
 
-    :param spans: the files, and which part of each.
-    :param reasons: those for which they were rejected.
+    :param spans: the files, and which part of each to read.
+    :param reasons: read only samples that were rejected for these reasons.
     :raises OSError: if a file cannot be read.
     """
     reading, digest = Reading(), hashlib.sha256(repr(sorted(each.value for each in reasons)).encode())

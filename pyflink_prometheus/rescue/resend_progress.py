@@ -1,4 +1,4 @@
-"""How far samples have been sent again, in a file, so that it can be gone on with."""
+"""The progress of resending samples, in a file, so that a later run can continue."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _VERSION = 1
 @dataclass
 class ResendProgress:
     """
-    How far samples have been sent again.
+    The progress of resending samples.
 
-    Samples are read in an order that only the files determine, so their number says which ones are done.
+    Only the files determine the order in which samples are read, so the number of samples done says which ones.
 
-    :ivar endpoint: the URL, without credentials.
+    :ivar endpoint: the endpoint's URL, without credentials.
     :ivar spans: the files, and which part of each is being sent.
     :ivar content: the digest of the samples in them.
-    :ivar taken: how many bytes of each file need not be read any more.
+    :ivar taken: how many bytes of each file do not have to be read again.
     :ivar samples: how many samples there are.
-    :ivar done: how many have been sent and answered.
+    :ivar done: how many have been sent and got a response.
     :ivar accepted: how many of them are stored.
-    :ivar refused: how many are not, by why.
+    :ivar refused: how many are not, by cause.
     """
 
     endpoint: str
@@ -63,9 +63,9 @@ class ResendProgress:
     @staticmethod
     def load(path: Path) -> ResendProgress | None:
         """
-        Return what a file holds; ``None`` if there is none.
+        Return the progress in a file; ``None`` if there is no file.
 
-        :raises ValueError: if it is not such a file, or something else has changed it.
+        :raises ValueError: if it is not a progress file, or something else has changed it.
         :raises OSError: if it cannot be read.
         """
         try:
@@ -78,11 +78,11 @@ class ResendProgress:
             return None
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise ValueError(
-                f"name another file, or delete it to begin again: {path} does not hold this command's progress, or "
-                "is damaged"
+                f"name another file, or delete it to start over: {path} does not hold this command's progress, or is "
+                "damaged"
             ) from None
 
 
 def _digest(content: dict[str, Any]) -> str:
-    """Return a digest of what a file holds; a changed number would skip samples that have not been sent."""
+    """Return a digest of a file's content; a changed number would skip samples that have not been sent."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

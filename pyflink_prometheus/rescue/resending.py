@@ -1,4 +1,4 @@
-"""Samples that are sent once more, in order, at a bounded rate, and from where an earlier run has stopped."""
+"""Resending of samples in order, at a bounded rate, and from where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from pyflink_prometheus.writer.rejected import RejectedSamples
 from pyflink_prometheus.writer.rejected_files import JsonLinesRejectedSamples
 from pyflink_prometheus.writer.writer import RemoteWriter
 
-# The samples of so many seconds are sent between two states of the progress file.
+# How many seconds of samples are sent between two writes of the progress file.
 _SECONDS_IN_A_STEP = 5
 
-# What Prometheus says of a sample that it refuses, the more special first.
+# Prometheus's words for a refused sample, the more specific ones first.
 _CAUSES = (
     "too old sample",
     "out of order sample",
@@ -42,18 +42,18 @@ class Resend:
     """
     The samples of a collection on their way to an endpoint, one tenant after the other, and in order of time.
 
-    They are sent as they were first, so nothing is relabelled or excluded.
+    They are sent as they were the first time, so nothing is relabelled or excluded.
 
-    :param config: of the endpoint.
+    :param config: the settings of the endpoint.
     :param samples: the samples.
     :param progress: how far they have been sent.
-    :param progress_file: where that is kept. After each step everything before it is settled, and what is refused is on
-        disk.
-    :param left: keeps what is still refused.
-    :param samples_per_second: the most that are sent in a second.
-    :param report: gets the progress after each step.
+    :param progress_file: where the progress is kept. After each step all samples so far are settled, and the refused
+        ones are on disk.
+    :param left: keeps the samples that are still refused.
+    :param samples_per_second: the most samples to send in a second.
+    :param report: called with the progress after each step.
     :param new_writer: starts a writer.
-    :param step: how many samples are sent between two states of the progress file, at most.
+    :param step: the most samples to send between two writes of the progress file.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Resend:
             config,
             max_batch_size_in_samples=batch,
             max_buffered_samples=None,
-            max_in_flight_requests=1,  # so that the series of a moment stay together, too
+            max_in_flight_requests=1,  # so that the series of a moment stay together
             sending_limits=SendingLimits(max_samples_per_second=samples_per_second),
             relabelling=Relabelling(),
             send_exemplars=True,
@@ -100,7 +100,7 @@ class Resend:
 
     def run(self) -> None:
         """
-        Send what has not been sent yet.
+        Send the samples that have not been sent yet.
 
         :raises PrometheusSinkError: if the endpoint cannot be written to; the progress is kept.
         """
@@ -117,7 +117,7 @@ class Resend:
             self._still_refused.close()
 
     def _headers(self, tenant: Mapping[str, str]) -> dict[str, str | Secret]:
-        """Return the headers for a tenant, whose own replace others of the same name."""
+        """Return the headers for a tenant; its own headers replace others of the same name."""
         names = {name.lower() for name in tenant}
         others = {name: value for name, value in self._config.http_headers.items() if name.lower() not in names}
         return {**others, **tenant}
@@ -137,9 +137,9 @@ class Resend:
 
 class _StillRefused:
     """
-    A handler that counts rejected samples by cause, and writes them to files, which are on disk after a flush.
+    A handler that counts rejected samples by cause and writes them to files, which are on disk after a flush.
 
-    :ivar tenant: the headers of those that are being sent; for the writer they are headers like any other.
+    :ivar tenant: the tenant headers of the samples being sent; the writer treats them like any other headers.
     """
 
     def __init__(self, left: JsonLinesRejectedSamples) -> None:
@@ -159,12 +159,12 @@ class _StillRefused:
         return counts
 
     def close(self) -> None:
-        """Close the files. The next sample begins a new one."""
+        """Close the files. The next sample begins a new file."""
         self._left.close()
 
 
 def cause_of(rejected: RejectedSamples) -> str:
-    """Return why samples were refused, without what differs from one response to the next."""
+    """Return why samples were refused, without the details that differ between responses."""
     status = "" if rejected.status is None else f" (HTTP {rejected.status})"
     message = rejected.message.lower()
     found = next((cause for cause in _CAUSES if cause in message), None)
@@ -176,7 +176,7 @@ def progress_line(progress: ResendProgress, done_before: int, seconds: float) ->
     Return the progress in words.
 
     :param done_before: how many samples were done when this run began.
-    :param seconds: since then.
+    :param seconds: the seconds since then.
     """
     done = progress.done - done_before
     rate = done / seconds if seconds > 0 else 0.0

@@ -1,10 +1,10 @@
 """
-Helpers for the tests of your own jobs, and of this package.
+Helpers for tests of your own jobs and of this package.
 
 :class:`PrometheusServer` runs a real Prometheus, in a container or as a process, and returns what it has stored.
 :class:`Receiver` listens on loopback and decodes requests. :class:`ScriptedTransport` and :class:`FakeClock` replace
-the network and the time in a writer. The receiver and the transport respond as a function decides, and each
-``...Model`` is such a function: a receiver in memory that responds, and stores, as a real one does.
+the network and the time in a writer. A function decides how the receiver and the transport respond, and each
+``...Model`` is such a function: an in-memory receiver that responds and stores as a real one does.
 """
 
 from pyflink_prometheus.testing.decoding import ReceivedRequest, decode_request

@@ -1,4 +1,4 @@
-"""Hosts for a test's Prometheus: a container or a process. Both keep their data across a crash."""
+"""Hosts for a test's Prometheus: a container or a process. Both keep the data across a crash."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Host(Protocol):
     port: int
 
     def start(self) -> None:
-        """Start it, without waiting until it responds."""
+        """Start it without waiting until it responds."""
 
     def exit_status(self) -> int | None:
-        """Return the exit status, ``None`` while it runs."""
+        """Return the exit status; ``None`` while it runs."""
 
     def terminate(self) -> None:
         """Stop it cleanly and keep its data."""
@@ -78,7 +78,7 @@ class NativeHost:
         ]
 
     def start(self) -> None:
-        """Start the process, with its output in a file."""
+        """Start the process, and write its output to a file."""
         atexit.register(self.discard)  # for tests that end without stopping it
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the caller's own binary, and no shell
@@ -131,12 +131,12 @@ class DockerHost:
         self, image: str, config: str, arguments: Sequence[str], data_dir: Path | None, port: int | None
     ) -> None:
         container_class = _testcontainers().DockerContainer
-        # Chosen here, because the engine would pick another port when the container is restarted.
+        # Chosen here, because the engine would pick a different port when the container is restarted.
         self.port = free_port() if port is None else port
         self._folder = Path(tempfile.mkdtemp(prefix="pyflink-prometheus-"))
         config_file = self._folder / "prometheus.yml"
         config_file.write_text(config)
-        config_file.chmod(0o644)  # the image's user is nobody
+        config_file.chmod(0o644)  # the image runs as the user nobody
         command = ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus", *arguments]
         self._container = container_class(image).with_command(command)
         self._container.with_volume_mapping(str(config_file), "/etc/prometheus/prometheus.yml")
@@ -187,9 +187,9 @@ class DockerHost:
 
 def docker_problem(image: str) -> str | None:
     """
-    Return why a container of this image cannot be started here, ``None`` if it can.
+    Return why a container of this image cannot be started here; ``None`` if it can.
 
-    Pulls the image, and that of testcontainers' reaper unless ``TESTCONTAINERS_RYUK_DISABLED=true``.
+    Pulls the image, and the image of testcontainers' reaper unless ``TESTCONTAINERS_RYUK_DISABLED=true``.
     """
     try:
         _testcontainers()
@@ -199,11 +199,11 @@ def docker_problem(image: str) -> str | None:
     except (PrometheusServerError, ImportError) as error:
         return str(error)
     with warnings.catch_warnings():
-        # The client leaks a socket if no engine responds; collect it here, not during somebody's test.
+        # The client leaks a socket if no engine responds; collect it here, not during a test.
         warnings.simplefilter("ignore", ResourceWarning)
         try:
             client = DockerClient(timeout=_PULL_SECONDS).client
-        except Exception as error:  # of any kind
+        except Exception as error:
             problem = f"no Docker engine responds ({_first_line(error)})"
             client = None
         if client is None:
@@ -257,7 +257,7 @@ def binary_on_path() -> Path | None:
 
 
 def major_version(binary: Path) -> int:
-    """Return the major version of a Prometheus executable, 0 if it does not run or is another program."""
+    """Return the major version of a Prometheus executable; 0 if it does not run or is a different program."""
     try:
         result = subprocess.run(  # noqa: S603 - the caller's own binary, and no shell
             [str(binary), "--version"], capture_output=True, text=True, timeout=20, check=True
@@ -278,7 +278,7 @@ def free_port() -> int:
 
 def _testcontainers() -> Any:
     with warnings.catch_warnings():
-        # Some versions use what they have deprecated themselves, which would fail strict test runs.
+        # Some versions use their own deprecated functions, which would fail strict test runs.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             from testcontainers.core import container

@@ -55,7 +55,7 @@ def decode_request(body: bytes, headers: Mapping[str, str] | None = None) -> Rec
     Decode a request with protobuf's own classes.
 
     :param body: the request's body, in Snappy's block format.
-    :param headers: its headers; the Content-Type identifies a 2.0 request. Default: those of 1.0.
+    :param headers: its headers; the Content-Type identifies a 2.0 request. Default: the headers of a 1.0 request.
     """
     message = uncompress(body)
     names = {name.lower(): value for name, value in (headers or {}).items()}

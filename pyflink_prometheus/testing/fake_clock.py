@@ -7,7 +7,7 @@ import threading
 
 class FakeClock:
     """
-    A clock that stands still until it is moved. A sleep returns at once, moves the clock and is recorded.
+    A clock that stands still until a test moves it. A sleep returns at once, moves the clock and is recorded.
 
     :param now_s: the initial time in seconds since 1970; the monotonic clock starts at 0.
     """
@@ -35,7 +35,7 @@ class FakeClock:
         self.advance(seconds)
 
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Wait until the condition is notified, which the clock does as well whenever it is moved."""
+        """Wait until the condition is notified; each move of the clock notifies it too."""
         with self._lock:
             self._waiting.append(condition)
         condition.wait()

@@ -57,9 +57,9 @@ _POLL_SECONDS = 0.1
 _QUERY_SECONDS = 120.0
 _PORT_ATTEMPTS = 3
 _PORT_TAKEN = ("address already in use", "port is already allocated")
-# A response with 250,000 samples is some 8 MB of JSON.
+# A response with 250,000 samples is about 8 MB of JSON.
 _SAMPLES_A_QUERY = 250_000
-# The name is before the braces, or in quotes within them: ``{"my.metric", a="b"}``.
+# The name is before the braces, or quoted within them: ``{"my.metric", a="b"}``.
 _NAMES_A_METRIC = re.compile(r'\s*[^\s{]|.*[{,]\s*"', re.DOTALL)
 # The default time range of a query: 1920 to 2120.
 _BEGINNING_MS = -50 * 31_557_600_000
@@ -76,7 +76,7 @@ class PrometheusServer:
             run_my_job(prometheus.remote_write_url)
             assert prometheus.samples("my_metric") == {...}
 
-    It listens on loopback only. Unless ``config`` says otherwise it scrapes nothing, so it holds only what was written
+    It listens on loopback only. Unless ``config`` says otherwise, it scrapes nothing, so it holds only what was written
     to it. Create one with :meth:`start`. Not thread-safe.
 
     Attributes: ``url``, ``remote_write_url``, ``kind`` (``docker`` or ``native``) and ``version``.
@@ -116,7 +116,7 @@ class PrometheusServer:
         :param port: the loopback port to listen on. Default: a free one.
         :param extra_args: more command-line arguments for Prometheus.
         :param config: a complete ``prometheus.yml``, for example with scrape configurations or rules. Default: empty.
-        :raises PrometheusServerError: if Prometheus is not available, or does not start; its log is in the message.
+        :raises PrometheusServerError: if Prometheus is not available, or does not start; the message includes its log.
         """
         image = image or os.environ.get("PROMETHEUS_IMAGE") or DEFAULT_IMAGE
         kind = kind or os.environ.get("PROMETHEUS_TESTS") or PrometheusServer.default_kind(image)
@@ -129,7 +129,7 @@ class PrometheusServer:
         if kind == "docker":
             problem = docker_problem(image)
             if problem is not None:
-                raise PrometheusServerError(f"{problem}; set kind='native' or PROMETHEUS_TESTS=native to use no Docker")
+                raise PrometheusServerError(f"{problem}; set kind='native' or PROMETHEUS_TESTS=native to avoid Docker")
             return _started(lambda: DockerHost(image, config, arguments, folder, port), kind)
         if kind == "native":
             executable = find_binary(binary)
@@ -158,7 +158,7 @@ class PrometheusServer:
         self._host.kill()
 
     def restart(self) -> None:
-        """Start it again with its data and on the same port, after stopping it cleanly if it still runs."""
+        """Restart it with its data and on the same port, after stopping it cleanly if it is still running."""
         if self._host.exit_status() is None:
             self._host.terminate()
         self._host.start()
@@ -170,11 +170,11 @@ class PrometheusServer:
 
     def query(self, promql: str, time: float | None = None) -> list[dict[str, Any]]:
         """
-        Return the result of an instant query as in Prometheus's API.
+        Return the result of an instant query in the format of Prometheus's API.
 
         :param promql: the query; a scalar or string result is wrapped as a single element.
         :param time: the evaluation time in seconds since 1970. Default: now.
-        :raises PrometheusServerError: if Prometheus refused the query.
+        :raises PrometheusServerError: if Prometheus refuses the query.
         """
         parameters = {"query": promql} if time is None else {"query": promql, "time": repr(time)}
         data = json.loads(self._get("/api/v1/query", parameters))["data"]
@@ -194,14 +194,14 @@ class PrometheusServer:
         """
         Return the raw stored samples for a selector, without interpolation.
 
-        Splits large results into several queries, so that a million samples is no problem. For histograms see
+        Splits large results into several queries, so a million samples is not a problem. For histograms, use
         :meth:`histograms`. Prometheus's query API does not return stale markers.
 
         :param selector: a selector such as ``my_metric`` or ``{__name__=~"flight_.*"}``.
         :param start_ms: the earliest timestamp, in milliseconds. Default: the year 1920.
         :param end_ms: the latest timestamp, in milliseconds. Default: the year 2120.
-        :return: the samples of each series as (value, timestamp in ms), in order of time, by the series' labels, as
-            sorted pairs with ``__name__`` among them.
+        :return: the samples of each series as (value, timestamp in ms), in order of time. The keys are the series'
+            labels as sorted pairs, including ``__name__``.
         """
         found: Samples = {}
         for labels, series in self._stored(selector, start_ms, end_ms):
@@ -217,8 +217,8 @@ class PrometheusServer:
         :param selector: as for :meth:`samples`.
         :param start_ms: the earliest timestamp, in milliseconds. Default: the year 1920.
         :param end_ms: the latest timestamp, in milliseconds. Default: the year 2120.
-        :return: the histograms of each series as (:class:`StoredHistogram`, timestamp in ms), in order of time, by the
-            series' labels.
+        :return: the histograms of each series as (:class:`StoredHistogram`, timestamp in ms), in order of time. The
+            keys are the series' labels.
         """
         found: Histograms = {}
         for labels, series in self._stored(selector, start_ms, end_ms):
@@ -237,7 +237,7 @@ class PrometheusServer:
         :param selector: a selector such as ``my_metric``.
         :param start_ms: the earliest timestamp, in milliseconds. Default: 1970.
         :param end_ms: the latest timestamp, in milliseconds. Default: the year 2120.
-        :return: the exemplars of each series in order of time, by the series' labels.
+        :return: the exemplars of each series in order of time. The keys are the series' labels.
         """
         query = {"query": selector, "start": repr(start_ms / 1000), "end": repr(end_ms / 1000)}
         response = json.loads(self._get("/api/v1/query_exemplars", query))
@@ -251,9 +251,9 @@ class PrometheusServer:
 
     def _metric_by_metric(self, selector: str) -> list[str]:
         """
-        Return a selector for each metric name: functions drop the name, and series would then collide.
+        Return one selector per metric name: functions drop the name, and series would then collide.
 
-        So it is with one name, too: another metric may be written before the next query.
+        This is done even for a single name: another metric may be written before the next query.
         """
         if _NAMES_A_METRIC.match(selector):
             return [selector]
@@ -267,7 +267,7 @@ class PrometheusServer:
         return int(result[0]["value"][1]) if result else 0
 
     def _stored(self, selector: str, start_ms: int, end_ms: int) -> Iterator[tuple[LabelSet, dict[str, Any]]]:
-        """Yield labels and a part of each series in the API's format, in order of time."""
+        """Yield the labels and parts of each series in the API's format, in order of time."""
         for each in self._metric_by_metric(selector):
             for series in self._windows(each, start_ms, end_ms, self._count(each, start_ms, end_ms)):
                 yield tuple(sorted(series["metric"].items())), series
@@ -283,7 +283,7 @@ class PrometheusServer:
             yield from self._windows(selector, middle + 1, end_ms, count - first_half)
             return
         query = {"query": _window(selector, start_ms, end_ms), "time": repr(end_ms / 1000)}
-        # Milliseconds are parsed from the text: far from 1970 a float of seconds is not precise enough.
+        # Milliseconds are parsed from the text: far from 1970, a float of seconds is not precise enough.
         response = json.loads(self._get("/api/v1/query", query), parse_float=_milliseconds, parse_int=_milliseconds)
         yield from response["data"]["result"]
 
@@ -325,7 +325,7 @@ class PrometheusServer:
 
 
 def _started(make_host: Callable[[], Host], kind: str) -> PrometheusServer:
-    """Start a server; retry with another port if the free one was taken in the meantime."""
+    """Start a server; retry with a different port if the free one was taken in the meantime."""
     for attempt in range(_PORT_ATTEMPTS):
         host = make_host()
         try:

@@ -31,9 +31,9 @@ class Response:
     :param status: the HTTP status.
     :param body: the body, as text.
     :param headers: headers in addition to the Written headers.
-    :param written: the counts in the Written headers of the response to a 2.0 request. Default: everything with 2xx,
+    :param written: the counts in the Written headers of the response to a 2.0 request. Default: everything for 2xx,
         else nothing.
-    :param says_written: whether it sends Written headers at all; a receiver of 1.0 does not.
+    :param says_written: whether it sends Written headers at all; a 1.0 receiver does not.
     """
 
     status: int = 204
@@ -49,7 +49,7 @@ Decide = Callable[[ReceivedRequest], Optional[Union[int, Response]]]
 def _response_to(
     request: ReceivedRequest, decided: int | Response | None, versions: Collection[RemoteWriteVersion]
 ) -> Response:
-    """Return the response of a receiver of these versions, with Written headers if it understands 2.0."""
+    """Return the response of a receiver that supports these versions, with Written headers if 2.0 is among them."""
     response = Response() if decided is None else Response(decided) if isinstance(decided, int) else decided
     if request.version is RemoteWriteVersion.V1:
         return response
@@ -63,11 +63,11 @@ def _response_to(
 
 class ScriptedTransport:
     """
-    A replacement for a writer's HTTP transport that decodes each request and responds by a script.
+    A replacement for a writer's HTTP transport that decodes each request and follows a script.
 
-    :param script: an outcome, a status or an :class:`Response` for each POST in turn; after the last one, and for
-        ``None``, ``decide`` is asked.
-    :param decide: returns an outcome, a status or an :class:`Response` for a decoded request; ``None`` means 204.
+    :param script: an outcome, a status or a :class:`Response` for each POST in turn; after the last one, and for
+        ``None``, ``decide`` is called.
+    :param decide: returns an outcome, a status or a :class:`Response` for a decoded request; ``None`` means 204.
         Default: always 204.
     :param versions: the supported versions; without 2.0, a 2.0 request gets 415. Default: both.
     """
@@ -119,7 +119,7 @@ class Receiver:
     """
     A Remote-Write receiver on loopback that decodes each request and responds as a test decides.
 
-    What cannot be decoded gets 400.
+    A request that cannot be decoded gets 400.
 
     ::
 
@@ -127,7 +127,7 @@ class Receiver:
             ...  # write to receiver.url
             assert receiver.requests[0].samples == [...]
 
-    :param decide: returns a status or an :class:`Response` for a request; ``None`` means 204. Default: always 204.
+    :param decide: returns a status or a :class:`Response` for a request; ``None`` means 204. Default: always 204.
     :param versions: the supported versions; without 2.0, a 2.0 request gets 415. Default: both.
     """
 
@@ -141,7 +141,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # or each response with a body takes 40 ms
+            disable_nagle_algorithm = True  # otherwise each response with a body takes 40 ms
 
             def handle(self) -> None:
                 with contextlib.suppress(ConnectionError):  # a client that was killed
@@ -187,8 +187,8 @@ class Receiver:
         Return the samples of all requests, in the shape of :meth:`PrometheusServer.samples`.
 
         :param metric_name: return only the series of this metric. Default: all.
-        :return: the samples of each series as (value, timestamp in ms), in order of arrival, by the series' labels, as
-            sorted pairs with ``__name__`` among them. For the order across series see ``requests``.
+        :return: the samples of each series as (value, timestamp in ms), in order of arrival. The keys are the series'
+            labels as sorted pairs, including ``__name__``. For the order across series, see ``requests``.
         """
         found: dict[tuple[tuple[str, str], ...], list[tuple[Any, int]]] = {}
         with self._lock:

@@ -41,7 +41,7 @@ class Aggregation:
     The aggregates of a window and their metrics; see :class:`pyflink_prometheus.Aggregate`.
 
     :param metric_name: the prefix of the metric names.
-    :param value: returns the value of an event. ``None`` and NaN are ignored, also by the count.
+    :param value: returns the value of an event. ``None`` and NaN are ignored, including by the count.
     :param of: names of aggregates, and numbers from 0 to 1 for quantiles.
     :param labels: the labels of the metrics, by the key of the stream.
     :param schema: the resolution of histograms.
@@ -132,7 +132,7 @@ class Aggregation:
 
 
 def pairs(labels: Labels) -> tuple[tuple[str, str], ...]:
-    """Return labels as pairs, whichever shape the user's function returned."""
+    """Return labels as pairs, whatever shape the user's function returned."""
     return tuple(labels.items()) if isinstance(labels, Mapping) else tuple(labels)
 
 
@@ -161,8 +161,8 @@ class _LabelsOfKey:
     def __call__(self, key: Any) -> Labels:
         parts = tuple(key) if self._is_tuple and self._names else (key,) * len(self._names)
         if len(parts) != len(self._names):
-            raise ValueError(f"labels: expected a key of {len(self._names)} parts, {self._names}, got {shown(key)}")
-        # Prometheus has no label without a value: what is not known is left out.
+            raise ValueError(f"labels: expected a key with {len(self._names)} parts, {self._names}, got {shown(key)}")
+        # Prometheus has no labels without a value, so unknown values are left out.
         return tuple((name, str(part)) for name, part in zip(self._names, parts) if part is not None)
 
 

@@ -1,4 +1,4 @@
-"""The checks of a filter. A check decides at once, from the event and what it kept of earlier events of its key."""
+"""The checks of a filter. A check decides at once, from an event and the state that it keeps for the event's key."""
 
 from __future__ import annotations
 

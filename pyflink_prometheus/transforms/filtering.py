@@ -13,7 +13,7 @@ class Judgement(NamedTuple):
     The verdict on one event.
 
     :param rejected_by: the name of the first check that rejected it, ``None`` if all accepted it.
-    :param reason: the reason for a person; empty if accepted.
+    :param reason: the reason, for people to read; empty if accepted.
     :param state: the new state of the key.
     """
 
@@ -45,7 +45,7 @@ class Checks:
 
     def judge(self, event: Any, timestamp: int, state: Any) -> Judgement:
         """
-        Judge one event.
+        Check one event.
 
         :param state: the state that the previous event returned, ``None`` for the first one. State is kept by the name
             of the check, so that checks can be added and removed between two runs of a job.

@@ -19,8 +19,8 @@ class Hampel:
     A check that rejects a value too far from the median of the key's last values, compared with their spread.
 
     Decides at once, from past values only: a window centred on the value would delay each event by half the window,
-    and delayed events are late for windows downstream. All values enter the window, rejected ones too, so a level that
-    has really changed is accepted as soon as it is the majority of the window.
+    and delayed events are late for windows downstream. All values enter the window, including rejected ones, so a level
+    that has really changed is accepted as soon as it is the majority of the window.
 
     Keeps the last ``window`` values of each key. Accepts events without a value (``None``) and does not keep them.
     Until the window is half full, accepts every finite number.

@@ -51,10 +51,10 @@ class Reordering:
     The rules for holding and releasing the events of a key; see :class:`pyflink_prometheus.Reorder`.
 
     :param same_timestamp: which of several events with the same timestamp is kept.
-    :param max_held: how many events are held at most.
+    :param max_held: the maximum number of held events.
     :param value: returns the value of an event, for MAX and MEAN. ``None`` and NaN are less than any number.
     :param with_value: returns a copy of an event with another value, for MEAN.
-    :param release_interval_ms: how long the intervals are whose events are released together.
+    :param release_interval_ms: the length of the intervals whose events are released together.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Reordering:
         return (None if released is None and not events else (released, events)), found
 
     def timers(self, held: Held) -> list[int]:
-        """Return a timer for each interval with held events: by default for each timestamp, to release it with that."""
+        """Return a timer for each interval with held events, by default for each timestamp, to be emitted with it."""
         return list(dict.fromkeys(map(self._timer, held[1])))
 
     def overdue(self, held: Held | None, timestamp: int) -> list[int]:
@@ -136,7 +136,7 @@ class Reordering:
         timer = self._timer(timestamp)
         if self._interval_ms > 1:
             first = timer - self._interval_ms
-            # The newest first, because they are likely to be in the same interval.
+            # The newest first, because those are likely to be in the same interval.
             if any(first < other <= timer for other in reversed(events)):
                 return None
         return timer

@@ -34,7 +34,7 @@ class SpeedGate:
     :param max_speed: the highest possible speed, in meters per second.
     :param tolerance: the possible error of a position, in meters. Default 1000.
     :param confirmations: how many consistent points in a row confirm a new place. A faulty tracker that jumps and stays
-        for so many points is accepted, too. Default 5.
+        for this many points is also accepted. Default 5.
     :param name: the name of the check, in reasons and the counter. Default ``speed``.
     """
 
@@ -56,9 +56,9 @@ class SpeedGate:
         if not self.columns:
             _validation.function("position", position)
         if not max_speed > 0:
-            raise ValueError(f"max_speed: expected meters per second above 0, got {max_speed!r}")
+            raise ValueError(f"max_speed: expected more than 0 meters per second, got {max_speed!r}")
         if not tolerance >= 0:
-            raise ValueError(f"tolerance: expected meters of at least 0, got {tolerance!r}")
+            raise ValueError(f"tolerance: expected at least 0 meters, got {tolerance!r}")
         self.name = name
         self._position: Callable[[Any], Any] = itemgetter(*self.columns) if self.columns else position  # type: ignore[assignment]
         self.max_speed = max_speed
@@ -96,7 +96,7 @@ class SpeedGate:
 
 
 class _Track(NamedTuple):
-    """The last accepted point, and the last and the number of points that may be at a new place."""
+    """The last accepted point, and the last of the points that may be at a new place, with their number."""
 
     accepted: Point
     candidate: Optional[Point]
@@ -104,7 +104,7 @@ class _Track(NamedTuple):
 
 
 def distance(one: Point, two: Point) -> float:
-    """Return the great-circle distance in meters, by the haversine formula, which is exact for small distances, too."""
+    """Return the great-circle distance in meters, by the haversine formula, which is also exact for small distances."""
     latitude_1, latitude_2 = math.radians(one[0]), math.radians(two[0])
     across = math.sin(math.radians(two[1] - one[1]) / 2) ** 2
     square = math.sin((latitude_2 - latitude_1) / 2) ** 2 + math.cos(latitude_1) * math.cos(latitude_2) * across

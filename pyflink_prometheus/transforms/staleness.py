@@ -44,7 +44,7 @@ class StalenessTracker:
         Record the samples of a series; changes ``heard`` in place. Ignores an invalid series, which the sink rejects.
 
         If its first sample comes later than the timeout after the previous one, the series is marked stale in between,
-        even if no watermark arrived to fire the timer: how far apart watermarks are depends on the speed of the job.
+        even if no watermark arrived to fire the timer: the distance between watermarks depends on the job's speed.
         """
         try:
             labels = canonical_labels(series.metric_name, series.labels)

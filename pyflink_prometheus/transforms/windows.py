@@ -41,7 +41,7 @@ class SlidingWindows:
     Windows of a fixed size that start at shorter intervals, so that each event belongs to several.
 
     :param size_ms: the size in milliseconds.
-    :param slide_ms: the interval between starts in milliseconds. Each event costs ``size_ms / slide_ms`` times.
+    :param slide_ms: the interval between starts in milliseconds. Each event costs ``size_ms / slide_ms`` times as much.
     """
 
     size_ms: int
@@ -68,7 +68,7 @@ class CumulativeWindows:
     Windows with a common start that grow in steps up to a size, such as the day so far, every hour.
 
     :param size_ms: the size of the largest one in milliseconds; the next begins where it ends, aligned to 1970 in UTC.
-    :param step_ms: the interval between ends in milliseconds. An event costs up to ``size_ms / step_ms`` times.
+    :param step_ms: the interval between ends in milliseconds. An event costs up to ``size_ms / step_ms`` times as much.
     """
 
     size_ms: int
@@ -100,7 +100,7 @@ class SessionWindows:
         _validation.integer("gap_ms", self.gap_ms, least=1)
 
     def of(self, timestamp: int) -> list[Window]:
-        """Return the session of the event alone."""
+        """Return the session of this event only."""
         return [(timestamp, timestamp + self.gap_ms)]
 
 
@@ -159,8 +159,8 @@ class Windowing:
         """
         Return the new state, ``None`` for none, and the series of all windows that close by ``until``.
 
-        The timestamp of a sample is the end of its window, exclusive: a round one, and where PromQL's ``avg_over_time``
-        would put it. Changes ``open`` in place.
+        The timestamp of a sample is the end of its window, exclusive: a round number, and where PromQL's
+        ``avg_over_time`` would put it. Changes ``open`` in place.
 
         :param until: a time that the watermark has reached.
         """

@@ -1,4 +1,4 @@
-"""The comparison, series by series and hour by hour."""
+"""The comparison of written and stored samples, series by series and hour by hour."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _NOTHING = Stored(np.empty(0, np.int64), np.empty(0, np.uint64))
 
 
 class Verdict(Enum):
-    """What the comparison of a series and hour has shown."""
+    """The result of comparing a series in an hour."""
 
-    #: All samples that were written are stored, and perhaps others.
+    #: All written samples are stored, and perhaps others.
     STORED = "stored"
     #: Fewer samples are stored than were written.
     MISSING = "missing"
     #: As many samples are stored as were written, but not the same ones.
     DIFFERENT = "different"
-    #: It cannot be said.
+    #: The comparison cannot tell.
     UNCLEAR = "unclear"
 
 
@@ -33,8 +33,8 @@ class Compared(NamedTuple):
     The comparison of a series in an hour.
 
     :param labels: the series.
-    :param hour: since 1970.
-    :param verdict: what it has shown.
+    :param hour: the hour, counted from 1970.
+    :param verdict: the result.
     :param sent: how many samples were acknowledged as written.
     :param stored: how many the receiver holds.
     """
@@ -68,7 +68,7 @@ def compare(expectation: Expectation, stored: StoredSamples, *, count_only: bool
 
 
 def judged(expected: Expected, stored: Stored, *, count_only: bool = False) -> Verdict:
-    """Return what the samples that are stored of a series in an hour show. Pure."""
+    """Return the verdict on the stored samples of a series in an hour. Pure."""
     verdict = _judged(expected, stored.digests, count_only=count_only)
     if verdict is not Verdict.STORED:
         # VictoriaMetrics returns stale markers as NaN, and stores no other NaN.
@@ -93,9 +93,9 @@ def _judged(expected: Expected, stored: Digests, *, count_only: bool) -> Verdict
 
 def _has_extra_run(expected: Expected, stored: Digests, more: int) -> bool:
     """
-    Return whether the samples are those expected, and others that follow each other.
+    Return whether the samples are the expected ones and a run of consecutive other ones.
 
-    So it is after a worker was killed: what it had written last was stored, and not acknowledged.
+    This is the case after a worker was killed: the last samples that it wrote were stored but not acknowledged.
     """
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(stored, dtype=np.uint64)])
     of_runs = sums[more:] - sums[: len(sums) - more]

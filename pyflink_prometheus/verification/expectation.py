@@ -18,7 +18,7 @@ _ALL_BITS = (1 << 64) - 1
 @dataclass(slots=True)
 class Expected:
     """
-    What was written of a series in an hour.
+    The samples of a series that were written in an hour.
 
     :ivar count: the number of samples.
     :ivar digest: their digest.
@@ -36,7 +36,7 @@ class Expectation:
     """
     What a receiver should hold.
 
-    :ivar series: what was written, by series and hour since 1970.
+    :ivar series: what was written, by series and by hour, counted from 1970.
     :ivar of_other_tenants: the number of series that belong to other tenants.
     """
 
@@ -47,9 +47,9 @@ class Expectation:
 
     def add(self, labels: Labels, rows: Rows) -> None:
         """
-        Add what one writer has written of a series; writers in the order in which they began.
+        Add what one writer has written of a series; writers come in the order in which they began.
 
-        A writer that begins after a restart is sent the newest samples again. The newest of all is accepted twice and
+        A writer that begins after a restart gets the newest samples again. The newest of all is accepted twice and
         stored once. Older ones are refused, unless the receiver accepts late samples: then they may be counted twice.
         """
         hours = self.series.setdefault(labels, {})
@@ -84,7 +84,7 @@ def read_expectation(
 
     :param directory: the directory of the digests.
     :param headers: the headers of queries, which may name a tenant.
-    :param until_ms: hours that begin at this time or later are left out; ``None`` for none.
+    :param until_ms: hours that begin at this time or later are left out; ``None`` to keep all.
     :param ignore: labels that are left out.
     :raises OSError: if a file cannot be read.
     """

@@ -18,7 +18,7 @@ from pyflink_prometheus.model.digest import histogram_bits, parsed_value, sample
 from pyflink_prometheus.verification.expectation import Labels
 from pyflink_prometheus.writer.digest_files import HOUR_MS
 
-#: A response holds so many samples at most; one of Prometheus's has some 40 bytes for each.
+#: The most samples in one response; Prometheus's responses have about 40 bytes for each.
 _SAMPLES_A_QUERY = 500_000
 _LARGEST_RESPONSE = 1 << 30
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -33,9 +33,9 @@ class Stored(NamedTuple):
 
 class StoredSamples:
     """
-    Queries of raw samples.
+    Queries for raw samples.
 
-    :param config: the receiver's URL, such as ``http://prometheus:9090`` or that for writing, and how to reach it.
+    :param config: the receiver's URL, such as ``http://prometheus:9090`` or its URL for writing, and how to reach it.
     :param ignore: labels that are left out.
     """
 
@@ -51,7 +51,7 @@ class StoredSamples:
 
     def of_hour(self, metric_name: str, hour: int) -> dict[Labels, Stored]:
         """
-        Return the samples of all series of a metric in an hour. Stale markers are not among them.
+        Return the samples of all series of a metric in an hour, without stale markers.
 
         :raises PrometheusSinkError: if the query fails.
         """
@@ -100,14 +100,14 @@ class StoredSamples:
             parsed = None
         if parsed is None:
             raise PrometheusSinkError(
-                f"check the URL {url}, or give more time with --timeout: the response is not a whole one of "
+                f"check the URL {url}, or give more time with --timeout: this is not a complete response of "
                 f"Prometheus's API ({len(received.body)} bytes)"
             )
         return result
 
 
 def _stored(series: dict[str, Any], start_ms: int, end_ms: int) -> Stored:
-    """Return what a response holds of a series; Prometheus before 3 also returns a sample at the range's start."""
+    """Return a response's samples of a series; Prometheus before 3 also returns a sample at the range's start."""
     start_ms, end_ms = series.get("window", (start_ms, end_ms))
     floats, histograms = series.get("values", ()), series.get("histograms", ())
     timestamps = np.array([at for at, _ in floats] + [at for at, _ in histograms], np.int64)
@@ -134,7 +134,7 @@ def _joined(parts: list[Stored]) -> Stored:
 
 
 def _window(selector: str, start_ms: int, end_ms: int) -> str:
-    # The start of a range is exclusive from Prometheus 3 on.
+    # Since Prometheus 3, the start of a range is exclusive.
     return f"{selector}[{end_ms - start_ms + 1}ms]"
 
 

@@ -1,4 +1,4 @@
-"""Snappy's block format, by python-snappy or, where that is not installed, by pyarrow, which PyFlink brings."""
+"""Snappy's block format, by python-snappy or, where that is not installed, by pyarrow, which comes with PyFlink."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Snappy(NamedTuple):
 
     :param library: its name, as it is imported.
     :param compress: from a message to Snappy's block format, which the specifications demand, never the framed one.
-    :param uncompress: the inverse; raises whatever the library does if the bytes are not of that format.
+    :param uncompress: the inverse; raises whatever the library raises if the bytes are not in that format.
     """
 
     library: str
@@ -28,7 +28,7 @@ def installed_snappy() -> Snappy:
     """
     Return the functions of the first library that is installed.
 
-    :raises ImportError: naming what to install, if none is.
+    :raises ImportError: if none is installed, naming what to install.
     """
     try:
         snappy: Any = import_module("snappy")
@@ -51,13 +51,13 @@ def _snappy_of_pyarrow() -> Snappy:
             )
         problem = "pyarrow was built without Snappy"
     raise ImportError(
-        "install python-snappy (or PyFlink's pyarrow) for the Python of the workers: requests cannot be compressed "
-        f"without, and {problem}"
+        "install python-snappy (or PyFlink's pyarrow) for the workers' Python: requests cannot be compressed without "
+        f"one of them, and {problem}"
     )
 
 
 def _uncompress_by_pyarrow(pyarrow: Any, body: bytes) -> bytes:
-    # pyarrow wants to know the size, with which the block format begins.
+    # pyarrow needs the size, which is at the beginning of the block format.
     size, _ = decode_varint(body, 0)
     found: bytes = pyarrow.decompress(body, decompressed_size=size, codec="snappy", asbytes=True)
     return found

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pyflink_prometheus.wire.varint import encode_varint
 
-#: The text in a request without samples, for whoever finds it in a log.
+#: The text in a request without samples, for anyone who finds it in a log.
 NO_SAMPLES_TEXT = b"pyflink-prometheus asks whether this is a Remote-Write receiver"
 
 # A Sample in its TimeSeries: tag and length, then the tag of its value. A present-day timestamp takes six bytes.
@@ -36,7 +36,7 @@ def encode_ordinary(timestamps: npt.NDArray[np.int64], values: npt.NDArray[np.fl
     rows["value"] = values
     rows["tag"] = _TIMESTAMP_TAG
     low, high = (timestamps & 0xFFF_FFFF).astype(np.uint32), (timestamps >> 28).astype(np.uint16)
-    # Seven bits a byte, all bytes but the last with the bit that says that another one follows.
+    # Seven bits per byte; in all bytes but the last, the eighth bit says that another byte follows.
     rows["timestamp"] = (
         low & 0x7F | (low & 0x3F80) << 1 | (low & 0x1F_C000) << 2 | (low & 0xFE0_0000) << 3 | 0x8080_8080
     )

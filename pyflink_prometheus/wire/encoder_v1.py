@@ -29,8 +29,8 @@ def encode_request(columns: Columns) -> bytes:
     """
     Return a ``WriteRequest`` message.
 
-    Pure; called on any thread. Metadata and start timestamps do not exist in 1.0 and are omitted. A message without
-    samples is accepted by every receiver, which stores nothing, and by nothing else.
+    Pure; called on any thread. Metadata and start timestamps do not exist in 1.0 and are omitted. Every receiver
+    accepts a message without samples and stores nothing, and nothing else accepts one.
     """
     if not len(columns.timestamps):
         return encode_text(NO_SAMPLES_TEXT)

@@ -39,8 +39,8 @@ def encode_request(columns: Columns) -> bytes:
     """
     Return a ``Request`` message.
 
-    Pure; called on any thread. A message without samples is accepted by every receiver, which stores nothing, and by
-    nothing else.
+    Pure; called on any thread. Every receiver accepts a message without samples and stores nothing, and nothing else
+    accepts one.
     """
     if not len(columns.timestamps):
         return encode_text(NO_SAMPLES_TEXT)
@@ -62,7 +62,7 @@ def encode_text(text: bytes) -> bytes:
 
 class _Shape(NamedTuple):
     """
-    Series with equally many labels that all have metadata, or none; so their numbers are a matrix.
+    Series with the same number of labels, all with metadata or all without, so that their numbers form a matrix.
 
     :param places: where they are among the runs.
     :param references: the symbols of their labels, a row each.

@@ -46,7 +46,7 @@ def encode(columns: Columns, version: RemoteWriteVersion) -> EncodedRequest:
     """
     Encode samples as a request. Pure; called on any thread.
 
-    A request without samples is accepted by every receiver, which stores nothing, and by nothing else.
+    Every receiver accepts a request without samples and stores nothing, and nothing else accepts one.
     """
     message = _ENCODERS[version].encode_request(columns)
     return EncodedRequest(compress(message), version, len(message))
@@ -54,9 +54,9 @@ def encode(columns: Columns, version: RemoteWriteVersion) -> EncodedRequest:
 
 def encode_padding(size_in_bytes: int, version: RemoteWriteVersion) -> EncodedRequest:
     """
-    Encode a request without samples that has about this size, compressed and not: receivers skip its random text.
+    Encode a request without samples of about this size, compressed or not: receivers skip its random text.
 
-    It tells how large a request may be, and leaves nothing at the receiver.
+    It shows how large a request may be, and leaves nothing at the receiver.
     """
     message = _ENCODERS[version].encode_text(b64encode(os.urandom(size_in_bytes * 3 // 4)))
     return EncodedRequest(compress(message), version, len(message))

@@ -1,4 +1,4 @@
-"""What a request is made of."""
+"""The samples of which a request is made."""
 
 from __future__ import annotations
 

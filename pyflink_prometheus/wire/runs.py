@@ -19,9 +19,9 @@ class SeriesRuns(NamedTuple):
     """
     The runs of samples of one series each.
 
-    :param numbers: the number of each run's series: that of its last sample, because metadata may have changed.
+    :param numbers: the number of the series of each run's last sample, because metadata may have changed.
     :param starts: where each run begins.
-    :param counts: how many samples it has.
+    :param counts: how many samples each run has.
     """
 
     numbers: Numbers

@@ -19,12 +19,12 @@ class Series:
     """
     The constant parts of a series, encoded once.
 
-    Several objects may stand for one series (its labels came in another order, or the cache had dropped it);
+    Several objects may represent one series (its labels came in another order, or the cache had dropped it);
     ``head`` identifies it. There may be a million of them, so each byte counts.
 
-    :param labels: all labels, ``__name__`` among them, sorted by name.
+    :param labels: all labels including ``__name__``, sorted by name.
     :param metadata: the metric's type, help and unit.
-    :param tenant: whose it is.
+    :param tenant: the tenant of the series.
     :ivar head: all bytes of a 1.0 TimeSeries message with one ordinary sample that come before the sample's value.
     :ivar hash: the same number for the same labels in every process, whatever their order.
     :ivar number: its number in the current table of series.
@@ -42,7 +42,7 @@ class Series:
 
     @property
     def identity(self) -> Union[bytes, tuple[Tenant, bytes]]:
-        """What is equal for one series of one tenant."""
+        """A value that is equal for all objects of one series of one tenant."""
         return (self.tenant, self.head) if self.tenant else self.head
 
     @property
@@ -53,7 +53,7 @@ class Series:
 
     @property
     def labels(self) -> LabelPairs:
-        """All labels with ``__name__`` among them, sorted by name."""
+        """All labels including ``__name__``, sorted by name."""
         return tuple(_decode_labels(self.encoded_labels))
 
     @property

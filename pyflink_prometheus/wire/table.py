@@ -31,13 +31,13 @@ class SeriesTable:
     The series that a writer uses, numbered from 0 in order of first use.
 
     A sample refers to its series by number, so that a whole column of samples can be sorted and encoded at once. One
-    thread adds series; others may read those whose numbers they have got, because nothing in the table ever changes.
+    thread adds series; others may read the series whose numbers they have, because nothing in the table ever changes.
 
     :ivar series: the series, by number.
     :ivar texts: the symbols, by number; the first one is empty.
     :ivar metadata: the metadata of the series, numbered from 1.
-    :ivar tenants: the tenants of the series; the first one stands for none.
-    :ivar may_repeat_texts: whether a text may have several numbers, because it was long not used.
+    :ivar tenants: the tenants of the series; the first one means no tenant.
+    :ivar may_repeat_texts: whether a text may have several numbers, because it was not used for a long time.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class SeriesTable:
 
         :param series: not in the table yet.
         :param form: what distinguishes records with the same metric name and label names: the order of the labels, and
-            whatever else makes two :class:`Series` of one.
+            anything else that makes two :class:`Series` out of one.
         :param texts: the names and values of its labels, alternating, if the caller has them. Default: decoded.
         """
         number = len(self.series)
@@ -139,7 +139,7 @@ class SeriesTable:
         return number
 
     def shared(self, text: str) -> str:
-        """Return an equal text that is in the table, if it is found there."""
+        """Return the equal text in the table if it is found there, else the text itself."""
         number = self._text_numbers.get(text)
         return text if number is None else self.texts[number]
 
@@ -162,7 +162,7 @@ class SeriesTable:
         """
         Begin to look for series with several numbers, once series of one metric and label names come in two forms.
 
-        Before that no two can have the same labels, and the usual stream never pays for the search.
+        Before that, no two can have the same labels, so the usual stream never pays for the search.
         """
         if self._first_of is not None:
             return
@@ -177,7 +177,7 @@ class SeriesTable:
 
 
 class _Column:
-    """A growing column of numbers; what was read from it stays valid."""
+    """A growing column of numbers; arrays read from it stay valid."""
 
     __slots__ = ("size", "values")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# So many digits to the base of 5 fit into a number of 64 bits.
+# This many base-5 digits fit into a 64-bit number.
 _MOST_DIGITS = 27
 
 _ONE_BYTE = [bytes([number]) for number in range(128)]
@@ -16,7 +16,7 @@ _ONE_BYTE = [bytes([number]) for number in range(128)]
 
 class EncodedRows(NamedTuple):
     """
-    Rows of equally many bytes.
+    Rows with the same number of bytes.
 
     :param places: where they are among all rows.
     :param bytes: a matrix.
@@ -57,7 +57,7 @@ def decode_varint(encoded: bytes, position: int) -> tuple[int, int]:
 
 
 def widths(numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
-    """Return how many bytes the varint of each number takes; none is negative."""
+    """Return how many bytes the varint of each number takes; no number may be negative."""
     width = np.ones(numbers.shape, np.uint8)
     bound, largest = 1 << 7, int(numbers.max(initial=0))
     while largest >= bound:
@@ -67,7 +67,7 @@ def widths(numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
 
 
 def encode_rows(numbers: npt.NDArray[np.int32]) -> Iterator[EncodedRows]:
-    """Yield all rows of a matrix of numbers, none negative, as varints, those of one length together."""
+    """Yield all rows of a matrix of non-negative numbers as varints, rows of the same length together."""
     smallest, largest = widths(numbers.min(axis=0)), widths(numbers.max(axis=0))
     mixed = np.flatnonzero(smallest < largest)
     if not len(mixed):

@@ -1,4 +1,4 @@
-"""What becomes of a series before anything is sent; once for each series, on the caller's thread."""
+"""The decision whether and how a series is sent; made once per series, on the caller's thread."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Admission:
     The tenant for which a series is sent, and its labels, if it is sent at all.
 
     :param relabelling: external labels and rules, which come first.
-    :param guards: limits on series, which hold for the labels that are sent.
-    :param tenants: says whose a series is; ``None`` if all are of one tenant.
+    :param guards: limits on series, which apply to the labels that are sent.
+    :param tenants: decides the tenant of a series; ``None`` if all series belong to one tenant.
     """
 
     def __init__(self, relabelling: Relabelling, guards: Guards, tenants: TenantConfiguration | None = None) -> None:
@@ -28,9 +28,9 @@ class Admission:
         """
         Return the labels that are sent for a series, and its tenant; ``None`` if the configuration excludes it.
 
-        :param labels: all labels, ``__name__`` among them, sorted by name.
+        :param labels: all labels including ``__name__``, sorted by name.
         :raises InvalidTimeSeriesError: if the rules leave nothing that can be sent, or the tenant cannot be named.
-        :raises SeriesRefused: if the series is beyond a limit.
+        :raises SeriesRefused: if the series exceeds a limit.
         """
         sent = dict(labels)
         if self._relabelling:
@@ -54,7 +54,7 @@ class Admission:
         """
         Note that a series is still in use, so that it does not become new again.
 
-        :raises SeriesRefused: if it has become new nevertheless, and is one too many.
+        :raises SeriesRefused: if it counts as new nevertheless and exceeds a limit.
         """
         if self._guards is not None:
             self._guards.admit(dict(series.labels), series.tenant)

@@ -49,7 +49,7 @@ class Backlog:
         self._stop = threading.Event()
         self._sleepers: list[threading.Condition] = []
         self._pace_watch = PaceWatch(ledger, clock.monotonic)
-        self._not_before: dict[Tenant, float] = {}  # the receiver asked for no request of a tenant before then
+        self._not_before: dict[Tenant, float] = {}  # the receiver asked for no requests of a tenant before this time
         self._next_warning_at = 0.0
 
     # The caller's thread.
@@ -117,14 +117,14 @@ class Backlog:
             self._settled.notify_all()
 
     def hold_off(self, tenant: Tenant, until: float) -> None:
-        """Make all shards send nothing of a tenant until a time of the monotonic clock."""
+        """Keep all shards from sending requests of a tenant until a time of the monotonic clock."""
         now = self._clock.monotonic()
         with self.lock:
             others = {each: moment for each, moment in self._not_before.items() if moment > now}
             self._not_before = {**others, tenant: max(others.get(tenant, until), until)}
 
     def turn_of(self, tenant: Tenant) -> float:
-        """Return the time of the monotonic clock before which the receiver wants no request of a tenant."""
+        """Return the time of the monotonic clock before which the receiver wants no requests of a tenant."""
         return self._not_before.get(tenant, 0.0)
 
     def wait_until(self, moment: float) -> None:

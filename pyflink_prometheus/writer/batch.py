@@ -30,9 +30,9 @@ class FillingBatch:
     """
     A batch that grows.
 
-    The caller appends to each column, to that of values last. A point goes to the points before, under the lock.
+    The caller appends to each column, and to ``values`` last. A point is added to ``points`` first, under the lock.
 
-    :param table: where the series of its samples are.
+    :param table: holds the series of its samples.
     :ivar numbers: each sample's series, by its number in the table.
     :ivar timestamps: milliseconds since 1970.
     :ivar values: floats; for a sample that is a point, its value as a float.
@@ -78,10 +78,10 @@ class FillingBatch:
 
 class Ordered(NamedTuple):
     """
-    A batch as requests may hold it, and the samples taken out of it.
+    A batch in a form that requests may hold, and the samples removed from it.
 
-    :param duplicates: samples that repeat another one, with the same value.
-    :param conflicting: samples whose series has another one with the same timestamp and a different value.
+    :param duplicates: samples that repeat another one with the same value.
+    :param conflicting: samples whose series has another sample with the same timestamp and a different value.
     """
 
     batch: Batch
@@ -93,7 +93,7 @@ class Batch:
     """
     Samples as columns of the same length, in order of arrival.
 
-    :param table: where the series are.
+    :param table: holds the series.
     :param numbers: each sample's series, by its number in the table.
     :param timestamps: milliseconds since 1970.
     :param values: floats; for a sample that is a point, its value as a float.
@@ -133,7 +133,7 @@ class Batch:
 
     @property
     def tenant(self) -> Tenant:
-        """The tenant of the samples of a batch that :meth:`by_tenant` has returned, or of a part of one."""
+        """The tenant of a batch that :meth:`by_tenant` has returned, or of a part of such a batch."""
         return self.table.tenants[self.table.tenant_of[self.numbers[0]]] if len(self) else ()
 
     def by_tenant(self) -> list[Batch]:
@@ -159,12 +159,12 @@ class Batch:
 
     def in_order(self, policy: ConflictPolicy = ConflictPolicy.SEND_ALL) -> Ordered:
         """
-        Return this batch as a request may hold it, and the samples taken out of it.
+        Return this batch in a form that a request may hold, and the samples removed from it.
 
         Samples of one series become adjacent, in order of time ("Senders MUST" in both specifications). Prometheus
-        silently drops a sample that follows a newer one in the same request, and a second one at the same time.
+        silently drops a sample that follows a newer one in the same request, and a second one with the same timestamp.
 
-        :param policy: which samples to keep if a series has several at the same time with different values. With
+        :param policy: which samples to keep if a series has several with the same timestamp and different values. With
             SEND_ALL the batch may need several :meth:`requests`.
         """
         series = self.series
@@ -188,7 +188,7 @@ class Batch:
     def _resolve(
         self, order: npt.NDArray[np.int64], again: npt.NDArray[np.bool_], policy: ConflictPolicy
     ) -> tuple[list[int], list[int]]:
-        """Return the places of samples to be taken out: duplicates, and conflicting ones."""
+        """Return the places of the samples to be removed: duplicates, and conflicting ones."""
         duplicates: list[int] = []
         conflicting: list[int] = []
         first = np.flatnonzero(again & ~np.append(False, again[:-1]))
@@ -213,9 +213,9 @@ class Batch:
         """
         Return this batch, which must be in order, as the requests that it needs, to be sent one after the other.
 
-        It needs one, unless floats of a series follow its histograms, or several of its samples have the same
+        It needs one request, unless floats of a series follow its histograms, or several of its samples have the same
         timestamp: Prometheus 3.5 stores all floats of a request before its histograms, and silently drops samples that
-        are then out of order or at the same time.
+        are then out of order or have the same timestamp.
         """
         if not self.points and not self.may_conflict:
             return [self]
@@ -243,7 +243,7 @@ class Batch:
         return [self] if len(places) == 1 else [self.pick(positions) for positions in places]
 
     def by_time(self) -> Batch:
-        """Return the same samples in order of time across their series; those of a series keep their order."""
+        """Return the same samples in order of time across their series; the samples of a series keep their order."""
         return self.pick(np.argsort(self.timestamps, kind="stable"))
 
     def part(self, start: int, stop: int) -> Batch:
@@ -294,7 +294,7 @@ class Batch:
 
 
 def _is_same(column: Numbers) -> npt.NDArray[np.bool_]:
-    """Return for each number of a column but the first whether it equals the one before."""
+    """Return, for each number of a column except the first, whether it equals the previous one."""
     same: npt.NDArray[np.bool_] = column[1:] == column[:-1]
     return same
 

@@ -1,4 +1,4 @@
-"""An endpoint that must not stop the job: what is kept for it is bounded, and what exceeds that is counted."""
+"""An endpoint that must not stop the job: its buffer is bounded, and the excess is dropped and counted."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from pyflink_prometheus.writer.shard import Shard
 
 _log = logging.getLogger(__name__)
 
-#: How many seconds pass before an endpoint that cannot work is retried: its configuration may have been corrected.
+#: The seconds after which an endpoint that cannot work is retried: its configuration may have been fixed.
 RETRY_AFTER_S = 30.0
 
-#: What a request takes in memory in addition to its content, about.
+#: The approximate memory that a request takes in addition to its content, in bytes.
 REQUEST_OVERHEAD = 4096
 
-_UNSENT = "the endpoint had not responded when the writer was closed; after a failure of the job it may get them again"
+_UNSENT = (
+    "the endpoint had not responded when the writer was closed; it may receive the samples again if the job failed"
+)
 
 
 class BestEffortBacklog(DestinationBacklog):
     """
     A backlog with bounds.
 
-    :param bounds: how much is kept, and how long the job waits.
+    :param bounds: how much is buffered, and how long the job waits.
     """
 
     def __init__(
@@ -64,13 +66,13 @@ class BestEffortBacklog(DestinationBacklog):
 
     @property
     def is_too_large(self) -> bool:
-        """Whether more is kept than may be; the caller must hold the lock."""
+        """Whether more is buffered than the bounds allow; the caller must hold the lock."""
         size_in_bytes = self._bytes + REQUEST_OVERHEAD * self._requests
         return self._samples > self._bounds.max_buffered_samples or size_in_bytes > self._bounds.max_buffered_bytes
 
     def wait_for_room(self) -> None:
         """
-        Wait while too much is kept, but only so long.
+        Wait while too much is buffered, but only up to the configured time.
 
         :raises PrometheusSinkError: if the handler of rejected samples has failed.
         """
@@ -78,14 +80,14 @@ class BestEffortBacklog(DestinationBacklog):
 
     def wait_until_settled(self) -> None:
         """
-        Wait until all samples are settled, but only so long.
+        Wait until all samples are settled, but only up to the configured time.
 
         :raises PrometheusSinkError: if the handler of rejected samples has failed.
         """
         self._wait_at_most(lambda: self._samples > 0)
 
     def _wait_at_most(self, condition: Callable[[], bool]) -> None:
-        """Wait while something is so; if that takes too long, wait no more until nothing is pending."""
+        """Wait while a condition holds; if that takes too long, do not wait again until nothing is pending."""
         falls_behind = False
         with self.lock:
             until = self._clock.monotonic() + self._bounds.max_wait_ms / 1000
@@ -98,8 +100,8 @@ class BestEffortBacklog(DestinationBacklog):
                     self._settled.notify_all()
         if falls_behind:
             _log.warning(
-                "check best-effort endpoint %s, which does not keep up: the job goes on without it, %d samples are "
-                "kept for it, and what exceeds that is dropped and counted as overflow",
+                "check best-effort endpoint %s, which does not keep up: the job continues without it; %d samples are "
+                "kept for it, and the excess is dropped and counted as overflow",
                 self._config.url_without_credentials,
                 self._bounds.max_buffered_samples,
             )
@@ -107,16 +109,16 @@ class BestEffortBacklog(DestinationBacklog):
 
 
 class BestEffortShard(Shard):
-    """The thread that sends the requests of a best-effort endpoint, and goes on after failures."""
+    """The thread that sends the requests of a best-effort endpoint, and continues after failures."""
 
     def _advance(self, lane: Lane) -> None:
         try:
             super()._advance(lane)
         except RemoteWriteError as error:
             if self._backlog.may_warn_of_retry():
-                _log.warning("correct a best-effort endpoint, which is retried from time to time: %s", error)
+                _log.warning("fix this best-effort endpoint, which is retried from time to time: %s", error)
             lane.due = self._clock.monotonic() + RETRY_AFTER_S
-            if lane.settled:  # which of them is not known any more
+            if lane.settled:  # it is no longer known which samples
                 self._give_up(lane, str(error))
             else:
                 lane.reset()
@@ -126,7 +128,7 @@ class BestEffortShard(Shard):
         self._settlement.settle(step)
 
     def _give_up(self, lane: Lane, message: str) -> None:
-        """Reject what is not settled of the first request of a lane."""
+        """Reject the unsettled samples of a lane's first request."""
         request, settled = lane.requests[0], lane.settled
         self._count(lane, len(request.batch) - settled)
         reject_rest(self._settlement, Remainder(request, settled), RejectionReason.UNSENT, message)
@@ -137,7 +139,7 @@ class BestEffortShard(Shard):
         """
         Count samples of the first request of a lane as settled, before they are.
 
-        :raises Stopped: if the writer has been stopped, because its end then settles all that is not counted here.
+        :raises Stopped: if the writer has been stopped: closing it then settles all samples that are not counted here.
         """
         with self._backlog.lock:
             if self._backlog.is_stopped:
@@ -148,9 +150,9 @@ class BestEffortShard(Shard):
 
     def oldest_waiting(self) -> int | None:
         """
-        Return the sequence of the oldest request that waits behind others; ``None`` without any.
+        Return the sequence of the oldest request that waits behind others; ``None`` if there is none.
 
-        Those of the queue are newer than all of the lanes, so they come after the first ones of the lanes.
+        Requests in the queue are newer than all requests in the lanes, so they come after the lanes' first requests.
         """
         oldest = self._lanes.oldest_behind
         if oldest is None and self._lanes.oldest_first is None and self.queue.sealed:
@@ -158,17 +160,17 @@ class BestEffortShard(Shard):
         return oldest
 
     def drop_waiting(self) -> Remainder:
-        """Remove and return that request."""
+        """Remove and return the oldest request that waits behind others."""
         if self._lanes.oldest_behind is not None:
             return Remainder(self._lanes.drop_behind(), 0)
         return Remainder(self.queue.sealed.popleft().requests(self._prepare)[0], 0)
 
     def oldest_first(self) -> int | None:
-        """Return the sequence of the oldest request that is the first of its tenant, without the one in flight."""
+        """Return the sequence of the oldest request that is the first of its tenant, excluding the one in flight."""
         return self._lanes.oldest_first
 
     def drop_first(self) -> Remainder:
-        """Remove and return that request."""
+        """Remove and return the oldest request that is the first of its tenant."""
         return self._lanes.drop_first()
 
     def remaining(self) -> list[Remainder]:
@@ -189,7 +191,7 @@ class BestEffortDestination(Destination):
 
     def make_room(self) -> None:
         """
-        Drop the oldest requests that are not in flight, as long as too much is kept after a wait.
+        Wait for room, then drop the oldest requests that are not in flight while too much is buffered.
 
         :raises PrometheusSinkError: if the handler fails.
         """
@@ -201,12 +203,12 @@ class BestEffortDestination(Destination):
                 dropped,
                 RejectionReason.OVERFLOW,
                 f"raise max_buffered_samples={bounds.max_buffered_samples} or max_buffered_bytes="
-                f"{bounds.max_buffered_bytes} to keep more for a best-effort endpoint that does not keep up",
+                f"{bounds.max_buffered_bytes} to keep more samples for a best-effort endpoint that does not keep up",
             )
             self._backlog.settle(len(dropped.request.batch), dropped.request.encoded.size_in_bytes)
 
     def close(self, wait_s: float) -> None:
-        """Wait for the threads, which have been stopped, reject what they have not sent, and close the handler."""
+        """Wait for the stopped threads to end, reject the samples that they have not sent, and close the handler."""
         for shard in self._shards:
             shard.join(wait_s / len(self._shards))
         with self._backlog.lock:
@@ -224,9 +226,9 @@ class BestEffortDestination(Destination):
 
     def _oldest_beyond_bounds(self) -> Remainder | None:
         """
-        Remove and return the oldest request that is not in flight, if too much is kept.
+        Remove and return the oldest request that is not in flight, if too much is buffered.
 
-        The first ones of the tenants come last, because the backoff of each begins anew with the next.
+        The tenants' first requests come last, because the backoff starts again with the next request.
         """
         with self._backlog.lock:
             if not self._bounded.is_too_large:

@@ -3,8 +3,8 @@ The delivery of one batch, step by step, until every sample of it is settled. Pu
 
 :func:`~pyflink_prometheus.writer.isolation.deliver` is a generator. It yields steps and is sent the
 :class:`~pyflink_prometheus.http.outcome.Outcome` of each :class:`Post`; for the other steps it is sent ``None``. No
-sample of a series is posted before all earlier ones are settled, so order holds across retries, isolation and a change
-of the version.
+sample of a series is posted before all earlier ones are settled, so order holds across retries, isolation and version
+changes.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from pyflink_prometheus.writer.retry import RetryState
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 
-#: The job fails after so many retries (about fifteen seconds by default), or after so many seconds, if the endpoint has
-#: never responded, because the URL may be wrong.
+#: The job fails after this many retries (about fifteen seconds by default), or after this many seconds, if the endpoint
+#: has never responded, because the URL may be wrong.
 FIRST_CONTACT_RETRIES = 10
 FIRST_CONTACT_S = 60.0
 
-#: After so many timeouts in a row a request is resent in smaller parts.
+#: After this many timeouts in a row a request is resent in smaller parts.
 _TIMEOUTS_AT_ONE_SIZE = 2
 
 
 @dataclass(frozen=True)
 class Post:
-    """A step: send this body once and return the outcome; ``retries`` is how often it has been retried before."""
+    """A step: send this body once and return the outcome; ``retries`` is how often it has been retried so far."""
 
     body: bytes
     version: RemoteWriteVersion
@@ -50,7 +50,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Wait:
-    """A step: wait; if the receiver asked for it, all shards of the endpoint wait with requests of the tenant."""
+    """A step: wait; if the receiver asked for the wait, all shards of the endpoint hold back the tenant's requests."""
 
     seconds: float
     asked_by_receiver: bool
@@ -58,7 +58,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Reserve:
-    """A step: wait until a request of so many samples and bytes may be sent within the user's limits."""
+    """A step: wait until a request of this many samples and bytes may be sent within the user's limits."""
 
     samples: int
     size_in_bytes: int
@@ -66,7 +66,7 @@ class Reserve:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A step: count these samples as written, with so many of their exemplars."""
+    """A step: count these samples as written, with this many of their exemplars."""
 
     batch: Batch
     exemplars: int
@@ -83,7 +83,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class PartlyWritten:
-    """A step: count as written what the receiver says it has written, and the rest as rejected; which is not known."""
+    """A step: count as many samples written as the receiver reports, and the rest rejected; which ones is unknown."""
 
     batch: Batch
     written: Written
@@ -106,13 +106,13 @@ Step = Union[Reserve, Post, Wait, Settled, Shrink]
 class Finding(Enum):
     """What the response to a request says about its samples."""
 
-    #: Each of them, or a known number, is written or rejected.
+    #: Each sample, or a known number of them, is written or rejected.
     SETTLED = "settled"
     #: Some are at fault. It is not known which ones, nor whether the others are written.
     REFUSED = "refused"
-    #: They are too many for one request.
+    #: There are too many for one request.
     TOO_LARGE = "too large"
-    #: They are too many for one request to be processed before it times out.
+    #: There are too many for one request to be processed before it times out.
     TOO_SLOW = "too slow"
     #: Nothing: all retries have failed.
     GIVEN_UP = "given up"
@@ -155,7 +155,7 @@ class Delivery:
     :param draw: returns a random number from 0 to 1.
     :param monotonic: returns the time of a monotonic clock in seconds.
     :param endpoint: what is known about the receiver; updated with each response.
-    :param tenant: whose samples they are.
+    :param tenant: the tenant of the samples.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Delivery:
         self.config = config
         self.endpoint = endpoint
         self._tenant = tenant
-        self._accepted_before: int | None = None  # of others, when a request of this tenant was refused first
+        self._accepted_before: int | None = None  # by others, when one of this tenant was first refused
         self._encode = encode
         self._draw = draw
         self._monotonic = monotonic
@@ -245,14 +245,14 @@ class Delivery:
 
         :param batch: the batch that was refused.
         :param refusal: the response to it.
-        :raises RemoteWriteFatalError: if the empty request is refused as well.
+        :raises RemoteWriteFatalError: if the empty request is also refused.
         """
         outcome = yield from self._post(Batch.empty(), self._version)
         while outcome.kind not in (Kind.ACCEPTED, Kind.RETRYABLE) and not self._is_unwelcome(outcome):
             if not (yield from self._wait_for_others(batch, refusal)):
                 raise self.error(RemoteWriteFatalError, refusal, batch, _NO_RECEIVER)
             outcome = yield from self._post(Batch.empty(), self._version)
-        self._first_attempt_at = None  # the next request has all its time for retries
+        self._first_attempt_at = None  # the next request has its full time for retries
         if outcome.kind is Kind.ACCEPTED:
             self.endpoint.is_receiver = True
 
@@ -280,7 +280,7 @@ class Delivery:
         return outcome
 
     def _reserve(self, samples: int, size_in_bytes: int) -> Generator[Step, Optional[Outcome], None]:
-        """Wait for the user's own limits; that takes nothing from the time for retries."""
+        """Wait for the user's own limits; the wait does not count towards the time for retries."""
         began = self.now()
         yield Reserve(samples, size_in_bytes)
         if self._first_attempt_at is not None:
@@ -290,7 +290,7 @@ class Delivery:
         """
         Return whether the receiver refuses all requests of this tenant, but not those of others.
 
-        That is so if it has accepted a request of another tenant after it refused the first one of this tenant.
+        It does if it has accepted a request of another tenant after it refused the first one of this tenant.
         """
         if not self._tenant or outcome.status is None:
             return False
@@ -302,7 +302,7 @@ class Delivery:
         return self.endpoint.is_unwelcome(self._tenant)
 
     def _wait_for_others(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
-        """Wait before a request that was refused is sent again; return whether the tenant alone may be the cause."""
+        """Wait before resending a refused request; return whether it may be refused only because of its tenant."""
         retries = min(FIRST_CONTACT_RETRIES, self.config.retry.max_retry_count)
         if not self._tenant or outcome.status is None or self._state.retries >= retries:
             return False
@@ -315,7 +315,7 @@ class Delivery:
         is_enough = state.retries >= FIRST_CONTACT_RETRIES or waited_s >= FIRST_CONTACT_S
         if fail and not self.endpoint.reached and is_enough:
             times = f"{state.retries + 1} attempts"
-            what = f"got no response in {times}: check the URL, and that the receiver runs"
+            what = f"got no response in {times}: check the URL, and that the receiver is running"
             what = f"could not be signed in {times}" if outcome.unsigned else what
             raise self.error(RetriesExhaustedError, outcome, batch, what)
         following, exhausted = state.next(), "max_retry_count"
@@ -335,7 +335,7 @@ class Delivery:
     def _other_version(
         self, version: RemoteWriteVersion, outcome: Outcome, batch: Batch, refused: Outcome | None
     ) -> RemoteWriteVersion:
-        """Return the version in which to resend a batch whose response was 415."""
+        """Return the version in which to resend a batch that got a 415 response."""
         if not self.endpoint.is_automatic:
             raise self.error(RemoteWriteFatalError, outcome, batch, _NOT_SPOKEN[version])
         if refused is not None and refused.kind is Kind.UNSUPPORTED:
@@ -357,7 +357,7 @@ class Delivery:
             self.endpoint.prefer(V1, f"it refused 2.0 with {refused_as_v2.message}, and accepted 1.0", self.now())
 
     def _judged(self, batch: Batch, version: RemoteWriteVersion, outcome: Outcome) -> Verdict:
-        """Return the verdict of a response that asks neither for a retry nor for another version."""
+        """Return the verdict on a response that asks neither for a retry nor for another version."""
         if outcome.kind is Kind.TOO_LARGE:
             if len(batch) == 1:
                 return _settled(Rejected(batch, RejectionReason.REFUSED, outcome), outcome, version)
@@ -369,7 +369,7 @@ class Delivery:
         return self._counted(batch, outcome, outcome.written)
 
     def _counted(self, batch: Batch, outcome: Outcome, claimed: Written) -> Verdict:
-        """Return the verdict of a response to a 2.0 request with counts, as far as these are reliable."""
+        """Return the verdict on a response with counts to a 2.0 request, using the counts where they are reliable."""
         histograms = batch.histograms
         written = Written(
             min(claimed.samples, len(batch) - histograms),
@@ -382,7 +382,7 @@ class Delivery:
         is_exact = self.endpoint.counts_are_exact
         if samples == len(batch) and (written.exemplars == batch.exemplars or not is_exact):
             # A refusal that claims everything contradicts itself: the receiver counts what it got, not what it wrote.
-            # One that lacks only exemplars does not: Prometheus refuses a request for these as well.
+            # One that lacks only exemplars does not: Prometheus also refuses a request because of its exemplars.
             self.endpoint.note_claim_of_all()
         elif (samples or written.exemplars) and is_exact:
             self.endpoint.note_refusal(COUNTED, Refusal.COUNTS)
@@ -419,5 +419,5 @@ _NEITHER_VERSION = (
 )
 _NO_RECEIVER = (
     "cannot work, because the endpoint has never accepted a sample and refuses even an empty request, so it is not a "
-    "Remote-Write receiver: check the URL's path, and whether it must begin with https://; it responded with"
+    "Remote-Write receiver: check the path of the URL, and whether the URL must begin with https://; it responded with"
 )

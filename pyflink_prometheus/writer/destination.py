@@ -1,4 +1,4 @@
-"""One of several endpoints of a writer: the requests that wait for it, the threads that send them, and its account."""
+"""One of several endpoints of a writer: the requests that wait for it, the threads that send them, and its ledger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pyflink_prometheus.writer.written_digests import digests_of
 
 class SharedBatch:
     """
-    A batch on its way to several endpoints, prepared once for all those that need the same requests.
+    A batch on its way to several endpoints, prepared once for all endpoints that need the same requests.
 
     One thread at a time uses it.
 
@@ -37,9 +37,9 @@ class SharedBatch:
 
     def prepared(self, preparation: Preparation, version: RemoteWriteVersion, max_bytes: int) -> Prepared:
         """
-        Return the requests of this version, none larger than this in bytes.
+        Return the requests in a version, none larger than ``max_bytes``.
 
-        :param preparation: makes them if no endpoint has needed them so far.
+        :param preparation: makes them if no other endpoint has needed them yet.
         """
         found = self._prepared.get((version, max_bytes))
         if found is None:
@@ -61,7 +61,7 @@ class DestinationBacklog(Backlog):
         self._on_failure = on_failure
 
     def stop(self, failure: BaseException | None = None) -> None:
-        """Stop all threads, and after a failure those of the other endpoints, too."""
+        """Stop all threads and, after a failure, those of the other endpoints."""
         super().stop(failure)
         if failure is not None:
             self._on_failure(failure)
@@ -69,23 +69,25 @@ class DestinationBacklog(Backlog):
 
 class Destination:
     """
-    An endpoint that all samples must reach before a flush returns; it makes the job wait, and fails it, as if alone.
+    An endpoint that all samples must reach before a flush returns.
 
-    A batch comes from a shard of the writer, and all batches of that shard go to the same one of these, so samples of a
-    series stay in order.
+    It makes the job wait, and fails it, as the only endpoint of a writer does.
 
-    :param name: as the user calls it; "" for the first.
+    All batches from one shard of the writer go to the same shard of the endpoint, so the samples of a series stay in
+    order.
+
+    :param name: the name that the user gave it; "" for the first.
     :param config: its settings.
     :param settlement: the writer's own for the first, where samples are counted when they are added; ``None`` for
-        others.
-    :param guards: the writer's own for the first; ``None`` for others, which have the same limits, each for itself.
+        the others.
+    :param guards: the writer's own for the first; ``None`` for the others, which have the same limits, each separately.
     :param new_transport: creates the transport of one shard.
     :param clock: the source of time.
     :param draw: returns a random number from 0 to 1, for the jitter of retries.
-    :param on_failure: called with what fails the job.
-    :ivar ledger: its account.
+    :param on_failure: called with the exception that fails the job.
+    :ivar ledger: its counters.
     :ivar settlement: counts settled samples, and passes the rejected ones to the handler.
-    :ivar guards: its limits on rates, and how often a request was beyond them.
+    :ivar guards: its limits on rates, and how often a request exceeded them.
     :ivar tenants: counts what is sent to each of its tenants; ``None`` if there are no tenants.
     """
 
@@ -148,12 +150,12 @@ class Destination:
 
     @property
     def version(self) -> RemoteWriteVersion:
-        """The best version that the receiver supports, as far as known."""
+        """The best version that the receiver is known to support."""
         return self._endpoint.version
 
     def take(self, number: int, shared: SharedBatch) -> None:
         """
-        Take a batch; on the thread of the writer's shard of this number.
+        Take a batch, on the thread of the writer's shard with this number.
 
         :raises PrometheusSinkError: if the handler fails.
         """
@@ -193,9 +195,9 @@ class Destination:
 
     def close(self, wait_s: float) -> None:
         """
-        Wait for the threads, which have been stopped, and close the handler.
+        Wait for the stopped threads to end, and close the handler.
 
-        :param wait_s: for so many seconds at most.
+        :param wait_s: the longest wait in seconds.
         """
         for shard in self._shards:
             shard.join(wait_s / len(self._shards))

@@ -20,16 +20,16 @@ from pyflink_prometheus.wire.series import Tenant
 
 HOUR_MS = 3_600_000
 
-#: A row: what was written of a series in an hour. Several rows of one series and hour add up.
+#: A row: the written samples of a series and an hour. Several rows of the same series and hour add up.
 ROW = np.dtype(
     [
         ("series", "<i4"),  # its line in the file of labels, from 0
         ("hour", "<i8"),  # since 1970
         ("count", "<i4"),
         ("unsure", "<i4"),  # how many more may be stored
-        ("first", "<i8"),  # the timestamp of the one that was written first
+        ("first", "<i8"),  # the timestamp of the sample that was written first
         ("first_digest", "<u8"),
-        ("newest", "<i8"),  # the timestamp
+        ("newest", "<i8"),  # the newest timestamp
         ("digest", "<u8"),
     ]
 )
@@ -39,7 +39,7 @@ _COMPACT_FROM = 16 * 1024 * 1024
 
 
 def summed(rows: Rows) -> Rows:
-    """Return one row for each series and hour; of those with samples, the first one says which was written first."""
+    """Return one row for each series and hour; the first row with samples says which was written first."""
     if len(rows) < 2:
         return rows
     order = np.lexsort((rows["count"] == 0, rows["hour"], rows["series"]))
@@ -55,7 +55,7 @@ def summed(rows: Rows) -> Rows:
 
 class DigestFiles:
     """
-    The files of one writer: one of labels, and one of rows, which is rewritten when it has grown much.
+    The files of one writer: one of labels, and one of rows, which is rewritten when it has grown a lot.
 
     :param directory: created if missing.
     """
@@ -70,9 +70,9 @@ class DigestFiles:
 
     def write(self, series: Sequence[tuple[LabelPairs, Tenant]], rows: Rows) -> None:
         """
-        Add series and rows. A worker that is killed loses none of them; a machine that loses its power may.
+        Add series and rows. A killed worker loses none of them; a machine that loses power may.
 
-        :raises OSError: if they cannot be written. Then nothing is, so that they can be written later.
+        :raises OSError: if they cannot be written. Then nothing is written, so that they can be written later.
         """
         if self._labels is None or self._rows is None:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ class DigestFiles:
         try:
             _write_all(self._labels, "".join(lines).encode("ascii"))
             _write_all(self._rows, rows.tobytes())
-        except OSError:  # on a disk that is full perhaps after a part
+        except OSError:  # on a full disk, perhaps after a part was written
             self._rows.truncate(end_of_rows)
             self._labels.truncate(end_of_labels)
             raise
@@ -105,7 +105,7 @@ class DigestFiles:
         try:
             new.write_bytes(rows.tobytes())
             os.replace(new, path)
-        except OSError:  # there is no room for it; the rows are in the file all the same
+        except OSError:  # no room for it; the rows are still in the old file
             new.unlink(missing_ok=True)
             self._compact_at = 2 * self._size
             return
@@ -121,7 +121,7 @@ class WrittenBy(NamedTuple):
     What one writer has written.
 
     :param series: labels and tenant of each series.
-    :param rows: one for each series and hour, sorted by them.
+    :param rows: one for each series and hour, sorted by series and hour.
     """
 
     series: list[tuple[dict[str, str], dict[str, str]]]
@@ -130,7 +130,7 @@ class WrittenBy(NamedTuple):
 
 def read_digests(directory: str) -> Iterator[WrittenBy]:
     """
-    Yield what each writer has written, the one that began first before the others.
+    Yield what each writer has written, in the order in which the writers began.
 
     :raises OSError: if a file cannot be read.
     """
@@ -142,7 +142,7 @@ def read_digests(directory: str) -> Iterator[WrittenBy]:
 
 
 def last_written(directory: str) -> float:
-    """Return when a file of digests was written last, in seconds since 1970."""
+    """Return when a file of digests was last written, in seconds since 1970."""
     return max((path.stat().st_mtime for path in _files_in(directory)), default=0.0)
 
 

@@ -13,14 +13,14 @@ from pyflink_prometheus.wire.series import Tenant, shown_tenant
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 _log = logging.getLogger(__name__)
 
-#: After the first interval of 1.0, one request is sent in 2.0 as a probe. The interval doubles each time the probe
-#: fails, up to the second. In seconds.
+#: After the first interval with 1.0, one request is sent in 2.0 as a probe. The interval doubles each time the probe
+#: fails, up to the second one. In seconds.
 FIRST_PROBE_AFTER_S, LONGEST_PROBE_AFTER_S = 60.0, 3600.0
 
-#: After timeouts the request size stays limited for so many seconds; then twice the size is allowed.
+#: After timeouts the request size stays limited for this many seconds; then twice the size is allowed.
 LARGER_AFTER_S = 600.0
 
-#: So many tenants are remembered at most as those whose requests are all refused.
+#: The most tenants that are remembered because all of their requests are refused.
 MOST_UNWELCOME = 1000
 
 
@@ -31,7 +31,7 @@ class Refusal(Enum):
     UNKNOWN = "unknown"
     #: It keeps nothing: the request is resent in parts, and the good parts are accepted.
     KEEPS_NOTHING = "keeps nothing"
-    #: It keeps them without saying which. It refuses a sample that it has, when resent after newer ones of its series.
+    #: It keeps them without saying which. It refuses a kept sample that is resent after newer ones of its series.
     KEEPS_GOOD = "keeps the good ones"
     #: It keeps them, and the Written headers hold their exact number.
     COUNTS = "counts"
@@ -78,18 +78,18 @@ class Endpoint:
         self._size_in_time: int | None = None
         self._larger_at = 0.0
         self._refused_whole_in_a_row = 0
-        # Whose the latest accepted request was, and its number; and the same for the latest of any other tenant.
+        # The tenant and number of the latest accepted request, and of the latest one of any other tenant.
         self._accepted: tuple[Tenant | None, int] = (None, 0)
         self._accepted_of_another: tuple[Tenant | None, int] = (None, 0)
         self._unwelcome: set[Tenant] = set()
 
     @property
     def version(self) -> RemoteWriteVersion:
-        """The best version that the receiver supports, as far as known."""
+        """The best version that the receiver is known to support."""
         return self._version
 
     def next_version(self, now: float) -> RemoteWriteVersion:
-        """Return the version for the next request, which is now and then a probe of 2.0."""
+        """Return the version for the next request, which is occasionally a probe of 2.0."""
         if self._version is V1 and self.is_automatic and now >= self._probe_at:
             self._schedule_probe(now)
             return V2
@@ -103,7 +103,7 @@ class Endpoint:
             self._probe_after_s = FIRST_PROBE_AFTER_S
             if self._version is V1:
                 self._version = V2
-                _log.info("the receiver supports Remote-Write 2.0 (again); from now on requests are sent in 2.0")
+                _log.info("the receiver supports Remote-Write 2.0 (again); from now on requests use 2.0")
         if outcome.kind is Kind.ACCEPTED and (version is V1 or outcome.written is not None):
             self.is_receiver = True
             if self._accepted[0] != tenant:
@@ -119,15 +119,15 @@ class Endpoint:
         if version is V1:
             self._schedule_probe(now)
             _log.info(
-                "the receiver does not support Remote-Write 2.0 (%s); from now on requests are sent in 1.0, with a "
-                "probe of 2.0 from time to time",
+                "the receiver does not support Remote-Write 2.0 (%s); from now on requests use 1.0, with a probe of "
+                "2.0 from time to time",
                 why,
             )
         else:
-            _log.info("the receiver supports only Remote-Write 2.0 (%s); from now on requests are sent in 2.0", why)
+            _log.info("the receiver supports only Remote-Write 2.0 (%s); from now on requests use 2.0", why)
 
     def refusal(self, style: RefusalStyle) -> Refusal:
-        """Return what the receiver does with the good samples of a refused request, as far as known."""
+        """Return what the receiver is known to do with the good samples of a refused request."""
         return self._refusals.get(style, Refusal.UNKNOWN)
 
     def note_refusal(self, style: RefusalStyle, refusal: Refusal) -> None:
@@ -140,7 +140,7 @@ class Endpoint:
             self._refusals[style] = refusal
 
     def note_claim_of_all(self) -> None:
-        """Record that it has refused a request and claimed to have written all of it: its counts are not reliable."""
+        """Record that it has refused a request but claimed to have written all of it: its counts are not reliable."""
         self._claims_too_much = True
         if self.refusal(COUNTED) is not Refusal.KEEPS_NOTHING:
             self._refusals[COUNTED] = Refusal.KEEPS_GOOD
@@ -175,17 +175,17 @@ class Endpoint:
         return (self._accepted if self._accepted[0] != tenant else self._accepted_of_another)[1]
 
     def is_unwelcome(self, tenant: Tenant) -> bool:
-        """Return whether it has refused all of a tenant's requests while it accepted those of others."""
+        """Return whether the receiver has refused all of a tenant's requests while it accepted those of others."""
         return tenant in self._unwelcome
 
     def note_unwelcome(self, tenant: Tenant) -> None:
-        """Record that it refuses all of a tenant's requests while it accepts those of others."""
+        """Record that the receiver refuses all of a tenant's requests while it accepts those of others."""
         if tenant not in self._unwelcome:
             if len(self._unwelcome) >= MOST_UNWELCOME:
                 self._unwelcome.clear()
             self._unwelcome.add(tenant)
             _log.warning(
-                "check the tenant %s: the receiver refuses all of its requests, and accepts those of others; its "
+                "check tenant %s: the receiver refuses all of its requests but accepts those of other tenants; its "
                 "samples are rejected",
                 shown_tenant(tenant),
             )

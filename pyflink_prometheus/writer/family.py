@@ -25,7 +25,7 @@ class RowFamily(NamedTuple):
     def records(
         self, columns: Sequence[Sequence[str | None]], count: int
     ) -> Iterator[tuple[str | None, dict[str, str | None]]]:
-        """Yield the metric name and the labels of each row; those without a value are left out."""
+        """Yield the metric name and the labels of each row, without labels that have no value."""
         if self.metric_name is None:
             metric_names: Iterator[str | None] | Sequence[str | None] = columns[0]
             columns = columns[1:]

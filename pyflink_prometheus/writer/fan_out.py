@@ -22,16 +22,16 @@ from pyflink_prometheus.writer.writer import RemoteWriter
 
 class FanOut(RemoteWriter):
     """
-    A writer to one or more endpoints, of which each may be a best-effort one.
+    A writer to one or more endpoints, any of which may be a best-effort one.
 
-    Its own shards send nothing: they hand each batch over to all endpoints, and wait for room where that is demanded.
-    The number of requests in flight and their size are fixed, because endpoints differ in what would suit them.
+    Its own shards send nothing: they hand each batch over to all endpoints, and wait for room where an endpoint
+    requires it. The number of requests in flight and their size are fixed, because no single pace suits all endpoints.
 
-    :param config: the settings of the first endpoint, and with them those of the others.
+    :param config: the settings of the first endpoint, which include those of the others.
     :param new_transport: creates the transport of one shard. Default: one based on requests.
     :param clock: the source of time. Default: the system's.
     :param draw: returns a random number from 0 to 1, for the jitter of retries.
-    :ivar ledger: the account of the first endpoint, which includes what is rejected before sending.
+    :ivar ledger: the ledger of the first endpoint, which includes the samples rejected before sending.
     :ivar destinations: all endpoints; the first one comes first.
     """
 
@@ -74,7 +74,7 @@ class FanOut(RemoteWriter):
         """
         Stop the threads without sending pending samples; wait only as long as the threads need to notice.
 
-        Raises nothing. What a best-effort endpoint has not responded to is rejected.
+        Raises nothing. Samples for which a best-effort endpoint has not responded are rejected.
         """
         self._backlog.stop()
         for each in self.destinations:
@@ -100,10 +100,10 @@ class FanOut(RemoteWriter):
         )
 
     def _prepare_ahead(self, sealed: SealedBatch) -> None:
-        """Leave that to the shards."""
+        """Leave the preparation to the shards."""
 
     def _distribute(self, number: int, batch: Batch) -> list[PreparedRequest]:
-        """Hand a batch over to all endpoints, on the thread of a shard, which is left with nothing to send itself."""
+        """Hand a batch over to all endpoints, on the thread of a shard, which then has nothing to send itself."""
         shared = SharedBatch(batch)
         for each in self.destinations:
             self._warn_of_names(each.version)
@@ -137,7 +137,7 @@ class _NothingToSend:
 
 def _fixed(config: SinkConfig, most: int) -> SinkConfig:
     """
-    Return the settings of an endpoint without what adapts to it.
+    Return the settings of an endpoint, with those that would adapt to it fixed.
 
     :param most: the largest number of samples in a batch.
     """
@@ -155,6 +155,6 @@ def _fixed(config: SinkConfig, most: int) -> SinkConfig:
 
 
 def open_writer(config: SinkConfig) -> RemoteWriter:
-    """Start a writer to the endpoint or the endpoints of these settings."""
+    """Start a writer to the endpoint or endpoints of these settings."""
     kind = FanOut if config.further_endpoints or config.best_effort is not None else RemoteWriter
     return kind(config)

@@ -23,7 +23,7 @@ from pyflink_prometheus.writer.rejected import RejectedSamples
 
 _log = logging.getLogger(__name__)
 
-#: Timestamps of samples that are what they seem; those before may be in seconds, those after in other units.
+#: Timestamps that are likely in milliseconds; earlier ones may be in seconds, later ones in other units.
 USUAL = range(LIKELY_SECONDS.stop, LIKELY_MICROSECONDS.start)
 
 
@@ -60,11 +60,11 @@ class Intake:
 
     @property
     def looks_at_every_sample(self) -> bool:
-        """Whether a guard is on, so that ordinary samples must be checked as well."""
+        """Whether a guard is on, so that ordinary samples must also be checked."""
         return self._guard is not None
 
     def unusual(self, timestamps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
-        """Return which samples need a look of their own; ``None`` if all of them do, in order."""
+        """Return which samples must be checked one by one; ``None`` if all of them must, in order."""
         if ((timestamps < USUAL.start) | (timestamps >= USUAL.stop)).any():
             return None
         return np.zeros(len(timestamps), np.bool_) if self._guard is None else self._guard.suspects(timestamps)
@@ -92,7 +92,7 @@ class Intake:
         try:
             value, timestamp, start_timestamp = checked_sample(sample)
             if not self._sends_histograms and isinstance(value, NativeHistogram):
-                raise SampleRejected(RejectionReason.EXCLUDED, "native histograms are not to be sent")
+                raise SampleRejected(RejectionReason.EXCLUDED, "native histograms are excluded by the configuration")
             if self._guard is not None:
                 self._guard.check(series, timestamp)
         except InvalidTimeSeriesError as error:
@@ -146,8 +146,8 @@ class _TimestampGuard:
         self._max_lead_ms = config.max_sample_lead_ms
         self._in_order = config.drop_out_of_order_samples
         self._time = time
-        # The newest timestamp of each series, by what identifies it. In two generations, like the cache of
-        # series, so that ended series are dropped.
+        # The newest timestamp of each series, by its identity. In two generations, like the cache of series, so that
+        # ended series are dropped.
         self._generation_size = max(1, config.max_cached_series // 2)
         self._young: dict[Any, int] = {}
         self._old: dict[Any, int] = {}
@@ -188,7 +188,7 @@ class _TimestampGuard:
             if newest is None:
                 newest = self._old.get(identity)
             if newest is not None and timestamp < newest:
-                problem = f"came after the newer {newest} of the same series"
+                problem = f"arrived after {newest}, a newer timestamp of the same series"
                 raise SampleRejected(RejectionReason.OUT_OF_ORDER, f"samples: {timestamp} {problem}")
             if len(self._young) >= self._generation_size:
                 self._old, self._young = self._young, {}

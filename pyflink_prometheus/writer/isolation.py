@@ -2,16 +2,17 @@
 Isolation of the samples at fault in a request that was refused without saying which. Pure, like the delivery.
 
 The samples are resent in parts, oldest first. A part is halved when it is refused, until each offender is alone, and
-doubled when it is accepted. A few offenders cost some two log2(batch) requests each.
+doubled when it is accepted. A few offenders cost about two log2(batch) requests each.
 
-This assumes that the receiver has kept nothing, as Prometheus does in 1.0. Others keep the good samples without saying
-so (Mimir, Cortex, Thanos). Resending does no harm, but the receiver then refuses all samples of a series except the
+This assumes that the receiver has kept nothing, as Prometheus does in 1.0. Others (Mimir, Cortex, Thanos) keep the good
+samples without saying so. Resending does no harm, but the receiver then refuses all samples of a series except the
 newest, and they would all seem to be at fault. So, once :data:`SUSPICIOUS` samples in a row have been refused, each
 alone, while newer ones of their series were in the same request, a few samples of each moment are sent as a check. If
-one is accepted, everything is resent: the receiver keeps nothing, or has just that sample as the newest of its series.
-If none is, the samples count as UNCONFIRMED, and only the newest sample of each series is resent: if it is good, it is
-accepted, whatever the receiver has kept. If most of them are accepted, the receiver keeps good samples, and the next
-refused request is checked at once. If not, these were samples that it did not want, such as those of a replay.
+one is accepted, everything is resent: the receiver keeps nothing, or has exactly that sample as the newest of its
+series. If none is accepted, the samples count as UNCONFIRMED, and only the newest sample of each series is resent: if
+it is good, it is accepted, whatever the receiver has kept. If most of them are accepted, the receiver keeps good
+samples, and the next refused request is checked at once. If not, these were samples that it did not want, such as
+samples of a replay.
 
 If a receiver says that it has written nothing, in counts that are not confirmed yet, the check is the same, but samples
 that it does not accept count as REFUSED, and nothing is resent.
@@ -37,17 +38,18 @@ from pyflink_prometheus.writer.delivery import (
 from pyflink_prometheus.writer.endpoint import Refusal
 from pyflink_prometheus.writer.ledger import RejectionReason
 
-#: So many samples in a row, each refused alone, raise the suspicion that the receiver has kept them; the second number
-#: applies if it has shown before that it keeps nothing of a refused request.
+#: This many samples in a row, each refused alone, raise the suspicion that the receiver has kept them; the second
+#: number applies if it has shown before that it keeps nothing of a refused request.
 SUSPICIOUS, SUSPICIOUS_ALL_THE_SAME = 32, 256
 
 #: How many samples of each moment a check resends: on suspicion, and if the receiver is known to keep good samples.
 _CHECKS_ON_SUSPICION, _CHECKS = 4, 2
 
-#: The latest so many of each moment are among them on suspicion.
+#: How many of the latest samples of each moment a check on suspicion includes.
 _LATEST_CHECKED = 3
 
-#: So many samples at least are sent again before what a receiver has written nothing of counts as refused.
+#: If a receiver says that it has written nothing, at least this many samples are resent before the others count as
+#: refused.
 _LEAST_CHECKS_OF_A_CLAIM = 16
 
 Steps = Generator[Step, Optional[Outcome], None]
@@ -108,7 +110,7 @@ class Isolation:
         while True:
             if verdict.settled is not None:
                 yield from self._settle(places, verdict)
-                if verdict.outcome.kind is Kind.TOO_LARGE:  # one sample alone is: the others need not be few
+                if verdict.outcome.kind is Kind.TOO_LARGE:  # one sample is too large: others may be sent together
                     self._too_large, largest = None, len(self._batch)
                 size = min(2 * size, largest) if verdict.is_accepted else size
             elif verdict.finding is Finding.GIVEN_UP:
@@ -119,7 +121,7 @@ class Isolation:
             elif verdict.finding is Finding.TOO_SLOW:
                 size = largest = len(places) // 2
                 self._endpoint.note_size_in_time(size, self._delivery.now())
-            elif not self._is_refused:  # but a part of what was too much for one request
+            elif not self._is_refused:  # a part of a request that was too large or too slow
                 yield from Isolation(self._batch.pick(places), verdict, self._delivery).steps()
                 self._close(places)
             elif (smaller := max(len(places) // 2, self._budget.least_size(len(self._open)))) < len(places):
@@ -140,7 +142,7 @@ class Isolation:
             yield Shrink(self._largest_accepted, self._first.outcome)
 
     def _settle(self, places: Sequence[int], verdict: Verdict) -> Steps:
-        """Settle samples by the verdict of a response."""
+        """Settle samples by the verdict on a response."""
         if verdict.settled is None:
             return
         yield verdict.settled
@@ -156,9 +158,9 @@ class Isolation:
 
     def _note_accepted(self, places: Sequence[int]) -> None:
         """
-        Remember that the receiver keeps nothing, once it has taken two samples of a series.
+        Remember that the receiver keeps nothing, once it has accepted two samples of a series.
 
-        Had it kept what it refused, it would take none of a series again but the newest one that it has.
+        Had it kept the samples that it refused, it would accept only the newest one of each series again.
         """
         series = [self._series[place] for place in places]
         if self._is_refused and not (len(set(series)) == len(series) and self._taken.isdisjoint(series)):
@@ -195,11 +197,11 @@ class Isolation:
         """
         Resend a few samples of each moment; if none is accepted, settle the others without resending them.
 
-        A moment is the oldest sample of each series, then the second one of each, and so on, so that no sample is sent
-        after a newer one of its series. If the receiver says that it has written nothing, that is taken as true.
-        Otherwise it is not known what it has kept, and the newest sample of each series remains to be resent.
+        The first moment is the oldest sample of each series, the next one is the second of each, and so on, so that no
+        sample is sent after a newer one of its series. If the receiver says that it has written nothing, it is
+        believed. Otherwise it is not known what it has kept, and the newest sample of each series remains to be resent.
 
-        :return: whether everything has been checked; not so once a sample is accepted, or given up.
+        :return: whether everything has been checked; false once a sample is accepted or given up.
         """
         believed = verdict.claims_nothing
         known = self._endpoint.refusal(self._first.style)
@@ -212,7 +214,7 @@ class Isolation:
             reason, outcome = RejectionReason.REFUSED, self._first.outcome
         for moment in moments:
             resent = _spread(moment, checks)
-            if known is not Refusal.KEEPS_GOOD:  # the samples that are too old may end just here
+            if known is not Refusal.KEEPS_GOOD:  # the latest may be the first that are not too old
                 resent = sorted({*resent, *moment[-_LATEST_CHECKED:]})
             for place in resent:
                 check = yield from self._delivery.send(self._batch.pick([place]))
@@ -222,7 +224,7 @@ class Isolation:
                 if check.finding is Finding.GIVEN_UP:
                     yield self._reject(self._open, RejectionReason.RETRIES_EXHAUSTED, check.outcome)
                     return False
-                if known is Refusal.KEEPS_GOOD:  # which refuses what it has already
+                if known is Refusal.KEEPS_GOOD:  # it refuses samples that it already has
                     yield self._reject([place], reason, outcome)
                 else:
                     yield self._reject([place], RejectionReason.REFUSED, check.outcome)
@@ -234,7 +236,7 @@ class Isolation:
         return True
 
     def _learn_from_check(self) -> None:
-        """Remember that the receiver keeps the good samples, if it has taken most of the newest ones again."""
+        """Remember that the receiver keeps the good samples, if it has accepted most of the newest ones again."""
         if self._after_check is not None:
             left, accepted = self._after_check
             if 2 * (self._accepted - accepted) > left:
@@ -253,14 +255,14 @@ class _Budget:
             self._left -= 1
 
     def least_size(self, samples: int) -> int:
-        """Return the smallest size of parts for which the budget covers so many samples."""
+        """Return the smallest size of parts for which the budget covers this many samples."""
         if self._left is None:
             return 1
         return -(-samples // self._left) if self._left else samples + 1
 
 
 def _has_newer(series: Sequence[int]) -> list[bool]:
-    """Return for the series of each sample, sorted by time, whether there is a later one."""
+    """Return for the series of each sample, sorted by time, whether it has a later sample."""
     later: set[int] = set()
     result = []
     for each in reversed(series):
@@ -283,7 +285,7 @@ def _moments(series: Sequence[int], places: Iterable[int]) -> list[list[int]]:
 
 
 def _spread(places: Sequence[int], count: int) -> list[int]:
-    """Return ``count`` of the places, evenly spread, with the last one among them."""
+    """Return ``count`` of the places, evenly spread, including the last one."""
     if len(places) <= count:
         return list(places)
     return [places[len(places) - 1 - number * len(places) // count] for number in range(count)]

@@ -1,4 +1,4 @@
-"""The requests of a shard by tenant, so that a tenant that must wait holds up no other one."""
+"""The requests of a shard by tenant, so that a tenant that must wait does not hold up the others."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Lane:
     """
     The requests of one tenant, delivered one after the other; on the shard's thread.
 
-    :ivar tenant: whose they are.
+    :ivar tenant: the tenant of the requests.
     :ivar requests: in order; the first one is being delivered.
     :ivar due: the time of the monotonic clock before which nothing is to be done.
     :ivar steps: the delivery of the first request; ``None`` before it begins.
-    :ivar step: the step of it that is to be carried out; ``None`` if the next one is to be asked for.
+    :ivar step: the step to be carried out; ``None`` if the next one must be taken from ``steps``.
     :ivar outcome: the outcome of its latest step, for the next one.
     :ivar settled: how many samples of the first request are settled.
     """
@@ -61,9 +61,9 @@ class Lane:
 
 class Remainder(NamedTuple):
     """
-    A request that is not settled.
+    A request that is not fully settled.
 
-    :param settled: how many of its samples are, nevertheless.
+    :param settled: how many of its samples are settled.
     """
 
     request: PreparedRequest
@@ -100,7 +100,7 @@ class Lanes:
                 lane.requests.append(request)
 
     def ready(self, now: float) -> Lane | None:
-        """Return the next lane in which something is to be done now; its first request is in flight from then on."""
+        """Return the next lane that has something to do now; its first request is in flight from then on."""
         with self._lock:
             for tenant, lane in self._lanes.items():
                 if lane.due <= now:
@@ -111,7 +111,7 @@ class Lanes:
 
     @property
     def due(self) -> float:
-        """The time of the monotonic clock at which the first lane is ready; infinity without any."""
+        """The time of the monotonic clock at which the first lane is ready; infinity if there are none."""
         with self._lock:
             return min([lane.due for lane in self._lanes.values()], default=math.inf)
 
@@ -124,11 +124,11 @@ class Lanes:
 
     @property
     def oldest_behind(self) -> int | None:
-        """The sequence of the oldest request behind the first of its lane; ``None`` without any."""
+        """The sequence of the oldest request behind the first of its lane; ``None`` if there is none."""
         return next(iter(self._behind), None)
 
     def drop_behind(self) -> PreparedRequest:
-        """Remove and return that request."""
+        """Remove and return the oldest request behind the first of its lane."""
         _, lane = self._behind.popitem(last=False)
         request = lane.requests[1]
         del lane.requests[1]
@@ -136,11 +136,11 @@ class Lanes:
 
     @property
     def oldest_first(self) -> int | None:
-        """The sequence of the oldest first request of a lane, without the one in flight; ``None`` without any."""
+        """The sequence of the oldest first request of a lane, except the one in flight; ``None`` if there is none."""
         return min([lane.requests[0].sequence for lane in self._not_in_flight()], default=None)
 
     def drop_first(self) -> Remainder:
-        """Remove and return that request."""
+        """Remove and return the oldest first request of a lane, excluding the one in flight."""
         lane = min(self._not_in_flight(), key=lambda lane: lane.requests[0].sequence)
         settled = lane.settled
         return Remainder(self._remove_first(lane), settled)

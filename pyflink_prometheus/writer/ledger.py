@@ -14,7 +14,7 @@ class RejectionReason(Enum):
     #: A name, label, value or timestamp is not valid; found before sending.
     INVALID = "invalid"
     #: The configuration excludes it: a rule of ``write_relabel_configs`` drops its series, or it is a native histogram
-    #: where these are not sent. It is only counted, and not passed to the handler.
+    #: and these are not sent. It is only counted, and not passed to the handler.
     EXCLUDED = "excluded"
     #: Older than the window of a guard that the user has set.
     TOO_OLD = "too_old"
@@ -22,8 +22,8 @@ class RejectionReason(Enum):
     TOO_NEW = "too_new"
     #: Older than a previous sample of its series, with a guard that the user has set.
     OUT_OF_ORDER = "out_of_order"
-    #: Its series is beyond a limit that the user has set: too many labels, a text that is too long, one new series too
-    #: many. See ``SendingLimits``.
+    #: Its series exceeds a limit that the user has set: too many labels, a text that is too long, or one new series
+    #: too many. See ``SendingLimits``.
     OVER_LIMIT = "over_limit"
     #: The same request holds the same sample twice; Prometheus would drop the second silently.
     DUPLICATE = "duplicate"
@@ -51,9 +51,8 @@ class Ledger:
     Counters of samples and requests. A histogram counts as one sample.
 
     Only the caller's thread increases ``null_values_skipped`` and ``time_waited_s``, the time for which it was blocked
-    because responses were missing, and ``samples_in`` unless there are several endpoints.
-    Any thread increases the other counters, under a lock. A NULL of a column mapping is not a sample, so it is counted
-    beside them.
+    because responses were missing, and ``samples_in`` unless there are several endpoints. Any thread increases the
+    other counters, under a lock. A NULL of a column mapping is not a sample, so it is counted separately.
     """
 
     def __init__(self) -> None:
@@ -89,7 +88,7 @@ class Ledger:
             self.newest_timestamp = max(self.newest_timestamp, newest_timestamp)
 
     def exclude(self, samples: int) -> None:
-        """Count samples that come in and that the configuration excludes, on the caller's thread."""
+        """Count incoming samples that the configuration excludes, on the caller's thread."""
         self.samples_in += samples
         self.reject(RejectionReason.EXCLUDED, samples)
 
@@ -110,7 +109,7 @@ class Ledger:
             self.exemplars_rejected += rejected
 
     def take_request(self, samples: int) -> None:
-        """Count a request of so many samples that was accepted in full."""
+        """Count a request of this many samples that was accepted in full."""
         with self._lock:
             self.requests_accepted += 1
             self.last_batch_size = samples
@@ -135,6 +134,6 @@ class Ledger:
         """
         The number of attempts that took no longer than each of :data:`TIME_IN_FLIGHT_BOUNDS_MS`, and of all attempts.
 
-        They accumulate, as in a histogram of Prometheus.
+        The numbers are cumulative, as in a Prometheus histogram.
         """
         return list(accumulate(self._attempts_by_time))

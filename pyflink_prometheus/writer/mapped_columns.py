@@ -1,4 +1,4 @@
-"""The writer's door for rows that come many at once, by column; on the caller's thread."""
+"""The writer's entry point for rows that arrive many at a time, by column; on the caller's thread."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
 from pyflink_prometheus.writer.family import RowFamily
 from pyflink_prometheus.writer.writer import RemoteWriter
 
-#: What stands for a NULL in a column of timestamps, as in numpy's ``datetime64``.
+#: The value for NULL in a column of timestamps, as in numpy's ``datetime64``.
 NO_TIMESTAMP = -(2**63)
 _MOST_KNOWN_LABELS = 100_000
 
 
 class NullValues(Enum):
-    """How the NULLs in a column of values look, where they become NaN on their way."""
+    """How NULLs appear in a column of values, where they become NaN in transit."""
 
     #: Each NaN is a NULL.
     NAN = "nan"
-    #: A further column says of each row whether the value is NULL.
+    #: A further column says for each row whether the value is NULL.
     FLAGGED = "flagged"
     #: There are none, and a NaN is a NaN.
     NEVER = "never"
@@ -44,12 +44,12 @@ class MappedColumns:
     The rows of a column mapping, many at once, by column.
 
     A column is a pandas Series or a numpy array, or a plain value that all rows have. The columns are those of the
-    mapping, in its order, and after them one of booleans for each column of values that is :attr:`NullValues.FLAGGED`.
+    mapping, in its order, followed by one of booleans for each column of values that is :attr:`NullValues.FLAGGED`.
 
-    :param mapping: which columns are what.
+    :param mapping: says what each column holds.
     :param writer: gets the samples.
-    :param nulls: how NULLs look in the columns of values, in the order of ``mapping.value_columns``. Default: NaN.
-    :param has_local_time: whether timestamps that are integers are those of the mapping's time zone, as if it were UTC.
+    :param nulls: how NULLs appear in the columns of values, in the order of ``mapping.value_columns``. Default: NaN.
+    :param has_local_time: whether integer timestamps are local times in the mapping's time zone, as if it were UTC.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class MappedColumns:
         """
         Take the samples of many rows.
 
-        :raises TypeError: if the columns are not those of the mapping, or of a type that says nothing exact.
+        :raises TypeError: if the columns are not those of the mapping, or have an ambiguous type.
         """
         mapping, flags = self._mapping, len(self._flags)
         if len(columns) != len(self._place) + flags:
@@ -134,7 +134,7 @@ class MappedColumns:
                 self._writer.add_rows(family, columns, timestamps, values)
 
     def _add_histograms(self, part: _Part, texts: Sequence[Any]) -> None:
-        """Add native histograms, one by one: there are few, because they come of windows."""
+        """Add native histograms, one by one: there are few, because they come from windows."""
         for number, text in enumerate(texts):
             name = part.family.metric_name if part.names is None else part.names[number]
             metadata = self._mapping.metadata_of(name)
@@ -157,7 +157,7 @@ class MappedColumns:
                 self._writer.add((name, pairs, ((value, timestamp),), metadata, ()))
 
     def _by_family(self, part: _Part) -> Iterator[tuple[RowFamily, list[list[Any]], Any, Any]]:
-        """Yield rows that have metric name, label names and metadata in common; all of a series at once, in order."""
+        """Yield rows that share metric name, label names and metadata; all rows of a series together, in order."""
         if not self._is_mixed:
             columns = self._with_constants(part.labels, len(part.values))
             yield part.family, columns if part.names is None else [part.names, *columns], part.timestamps, part.values
@@ -185,7 +185,7 @@ class MappedColumns:
     def _labels_of(
         self, labels: Any, texts: Sequence[str | None]
     ) -> tuple[tuple[str, ...], tuple[str, ...]] | InvalidTimeSeriesError:
-        """Return the names and the values of a row's labels, sorted by name; or why there are none."""
+        """Return the names and the values of a row's labels, sorted by name; or why they are not valid."""
         try:
             pairs = labels.items() if isinstance(labels, Mapping) else labels
             key = (pairs if pairs is None or isinstance(pairs, str) else tuple(map(tuple, pairs)), *texts)
@@ -219,7 +219,7 @@ class MappedColumns:
         return list(columns.values())
 
     def _as_record(self, name: Any, labels: Any, texts: Sequence[Any], part: _Part, number: int) -> dict[str, Any]:
-        """Return a row for the handler of rejected samples, as far as it is known here."""
+        """Return a row for the handler of rejected samples, with the columns that are known here."""
         record = dict(zip(self._mapping.label_columns.values(), texts))
         if self._mapping.labels_column is not None:
             record[self._mapping.labels_column] = labels
@@ -250,13 +250,13 @@ class MappedColumns:
         return [label_text(text) for text in texts]
 
     def _booleans(self, column: Any, rows: int) -> npt.NDArray[np.bool_]:
-        """Return a column of booleans, false where it has none."""
+        """Return a column of booleans, false for NULL."""
         if not hasattr(column, "dtype") or not column.ndim:
             return np.full(rows, bool(column), dtype=bool)
         return np.array([bool(each) for each in column.tolist()], dtype=bool)
 
     def _numbers(self, column: Any, rows: int) -> npt.NDArray[np.float64]:
-        """Return a column of values, NaN where it has none."""
+        """Return a column of values, NaN for NULL."""
         if not hasattr(column, "dtype") or not column.ndim:
             number = np.nan if column is None else float(column)
             return np.full(rows, number, dtype=np.float64)
@@ -266,7 +266,7 @@ class MappedColumns:
         return np.asarray(column, dtype=np.float64)
 
     def _timestamps(self, column: Any, rows: int) -> npt.NDArray[np.int64]:
-        """Return a column of timestamps in milliseconds, :data:`NO_TIMESTAMP` where there is none."""
+        """Return a column of timestamps in milliseconds, :data:`NO_TIMESTAMP` for NULL."""
         if not hasattr(column, "dtype") or not column.ndim:
             return np.full(rows, self._timestamp(column), dtype=np.int64)
         kind = getattr(column.dtype, "kind", "O")
@@ -320,7 +320,7 @@ class _Part(NamedTuple):
     values: npt.NDArray[np.float64]
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> _Part:
-        """Return the rows that are chosen."""
+        """Return the chosen rows."""
         keep = chosen.tolist()
         return _Part(
             self.family,

@@ -1,4 +1,4 @@
-"""The writer's door for rows that come one by one; on the caller's thread."""
+"""The writer's entry point for rows that arrive one by one; on the caller's thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MappedRecords:
     """
     The rows of a column mapping, one by one: named rows, dicts and tuples.
 
-    :param mapping: which columns are what.
+    :param mapping: says what each column holds.
     :param writer: gets the samples.
     :param field_names: the fields of all rows, in order; ``None`` if each row names its own.
     :raises ValueError: if the mapping has columns that are not among the fields.
@@ -101,7 +101,7 @@ class MappedRecords:
             if fields is None:
                 if not isinstance(record, (tuple, list)) and type(record).__name__ != "Row":
                     raise TypeError(
-                        f"the column mapping expected a named row, a dict or a tuple, got a {type(record).__name__}, "
+                        f"the column mapping expected a named row, a dict or a tuple, got {type(record).__name__}, "
                         f"{shown(record)}"
                     )
                 fields = positional(len(record))
@@ -130,7 +130,7 @@ class MappedRecords:
             if name not in record and name not in self._warned_of:
                 self._warned_of.add(name)
                 _log.warning(
-                    "check the column mapping: %r is not a key of a record, and is taken as NULL there (logged once); "
+                    "check the column mapping: %r is not a key of a record and is treated as NULL there (logged once); "
                     "the keys are %s",
                     name,
                     shown(list(record)),

@@ -1,4 +1,4 @@
-"""The adaptive concurrency and request size, as a value that follows from past requests."""
+"""The adaptive concurrency and request size, as a value derived from past requests."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pyflink_prometheus.writer.ledger import Ledger
 FIRST_BATCH_SIZE = 2000
 
 _LEAST_BATCH_SIZE = 500
-_REQUESTS_A_SHARD = 6  # a decision needs at least so many requests per shard
-_MIN_WAITING_SHARE = 0.2  # of the time, from which on a step up may help
+_REQUESTS_A_SHARD = 6  # a decision needs at least this many requests per shard
+_MIN_WAITING_SHARE = 0.2  # of the time, from which a step up may help
 _MIN_GAIN = 1.2  # in throughput, for a step up to be kept
 _MAX_RETRY_SHARE = 0.05  # of the attempts, beyond which the receiver is overloaded
 _FIRST_PAUSE, _LONGEST_PAUSE = 4, 64  # in decisions
@@ -72,7 +72,7 @@ class Pace:
     step is reverted as well, down to a quarter of a batch. If flushes hold far less than the shards can send, requests
     are needlessly small, and the number of shards is halved.
 
-    Immutable: :meth:`next` returns a new value. A setting of the user has equal bounds and never changes.
+    Immutable: :meth:`next` returns a new value. A value set by the user has equal bounds and never changes.
 
     :param shards: the number of requests in flight.
     :param batch_size: the largest number of samples in a request.

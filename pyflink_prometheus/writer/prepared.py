@@ -15,8 +15,8 @@ from pyflink_prometheus.writer.settlement import Settlement
 
 _DUPLICATE = "the request held the same sample twice"
 _CONFLICT = (
-    "give the samples different timestamps or labels, or choose with set_conflict_policy: the request held another "
-    "value of this series at the same time, and Prometheus keeps one of them"
+    "give the samples different timestamps or labels, or choose one with set_conflict_policy: the request held another "
+    "value of this series with the same timestamp, and Prometheus keeps one of them"
 )
 
 _SEQUENCE = count()
@@ -27,7 +27,7 @@ class PreparedRequest(NamedTuple):
     A batch that one request may hold, and that request.
 
     :param batch: in order, without duplicates, of one tenant.
-    :param sequence: the later it is made, the larger.
+    :param sequence: larger for requests made later.
     """
 
     batch: Batch
@@ -37,12 +37,12 @@ class PreparedRequest(NamedTuple):
 
 class Prepared(NamedTuple):
     """
-    What a batch has become for one version.
+    A batch as prepared for one version.
 
-    :param requests: those of a tenant are to be sent one after the other.
+    :param requests: the requests; those of a tenant are to be sent one after the other.
     :param duplicates: samples that no request may hold, by tenant: see
         :class:`~pyflink_prometheus.writer.batch.Ordered`.
-    :param conflicting: others.
+    :param conflicting: conflicting samples, likewise.
     """
 
     requests: list[PreparedRequest]
@@ -68,7 +68,7 @@ class Preparation:
         return self.settle(self.make(batch, version))
 
     def make(self, batch: Batch, version: RemoteWriteVersion) -> Prepared:
-        """Prepare a batch, without settling what no request may hold."""
+        """Prepare a batch, without settling the samples that no request may hold."""
         prepared = Prepared([], [], [])
         for of_tenant in batch.by_tenant():
             ordered, duplicates, conflicting = of_tenant.in_order(self._policy)
@@ -79,7 +79,7 @@ class Preparation:
         return prepared
 
     def settle(self, prepared: Prepared) -> list[PreparedRequest]:
-        """Reject what no request may hold, and return the requests."""
+        """Reject the samples that no request may hold, and return the requests."""
         for duplicates in prepared.duplicates:
             self._settlement.reject(duplicates, RejectionReason.DUPLICATE, _DUPLICATE)
         for conflicting in prepared.conflicting:
@@ -101,7 +101,7 @@ class Preparation:
 
 
 def cut(request: PreparedRequest, limit: int) -> list[PreparedRequest]:
-    """Return a request as several, none with more samples than this."""
+    """Split a request into requests of at most ``limit`` samples each."""
     batch, version = request.batch, request.encoded.version
     if len(batch) <= limit:
         return [request]
@@ -113,7 +113,7 @@ class SealedBatch:
     """
     A batch that is complete, and its requests once a thread has prepared them.
 
-    :param requests: if they are prepared already.
+    :param requests: its requests, if they are already prepared.
     :ivar size: in samples.
     """
 

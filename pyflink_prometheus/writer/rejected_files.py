@@ -103,8 +103,7 @@ def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
     """
     Yield the samples that :class:`JsonLinesRejectedSamples` wrote to a directory, oldest file first.
 
-    Skips, with a warning, a line that is damaged, such as a last one that was cut short by a crash: Flink replays its
-    record.
+    Skips damaged lines with a warning, such as a last line that was cut short by a crash: Flink replays its record.
     """
     for path in files_in(directory):
         with path.open("rb") as lines:
@@ -112,7 +111,7 @@ def read_rejected_samples(directory: str) -> Iterator[RejectedSamples]:
                 try:
                     rejected = from_line(line)
                 except ValueError as error:
-                    _log.warning("look at line %d of %s: it is damaged and was skipped (%s)", number, path, error)
+                    _log.warning("check line %d of %s: it is damaged and was skipped (%s)", number, path, error)
                     continue
                 yield rejected
 
@@ -126,7 +125,7 @@ def from_line(line: bytes) -> RejectedSamples:
     """
     Return the samples that a line of a file holds.
 
-    :raises ValueError: if it was cut short or changed, without its content.
+    :raises ValueError: if it was cut short or changed; the message does not show its content.
     """
     try:
         read = json.loads(line.decode("utf-8"))

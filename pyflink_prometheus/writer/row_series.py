@@ -13,7 +13,7 @@ from pyflink_prometheus.wire.table import Numbers
 from pyflink_prometheus.writer.family import RowFamily
 from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 
-#: Instead of a number: no series, because it is not valid or refused, or because the configuration excludes it.
+#: In place of a number: no series, because it is not valid or refused, or because the configuration excludes it.
 INVALID_NUMBER, EXCLUDED_NUMBER = -1, -2
 
 _Row = tuple[Union[str, None], ...]
@@ -24,7 +24,7 @@ class RowSeries:
     """
     The numbers of the series of rows, found by the texts of their labels.
 
-    :param cache: makes and bounds the series, and gives them their numbers for as long as its table stays.
+    :param cache: makes and bounds the series, and gives them their numbers for as long as its table is in use.
     """
 
     def __init__(self, cache: SeriesCache) -> None:
@@ -55,13 +55,13 @@ class RowSeries:
         return None
 
     def _follow(self) -> None:
-        """Begin again if the cache has a new table; what was known is renewed when it is next used."""
+        """Start over if the cache has a new table; known series are renewed when they are next used."""
         if self._table is not self._cache.table:
             self._older = self._known if self._table is self._cache.older_table else {}
             self._table, self._known = self._cache.table, {}
 
     def _find(self, family: RowFamily, missing: list[_Row]) -> None:
-        """Give numbers to rows; those without a series get none: nothing bounds them, and some may be let in later."""
+        """Give numbers to rows; rows without a series get none: nothing bounds them, and some may be admitted later."""
         columns: Sequence[Sequence[str | None]] = list(zip(*missing))
         for row, (metric_name, labels) in zip(missing, family.records(columns, len(missing))):
             number = self._older.get(family, {}).get(row, EXCLUDED_NUMBER)

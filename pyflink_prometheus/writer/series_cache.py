@@ -15,7 +15,7 @@ from pyflink_prometheus.writer.admission import Admission
 #: Few series have more bytes of labels.
 USUAL_SIZE = 1024
 
-#: Stands for all series that the configuration excludes; it is in no table.
+#: A placeholder for all series that the configuration excludes; it is in no table.
 EXCLUDED = Series(())
 
 
@@ -24,15 +24,15 @@ class SeriesCache:
     A cache of the :class:`Series` of records, which drops those no longer in use.
 
     Two generations bound the memory: when the young one is full it becomes the old one, and the previous old one is
-    dropped. A series in use costs at most another lookup or is made again. Each young generation has a table of its
-    own, in which its series have their numbers.
+    dropped. A series in use costs at most another lookup or is made again. Each young generation has its own table,
+    in which its series have their numbers.
 
     :param limit: the largest number of series to keep; at least half as many, the most recently used, are kept. A
-        series with long labels counts once more for each :data:`USUAL_SIZE` bytes, so that memory is bounded, too.
+        series with long labels counts once more for each :data:`USUAL_SIZE` bytes, so that memory is bounded.
     :param admission: decides with which labels a series is sent. Default: its own.
     :param on_new_table: called when a generation begins, before a series gets a number in its table.
     :ivar table: the series of the young generation, by number.
-    :ivar older_table: those of the old one.
+    :ivar older_table: the series of the old generation.
     :ivar without_legacy_names: the first series, if any, without the legacy names that Remote-Write 1.0 demands.
     """
 
@@ -51,11 +51,11 @@ class SeriesCache:
 
     def get(self, metric_name: Any, labels: Any, metadata: Any = None) -> Series:
         """
-        Return the series of that name, these labels and that metadata, with its number in :attr:`table`.
+        Return the series with this name, these labels and this metadata, numbered in :attr:`table`.
 
         :return: :data:`EXCLUDED` if the configuration excludes it.
         :raises InvalidTimeSeriesError: if they cannot be written.
-        :raises SeriesRefused: if the series is beyond a limit, now or at all.
+        :raises SeriesRefused: if the series exceeds a limit, for now or for good.
         """
         # A flat tuple of names, then values: built and hashed faster than pairs, and ignored by the garbage collector.
         try:
@@ -79,10 +79,10 @@ class SeriesCache:
         """
         Return a new series with a number in :attr:`table`.
 
-        :param finder: who looks it up, if it is not this cache; nobody makes a series twice.
+        :param finder: looks up the series, if it is not this cache; no finder makes a series twice.
         :return: :data:`EXCLUDED` if the configuration excludes it.
         :raises InvalidTimeSeriesError: if it cannot be written.
-        :raises SeriesRefused: if it is beyond a limit, now or at all.
+        :raises SeriesRefused: if it exceeds a limit, for now or for good.
         """
         checked = None if metadata is None else checked_metadata(metadata)
         canonical: LabelPairs = canonical_labels(metric_name, labels)
@@ -103,7 +103,7 @@ class SeriesCache:
         """
         Give a series of the old generation a number in :attr:`table`.
 
-        :param labels: from which it was made.
+        :param labels: the labels from which it was made.
         :param finder: see :meth:`make`.
         """
         if self._admission is not None:
@@ -113,7 +113,7 @@ class SeriesCache:
     def _number(self, series: Series, texts: Sequence[str], labels: Any, finder: Any) -> None:
         form: Any
         if self._admission is not None:
-            form = object()  # two that were different may have become one
+            form = object()  # two different series may have become one
         elif isinstance(labels, Mapping):
             form = (finder, *labels)
         else:

@@ -27,14 +27,14 @@ _log = logging.getLogger(__name__)
 
 class Settlement:
     """
-    Counts settled samples and passes those that are not written to the handler.
+    Counts settled samples, and passes the rejected ones to the handler.
 
     Methods may be called on any thread. The handler is called by one thread at a time.
 
     :param ledger: counts the samples.
     :param handler: the user's handler.
     :param tenants: count the samples by tenant; ``None`` if there are no tenants.
-    :param digests: keep digests of what was written; ``None`` if they are not wanted.
+    :param digests: keep digests of the written samples; ``None`` if they are not wanted.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Settlement:
         self, batch: Batch, count: int, reason: RejectionReason, message: str, status: int | None = None
     ) -> None:
         """
-        Reject ``count`` samples of a batch, it is not known which.
+        Reject ``count`` samples of a batch; it is not known which.
 
         :raises PrometheusSinkError: if the handler fails.
         """
@@ -118,7 +118,7 @@ class Settlement:
         self._call(getattr(self._handler, "flush", _nothing))
 
     def close(self) -> None:
-        """Close digests and handler, if it has a method ``close``; a failure is only logged: it is too late to act."""
+        """Close the digests, and the handler if it has a method ``close``; only log failures: it is too late to act."""
         try:
             if self._digests is not None:
                 self._digests.close()

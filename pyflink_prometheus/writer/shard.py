@@ -2,8 +2,8 @@
 A shard: a queue of batches, and the thread that sends them, one request in flight.
 
 The caller's thread fills and seals batches; everything else here runs on the shard's thread. If series have tenants,
-each tenant has a lane of its own, in which requests and their retries follow each other: one that must wait holds up no
-other one.
+each tenant has its own lane, in which requests and their retries follow each other: a tenant that must wait does not
+hold up the others.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Shard:
     :param table: the series of its first samples.
     :param config: the writer's settings.
     :param backlog: shared with the caller's thread and the other shards.
-    :param endpoint: what is known about the receiver; shared as well.
+    :param endpoint: what is known about the receiver; also shared.
     :param transport: makes one POST; closed when the thread ends.
     :param prepare: turns a batch into requests.
     :param settlement: counts settled samples, and passes the rejected ones to the handler.
@@ -164,13 +164,13 @@ class Shard:
             self._transport.close()
 
     def _next_lane(self) -> Lane | None:
-        """Wait until something is to be done in a lane; ``None`` when the writer stops."""
+        """Wait until a lane has something to do, and return it; ``None`` when the writer stops."""
         while not self._backlog.is_stopped:
             lane = self._lanes.ready(self._clock.monotonic())
             if lane is not None:
                 return lane
             due = self._lanes.due
-            if due < math.inf and not self._has_tenants:  # the next samples must wait for those before
+            if due < math.inf and not self._has_tenants:  # the next samples must wait for the earlier ones
                 self._backlog.wait_until(due)
             elif (sealed := self._next_batch(due)) is not None:
                 requests = sealed.requests(self._prepare)
@@ -283,7 +283,7 @@ class Shard:
         if self._backlog.bound_batches(step.samples):
             _log.warning(
                 "raise the receiver's request size limit if %d samples per request are too few: it refuses larger "
-                "requests, so from now on none is larger: %s",
+                "requests, so from now on the sink sends none: %s",
                 step.samples,
                 step.outcome.message,
             )

@@ -1,4 +1,4 @@
-"""Which tenant of the receiver a series belongs to, and what is counted for each."""
+"""The tenants of a receiver: which one a series belongs to, and what is counted for each."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pyflink_prometheus.model.labels import METRIC_NAME_LABEL
 from pyflink_prometheus.wire.series import Tenant
 from pyflink_prometheus.writer.ledger import Ledger
 
-#: Where the value of a header comes from: a label by its name, or a function of all labels, ``__name__`` among them. It
-#: is called on the worker, once for each series, and returns ``None`` or "" for no header.
+#: Where the value of a header comes from: a label by its name, or a function of all labels including ``__name__``. The
+#: function is called on the worker, once for each series, and returns ``None`` or "" for no header.
 TenantSource = Union[str, Callable[[dict[str, str]], Optional[str]]]
 
-#: The names in metrics of samples without a tenant, and of all tenants that are not counted on their own.
+#: The names in metrics for samples without a tenant, and for all tenants that are not counted separately.
 NO_TENANT, OTHER_TENANTS = "(none)", "(others)"
 
 
@@ -31,9 +31,9 @@ class TenantConfiguration:
     A series without the label gets no header of its own; one of ``set_http_headers`` then serves as the default.
 
     :param headers: where the value of each header comes from, such as ``{"X-Scope-OrgID": "tenant"}`` for a label.
-    :param keep_labels: whether the labels that these values come from are sent as well. Default: no.
-    :param max_counted_tenants: how many tenants have counters of their own in each subtask, in the order in which they
-        appear; those of all others are together. Default 20.
+    :param keep_labels: whether the labels that these values come from are also sent. Default: no.
+    :param max_counted_tenants: how many tenants have their own counters in each subtask, in the order in which they
+        appear; all others are counted together. Default 20.
     :raises ValueError: if a header or a number is not valid.
     :raises TypeError: if a setting has the wrong type.
     """
@@ -57,9 +57,9 @@ class TenantConfiguration:
         """
         Return the tenant of a series, and the labels with which it is sent.
 
-        :param labels: all labels, ``__name__`` among them. Not changed.
+        :param labels: all labels including ``__name__``. Not changed.
         :raises InvalidTimeSeriesError: if a value cannot be sent in a header.
-        :raises TypeError: if a function returns something else than a text.
+        :raises TypeError: if a function returns something other than text.
         """
         tenant = []
         for name, source in self.headers.items():
@@ -80,11 +80,11 @@ class TenantConfiguration:
 
 class TenantLedgers:
     """
-    The ledgers of tenants, as many as are to be counted on their own. For any number of threads.
+    The ledgers of the tenants that are counted separately. For any number of threads.
 
     They count what becomes of samples and requests once these are sent to a tenant; ``samples_in`` stays 0.
 
-    :param most: how many tenants have a ledger of their own.
+    :param most: how many tenants have their own ledger.
     """
 
     def __init__(self, most: int) -> None:

@@ -14,7 +14,7 @@ _FEW_SAMPLES = 4.0
 
 class Turnover:
     """
-    One warning if most series leave the cache before it has been of use.
+    One warning if most series leave the cache before it has been useful.
 
     :param ledger: counts the samples.
     :param max_cached_series: the largest number of series that the cache keeps.
@@ -27,7 +27,7 @@ class Turnover:
         self._is_given = False
 
     def begin_generation(self) -> None:
-        """Take into account that one half of the cache is full, and the other one emptied."""
+        """Note that one half of the cache is full and the other one has been emptied."""
         samples, before = self._ledger.samples_in, self._samples_before
         self._samples_before = samples
         if before is None or self._is_given:  # at a start all series are new
@@ -37,9 +37,9 @@ class Turnover:
             return
         self._is_given = True
         _log.warning(
-            "raise max_cached_series=%d to more than twice the number of series that a subtask writes, or leave out a "
-            "label whose values do not come back: a series gets %.1f samples before the sink drops it from its cache, "
-            "and encoding it anew costs more than ten samples",
+            "raise max_cached_series=%d to more than twice the number of series that a subtask writes, or remove a "
+            "label whose values do not recur: a series gets %.1f samples before the sink drops it from its cache, and "
+            "encoding it again costs more than ten samples",
             self._max_cached_series,
             per_series,
         )

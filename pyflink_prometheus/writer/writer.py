@@ -50,8 +50,8 @@ from pyflink_prometheus.writer.written_digests import digests_of
 
 _LATER, _BEYOND = USUAL.start, USUAL.stop
 
-# Rows within this time may be sent one series after the other. Without an out-of-order window Prometheus refuses what
-# is an hour older than its newest sample, of whatever series.
+# Rows within this time may be sent one series after the other. Without an out-of-order window Prometheus refuses
+# samples that are an hour older than its newest sample of any series.
 _MAX_SPAN_MS = 300_000
 
 
@@ -68,7 +68,7 @@ class RemoteWriter:
     :param new_transport: creates the transport of one shard. Default: one based on requests.
     :param clock: the source of time. Default: the system's.
     :param draw: returns a random number from 0 to 1, for the jitter of retries.
-    :ivar guards: the limits, and how often something was beyond them.
+    :ivar guards: the limits, and how often they were exceeded.
     :ivar tenants: counts what is sent to each tenant; ``None`` if there are no tenants.
     """
 
@@ -110,7 +110,7 @@ class RemoteWriter:
         """The current number of requests in flight and their size."""
         return self._backlog.pace
 
-    # Per sample, so that calls are left out where they cost more than they tell.
+    # Runs for each sample, so it avoids calls that cost more than they clarify.
     def add(self, record: PrometheusTimeSeries | tuple[Any, ...]) -> None:  # noqa: C901, PLR0912, PLR0915
         """
         Take one record; wait while too many samples are pending (backpressure).
@@ -216,7 +216,7 @@ class RemoteWriter:
             unusual, numbers, timestamps, values = unusual[kept], numbers[kept], timestamps[kept], values[kept]
         unusual |= numbers == INVALID_NUMBER
         self._route(numbers[~unusual], timestamps[~unusual], values[~unusual])
-        # Not before the others: these may need series of their own, and with them another table than the numbers.
+        # After the others: these may add series and begin a new table, which the numbers do not refer to.
         if unusual.any():
             chosen = np.flatnonzero(unusual)
             columns = [[column[place] for place in chosen.tolist()] for column in labels]

@@ -1,4 +1,4 @@
-"""Digests of what was written, by series and hour, kept so that it can be compared with what is stored."""
+"""Digests of the written samples, by series and hour, kept for comparison with what is stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WrittenDigests:
     A sample with the timestamp of the newest of its series is not counted again: receivers accept the newest sample
     twice and store it once.
 
-    :param directory: where the files are; see :class:`~pyflink_prometheus.writer.digest_files.DigestFiles`.
+    :param directory: the directory of the files; see :class:`~pyflink_prometheus.writer.digest_files.DigestFiles`.
     """
 
     def __init__(self, directory: str) -> None:
@@ -52,9 +52,9 @@ class WrittenDigests:
 
     def flush(self) -> None:
         """
-        Write what was added to the files.
+        Write the digests of all added samples to the files.
 
-        :raises PrometheusSinkError: if that fails.
+        :raises PrometheusSinkError: if they cannot be written.
         """
         problem = ""
         with self._lock:
@@ -69,12 +69,12 @@ class WrittenDigests:
                 self._new_series, self._pending = [], []
         if problem:
             raise PrometheusSinkError(
-                f"make room in {self._directory} or leave out set_digest_directory: the digests of what was written "
-                f"cannot be stored there ({problem})"
+                f"make room in {self._directory} or remove set_digest_directory: the digests of written samples cannot "
+                f"be stored there ({problem})"
             )
 
     def close(self) -> None:
-        """Write what was added to the files, and close them."""
+        """Write the digests of all added samples to the files, and close the files."""
         try:
             self.flush()
         finally:
@@ -154,5 +154,5 @@ def _rows(
 
 
 def digests_of(config: SinkConfig) -> WrittenDigests | None:
-    """Return the digests that an endpoint's settings ask for, if they do."""
+    """Return the digests of an endpoint, if its settings ask for them."""
     return None if config.digest_directory is None else WrittenDigests(config.digest_directory)

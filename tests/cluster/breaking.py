@@ -1,8 +1,8 @@
 """
-All that can break around a running job, one thing after another, as a random generator decides.
+Everything that can break around a running job, one thing after another, in an order chosen by a random generator.
 
-Clocks jump only as the sink sees them: those of the workers by a seam, and a receiver's in its Retry-After. Those of
-Flink and Prometheus are the machine's. An older receiver is a Prometheus behind a proxy that refuses 2.0 as one does.
+Clocks jump only from the sink's point of view: the workers' through a seam, and a receiver's in its Retry-After. Flink
+and Prometheus use the machine's clock. An older receiver is a Prometheus behind a proxy that refuses 2.0 like one.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ MOST_STOPS = 5
 
 class Network:
     """
-    The faults of the way to the receiver, for a :class:`faulty_proxy.FaultyProxy`.
+    The faults between writer and receiver, for a :class:`faulty_proxy.FaultyProxy`.
 
-    :ivar faults: what happens to a request at random; ``None`` is nothing.
+    :ivar faults: the faults from which one is chosen at random for each request; ``None`` is no fault.
     """
 
     def __init__(self, rng: random.Random) -> None:
         self.faults: list[str | None] = [None]
-        self._rng = random.Random(rng.random())  # requests come whenever they like
+        self._rng = random.Random(rng.random())  # requests arrive at unpredictable times
 
     def next_fault(self) -> str | None:
         """Return the next request's fault."""
@@ -48,7 +48,7 @@ class Network:
 
 
 class Disk:
-    """A small file system of its own in memory, which takes root."""
+    """A small separate file system in memory; mounting it requires root."""
 
     SIZE = 64 * 2**20
 
@@ -59,7 +59,7 @@ class Disk:
     @staticmethod
     @contextlib.contextmanager
     def mounted(folder: Path) -> Iterator[Disk | None]:
-        """Yield it for as long as it is mounted; ``None`` where that is not possible."""
+        """Yield the file system while it is mounted; ``None`` where that is not possible."""
         folder.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", f"size={Disk.SIZE}", "none", str(folder)]
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:
@@ -71,13 +71,13 @@ class Disk:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
     def fill(self) -> None:
-        """Leave no room."""
+        """Fill the file system."""
         with contextlib.suppress(OSError), self._filler.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(2**16))
 
     def free(self) -> None:
-        """Give the room back."""
+        """Free the space."""
         self._filler.unlink(missing_ok=True)
 
 
@@ -91,9 +91,9 @@ class Chaos:
     :param job: the job.
     :param rng: decides when things fail, and how.
     :param per_second: the rate of the job's source while things fail.
-    :param network: the way to the receiver, if it can fail by itself.
-    :param disk: where the job keeps its files, if it is one that can be full.
-    :param label: begins each line that is printed.
+    :param network: the faults between writer and receiver, if the network can fail on its own.
+    :param disk: the disk with the job's files, if it can be filled.
+    :param label: the beginning of each printed line.
     :ivar done: counts the events.
     """
 
@@ -124,7 +124,7 @@ class Chaos:
         self._resumed_from: str | None = None
 
     def cause(self, kind: str) -> None:
-        """Cause a failure, once the job has recovered from the one before."""
+        """Cause a failure, once the job has recovered from the previous one."""
         self.wait_until_well()
         self.pause()
         self._tell(kind)
@@ -161,7 +161,7 @@ class Chaos:
         self._cluster.start_taskmanager()
 
     def kill_jobmanager(self) -> None:
-        """Kill the JobManager, and start the job from its last checkpoint at another one, which knows of no job."""
+        """Kill the JobManager, and start the job from its last checkpoint on another one, which knows of no job."""
         self._cluster.kill_jobmanager()
         self.pause()
         self._cluster.start_jobmanager()
@@ -189,7 +189,7 @@ class Chaos:
         self.stop_and_resume()
 
     def clocks_jump(self) -> None:
-        """Stop the job with a savepoint, and start it with workers whose clocks jump; once they do, end that."""
+        """Stop the job with a savepoint, and start it with workers whose clocks jump; once they have, undo this."""
         self.job = self.job.with_options(clock_jumps=0 if self.job.options.get("clock_jumps") else 1)
         self.stop_and_resume()
 
@@ -198,15 +198,15 @@ class Chaos:
         self._while_faulty([*FAULTS, *[None] * 2 * len(FAULTS)], ends=self._rng.random() < 0.5)
 
     def throttle(self) -> None:
-        """Let the receiver refuse all requests for being too many, for a while."""
+        """Let the receiver throttle all requests for a while."""
         self._while_faulty(["429", "429 and Retry-After", "429 and an earlier date"], ends=True)
 
     def roll_receiver(self) -> None:
-        """Let the receiver be an older one for a while, and now and then both, as when it has several instances."""
+        """Let the receiver be an older one for a while, sometimes a mix of both, as if it had several instances."""
         self._while_faulty(["415 to 2.0", *self._rng.choice([[], [None]])], ends=self._rng.random() < 0.5)
 
     def fill_disk(self) -> None:
-        """Leave no room for rejected samples for a while."""
+        """Fill the disk for rejected samples for a while."""
         if self._disk is None:
             self._tell("nothing, because no small file system can be mounted here")
             return
@@ -215,12 +215,12 @@ class Chaos:
         self._disk.free()
 
     def stop_and_resume(self, per_second: float | None = None) -> None:
-        """Stop the job with a savepoint, and restart it from there, at another rate from then on if one is given."""
+        """Stop the job with a savepoint, and restart it from there, at a new rate if one is given."""
         self._per_second = per_second or self._per_second
         for _ in range(MOST_STOPS):
             try:
                 savepoint = self._cluster.stop_with_savepoint(self.job_id)
-            except FlinkClusterError as error:  # something has failed meanwhile, and the job goes on
+            except FlinkClusterError as error:  # something has failed meanwhile, and the job continues
                 self._tell(f"not stopped: {str(error).splitlines()[-1]}")
                 self.wait_until_well()
             else:
@@ -230,7 +230,7 @@ class Chaos:
         raise FlinkClusterError(f"the job could not be stopped {MOST_STOPS} times")
 
     def calm(self) -> None:
-        """End what is still faulty."""
+        """End the remaining faults."""
         if self._network is not None:
             self._network.faults = [None]
         if self._disk is not None:
@@ -240,14 +240,14 @@ class Chaos:
         """Wait until all subtasks run, each with a worker of this TaskManager, and new samples arrive."""
         workers = self.job.parallelism
         self._cluster.wait_for_running_tasks(self.job_id)
-        # There may be more: one from before a failure may take long to end.
+        # There may be more workers: one from before a failure may take long to end.
         wait_for(lambda: len(self._cluster.python_worker_pids()) >= workers, f"{workers} workers", PATIENCE_SECONDS)
         stored = self._prometheus.count(self.job.metric_name)
         wait_for(lambda: self._prometheus.count(self.job.metric_name) > stored, "new samples", PATIENCE_SECONDS)
         self._tell("well")
 
     def pause(self) -> None:
-        """Wait for a random while."""
+        """Wait for a random time."""
         time.sleep(self._rng.uniform(0, PAUSE_S))
 
     def _while_faulty(self, faults: list[str | None], *, ends: bool) -> None:
@@ -260,7 +260,7 @@ class Chaos:
             self._network.faults = [None]
 
     def _resume(self, path: str | None) -> None:
-        """Start the job from a savepoint or checkpoint; if it had none, from where it was started the last time."""
+        """Start the job from a savepoint or checkpoint, or else from where it was last started."""
         self._resumed_from = path or self._resumed_from
         self.job_id = self._client.submit(self.job, self._per_second, self._resumed_from)
 

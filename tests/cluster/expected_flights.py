@@ -52,7 +52,7 @@ def possible(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reachable(track: pd.DataFrame) -> np.ndarray:
-    """Return which positions an aircraft can have reached from the last one, or from four others in a row."""
+    """Return which positions an aircraft can have reached from the last one, or from four other positions in a row."""
     places = list(zip(np.radians(track.latitude), np.radians(track.longitude), track.timestamp / 1000))
 
     def reaches(one: int, two: int) -> bool:
@@ -100,7 +100,7 @@ def of_windows(
     """
     Return the series of aggregates in windows that start every minute.
 
-    :param of: pandas' names of them, or numbers for quantiles, by what the metric's name gets.
+    :param of: pandas' names of the aggregates, or numbers for quantiles, by the suffix of the metric's name.
     """
     known = rows[rows[field].notna()]
     found: Samples = {}

@@ -1,4 +1,4 @@
-"""A standalone Flink cluster of a test's own, started from the scripts that the apache-flink wheel carries."""
+"""A standalone Flink cluster for a test, started with the scripts in the apache-flink wheel."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 FLINK_HOME = Path(pyflink.__file__).parent
-# No test depends on how fast its machine is: what goes wrong is noticed as such, and only what hangs is given up, after
-# much more than it takes. pytest's own limit is beyond that.
+# No test depends on the machine's speed: failures are detected directly, and the time limit, far longer than anything
+# takes, is only for things that hang. pytest's own limit is longer still.
 PATIENCE_SECONDS = 300.0
 STOP_SECONDS = 20.0
-# Each question costs a cluster some milliseconds of a core: what does not come at once is asked for less often.
+# Each request costs a cluster a few milliseconds of a core, so requests become rarer when a result takes longer.
 POLL_SECONDS, POLL_SECONDS_AT_MOST = 0.1, 0.5
 TAIL_LINES = 40
-# In the folder of the cluster that all tests share: which classes its TaskManager has loaded.
+# A file in the folder of the shared cluster: the classes that its TaskManager has loaded.
 LOADED_CLASSES = "classes"
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class FlinkClusterError(RuntimeError):
-    """Report a cluster that does not do what it should, with what its logs say."""
+    """A cluster that does not work as it should, with the ends of its logs."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Hold what a call of the `flink` command came to."""
+    """The result of a `flink` command."""
 
     exit_status: int
     stdout: str
@@ -53,12 +53,12 @@ class Run:
 
     @property
     def output(self) -> str:
-        """All that it printed."""
+        """Everything that the command printed."""
         return self.stdout + self.stderr
 
     @property
     def job_id(self) -> str:
-        """The job that it submitted."""
+        """The submitted job's id."""
         _, found, rest = self.output.partition("JobID ")
         if not found:
             raise FlinkClusterError(f"no job was submitted:\n{self.output}")
@@ -68,20 +68,19 @@ class Run:
 @dataclass
 class FlinkCluster:
     """
-    Run a JobManager and a TaskManager as processes of this machine, on loopback and on ports of their own.
+    A JobManager and a TaskManager as processes on this machine, on loopback and on free ports.
 
-    Several clusters may be up at once. Use as a context manager, or call :meth:`start` and :meth:`stop`.
+    Several clusters may run at once. Use as a context manager, or call :meth:`start` and :meth:`stop`.
 
-    :param folder: where configuration, logs and checkpoints go.
-    :param slots: of each TaskManager.
+    :param folder: the folder for configuration, logs and checkpoints.
+    :param slots: the number of slots of each TaskManager.
     :param conf: more settings for config.yaml, by their full names.
-    :param environment: more environment variables of Flink's processes.
-    :param loads_python_once: have PyFlink's jar in Flink's own class path, as docs/operations.md advises. Otherwise a
-        TaskManager loads it anew for each job, which brings it along.
-    :param python: the interpreter of client and workers, in whose environment Flink is. Default: this one.
-    :param supervised: start another TaskManager for one that has died by itself, as Kubernetes does; otherwise that is
-        an error.
-    :ivar died: the names of TaskManagers that have died by themselves.
+    :param environment: more environment variables for Flink's processes.
+    :param loads_python_once: put PyFlink's jar into Flink's own class path, as docs/operations.md advises. Otherwise
+        each job brings the jar, and a TaskManager loads it anew for each job.
+    :param python: the interpreter of client and workers, whose environment has Flink. Default: this one.
+    :param supervised: replace a TaskManager that dies on its own, as Kubernetes does; otherwise that is an error.
+    :ivar died: the names of TaskManagers that died on their own.
     """
 
     folder: Path
@@ -116,7 +115,7 @@ class FlinkCluster:
         self.stop()
 
     def start(self, taskmanagers: int = 1) -> None:
-        """Start the JobManager and TaskManagers, and wait until all slots are there."""
+        """Start the JobManager and TaskManagers, and wait until all slots are available."""
         try:
             self._jobmanager = self._spawn("jobmanager")
             for _ in range(taskmanagers):
@@ -127,7 +126,7 @@ class FlinkCluster:
             raise
 
     def stop(self) -> None:
-        """End all of the cluster's processes, Python workers included; the logs stay."""
+        """End all of the cluster's processes, including Python workers; the logs stay."""
         self.python_worker_pids()
         processes = [each for each in [*self._taskmanagers, self._jobmanager] if each is not None]
         for each in processes:
@@ -135,7 +134,7 @@ class FlinkCluster:
         for each in processes:
             _wait_or_kill(each.process)
         self._taskmanagers, self._jobmanager = [], None
-        # A worker outlives a TaskManager that was killed if it is busy with something that does not end.
+        # A worker outlives a killed TaskManager if it is busy with something that does not end.
         for worker in self._workers_seen & _processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
@@ -155,12 +154,12 @@ class FlinkCluster:
             jobmanager.process.wait()
 
     def start_jobmanager(self) -> None:
-        """Start another JobManager, which the TaskManagers find by themselves."""
+        """Start another JobManager, which the TaskManagers find on their own."""
         self._jobmanager = self._spawn("jobmanager")
         self.wait_for_slots(len(self._taskmanagers) * self.slots)
 
     def latest_checkpoint(self, job_id: str) -> str | None:
-        """Return the newest complete checkpoint of a job that is still on disk, to start a job from."""
+        """Return a job's newest complete checkpoint that is still on disk, to start a job from."""
         complete = [each.parent for each in (self.checkpoint_dir / job_id).glob("chk-*/_metadata")]
         return str(max(complete, key=lambda each: int(each.name[4:]))) if complete else None
 
@@ -176,7 +175,7 @@ class FlinkCluster:
         """Return the processes that run Python functions for the TaskManagers now."""
         everything = _processes()
         ours = {each.process.pid for each in self._taskmanagers}
-        # Parents come before their children only by chance, so look again until nothing is found any more.
+        # Parents precede their children only by chance, so repeat until no more are found.
         while True:
             found = {each.pid for each in everything if each.parent in ours} - ours
             if not found:
@@ -198,9 +197,9 @@ class FlinkCluster:
         Submit a Python job with ``flink run``.
 
         :param job: the script.
-        :param arguments: the script's own.
+        :param arguments: the script's arguments.
         :param options: of ``flink run``, such as ``-d`` (return once submitted), ``-pyfs PATH``, ``-s SAVEPOINT``.
-        :param timeout: in seconds, for all of it.
+        :param timeout: in seconds, for the whole run.
         :param check: raise if it fails.
         """
         python = ["-pyexec", str(self.python), "-pyclientexec", str(self.python)]
@@ -223,7 +222,7 @@ class FlinkCluster:
         return run
 
     def start_client(self, script: Path) -> subprocess.Popen[str]:
-        """Start a Python program that submits jobs by itself, and does what its standard input says until that ends."""
+        """Start a Python program that submits jobs itself, as its standard input says, until that input ends."""
         return subprocess.Popen(
             [str(self.python), str(script)],
             env=self._environment(),
@@ -234,9 +233,9 @@ class FlinkCluster:
 
     def rest(self, path: str, **parameters: str) -> Any:
         """
-        Return the answer of Flink's REST API, such as of ``/jobs/overview``.
+        Return the response of Flink's REST API, for example to ``/jobs/overview``.
 
-        Whoever waits for something asks again and again, and so is told at once if it will never come.
+        A caller that waits for something polls this, and so learns at once if it will never happen.
 
         :raises FlinkClusterError: if one of the cluster's processes has died.
         """
@@ -246,7 +245,7 @@ class FlinkCluster:
             return json.load(answer)
 
     def raise_if_dead(self) -> None:
-        """Raise, with the ends of its logs, if a process has died that nobody has ended on purpose."""
+        """Raise, with the ends of its logs, if a process has died that was not ended on purpose."""
         for taskmanager in [*self._taskmanagers] if self.supervised else []:
             if taskmanager.process.poll() is not None:
                 self._taskmanagers.remove(taskmanager)
@@ -265,7 +264,7 @@ class FlinkCluster:
 
     def stop_with_savepoint(self, job_id: str, *, drain: bool = False, timeout: float = PATIENCE_SECONDS) -> str:
         """
-        Stop a job by the request that ``flink stop`` makes, once all of it runs, and return the savepoint's path.
+        Stop a job with the request that ``flink stop`` makes, once all of it runs, and return the savepoint's path.
 
         :param drain: let windows and timers end first.
         :raises FlinkClusterError: if it is not stopped.
@@ -294,17 +293,17 @@ class FlinkCluster:
 
     def job_state(self, job_id: str) -> str:
         """Return a job's state, such as RUNNING or FINISHED."""
-        # Not of all that is known of the job: for that Flink fetches all metrics of its subtasks.
+        # Not the job's full details: for those, Flink fetches all metrics of its subtasks.
         return str(self.rest(f"/jobs/{job_id}/status")["status"])
 
     def wait_for_job(self, job_id: str, *states: str, timeout: float = PATIENCE_SECONDS) -> str:
-        """Wait until a job is in one of these states (default: FINISHED); one that ended otherwise raises."""
+        """Wait until a job is in one of these states (default: FINISHED); raise if it ended in another one."""
         wanted = states or ("FINISHED",)
 
         def state_if_final() -> str | None:
             state = self.job_state(job_id)
             over = state in ("FINISHED", "FAILED", "CANCELED")
-            # All else that Flink shows of a job may be some time old.
+            # Everything else that Flink shows of a job may be outdated.
             if over and self.rest(f"/jobs/{job_id}")["state"] != state:
                 return None
             if state in wanted:
@@ -316,7 +315,7 @@ class FlinkCluster:
         return wait_for(state_if_final, f"job {job_id} in {wanted}", timeout)
 
     def wait_for_running_tasks(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> None:
-        """Wait until every subtask of a job runs, or has come to its end."""
+        """Wait until every subtask of a job runs or has finished."""
 
         def all_run() -> bool:
             vertices = self.rest(f"/jobs/{job_id}")["vertices"]
@@ -326,7 +325,7 @@ class FlinkCluster:
         wait_for(all_run, f"running tasks of job {job_id}", timeout)
 
     def completed_checkpoints(self, job_id: str) -> int:
-        """Return how many checkpoints of a job have completed."""
+        """Return the number of a job's completed checkpoints."""
         return int(self.rest(f"/jobs/{job_id}/checkpoints")["counts"]["completed"])
 
     def root_exception(self, job_id: str) -> str:
@@ -338,7 +337,7 @@ class FlinkCluster:
         """
         Return the metrics of all subtasks of a job whose id contains ``name``, by ``<vertex>/<id>``.
 
-        Flink fetches metrics because somebody asked, so the first answers are empty or old: waits for some.
+        Flink fetches metrics on request, so the first responses are empty or old: this waits for metrics.
         """
 
         def found() -> dict[str, str]:
@@ -365,15 +364,15 @@ class FlinkCluster:
         wait_for(there, f"{slots} slots", timeout)
 
     def logs(self) -> str:
-        """Return what all of the cluster's processes have logged."""
+        """Return the logs of all of the cluster's processes."""
         return "\n".join(f"--- {each.name}\n{each.read_text(errors='replace')}" for each in self.log_files())
 
     def log_files(self) -> list[Path]:
-        """Return the files of all logs, and of what the processes printed."""
+        """Return the files with all logs and with the processes' output."""
         return sorted(each for each in self.log_dir.glob("*") if each.is_file())
 
     def _last_lines(self, name: str) -> str:
-        """Return what a process logged and printed last."""
+        """Return the last lines that a process logged and printed."""
         tails = []
         for file in self.log_files():
             if name in file.name:
@@ -382,7 +381,7 @@ class FlinkCluster:
         return "\n".join(tails)
 
     def _communicate(self, process: subprocess.Popen[str], timeout: float) -> tuple[str, str]:
-        """Return what a process prints until it ends, unless the cluster dies before that."""
+        """Return a process's output until it ends, unless the cluster dies first."""
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -393,7 +392,7 @@ class FlinkCluster:
                     raise
 
     def _spawn(self, script: str) -> _FlinkProcess:
-        # In the foreground each script becomes its Java by exec, so that the process we have is the one we want.
+        # In the foreground each script replaces itself with Java by exec, so our child process is the JVM.
         name = f"{script}-{len(list(self.log_dir.glob(f'{script}-*.out')))}"
         with (self.log_dir / f"{name}.out").open("wb") as out:
             process = subprocess.Popen(
@@ -409,7 +408,7 @@ class FlinkCluster:
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            # PyFlink starts plain `python` here and there.
+            # PyFlink sometimes starts a plain `python`.
             "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
             "FLINK_CONF_DIR": str(self._conf_dir),
             "FLINK_LOG_DIR": str(self.log_dir),
@@ -420,7 +419,7 @@ class FlinkCluster:
         }
 
     def _link_jars(self) -> None:
-        """Make a folder of the jars that Flink has in its class path."""
+        """Make a folder with the jars of Flink's class path."""
         self._lib_dir.mkdir(exist_ok=True)
         jars = [*(self._home / "lib").glob("*.jar")]
         if self.loads_python_once:
@@ -429,12 +428,12 @@ class FlinkCluster:
             (self._lib_dir / jar.name).symlink_to(jar)
 
     def _write_configuration(self, rpc_port: int, rest_port: int) -> None:
-        """Copy the wheel's configuration, which holds the options that its Java needs, and put ours into it."""
+        """Copy the wheel's configuration, which has the options that its Java needs, and add ours."""
         self.log_dir.mkdir(exist_ok=True)
         (self.folder / "tmp").mkdir(exist_ok=True)
         shutil.copytree(self._home / "conf", self._conf_dir, dirs_exist_ok=True)
         yaml = YAML()
-        yaml.width = 1_000_000  # Flink's scripts read one line an option
+        yaml.width = 1_000_000  # Flink's scripts read one line per option
         file = self._conf_dir / "config.yaml"
         settings = yaml.load(file)
         ours = {
@@ -446,8 +445,8 @@ class FlinkCluster:
             "jobmanager.memory.process.size": "1100m",
             "io.tmp.dirs": str(self.folder / "tmp"),
             "execution.checkpointing.dir": self.checkpoint_dir.as_uri(),
-            # So that a lost TaskManager is noticed within a test's patience, and metrics come while somebody waits.
-            # One that only has no time to answer is given some.
+            # So that a lost TaskManager is noticed, and metrics arrive, while a test waits. A TaskManager that is
+            # only too busy to respond gets some time.
             "heartbeat.interval": "500 ms",
             "heartbeat.timeout": "30 s",
             "metrics.fetcher.update-interval": "200 ms",
@@ -464,7 +463,7 @@ class FlinkCluster:
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout: float) -> Any:
-    """Call a function until it returns something true, and return that; raise when the time is over."""
+    """Call a function until it returns a true value, and return that; raise when the time is over."""
     deadline = time.monotonic() + timeout
     pause = POLL_SECONDS
     while True:
@@ -478,15 +477,14 @@ def wait_for(condition: Callable[[], Any], what: str, timeout: float) -> Any:
 
 
 def _flink_home(python: Path) -> Path:
-    """Return where Flink is in the environment of an interpreter."""
+    """Return Flink's folder in the environment of an interpreter."""
     if python == Path(sys.executable):
         return FLINK_HOME
     command = [str(python), "-I", "-c", "import pyflink; print(pyflink.__path__[0])"]
     return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
 
 
-#: For processes of a minute or two: they are gone before the second compiler has paid off, or verifying classes that
-#: come with Flink.
+#: For processes of a minute or two: they end before the second compiler, or verifying Flink's own classes, pays off.
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 _JAVA_OPTIONS = (
     SHORT_LIVED,
@@ -496,7 +494,7 @@ _JAVA_OPTIONS = (
 
 
 class _FlinkProcess(NamedTuple):
-    """One of Flink's processes; its logs have its name in theirs."""
+    """One of Flink's processes; the names of its logs contain its name."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -504,7 +502,7 @@ class _FlinkProcess(NamedTuple):
 
 @dataclass(frozen=True)
 class _Process:
-    """Hold one process of this machine; its start makes it unique where ids are used again."""
+    """A process on this machine; its start time makes it unique even when ids are reused."""
 
     pid: int
     parent: int
@@ -522,9 +520,9 @@ def _processes() -> set[_Process]:
 
 def _linux_processes() -> Iterator[_Process]:
     for folder in Path("/proc").glob("[0-9]*"):
-        # It may end while we look.
+        # The process may end while we look.
         with contextlib.suppress(OSError):
-            # The name in parentheses may hold anything; the third field is the one behind it.
+            # The name in parentheses may contain anything; the third field is the one after it.
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             yield _Process(pid=int(folder.name), parent=int(fields[1]), started=fields[19], command=command)
@@ -549,7 +547,7 @@ def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free, and stay so for the seconds until Flink binds them: no system gives them away."""
+    """Return ports that are free and stay free until Flink binds them: the system does not assign them."""
     found: list[int] = []
     for port in random.SystemRandom().sample(range(15_000, 32_000), 1_000):
         with socket.socket() as probe, contextlib.suppress(OSError):

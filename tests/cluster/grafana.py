@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DASHBOARDS = sorted((ROOT / "cluster" / "grafana" / "dashboards").glob("*.json"))
-#: How much of time is shown, and in how many steps.
+#: The time range that is shown, and its number of steps.
 RANGE_S = 1800
 MAX_DATA_POINTS = 900
 
@@ -86,7 +86,7 @@ def targets(dashboard: Mapping[str, Any], scrape_interval_s: int) -> Iterator[Ta
 
 
 def variables(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the variables that are filled by queries."""
+    """Return the variables whose values come from queries."""
     return [each for each in dashboard["templating"]["list"] if each["type"] == "query"]
 
 
@@ -112,7 +112,7 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
     """
     Replace variables: $name, ${name} and ${name:regex}, which are equivalent for Prometheus's data source.
 
-    $1 and the like are not variables, but part of PromQL.
+    $1, for example, is not a variable but part of PromQL.
     """
 
     def value(found: re.Match[str]) -> str:

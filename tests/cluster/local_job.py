@@ -31,7 +31,7 @@ def run_job_file(name: str, *arguments: str, timeout_s: float = 600, workers: st
 
     :param name: the file's name.
     :param workers: ``process``, as on a cluster, or ``loopback``: threads of the job file's own process.
-    :param timeout_s: after so many seconds it is ended, with all its processes, and the test fails.
+    :param timeout_s: the seconds after which it is ended, with all its processes, and the test fails.
     """
     command = [sys.executable, str(JOBS / name), *arguments]
     process = subprocess.Popen(
@@ -58,7 +58,7 @@ def _environment(workers: str) -> dict[str, str]:
     package_parent = Path(pyflink_prometheus.__file__).resolve().parents[1]
     return {
         **os.environ,
-        # PyFlink starts plain `python` here and there, and JOBS holds what the job files share.
+        # PyFlink sometimes starts a plain `python`, and JOBS holds modules that the job files share.
         "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(package_parent), str(JOBS), os.environ.get("PYTHONPATH", "")]),
         "JAVA_TOOL_OPTIONS": f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} {SHORT_LIVED}",

@@ -47,7 +47,7 @@ class SteadyJob:
 
     @property
     def parallelism(self) -> int:
-        """The number of the sinks' subtasks, and so of Python workers."""
+        """The number of the sinks' subtasks, and therefore of Python workers."""
         return int(str(self.options.get("parallelism", 2)))
 
     def with_options(self, **options: object) -> SteadyJob:
@@ -80,7 +80,7 @@ class SteadyJob:
 
 class SteadyClient:
     """
-    A process that submits jobs to a cluster, for far less than ``flink run`` takes. Use as a context manager.
+    A process that submits jobs to a cluster, far faster than ``flink run``. Use as a context manager.
 
     :param cluster: the cluster, which need not run yet.
     """

@@ -1,4 +1,4 @@
-"""Whatever breaks while a job runs, in the end Prometheus has all samples; ``make chaos`` breaks far more."""
+"""Whatever breaks while a job runs, Prometheus eventually has all samples; ``make chaos`` breaks far more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyflink_prometheus.testing import PrometheusServer
 
 PER_SECOND = 60.0
 PER_SECOND_AT_LAST = 20_000.0
-COUNT = 12_000  # of far more seconds than this takes, or the source would end before the chaos does
+COUNT = 12_000  # for far longer than this takes, or the source would end before the chaos does
 
 
 @pytest.mark.once

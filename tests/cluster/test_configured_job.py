@@ -26,7 +26,7 @@ def issue(authority: trustme.CA, folder: Path) -> int:
 
 
 class DemandingReceiver(Receiver):
-    """A receiver that demands a client certificate, and notes the serial number of each connection's."""
+    """A receiver that demands a client certificate, and records its serial number for each connection."""
 
     def __init__(self, authority: trustme.CA, decide) -> None:
         super().__init__(decide)
@@ -82,7 +82,7 @@ def test_certificates_are_rotated_while_the_job_runs(tmp_path: Path, authority: 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> trustme.CA:
-    """Return an authority, whose certificate is in the folder of the configuration."""
+    """Return a certificate authority, whose certificate is in the folder of the configuration."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     return authority

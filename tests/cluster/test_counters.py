@@ -57,7 +57,7 @@ def test_counters_have_the_names_of_the_java_connector_and_say_what_happened(tmp
     }
     flinks = {"numRecordsSend": 9, "numRecordsSendErrors": 3}
     buckets = {"le.Inf.timeInFlightMs_bucket": 11, "le.30000.timeInFlightMs_bucket": 11}  # 5 + 2 + 1 + 3 attempts
-    # Which gets all but the invalid one, and accepts it.
+    # The backup gets all samples except the invalid one, and accepts them.
     backup = {
         "endpoint.backup.numSamplesIn": 8,
         "endpoint.backup.numSamplesOut": 8,

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# More than other tests may take: the first one waits for a cluster and for what two jobs write.
+# Longer than for other tests: the first one waits for a cluster and for the samples of two jobs.
 pytestmark = [pytest.mark.once, pytest.mark.timeout(3000)]
 
 RECORDING = ROOT / ".cache" / "recording" / "flights.jsonl"
 JOBS = ROOT / "jobs"
 RULES = sorted((ROOT / "cluster" / "rules").glob("*.yml"))
 SCRAPE_INTERVAL_S = 2
-#: Of the recording, some six minutes; the watermark waits for two, and windows for one.
+#: About six minutes of the recording; the watermark waits for two, and windows for one.
 ROWS = 10_000
 #: The pipeline catches up with the present first, for half a minute, or for a quarter of an hour on a busy machine.
 PATIENCE_S = 1200
-#: On a busy machine a scrape takes too long now and then, and until the next one there is nothing.
+#: On a busy machine a scrape sometimes takes too long, and there is no data until the next one.
 NEXT_SCRAPES_S = 120
 PORTS = 20
 
@@ -46,7 +46,7 @@ by_dashboard = pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path
 
 @dataclass(frozen=True)
 class Watched:
-    """Grafana's queries to the Prometheus that monitors a cluster and gets the samples of its jobs."""
+    """Grafana's queries to the Prometheus that monitors a cluster and receives the samples of its jobs."""
 
     prometheus: PrometheusServer
 
@@ -57,7 +57,7 @@ class Watched:
         for variable in grafana.variables(dashboard):
             values = grafana.values_of(self.prometheus, variable, chosen)
             name = variable["name"]
-            # What nothing has is what is shown for a variable that offers nothing.
+            # A variable without values gets a value that matches nothing.
             one_by_one = grafana.several(values) if values else "nothing"
             chosen[name] = grafana.everything(variable) if all_chosen else one_by_one
         return self.without_result(list(grafana.targets(dashboard, SCRAPE_INTERVAL_S)), chosen)
@@ -105,14 +105,14 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             troubled = Path(__file__).parent / "jobs" / "troubled.py"
             cluster.run_job(troubled, url, options=("-d", "-pyfs", str(troubled.parent)))
             found = Watched(prometheus)
-            # What is not there in time is for the tests to say.
+            # The tests report data that is not there in time.
             for path in DASHBOARDS:
                 lasting(partial(found.missing, path, all_chosen=True), PATIENCE_S)
             yield found
 
 
 def lasting(problems: Callable[[], list[T]], patience_s: float = NEXT_SCRAPES_S) -> list[T]:
-    """Return the problems that remain after some time; return none as soon as there are none."""
+    """Return the problems that remain after some time, or nothing as soon as there are none."""
     deadline = time.monotonic() + patience_s
     while (found := problems()) and time.monotonic() < deadline:
         time.sleep(1)
@@ -139,7 +139,7 @@ def test_each_panel_says_what_it_shows(path: Path) -> None:
         assert panel["description"].endswith("."), f"{what} has no description"
         assert panel["fieldConfig"]["defaults"]["unit"], f"{what} has no unit"
         refs = [target["refId"] for target in panel["targets"]]
-        assert len(set(refs)) == len(refs), f"{what} has two queries of one name"
+        assert len(set(refs)) == len(refs), f"{what} has two queries with one name"
 
 
 @by_dashboard
@@ -155,7 +155,7 @@ def test_panels_have_ids_and_places_of_their_own(path: Path) -> None:
         assert place["x"] + place["w"] <= 24, panel["title"]
         for x in range(place["x"], place["x"] + place["w"]):
             for y in range(place["y"], place["y"] + place["h"]):
-                assert (x, y) not in taken, f"{panel['title']} lies on {taken[x, y]}"
+                assert (x, y) not in taken, f"{panel['title']} overlaps {taken[x, y]}"
                 taken[x, y] = panel["title"]
 
 
@@ -186,7 +186,7 @@ def test_what_a_panel_renames_is_there(path: Path) -> None:
 def test_each_query_finds_something(watched: Watched, path: Path, all_chosen: bool) -> None:
     missing = lasting(partial(watched.missing, path, all_chosen=all_chosen))
 
-    assert not missing, "nothing is found by\n" + "\n".join(map(str, missing))
+    assert not missing, "no data for\n" + "\n".join(map(str, missing))
 
 
 @by_dashboard
@@ -202,7 +202,7 @@ def test_each_misspelt_metric_is_noticed(watched: Watched, path: Path) -> None:
     dashboard = grafana.load(path)
     chosen = {each["name"]: grafana.everything(each) for each in grafana.variables(dashboard)}
     for target in grafana.targets(dashboard, SCRAPE_INTERVAL_S):
-        if " or " in target.expr:  # says itself what is shown where there is nothing
+        if " or " in target.expr:  # defines itself what is shown without data
             continue
         for name in grafana.metric_names(watched.prometheus, target.promql(chosen)):
             misspelt = replace(target, expr=re.sub(rf"\b{name}\b", f"{name}x", target.expr))
@@ -223,9 +223,9 @@ def test_a_position_has_both_coordinates(watched: Watched) -> None:
             found[names[f"Value #{target.ref}"]] = {tuple(sorted(row["metric"].items())) for row in rows}
         both = found["latitude"] & found["longitude"]
         without = [f"{each} lacks a coordinate" for each in found["latitude"] ^ found["longitude"]]
-        return without if both & found["altitude"] & found["track"] else ["there is no position with its altitude"]
+        return without if both & found["altitude"] & found["track"] else ["there is no position with an altitude"]
 
-    # The job writes on between two queries, so an aircraft that comes or goes may have one coordinate for a moment.
+    # The job keeps writing between two queries, so an aircraft that comes or goes may briefly have only one coordinate.
     assert not lasting(incomplete)
 
 
@@ -235,7 +235,7 @@ def test_all_rules_are_evaluated_on_what_is_there(watched: Watched) -> None:
 
     assert {Path(group["file"]).name for group in groups} == {each.name for each in RULES}
     assert all(rule["health"] == "ok" for rule in rules), rules
-    # An alert that asks for a metric that is not there would never fire.
+    # An alert on a metric that does not exist would never fire.
     selectors = {each for rule in rules for each in grafana.selectors(watched.prometheus, rule["query"])}
     assert not lasting(lambda: [each for each in selectors if not watched.prometheus.query(each)])
 

@@ -37,7 +37,7 @@ def answer(request: ReceivedRequest) -> int:
 @pytest.fixture(scope="module")
 def failures() -> Iterator[Failures]:
     with Receiver(answer) as receiver, socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused, and nobody else gets the port
+        deaf.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused, and nothing else gets the port
         nowhere = f"http://127.0.0.1:{deaf.getsockname()[1]}/api/v1/write"
         job = run_job_file("doomed.py", receiver.url, nowhere)
         assert job.status == 0, job.stderr

@@ -40,7 +40,7 @@ def recording() -> Path:
 
 
 def expected_samples(recording: Path, end_at: int) -> Samples:
-    """Compute what Prometheus must have, from the recording and independently of the job."""
+    """Compute what Prometheus must have from the recording, independently of the job."""
     rows = [json.loads(line) for line in recording.read_text().splitlines()]
     shift = end_at - max(row["timestamp"] for row in rows)
     found: Samples = {}
@@ -85,7 +85,7 @@ def test_two_subtasks_keep_the_order_of_each_aircraft(
     end_at = time.time_ns() // 1_000_000
     run = flink_cluster.run_job(JOB, *job_arguments(beginning, prometheus_empty, end_at), "--parallelism=2")
 
-    # Prometheus refuses what comes out of order, so nothing is missing only if nothing overtook.
+    # Prometheus rejects out-of-order samples, so none are missing only if none overtook another.
     assert prometheus_empty.samples('{__name__=~".+"}') == expected_samples(beginning, end_at)
     writers = [v for v in flink_cluster.rest(f"/jobs/{run.job_id}")["vertices"] if "Prometheus writer" in v["name"]]
     assert [each["parallelism"] for each in writers] == [2]
@@ -94,7 +94,7 @@ def test_two_subtasks_keep_the_order_of_each_aircraft(
 @pytest.mark.once
 def test_the_same_job_runs_without_a_cluster(prometheus_empty: PrometheusServer, beginning: Path) -> None:
     end_at = time.time_ns() // 1_000_000
-    # No `python` on PATH that could have PyFlink by chance: the job says itself what to run with.
+    # No `python` on PATH that might have PyFlink by chance: the job itself says which Python to use.
     environment = {**os.environ, "PATH": "/usr/bin:/bin"}
     subprocess.run(
         [sys.executable, str(JOB), *job_arguments(beginning, prometheus_empty, end_at)],

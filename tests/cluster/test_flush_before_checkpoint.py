@@ -1,4 +1,4 @@
-"""All records read before a checkpoint have been sent when it completes, so that no failure loses any."""
+"""All records read before a checkpoint have been sent when it completes, so no failure loses any."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class UnreliableStore:
 
 
 def run(folder: Path, hook: str, job_file: str = "breakdowns.py") -> tuple[UnreliableStore, int]:
-    """Return the samples that a job has stored, and the latest record before the first worker crashed."""
+    """Return the stored samples of a job, and the latest record before the first worker crashed."""
     store = UnreliableStore()
     with Receiver(store) as receiver:
         job = run_job_file(job_file, receiver.url, str(folder), hook)

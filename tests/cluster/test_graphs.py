@@ -1,4 +1,4 @@
-"""What the sink makes of a job's graph, and what it warns of when it is built; no job runs here."""
+"""The sink's changes to a job's graph, and its warnings when it is built; no job runs here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Graph = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def graphs() -> dict[str, dict[str, Graph]]:
-    """Give what ``graphs.py`` printed."""
+    """Return the output of ``graphs.py``."""
     job = run_job_file("graphs.py")
     assert job.status == 0, job.stderr
     found: dict[str, dict[str, Graph]] = json.loads(job.stdout.splitlines()[-1])
@@ -79,8 +79,8 @@ def test_where_order_holds_nothing_is_said(graphs, name):
         ("batches in mode AUTOMATIC", "transport: use Transport.AUTO, or change the stream: Flink's Table API is not "),
         ("keys of numbers", "key_columns: give the stream's operator an output_type"),
         ("keys of objects", "key_columns: give the stream's operator an output_type"),
-        ("unknown key", "key_columns: use names of f0, f1: there is no 'device'"),
-        ("unknown key, one subtask", "key_columns: use names of f0, f1: there is no 'device'"),
+        ("unknown key", "key_columns: choose from f0, f1: there is no column 'device'"),
+        ("unknown key, one subtask", "key_columns: choose from f0, f1: there is no column 'device'"),
         ("key of lists", "key_columns: use columns of numbers, strings or booleans: 'f1' is of type ListTypeInfo"),
         ("key of a keyed stream", "key_columns: remove key_by before sink_to"),
         ("key of a table, one by one", "key_columns: use key_by, because Transport.RECORDS is set"),

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 EXAMPLES = TEST_JOBS / "examples.py"
 RECORDING = ROOT / ".cache" / "recording" / "flights.jsonl"
-# Prometheus keeps a series up to here although nothing comes.
+# Prometheus shows a series for this long although no samples arrive.
 STALE_AFTER_MS = 60_000
 
 OPERATOR, FLIGHT_OF = ("operator",), ("operator", "country")
@@ -86,7 +86,7 @@ WRITTEN: dict[str, Callable[[pd.DataFrame], Samples]] = {
     "filter": filtered,
     "enrich": enriched,
     "aggregate": aggregated,
-    # What pipeline.py has besides, the others have, too.
+    # The other jobs also have everything else in pipeline.py.
     "pipeline_sql": whole_chain,
 }
 
@@ -131,7 +131,7 @@ def now_ms() -> int:
 
 
 def submit(cluster: FlinkCluster, jobs: list[Submitted], *options: str) -> None:
-    """Submit jobs from one client, which takes less than one client each."""
+    """Submit jobs from one client, which is faster than one client for each."""
     command_lines = json.dumps([job.command_line(*options) for job in jobs])
     run = cluster.run_job(EXAMPLES, command_lines, options=("-d", "-pyfs", str(JOBS)))
     ids = {job["name"]: job["jid"] for job in cluster.rest("/jobs/overview")["jobs"]}
@@ -141,7 +141,7 @@ def submit(cluster: FlinkCluster, jobs: list[Submitted], *options: str) -> None:
 
 
 def kill_once_all_are_under_way(cluster: FlinkCluster, jobs: list[Submitted]) -> bool:
-    """Kill the TaskManager when each job has something to be restored; return False if one is at its end by then."""
+    """Kill the TaskManager when each job has something to restore; return False if one has ended by then."""
 
     def states() -> set[str]:
         return {cluster.job_state(job.job_id) for job in jobs}
@@ -152,7 +152,7 @@ def kill_once_all_are_under_way(cluster: FlinkCluster, jobs: list[Submitted]) ->
         )
 
     wait_for(under_way_or_at_the_end, "samples and a checkpoint of each job", PATIENCE_SECONDS)
-    time.sleep(2)  # more than a checkpoint's interval, so that there is something to be restored
+    time.sleep(2)  # longer than the checkpoint interval, so that there is something to restore
     if states() != {"RUNNING"}:
         return False
     cluster.kill_taskmanager()
@@ -162,7 +162,7 @@ def kill_once_all_are_under_way(cluster: FlinkCluster, jobs: list[Submitted]) ->
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> Iterator[dict[str, Submitted]]:
-    """Run all jobs at once to their ends, on a cluster whose only TaskManager is killed meanwhile."""
+    """Run all jobs at once until they end, on a cluster whose only TaskManager is killed meanwhile."""
     conf = {
         "execution.checkpointing.interval": "1 s",
         "restart-strategy.type": "fixed-delay",
@@ -170,7 +170,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> It
         "restart-strategy.fixed-delay.delay": "500 ms",
         "taskmanager.memory.process.size": "3g",
     }
-    # On a busy machine one may be at its end before the last one has begun: then again, slower.
+    # On a busy machine one may end before the last one has begun: then retry at a lower rate.
     for speed in (5, 2):
         folder = tmp_path_factory.mktemp("killed")
         part, end_at = beginning(folder, 6_000), now_ms()
@@ -188,10 +188,10 @@ def killed(tmp_path_factory: pytest.TempPathFactory, prometheus_kind: str) -> It
             for job in jobs:
                 cluster.wait_for_job(job.job_id, "FINISHED")
                 restored = cluster.rest(f"/jobs/{job.job_id}/checkpoints")["counts"]["restored"]
-                assert restored >= 1, f"{job.name} began anew"
+                assert restored >= 1, f"{job.name} restarted from the beginning"
             yield {job.name: job for job in jobs}
             return
-    pytest.fail("a job was at its end before all were under way, however slow they were")
+    pytest.fail("a job ended before all were under way, even at the lowest rate")
 
 
 @pytest.mark.once
@@ -283,7 +283,7 @@ def test_the_jobs_to_try_a_cluster_with_write_all_their_rows(flink_cluster: Flin
         for name in ("temperatures", "Prometheus sink example"):
             flink_cluster.wait_for_job(ids[name])
         rooms, sensors = receiver.samples("room_temperature_celsius"), receiver.samples("temperature")
-    # Two rows of a series may by chance have the same time; then the sink keeps the first.
+    # Two rows of a series may happen to have the same time; then the sink keeps the first.
     assert 190 <= sum(map(len, rooms.values())) <= 200
     assert 590 <= sum(map(len, sensors.values())) <= 600
     assert all(re.fullmatch(r"room \d+", dict(labels)["room"]) for labels in rooms)

@@ -1,4 +1,4 @@
-"""The operators in jobs: in process and thread mode, alone and in a chain, and over a savepoint."""
+"""The operators in jobs: in process and thread mode, alone and in a chain, and across a savepoint."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_events_released_together_are_in_order_for_each_key(results):
 def test_late_events_are_in_the_side_output_and_what_came_in_time_is_not(results):
     first_late, _ = results["late"][0]
     behind = [[n, T - 60_000 + 1_000 * n] for n in range(2, 60)]
-    # What comes behind the first two, but before their watermark, is in time.
+    # Events after the first two, but before their watermark, are on time.
     assert results["not late"] == [*behind[: first_late - 2], [0, T], [1, T + 1_000]]
     assert results["late"] == behind[first_late - 2 :]
 
@@ -148,7 +148,7 @@ class Resumed:
         self.windows: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.raw: dict[str, list[tuple[Any, int]]] = defaultdict(list)
         for number in range(count):
-            # Every 100th is a spike, and device 2 stops half-way.
+            # Every 100th is a spike, and device 2 stops halfway.
             if number % 100 != 50 and (number % 3 != 2 or number < count // 2):
                 time = self.START_MS + 1_000 * (number ^ 5)
                 end = time - time % self.WINDOW_MS + self.WINDOW_MS
@@ -169,7 +169,7 @@ class Resumed:
                 found[f"reading_mean{{{labels}}}"].append((statistics.fmean(values), end))
                 found[f"reading_max{{{labels}}}"].append((max(values), end))
                 found[f'reading_quantile{{{labels},quantile="0.5"}}'].append((statistics.median(values), end))
-        # As tables, in which rows end, and not what is made of them.
+        # In tables, rows end, and not the results computed from them.
         tables = {f"table_{series}": list(samples) for series, samples in found.items()}
         for device, rows in self.raw.items():
             found[f'table_raw{{device="{device}"}}'] = sorted(rows, key=lambda sample: sample[1])
@@ -178,7 +178,7 @@ class Resumed:
         return {**found, **tables, **self._sited()}
 
     def _sited(self) -> dict[str, list[tuple[Any, int]]]:
-        """Return what needs the sites and the places that came with the first numbers."""
+        """Return the series that need the sites and the places that came with the first numbers."""
         found: dict[str, list[tuple[Any, int]]] = defaultdict(list)
         for number in range(self.count // 2, self.count):
             if number % 3 != 1:
@@ -220,24 +220,24 @@ def test_all_goes_on_in_fewer_subtasks_from_a_savepoint_that_ends_a_bundle(flink
             return flink_cluster.run_job(job, *arguments, options=options).job_id
 
         def is_under_way() -> bool:
-            # Nothing comes out, and no watermark: whatever has been read is in the bundle that the savepoint ends.
+            # No output and no watermark: everything that has been read is in the bundle that the savepoint ends.
             counts = flink_cluster.metrics(first, "Source__numbers.numRecordsOut")
             return max(float(count) for count in counts.values()) > 600
 
-        first = submit(60, 600_000, 2)  # slow, so that it cannot come to its end before it is stopped
+        first = submit(60, 600_000, 2)  # slow, so that it cannot finish before it is stopped
         wait_for(is_under_way, "600 readings", PATIENCE_SECONDS)
         savepoint = flink_cluster.stop_with_savepoint(first)
         before = received(receiver)
         assert sum(map(len, before.values())) < sum(map(len, expected.samples().values())) / 2
-        # Timers of the bundle that the savepoint has ended are lost, and registered again by the next event of their
-        # device: all of them have one before the first watermark, which comes with the end of the first bundle.
+        # Timers of the bundle that the savepoint ended are lost, and registered again by the next event of their
+        # device. Each device has such an event before the first watermark, which comes at the end of the first bundle.
         flink_cluster.wait_for_job(submit(1e6, 2_000, 1, "-s", savepoint), "FINISHED")
 
         found, made = rounded(received(receiver)), rounded(expected.samples())
         assert {series: [each for each in found[series] if each not in made.get(series, [])] for series in found} == {
             series: [] for series in made
         }
-        # One of those that differ, since pytest prints all of what it compares.
+        # Only one that differs, because pytest prints everything that it compares.
         for series in sorted(found.keys() | made.keys()):
             assert found.get(series) == made.get(series), series
 

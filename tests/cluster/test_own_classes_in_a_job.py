@@ -11,7 +11,7 @@ from local_job import run_job_file
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, list[Any]]:
-    """Give what ``own_classes.py`` printed."""
+    """Return the output of ``own_classes.py``."""
     job = run_job_file("own_classes.py")
     assert job.status == 0, job.stderr
     results: dict[str, list[Any]] = json.loads(job.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""A job that ends with rejected samples says so where its user looks."""
+"""A job that ends with rejected samples reports them where its user looks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyflink_prometheus.testing import ReceivedRequest, Receiver, Response
 
 
 def refuse(request: ReceivedRequest) -> Response | None:
-    """Refuse a request with anything called "refused" in it, as Prometheus does under 1.0: whole."""
+    """Refuse a whole request that contains anything called "refused", as Prometheus does under 1.0."""
     is_refused = any(series.startswith("refused") for series, _, _ in request.samples)
     return Response(400, "out of order sample") if is_refused else None
 
@@ -52,7 +52,7 @@ def test_a_local_job_says_on_the_console_how_many_were_not_written_and_where_the
 @pytest.mark.once
 def test_on_a_cluster_it_is_in_the_taskmanagers_log(flink_cluster: FlinkCluster) -> None:
     (file,) = [each for each in flink_cluster.log_files() if each.match("*taskexecutor*.log")]
-    before = len(file.read_text())  # other tests' jobs run there, too
+    before = len(file.read_text())  # other tests' jobs also log there
     with Receiver(refuse, versions=[RemoteWriteVersion.V1]) as receiver:
         flink_cluster.run_job(JOBS / "rejecting.py", receiver.url, "1", "2")
     (line,) = [each for each in file.read_text()[before:].splitlines() if "Prometheus writer: 5 of 105" in each]

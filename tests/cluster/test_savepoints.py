@@ -1,4 +1,4 @@
-"""A savepoint may be resumed with another parallelism and with a branch more, and nothing is lost or done twice."""
+"""A savepoint may be resumed with another parallelism and with a new branch, and nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.once
 
 COUNT = 20_000
-PER_SECOND = 300.0  # slow, so that no run comes to its end before it is stopped
+PER_SECOND = 300.0  # slow, so that no run finishes before it is stopped
 
 Found = dict[str, list[tuple[Any, int]]]
 
 
 class Rescaled:
-    """Run ``rescaled.py`` in three parts, with one subtask, two and three, the latter two with a branch more."""
+    """Run ``rescaled.py`` in three parts, with one subtask, two and three, the last two with a new branch."""
 
     def __init__(self, cluster: FlinkCluster) -> None:
         self._cluster = cluster
@@ -37,7 +37,7 @@ class Rescaled:
             self.found = received(self._receiver)
 
     def of(self, metric_name: str) -> Found:
-        """Return what was received of a metric, by its series."""
+        """Return the received samples of a metric, by series."""
         return {series: each for series, each in self.found.items() if series.startswith(f"{metric_name}{{")}
 
     def _received(self) -> list[tuple[str, Any, int]]:
@@ -63,7 +63,7 @@ class Rescaled:
 
 @pytest.fixture(scope="module")
 def rescaled(flink_cluster: FlinkCluster) -> Rescaled:
-    """Give what came of all runs."""
+    """Return the results of all runs."""
     return Rescaled(flink_cluster)
 
 
@@ -91,7 +91,7 @@ def test_a_sink_loses_nothing_and_writes_nothing_twice(rescaled: Rescaled, metri
 def test_a_branch_that_was_not_there_begins_where_the_savepoint_is(rescaled: Rescaled) -> None:
     everything = {(device, *sample) for device, samples in sent().items() for sample in samples}
     found = [(series[14:16], *sample) for series, samples in rescaled.of("added").items() for sample in samples]
-    first = min(time for _, _, time in found) + 8_000  # as far as readings are out of order
+    first = min(time for _, _, time in found) + 8_000  # the readings' disorder
     assert len(found) == len(set(found)) < len(everything) * 0.95
     assert {each for each in everything if each[2] >= first} <= set(found) <= everything
 

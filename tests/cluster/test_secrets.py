@@ -1,4 +1,4 @@
-"""A secret that fails a job is in no log and no answer of a cluster, and the client's error says where it is from."""
+"""A secret that fails a job is in no log and no response of a cluster, and the client's error names its source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_secret_that_fails_a_job_is_shown_nowhere(flink_cluster: FlinkCluster,
         "bearer": f"check the secret in file '{tmp_path}/bearer': it contains a line break",
         "signer": "call the request signer sign on its own to see the error: it raised ValueError in leaking.py, ",
         "sigv4": "check the value that the request signer SigV4Auth gives the header Authorization: it contains a line",
-        "jwt": f"check the secret in file '{tmp_path}/jwt': it cannot sign as RS256",
+        "jwt": f"check the secret in file '{tmp_path}/jwt': it cannot sign with RS256",
         "entra": f"check the certificate '{tmp_path}/entra': expected a certificate with its RSA key",
     }
     for name, secret in secrets.items():

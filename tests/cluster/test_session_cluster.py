@@ -13,13 +13,13 @@ from local_job import JOBS
 from pyflink_prometheus.testing import Receiver
 
 JOB = JOBS / "one_after_another.py"
-COUNT = 5  # of all kinds of jobs there are, and the first kind once more
+COUNT = 5  # all kinds of jobs, and the first kind once more
 ROWS = 10
 
 
 @pytest.mark.once
 def test_a_taskmanager_loads_pyflink_once_for_all_jobs_and_runs_thread_mode_twice(flink_cluster: FlinkCluster) -> None:
-    """Where each job brings its own, thread mode works for the first only: a library can be loaded once in a Java."""
+    """If each job brought its own PyFlink, thread mode would work only for the first: a JVM loads a library once."""
     with Receiver() as receiver:
         job = flink_cluster.run_job(JOB, receiver.url, str(COUNT))
     assert f"failed: 0 of {COUNT}" in job.stdout
@@ -32,7 +32,7 @@ def test_a_taskmanager_loads_pyflink_once_for_all_jobs_and_runs_thread_mode_twic
 
 @pytest.mark.once
 def test_a_taskmanager_that_dies_is_said_at_once_and_why(tmp_path: Path) -> None:
-    """To who waits for the client and to who waits for a job, not when the time for waiting is over."""
+    """Waiting for the client, or for a job, ends with the error at once, not at the timeout."""
     conf = {"taskmanager.memory.jvm-metaspace.size": "50m"}  # less than any job in Python needs
     died = r"(?s)taskmanager-0 has died.*Terminating due to java\.lang\.OutOfMemoryError: Metaspace"
     with FlinkCluster(tmp_path, slots=1, conf=conf) as cluster, ThreadPoolExecutor(1) as pool:

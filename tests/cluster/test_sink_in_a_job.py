@@ -19,8 +19,8 @@ class Outcome:
     """
     The results of ``many_sinks.py``.
 
-    :ivar seen: what each job saw of itself.
-    :ivar samples: what the receiver got, (value, timestamp) by series in the order of arrival.
+    :ivar seen: what each job observed about itself.
+    :ivar samples: the receiver's samples, (value, timestamp) by series in the order of arrival.
     :ivar workers: the processes that each series came from.
     """
 
@@ -96,7 +96,7 @@ def test_the_writer_is_told_how_records_come_to_it(outcome):
 def test_name_uid_and_parallelism_reach_the_operator_that_writes(outcome):
     operators = {each.pop("name"): each for each in outcome.seen["streaming"]["operators"]}
     assert operators["dealt out"] == {"uid": "uid-of-dealt-out", "parallelism": 2}
-    # PyFlink makes one operator of Python functions that follow each other; its uid is that of the first.
+    # PyFlink chains consecutive Python functions into one operator, with the uid of the first one.
     assert operators["Map, chained"] == {"uid": None, "parallelism": 1}
 
 

@@ -29,7 +29,7 @@ def rows() -> list[Row]:
 
 
 def moved(row: Row, kilometers: float, bearing: float) -> Row:
-    """Return a row with its position moved by so many kilometers."""
+    """Return a row with its position moved by this many kilometers."""
     latitude, longitude, arc = (
         math.radians(row["latitude"]),
         math.radians(row["longitude"]),

@@ -1,4 +1,4 @@
-"""The functions that make tables give what the operators give, of the same disordered readings and over a crash."""
+"""The functions that make tables return what the operators do for the same readings out of order, across a crash."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Found = dict[str, list[tuple[Any, int]]]
 
 
 class Store:
-    """A receiver that kills the worker, once, when there is something of each kind of result to be restored."""
+    """A receiver that kills the worker, once, when each kind of result has something to restore."""
 
     def __init__(self) -> None:
         self.requests: list[ReceivedRequest] = []
@@ -80,7 +80,7 @@ class Store:
 
 @pytest.fixture(scope="module")
 def found() -> Found:
-    """Run the job, and return its samples by series, in the order in which they first came."""
+    """Run the job, and return its samples by series, in the order of their first arrival."""
     store = Store()
     with Receiver(store) as receiver:
         job = run_job_file("steps_as_tables.py", receiver.url, str(PER_SECOND))
@@ -105,7 +105,7 @@ def of(found: Found, metric_name: str) -> Found:
 
 
 def made(results: Iterable[PrometheusTimeSeries]) -> Found:
-    """Return the samples that an operator has made."""
+    """Return the samples that an operator has produced."""
     samples: Found = defaultdict(list)
     for series in results:
         samples[series.key()] += [(shown(value), timestamp) for value, timestamp, *_ in series.samples]
@@ -163,7 +163,7 @@ def test_each_row_is_either_late_or_in_time(found):
     late = {number for samples in of(found, "late").values() for number, _ in samples}
     in_time = {number for samples in of(found, "in_time").values() for number, _ in samples}
     assert late | in_time == set(range(COUNT))
-    # A row that is read again after a crash may be judged by another watermark.
+    # A row that is read again after a crash may meet another watermark.
     assert {each.n for each in READINGS} <= in_time
     assert {series for series in found if series.startswith("late")} == {f'late{{device="{TARDY}"}}'}
 
@@ -192,7 +192,7 @@ def test_several_dimensions_at_once(found):
     ):
         aggregate = Aggregate("several", lambda each: each.value, WINDOWS["tumbling"], labels=labels)
         for series, samples in made(through(aggregate, key, READINGS).results).items():
-            # A room that is NULL is no label, and then nothing tells the list with it from the one without it.
+            # A NULL room is not a label, so the list with it has the same labels as the list without it.
             expected[series] = sorted({*expected.get(series, ()), *samples}, key=lambda each: (each[1], each[0]))
     several = of(found, "several_mean")
     assert {series: sorted(each, key=lambda one: (one[1], one[0])) for series, each in several.items()} == expected
@@ -258,7 +258,7 @@ def test_the_filter_and_its_reasons(found):
     expected = {(float(each.n), each.ms): reason for each, reason in rejected}
     assert reasons.keys() == expected.keys()
     for sample, reason in expected.items():
-        # In SQL a number has another look.
+        # SQL formats a number differently.
         assert reasons[sample] == reason or reason.startswith("threshold")
 
 
@@ -277,5 +277,5 @@ def test_the_end_of_series(found):
 
 
 def sorted_samples(found: Found) -> Found:
-    """Return samples in order of time, for what is not put in order."""
+    """Return samples in order of time, for results that are not ordered."""
     return {series: sorted(samples, key=lambda each: (each[1], each[0])) for series, samples in found.items()}

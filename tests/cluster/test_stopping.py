@@ -1,4 +1,4 @@
-"""A job that ends or is stopped loses nothing; a cancelled one ends at once, whatever its endpoint does."""
+"""A job that ends or is stopped loses nothing; a cancelled job ends at once, whatever its endpoint does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from steady_job import SteadyJob
 
 from pyflink_prometheus.testing import PrometheusServer, Receiver
 
-NEVER_MS = 3_600_000  # no checkpoint comes to the help of these jobs, and no timeout ends a request
+NEVER_MS = 3_600_000  # so that no checkpoint helps these jobs, and no timeout ends a request
 
 
 @pytest.fixture(autouse=True)
@@ -30,13 +30,13 @@ def no_job_is_left(flink_cluster: FlinkCluster) -> Iterator[None]:
 
 
 def samples_read(cluster: FlinkCluster, job_id: str) -> int:
-    """Return how many samples the source of a running job has read."""
+    """Return the number of samples that the source of a running job has read."""
     metrics = cluster.metrics(job_id, "Source__numbers.numRecordsOut")
     return next((int(value) for name, value in metrics.items() if name.endswith(".numRecordsOut")), 0)
 
 
 def samples_passed_on(cluster: FlinkCluster, job_id: str) -> int:
-    """Return how many samples went to the sink of a stopped job, which may take a moment to end."""
+    """Return the number of samples that reached the sink of a stopped job, which may take a moment to end."""
     cluster.wait_for_job(job_id)
 
     def final() -> int | None:
@@ -72,7 +72,7 @@ def test_stopping_with_a_savepoint_loses_nothing(
     drain: bool, flink_cluster: FlinkCluster, prometheus: PrometheusServer, metric_name: str
 ) -> None:
     job = SteadyJob(prometheus.remote_write_url, metric_name, 100_000, {"checkpoint_ms": NEVER_MS})
-    # So slow that it cannot come to its end before it is stopped.
+    # So slow that it cannot finish before it is stopped.
     job_id = job.submit(flink_cluster, per_second=500)
     wait_for(lambda: samples_read(flink_cluster, job_id) > 1_000, "1,000 samples", PATIENCE_SECONDS)
     flink_cluster.stop_with_savepoint(job_id, drain=drain)
@@ -83,12 +83,12 @@ def test_stopping_with_a_savepoint_loses_nothing(
 
 @pytest.fixture
 def break_endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield the URL of an endpoint, and a function that makes it fail in the way of the parameter."""
+    """Yield the URL of an endpoint, and a function that makes it fail as the parameter says."""
     with ExitStack() as stack:
         if request.param == "is silent":
             deaf = stack.enter_context(socket.socket())
             deaf.bind(("127.0.0.1", 0))
-            deaf.listen()  # connections are made, and nobody ever answers
+            deaf.listen()  # connections are accepted, but never get a response
             yield f"http://127.0.0.1:{deaf.getsockname()[1]}/api/v1/write", lambda: None
             return
         status = 204
@@ -103,7 +103,7 @@ def break_endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callab
 
 
 def oldest_checkpoint_s(cluster: FlinkCluster, job_id: str) -> float:
-    """Return how long the checkpoint has been in progress."""
+    """Return how long the oldest checkpoint has been in progress."""
     history = cluster.rest(f"/jobs/{job_id}/checkpoints")["history"]
     begun = [each["trigger_timestamp"] / 1000 for each in history if each["status"] == "IN_PROGRESS"]
     return time.time() - min(begun, default=time.time())
@@ -115,7 +115,7 @@ def test_cancelling_while_the_endpoint_is_down_leaves_no_worker_behind(
     flink_cluster: FlinkCluster, break_endpoint: tuple[str, Callable[[], None]]
 ) -> None:
     url, fail = break_endpoint
-    # What waited for the flush would wait for an hour, or for a hundred retries, and so for longer than this test does.
+    # Waiting for the flush would take an hour, or a hundred retries, longer than this test waits.
     options = {"checkpoint_ms": 300, "max_retry_delay_ms": 30_000, "socket_timeout_ms": NEVER_MS}
     job_id = SteadyJob(url, "cancelled", 300_000, options).submit(flink_cluster, per_second=1_000)
     fail()
@@ -142,7 +142,7 @@ def test_cancelling_a_local_job_while_the_endpoint_is_down_lets_the_client_end()
     client = run_job_file("cancelled.py", workers="loopback")
     assert client.status == 0, client.stderr
     assert client.stdout.splitlines()[-3:] == [
-        "cancelled, and the endpoint has not answered yet",
-        "the sink goes on retrying",
+        "cancelled, and the endpoint has not responded yet",
+        "the sink continues to retry",
         "no thread of the sink is left",
     ]

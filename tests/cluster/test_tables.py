@@ -1,4 +1,4 @@
-"""Tables, SQL functions and streams with a column mapping arrive as they should, or are refused with advice."""
+"""Tables, SQL functions and streams with a column mapping are written correctly, or refused with advice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Outcome:
     """
     The results of ``tables.py``.
 
-    :ivar seen: what the jobs saw of themselves.
+    :ivar seen: what the jobs observed about themselves.
     :ivar stored: (value, timestamp) by series in Prometheus.
     :ivar received: the same at the receiver, in the order of arrival.
     :ivar workers: the processes that each series at the receiver came from.
@@ -116,7 +116,7 @@ def test_metrics_that_are_off_are_switched_on_with_a_warning(outcome):
             "(changelog mode I,UA), and Prometheus cannot replace a sample",
         ),
         ("updating SQL", "ValueError: aggregate in windows", "and Prometheus cannot replace a sample"),
-        ("missing", "ValueError: the column mapping has columns that are not there: ms", "there are room, watts"),
+        ("missing", "ValueError: the column mapping has columns that do not exist: ms", "the columns are room, watts"),
         ("label", "TypeError: CAST column 'celsius' to STRING", "a label cannot be of type DOUBLE"),
         ("map", "TypeError: CAST column 'n' to MAP<STRING, STRING>", "a map of labels cannot be of type INT"),
         (
@@ -125,7 +125,7 @@ def test_metrics_that_are_off_are_switched_on_with_a_warning(outcome):
             "a value cannot be of type MAP<VARCHAR(4) NOT NULL, STRING>",
         ),
         ("timestamp", "TypeError: CAST column 'tags' to TIMESTAMP_LTZ(3) or BIGINT (milliseconds) before the sink", ""),
-        ("twice", "ValueError: select column 'n' twice", "need it in different types"),
+        ("twice", "ValueError: select column 'n' twice", "need different types"),
         ("zone", "ValueError: timestamp_type: set it to BIGINT", "would take it for one in UTC"),
         ("type", "ValueError: timestamp_type: expected TIMESTAMP(3) or BIGINT, got 'DATE'", ""),
         ("table", "ValueError: table_name: choose another one", "'readings' is another table"),
@@ -176,7 +176,7 @@ def test_name_uid_and_parallelism_reach_the_operator_that_writes_a_table(outcome
 
 
 def test_columns_that_a_typed_stream_lacks_are_refused_when_the_job_is_built(outcome):
-    assert outcome.seen["streams"]["missing"].endswith("columns that are not there: f1, f2; there are f0")
+    assert outcome.seen["streams"]["missing"].endswith("columns that do not exist: f1, f2; the columns are f0")
 
 
 def test_a_table_in_batch_mode_arrives(outcome):

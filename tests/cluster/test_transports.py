@@ -1,4 +1,4 @@
-"""Whether records come one by one or in batches, the converter gets the same, and so does the receiver."""
+"""Whether records come one by one or in batches, the converter and the receiver get the same."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Outcome:
     """
     The results of ``transports.py``.
 
-    :ivar seen: what each job saw of itself.
-    :ivar records: what the converter got, by metric.
-    :ivar workers: the processes that got it, by metric and record.
+    :ivar seen: what each job observed about itself.
+    :ivar records: the converter's input, by metric.
+    :ivar workers: the processes that got each record, by metric and record.
     """
 
     def __init__(self, seen: dict[str, Any], receiver: Receiver) -> None:
@@ -35,13 +35,13 @@ class Outcome:
                 self.workers[series.metric_name][record] = request.headers.get("x-worker", "")
 
     def ways(self, job: str) -> dict[str, str]:
-        """Return the way that each stream of a job took, and why."""
+        """Return the transport of each stream of a job, and the reason for it."""
         return dict(line.removeprefix(f"{job}_").split(": records come ") for line in self.seen[job]["ways"])
 
 
 @pytest.fixture(scope="module")
 def outcome(request: pytest.FixtureRequest) -> Outcome:
-    """Run the jobs that the chosen tests look at."""
+    """Run the jobs that the selected tests need."""
     jobs = {"records", "auto"}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and item.module is request.module and hasattr(item, "callspec"):

@@ -35,15 +35,15 @@ class ComposeError(RuntimeError):
 @dataclass
 class ComposeCluster:
     """
-    Run the cluster under a name, and on ports, of its own.
+    The cluster under a separate name and on separate ports.
 
-    :param recording_folder: what its containers see as /opt/recording.
-    :param taskmanagers: how many there are to be.
+    :param recording_folder: the folder that its containers see as /opt/recording.
+    :param taskmanagers: the number of TaskManagers.
     """
 
     recording_folder: Path
     taskmanagers: int = 2
-    #: What the program printed that brought it up.
+    #: The output of the program that started the cluster.
     output: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class ComposeCluster:
         return self.compose("ps", "--quiet", service).split()
 
     def submit(self, job: Path, *arguments: str) -> str:
-        """Submit a job with the tools of the cluster only, and return its id."""
+        """Submit a job with only the cluster's own tools, and return its id."""
         inside = f"/tmp/{job.name}"
         self.compose("cp", str(job), f"jobmanager:{inside}")
         output = self.compose("exec", "-T", "jobmanager", "flink", "run", "-d", "-py", inside, *arguments)
@@ -131,7 +131,7 @@ class ComposeCluster:
 
 
 def problem() -> str | None:
-    """Return why no cluster can be started here, None if it can."""
+    """Return why no cluster can be started here, or None if one can."""
     for command, what in (
         (("docker", "version"), "no Docker engine responds"),
         (("docker", "compose", "version"), "docker has no compose"),
@@ -145,9 +145,9 @@ def problem() -> str | None:
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 300) -> Any:
     """
-    Call a function until it returns something true, and return that; raise when the time is over.
+    Call a function until it returns a true value, and return that; raise when the time is over.
 
-    A service that is busy or restarts may refuse a request or give up on it: that counts as "not yet".
+    A service that is busy or restarting may refuse or drop a request: that counts as "not yet".
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RECORDING = ROOT / ".cache" / "recording" / "flights.jsonl"
-# Some twenty minutes of it.
+# About twenty minutes of the recording.
 ROWS = 30_000
 
 

@@ -1,4 +1,4 @@
-"""Write the series in all lines of all files in a folder, and keep waiting for more files."""
+"""Write the series from every line of every file in a folder, and keep waiting for more files."""
 
 from __future__ import annotations
 

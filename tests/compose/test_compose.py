@@ -67,20 +67,20 @@ def test_prometheus_scrapes_the_jobmanager_and_each_taskmanager(cluster: Compose
         ids = cluster.prometheus.query("count by (tm_id) (flink_taskmanager_Status_JVM_Threads_Count)")
         return len(ids) == 2 == cluster.value("flink_jobmanager_numRegisteredTaskManagers")
 
-    wait_for(scraped, "all that is to be scraped")
+    wait_for(scraped, "all scrape targets")
     wait_for(told_apart, "the metrics of two TaskManagers")
 
 
 def test_pyflink_is_in_the_class_path_of_each_taskmanager(cluster: ComposeCluster) -> None:
-    """So that it is loaded once and not anew for each job, which is what a session cluster dies of."""
+    """So that it is loaded once and not for each job, which would eventually kill a session cluster."""
     said = [line for line in cluster.compose("logs", "taskmanager").splitlines() if " Classpath: " in line]
-    # Each says it once, and again if it had to restart.
+    # Each logs it once, and again after a restart.
     assert len({line.split()[0] for line in said}) == 2
     assert all("/flink-python-" in line for line in said)
 
 
 def test_the_image_is_one_that_flink_can_start_on_kubernetes(cluster: ComposeCluster) -> None:
-    """There Flink calls the entry point with a shell command, which it looks for on PATH."""
+    """There, Flink calls the entry point with a shell command, which is searched on PATH."""
     scripts = ["kubernetes-jobmanager.sh", "kubernetes-taskmanager.sh"]
     command = ["/docker-entrypoint.sh", "bash", "-c", f"command -v {' '.join(scripts)} && ls /opt/jobs/temperatures.py"]
     found = cluster.compose("exec", "-T", "jobmanager", *command).split()
@@ -100,10 +100,11 @@ def test_all_rules_are_loaded_and_work(cluster: ComposeCluster) -> None:
 
 def test_nothing_is_lost_when_a_taskmanager_crashes(cluster: ComposeCluster) -> None:
     """
-    However late the crash is noticed, and however often the job restarts until all is well.
+    This holds however late the crash is noticed, and however often the job restarts before it recovers.
 
-    What the surviving TaskManager writes before the crash is noticed is written again after it. Prometheus refuses it
-    then, because it has newer samples, so how many samples the sink counts as written depends on the moment.
+    Samples that the surviving TaskManager writes before the crash is noticed are written again after it. Prometheus
+    then rejects them, because it has newer samples, so the number that the sink counts as written depends on the
+    timing.
     """
     folder = cluster.recording_folder / "lines"
     folder.mkdir()
@@ -125,7 +126,7 @@ def test_nothing_is_lost_when_a_taskmanager_crashes(cluster: ComposeCluster) -> 
         expected[key] += samples
     wait_until_stored(cluster, expected)
 
-    # It goes on from that checkpoint or a later one: what was written before is not even read again.
+    # It continues from that checkpoint or a later one: earlier rows are not even read again.
     assert wait_for(lambda: cluster.rest(f"/jobs/{job_id}/checkpoints")["latest"]["restored"], "a restart")["id"] >= (
         checkpoint
     )
@@ -150,7 +151,7 @@ def test_grafana_has_the_datasource_and_all_dashboards(cluster: ComposeCluster) 
 
 
 def wait_until_stored(cluster: ComposeCluster, expected: Samples) -> None:
-    """Wait until Prometheus has exactly these samples; raise with what is not as it should be after some time."""
+    """Wait until Prometheus has exactly these samples; raise with the differences if some remain after a while."""
     differences: list[str] = []
 
     def stored() -> bool:
@@ -170,10 +171,10 @@ def wait_until_stored(cluster: ComposeCluster, expected: Samples) -> None:
 
 def take_checkpoint(cluster: ComposeCluster, job_id: str) -> int:
     """
-    Have a checkpoint of what is there now, and return its id.
+    Take a checkpoint of the current state, and return its id.
 
-    Another may be under way already, from before the last rows, and a job that goes on from it writes those again. One
-    fails if the job restarts meanwhile; then it takes another.
+    Another checkpoint may already be under way, from before the last rows, and a job that continues from it would write
+    those rows again. A checkpoint fails if the job restarts meanwhile; then this takes another.
     """
 
     def taken() -> int | None:
@@ -202,7 +203,7 @@ def running_writers(cluster: ComposeCluster, job_id: str) -> list[dict[str, Any]
 
 
 def samples_read_after_restarts(cluster: ComposeCluster, job_id: str) -> dict[str, float]:
-    """Return how many samples each attempt has passed to the sink but the first, as scraped from now on."""
+    """Return the number of samples that each attempt but the first has passed to the sink, as scraped from now on."""
     now_ms = time.time_ns() // 1_000_000
 
     def scraped() -> Samples | None:
@@ -217,8 +218,9 @@ def samples_read_after_restarts(cluster: ComposeCluster, job_id: str) -> dict[st
 
 def crash(container: str) -> None:
     """
-    Kill Flink and its workers in a container, and so the container with them.
+    Kill Flink and its workers in a container, which ends the container.
 
-    After `docker kill` none would come back: Docker takes that for the user's wish, and `restart:` is for crashes.
+    After `docker kill` the container would not come back: Docker takes that as the user's wish, and `restart:` is for
+    crashes.
     """
     subprocess.run(["docker", "exec", container, "sh", "-c", "kill -9 -1"], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""Shared by the conformance tests: the versions, a receiver on a real socket, and writers whose waits take no time."""
+"""Fixtures of the conformance tests: versions, a receiver on a real socket, and writers whose waits take no time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyflink_prometheus.testing import FakeClock, Receiver
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch):
-    """Begin each test without the environment's proxies and certificates."""
+    """Start each test without the environment's proxies and certificates."""
     for name in [*os.environ]:
         if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             monkeypatch.delenv(name)
@@ -27,7 +27,7 @@ def no_environment(monkeypatch):
 
 @pytest.fixture(scope="session")
 def authority():
-    """Return the authority of receivers, proxies and clients."""
+    """Return the certificate authority of receivers, proxies and clients."""
     return trustme.CA()
 
 
@@ -127,7 +127,7 @@ def post(attempt):
 
 
 def _read_request(connection):
-    """Read all of a request: closing a connection with bytes unread resets it, and the client may lose the answer."""
+    """Read all of a request: closing a connection with unread bytes resets it, and the client may lose the response."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += connection.recv(65536)

@@ -1,4 +1,4 @@
-"""A server of bytes: it reads a request of HTTP and does with the connection what a test says."""
+"""A raw server: it reads an HTTP request, and a test decides what happens to the connection."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import threading
 
 class RawServer:
     """
-    Listen on loopback, and give each request of each connection to a function.
+    A server on loopback that passes each request of each connection to a function.
 
-    :param answer: what to send, or a function of the connection that sends it; one that reads by itself where
+    :param answer: the bytes to send, or a function of the connection that sends them; it also reads the request if
         ``reads`` is false.
     :param tls: wraps each connection.
     :param keep: whether to wait for another request on the connection.
     :ivar requests: the head of each request, as text.
-    :ivar connections: how many there were.
-    :ivar stop: set when the test is over, for functions that go on until then.
+    :ivar connections: the number of connections.
+    :ivar stop: set when the test is over, for functions that run until then.
     """
 
     def __init__(self, answer, *, tls=None, keep=False, reads=True):
@@ -70,7 +70,7 @@ class RawServer:
                         return
 
     def _read(self, connection):
-        """Read one request, whole."""
+        """Read one complete request."""
         request = b""
         while b"\r\n\r\n" not in request:
             part = connection.recv(65536)
@@ -87,7 +87,7 @@ class RawServer:
 
 
 def response(status, *headers, body=b""):
-    """Return the bytes of an answer, with the body's length unless a header says something of that."""
+    """Return the bytes of a response, with the body's length unless a header determines it."""
     lines = [f"HTTP/1.1 {status} Response", *headers]
     if not any(re.match("(?i)content-length|transfer-encoding", header) for header in headers) and status != 204:
         lines.append(f"Content-Length: {len(body)}")

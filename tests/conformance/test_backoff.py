@@ -94,7 +94,7 @@ def test_retry_after_is_not_waited_for_longer_than_two_and_a_half_minutes(versio
 
 @pytest.mark.parametrize("seconds", [96, 144, 150])
 def test_retry_after_is_waited_for_as_long_as_receivers_ask(version, write, receiver, clock, seconds):
-    """Mimir asks for 96 s at the most, half as much again with its jitter."""
+    """Mimir asks for at most 96 s, plus half of that with its jitter."""
     receiver.script += [Reply(429, headers={"Retry-After": f"{seconds}"})]
     write(version, ONE)
     assert clock.sleeps == pytest.approx([float(seconds)])
@@ -102,7 +102,7 @@ def test_retry_after_is_waited_for_as_long_as_receivers_ask(version, write, rece
 
 @pytest.mark.parametrize(("value", "retries"), [("3600", 3), ("60", 8)])
 def test_retry_after_makes_retries_no_longer_than_was_set(version, start, receiver, clock, value, retries):
-    """However long each wait is: a flush that takes longer times the checkpoint out."""
+    """However long each wait is: a longer flush would let the checkpoint time out."""
     receiver.decide = lambda request: Reply(503, headers={"Retry-After": value})
     writer = start(version)
     writer.add(ONE)
@@ -136,7 +136,7 @@ def test_the_time_for_retries_begins_anew_with_the_next_request(version, start, 
 
 
 def test_the_time_for_retries_begins_anew_with_each_part_of_what_was_refused(write, receiver, clock):
-    """As do their number and the waits between them."""
+    """Like their number and the waits between them."""
     busy = set()
 
     def decide(request):
@@ -154,7 +154,7 @@ def test_the_time_for_retries_begins_anew_with_each_part_of_what_was_refused(wri
 
 
 def test_each_retry_says_which_one_it_is(version, start, receiver):
-    """As Prometheus does; Mimir computes from it for how long to ask the sender to wait."""
+    """As Prometheus does; Mimir computes from it how long to ask the sender to wait."""
     writer = start(version)
     for number in range(2):
         receiver.script += [503, 429, 500]
@@ -172,7 +172,7 @@ def test_retry_after_of_what_is_not_retried_changes_nothing(version, write, rece
 
 
 def test_retry_after_holds_for_all_requests_in_parallel(version, start, receiver, clock):
-    """The receiver is too busy for the sender, not for one of its connections."""
+    """The receiver is too busy for the whole sender, not only for one of its connections."""
     waits, let_go = [], threading.Event()
 
     def sleep(seconds, wake):

@@ -1,4 +1,4 @@
-"""The function that gets batches: what it reads, flushes and refuses."""
+"""The function that receives batches: what it reads, flushes and refuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = 1_700_000_000_000
 
 
 class MetricGroup:
-    """A metric group as PyFlink's: it has one group of a name, and one gauge."""
+    """A metric group like PyFlink's: with one group and one gauge per name."""
 
     def __init__(self):
         self._groups = defaultdict(MetricGroup)
@@ -52,7 +52,7 @@ def function_of(reader, url="http://receiver.invalid/api/v1/write", **settings):
 
 @pytest.fixture
 def opened():
-    """Yield a function that opens others in one operator, and the operator's metric group."""
+    """Yield a function that opens functions in one operator, and the operator's metric group."""
     functions, group = [], MetricGroup()
 
     def open_one(function):

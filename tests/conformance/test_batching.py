@@ -42,7 +42,7 @@ def test_requests_hold_no_more_samples_than_was_set(version, write, receiver, si
 
 @pytest.mark.parametrize("limit", [3000, 8000])
 def test_requests_hold_no_more_bytes_than_was_set(version, write, receiver, limit):
-    """Before compression: receivers bound what they unpack. Large series and small ones, several samples of each."""
+    """Before compression: receivers limit the unpacked size. Large series and small ones, several samples of each."""
     names = [f"m{number}" for number in range(40)]
     records = [
         (name, {"long": f"{place:02}" * (750 if place % 7 == 3 else 5)}, ((1.0, T + time),))
@@ -58,7 +58,7 @@ def test_requests_hold_no_more_bytes_than_was_set(version, write, receiver, limi
 
 
 def test_a_sample_larger_than_that_is_sent_alone(version, write, receiver):
-    """It is for the receiver to refuse it."""
+    """Refusing it is up to the receiver."""
     records = [(f"m{number}", {"long": "x" * 5000 * (number == 3)}, ((1.0, T),)) for number in range(6)]
     write(version, *records, max_batch_size_in_bytes=500)
     assert [request.samples for request in receiver.requests if request.message.ByteSize() > 500] == [[("m3", T)]]

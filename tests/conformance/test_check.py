@@ -1,4 +1,4 @@
-"""Ways to be misconfigured, each of which the preflight check finds, with a remedy and without a secret."""
+"""Misconfigurations, each of which the preflight check finds, with a remedy and without showing a secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pyflink_prometheus.testing import Receiver, Response
 
 V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 CLOSE = "Connection: close"
-SECRET = "hunter22"  # not a word that anything else contains
+SECRET = "hunter22"  # a word that nothing else contains
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_no_credentials(receive):
 
 
 def test_a_tenant_is_missing(receive):
-    """As Mimir and Cortex say it."""
+    """As Mimir and Cortex word it."""
     found = the_problem(receive(lambda request: Response(401, "no org id")))
     assert "X-Scope-OrgID" in found.remedy
 
@@ -244,7 +244,7 @@ def test_a_path_of_another_protocol(receive):
 
 
 def test_a_path_that_accepts_everything(serve):
-    """As /api/v1/import of VictoriaMetrics does, which stores nothing of it."""
+    """Like /api/v1/import of VictoriaMetrics, which stores nothing from it."""
     found = findings_of(serve(response(204), keep=True).url())["receiver"]
     assert (found.severity, "path" in found.remedy) == (Severity.ADVICE, True)
 
@@ -344,7 +344,7 @@ def the_findings_about_versions(url, version):
 
 
 def test_2_0_that_stores_nothing_is_not_supported(receive):
-    """As Prometheus before 2.54 and VictoriaMetrics: 204 without counts."""
+    """Like Prometheus before 2.54 and VictoriaMetrics: 204 without counts."""
     url = receive(lambda request: Response(204, says_written=False) if request.version is V2 else None)
     assert "supports Remote-Write 1.0;" in findings_of(url)["versions"].message
 
@@ -392,7 +392,7 @@ def test_a_sink_checks_all_of_its_endpoints(receive):
 
 def test_the_command_prints_text_and_its_status_tells(receive, capsys):
     assert main(["check", "--url", receive()]) == 0
-    assert capsys.readouterr().out.endswith("no problem\n")
+    assert capsys.readouterr().out.endswith("no problems\n")
     assert main(["check", "--url", receive(lambda request: 404)]) == 1
     assert capsys.readouterr().out.endswith("1 problem\n")
 
@@ -438,7 +438,7 @@ def test_each_entry_of_a_configuration_is_checked(receive, capsys, entries):
     # A busy machine may get advice about its round-trip time.
     assert [each["severity"] == "problem" for each in report["endpoints"]] == [False, True, False, True]
     assert main([*options, "--name", "good"]) == 0
-    assert "no problem" in capsys.readouterr().out
+    assert "no problems" in capsys.readouterr().out
     assert main([*options, "--name", "closed", "--json"]) == 1
     (one,) = json.loads(capsys.readouterr().out)["endpoints"]
     assert (one["name"], one["url"]) == ("closed", forbidden)
@@ -446,7 +446,7 @@ def test_each_entry_of_a_configuration_is_checked(receive, capsys, entries):
 
 def test_the_status_is_that_of_the_worst_entry(receive, capsys, entries):
     assert main(entries({"url": receive()}, {"url": receive()})) == 0
-    assert capsys.readouterr().out.endswith("no problem at 2 endpoints\n")
+    assert capsys.readouterr().out.endswith("no problems at 2 endpoints\n")
 
 
 def test_one_entry_that_cannot_be_used_is_wrong_usage(receive, capsys, entries):

@@ -1,7 +1,7 @@
 """
-What an attempt does with connections, proxies and certificates, and how long it may take.
+How an attempt handles connections, proxies and certificates, and how long it may take.
 
-1.0 and 2.0 leave all of it to the sender; the timeout is that of Prometheus's own.
+1.0 and 2.0 leave all of this to the sender; the timeout is Prometheus's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENDLESS = response(200, "Content-Length: 1000000")
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch):
-    """Begin each test without the environment's proxies and certificates."""
+    """Start each test without the environment's proxies and certificates."""
     for name in [*os.environ]:
         if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             monkeypatch.delenv(name)
@@ -69,7 +69,7 @@ def post(transport):
 
 @pytest.fixture
 def tls(authority):
-    """Give what makes a connection one of TLS, with a certificate for 127.0.0.1."""
+    """Return a TLS context with a certificate for 127.0.0.1."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     return context
@@ -77,13 +77,13 @@ def tls(authority):
 
 @pytest.fixture
 def trusted(authority, tmp_path, monkeypatch):
-    """Have the authority trusted."""
+    """Make the sink trust the authority."""
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
 
 
 def drip(server, first, then=b"x"):
-    """Return what sends the first bytes one by one, and then goes on until the test is over."""
+    """Return a function that sends the first bytes one by one, and then keeps sending until the test is over."""
 
     def send(connection):
         for byte in first:
@@ -100,7 +100,7 @@ def closed_port():
         return probe.getsockname()[1]
 
 
-# How long it may take: the servers of these tests go on until the test is over, so that it is over shows the bound.
+# How long it may take: the servers of these tests never stop on their own, so a test that ends proves the limit.
 
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 2", b"HTTP/1.1 204 No Content\r\nX-A: "], ids=["status", "header"])
@@ -112,7 +112,7 @@ def test_an_answer_whose_head_drips_is_given_up_after_the_timeout(serve, post, f
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_request_that_cannot_be_sent_is_given_up_after_the_timeout(serve, post, tls, trusted, scheme):
-    """A little is taken all the time, so no single wait is long."""
+    """The receiver keeps reading a little, so no single wait is long."""
 
     def take(connection):
         while not server.stop.wait(0.02):
@@ -163,7 +163,7 @@ def test_a_success_whose_body_does_not_end_counts_and_costs_the_connection(serve
     ("status", "connections"), [(200, 1), (204, 1), (400, 1), (413, 1), (429, 1), (500, 3), (503, 3), (504, 3)]
 )
 def test_a_connection_is_kept_unless_what_is_behind_it_fails(serve, transport, status, connections):
-    """Or a balancer would go on to ask the backend that is gone, and its name would not be resolved again."""
+    """Otherwise a balancer would keep using the backend that is gone, and its name would not be resolved again."""
     server = serve(response(status, body=b"" if status == 204 else b"words"), keep=True)
     client = transport(server.url())
     for _ in range(3):
@@ -265,7 +265,7 @@ def test_what_is_no_answer_of_http_is_retryable_and_said_to_be_none(serve, post,
     assert shown in outcome.message
 
 
-# Messages: the advice first, on one line, without what belongs to the libraries alone.
+# Messages: the advice first, on one line, without the libraries' internal details.
 
 
 def test_http_at_a_port_that_speaks_tls_is_fatal_where_that_is_certain(serve, post):
@@ -398,7 +398,7 @@ def test_a_tunnel_through_a_proxy_carries_requests_one_after_the_other(serve, tr
 
 
 def _pump(one, other):
-    """Carry bytes both ways until either side ends."""
+    """Forward bytes both ways until either side ends."""
     import selectors
 
     with selectors.DefaultSelector() as selector:

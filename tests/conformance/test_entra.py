@@ -1,7 +1,7 @@
 """
-Tokens of Microsoft Entra, from a metadata service or an authority on loopback that fails, rotates and lets them end.
+Tokens of Microsoft Entra, from a metadata service or an authority on loopback that fails, rotates and expires them.
 
-What is asked of them is what Prometheus's azuread asks.
+The requests are those of Prometheus's azuread.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TENANT = "66666666-7777-8888-9999-000000000000"
 
 @pytest.fixture(autouse=True)
 def azure(monkeypatch):
-    """Nothing of this machine's Azure settings is used."""
+    """Remove this machine's Azure settings."""
     for name in [*os.environ]:
         if name.startswith(("AZURE_", "IDENTITY_", "MSI_", "IMDS_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -48,7 +48,7 @@ def azure(monkeypatch):
 
 
 def issue(life_s=86_400, prefix="t"):
-    """Return the decision of a metadata service, which writes numbers as text."""
+    """Return the response of a metadata service, which writes numbers as text."""
     numbers = itertools.count(1)
 
     def decide(asked):
@@ -151,7 +151,7 @@ def test_an_identity_of_app_service_is_found_in_the_environment(azure):
 
 
 def test_a_token_is_kept_until_shortly_before_its_end(metadata):
-    """By the machine's clock, as azure-identity gives the end by it."""
+    """By the machine's clock, which azure-identity uses for the expiry."""
     signer = EntraAuth.managed_identity()
     assert [signed(signer) for _ in range(3)] == ["Bearer t1"] * 3
     metadata.decide = issue(life_s=1)
@@ -335,7 +335,7 @@ def test_a_certificate_that_cannot_be_used_is_named(tmp_path, certificate):
             {"certificate_path": str(tmp_path / "it")},
             "check the certificate '.*/it': expected a certificate with its RSA",
         ),
-        ({**as_pfx(certificate, tmp_path), "certificate_password": "c4nary"}, "and certificate_password if it has one"),
+        ({**as_pfx(certificate, tmp_path), "certificate_password": "c4nary"}, "certificate_password if the file has a"),
     ]:
         with pytest.raises(SecretError, match=message) as error:
             signed(EntraAuth.certificate(CLIENT, TENANT, **settings))

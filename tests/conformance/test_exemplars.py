@@ -1,4 +1,4 @@
-"""Exemplars. 2.0: "Exemplars", "Protobuf Message"; 1.0 has them in a field of Prometheus's."""
+"""Exemplars. 2.0: "Exemplars", "Protobuf Message"; in 1.0 they are in a field that Prometheus added."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ ONE = ("m", {"a": "1"}, ((1.0, T),))
 SOME: list[tuple[Any, ...]] = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
 VERSION_HEADER = "X-Prometheus-Remote-Write-Version"
 
-# What a receiver of 1.0 answers to 2.0: it says so, or reads nothing in it and is content.
+# Responses of a 1.0 receiver to 2.0: it refuses it, or finds nothing in it and accepts.
 CERTAIN = [
     pytest.param(Reply(415, "unsupported"), id="415"),
     pytest.param(Reply(204), id="204"),
@@ -139,7 +139,7 @@ def test_who_wants_2_0_alone_is_told_that_the_receiver_does_not_understand_it(st
 
 
 def test_who_wants_2_0_alone_is_not_sent_as_1_0_after_400(write, receiver):
-    """Without a word on what was kept, the sink finds out in 2.0 which samples are at fault."""
+    """If the response does not say what was kept, the sink finds out in 2.0 which samples are at fault."""
     receiver.decide = lambda request: Reply(400, "bad") if ("m3", T + 3) in request.samples else 204
     writer = write(V2, *SOME)
     assert set(receiver.versions) == {V2}
@@ -174,7 +174,7 @@ def test_what_takes_neither_version_fails_the_job(start, receiver):
 
 
 def test_415_to_1_0_brings_2_0_back(start, receiver):
-    """The receiver was of 1.0, and is one of 2.0 alone since."""
+    """The receiver supported 1.0, and now supports only 2.0."""
     receiver_of_1_0(receiver, Reply(204))
     writer = start(AUTO)
     write_one_by_one(writer, "a", "b")
@@ -200,9 +200,9 @@ def test_a_receiver_of_2_0_alone_that_refuses_a_sample_gives_the_others_a_hearin
 @pytest.mark.parametrize("status", [400, 409, 422])
 def test_senders_should_expect_400_of_receivers_of_1_0(start, receiver, status, headers):
     """
-    Of one that has never shown that it understands 2.0; that it takes 1.0 is then remembered.
+    From a receiver that has never shown that it understands 2.0; the sink then remembers that it accepts 1.0.
 
-    There are receivers that send zeros in answer to 1.0, which shows nothing.
+    Some receivers send zeros in response to 1.0, which shows nothing.
     """
     refusal, success = Reply(status, "cannot read this"), Reply(204, headers=headers)
     receiver.decide = lambda request: refusal if request.version is V2 else success
@@ -213,18 +213,18 @@ def test_senders_should_expect_400_of_receivers_of_1_0(start, receiver, status, 
 
 
 def test_400_of_a_receiver_that_refuses_1_0_as_well_is_its_last_word(start, receiver):
-    """The sample was at fault: this says nothing about the version, and the next request is sent in 2.0."""
+    """The sample was at fault: this shows nothing about the version, and the next request is sent in 2.0."""
     receiver.decide = lambda request: Reply(400, "bad") if ("bad", T) in request.samples else 204
     writer = start(AUTO)
     write_one_by_one(writer, "bad", "good", "better")
     assert receiver.versions == [V2, V1, V1, V2, V2]
-    assert receiver.requests[2].samples == []  # whether it is a receiver at all
+    assert receiver.requests[2].samples == []  # checks whether it is a receiver at all
     assert writer.ledger.samples_rejected[RejectionReason.REFUSED] == 1
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])
 def test_400_with_written_headers_is_never_sent_as_1_0(write, receiver, status):
-    """A receiver of 2.0 refuses it, whatever it has written of it."""
+    """A 2.0 receiver refuses it, whatever part of it was written."""
     receiver.script += [Reply(status, "bad", written(samples=0)), Reply(status, "bad", written(samples=3))]
     writer = write(AUTO, *SOME)
     assert set(receiver.versions) == {V2}
@@ -244,9 +244,10 @@ def test_a_receiver_of_2_0_once_answered_for_by_something_else_is_sent_2_0_again
     start, receiver, clock, answers, versions
 ):
     """
-    It has sent Written headers, and a gateway answers in its place; or it is rolled back to 1.0 for a while.
+    It has sent Written headers, and a gateway responds in its place; or it is rolled back to 1.0 for a while.
 
-    A 2xx without headers is not believed the first time. Else 1.0 is spoken for a minute, and no sample is lost.
+    A 2xx without headers is not believed the first time. Otherwise the sink uses 1.0 for a minute, and no sample is
+    lost.
     """
     receiver.script += [204, *answers]
     writer = start(AUTO)
@@ -260,7 +261,7 @@ def test_a_receiver_of_2_0_once_answered_for_by_something_else_is_sent_2_0_again
 
 
 def test_one_success_without_headers_changes_nothing_at_a_receiver_of_2_0(start, receiver):
-    """Nor is it believed: whatever has answered has stored nothing, if the receiver has not seen it."""
+    """It is not believed either: if the receiver has not seen the request, nothing was stored."""
     receiver.script += [204, Reply(200, "OK")]
     writer = start(AUTO)
     write_one_by_one(writer, "a", "b", "c")
@@ -271,7 +272,7 @@ def test_one_success_without_headers_changes_nothing_at_a_receiver_of_2_0(start,
 
 @pytest.mark.parametrize("answer", [*CERTAIN, pytest.param(Reply(400, "cannot read this"), id="400")])
 def test_2_0_is_tried_again_from_time_to_time_at_a_receiver_of_1_0(start, receiver, clock, answer):
-    """After a minute, then after twice as long each time, up to an hour; each try costs one request and no sample."""
+    """After a minute, then after twice as long each time, up to an hour; each attempt costs one request, no sample."""
     receiver_of_1_0(receiver, answer)
     writer = start(AUTO)
     tries = []

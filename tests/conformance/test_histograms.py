@@ -1,7 +1,7 @@
 """
 Native histograms.
 
-2.0: "Protobuf Message", "Samples and Histogram Samples". In 1.0 they are in fields that Prometheus has added.
+2.0: "Protobuf Message", "Samples and Histogram Samples". In 1.0 they are in fields that Prometheus added.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def sides(histogram):
 
 @pytest.fixture
 def as_sent(sent):
-    """Return a function that writes one histogram, and returns the message of it."""
+    """Return a function that writes one histogram, and returns its message."""
 
     def send(version, histogram, *start):
         request = sent(version, ("m", {"a": "1"}, ((histogram, T, *start),)))

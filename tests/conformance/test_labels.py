@@ -14,7 +14,7 @@ from pyflink_prometheus import RejectionReason
 pytestmark = BOTH_DOORS
 
 GOOD = ("good", {"a": "1"}, ((1.0, T),))
-# In order of their bytes in UTF-8; UTF-16 has the last two the other way round, and case folding the first ones.
+# In order of their UTF-8 bytes; UTF-16 would swap the last two, and case folding the first ones.
 IN_ORDER = ["0digit", "Z", "_", "__name__", "a", "a.b", "aB", "a_", "ab", "b", "é", "日本", "\uffff", "\U0001f600"]
 
 
@@ -94,7 +94,7 @@ def test_names_and_values_must_be_utf_8(version, refused, place):
 
 
 def test_label_names_beginning_with_two_underscores_are_the_users_choice(version, sent):
-    """Mimir's and Cortex's deduplication of senders reads such a name; a sink that refused it would lose samples."""
+    """Mimir and Cortex read such a name to deduplicate senders; a sink that refused it would lose samples."""
     labels = {"__replica__": "a", "__": "b", "__address__": "c", "cluster": "d"}
     request = sent(version, ("m", labels, ((1.0, T),)))
     assert [dict(request.labels(series)) for series in request.series] == [{"__name__": "m", **labels}]
@@ -124,7 +124,7 @@ def test_names_beyond_the_pattern_of_1_0_are_pointed_out(sent, caplog, name, pla
     """
     1.0 demands [a-zA-Z_:]([a-zA-Z0-9_:])* and, for labels, [a-zA-Z_]([a-zA-Z0-9_])*.
 
-    Receivers that store any UTF-8 take them in 1.0 as well, so they are sent; others may drop them without a word.
+    Receivers that store any UTF-8 also accept them in 1.0, so they are sent; others may drop them silently.
     """
     record = (name, {"a": "1"}, ((1.0, T),)) if place == "metric name" else ("m", {name: "1"}, ((1.0, T),))
     with caplog.at_level(logging.WARNING, logger="pyflink_prometheus"):
@@ -148,7 +148,7 @@ def test_a_set_of_labels_is_one_series_in_whatever_order_it_came(version, sent):
 
 
 def test_sets_of_labels_that_differ_are_different_series(version, sent):
-    """Also where their texts, one after the other, are the same."""
+    """Even if their concatenated texts are the same."""
     labels = [{"a": "bc"}, {"ab": "c"}, {"a": "b", "c": "d"}, {"a": "b,c=d"}, {}]
     request = sent(version, *[("m", each, ((1.0, T),)) for each in labels])
     found = [dict(request.labels(series)) for series in request.series]

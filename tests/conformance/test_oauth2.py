@@ -1,7 +1,7 @@
 """
-Tokens of OAuth 2.0, from a token endpoint that fails, delays, rotates and lets them end.
+Tokens of OAuth 2.0, from a token endpoint that fails, delays, rotates and expires them.
 
-RFC 6749 (4.4, 5) for client credentials, RFC 7523 (2.1) for the JWT bearer grant, and what Prometheus makes of both.
+RFC 6749 (4.4, 5) for client credentials, RFC 7523 (2.1) for the JWT bearer grant, and Prometheus's use of both.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BASIC = "Basic " + base64.b64encode(b"a+client%2F1:p+%C3%A4%26ss").decode()
 
 
 def issue(life_s=3600, prefix="t"):
-    """Return a token endpoint's decision: another token each time."""
+    """Return a token endpoint's response: another token each time."""
     numbers = itertools.count(1)
     return lambda asked: {"access_token": f"{prefix}{next(numbers)}", "token_type": "bearer", "expires_in": life_s}
 
@@ -220,7 +220,7 @@ def test_a_token_is_used_until_it_ends_if_no_other_can_be_had(auth, endpoint, cl
     clock.advance(3600 - 30)
     assert [signed(signer) for _ in range(5)] == ["Bearer t1"] * 5
     assert len(endpoint.requests) == 2  # not asked again at each request
-    assert "the token is used until it ends, because it cannot be replaced: " in caplog.text
+    assert "the current token stays in use until it expires, because it cannot be replaced: " in caplog.text
     clock.advance(6)
     signed(signer)
     assert len(endpoint.requests) == 3
@@ -331,7 +331,7 @@ def test_a_signer_travels_without_its_token(auth, endpoint):
         ({"token_url": "login.example/token"}, ValueError, "token_url: expected a URL .* does not begin with http"),
         ({"token_url": "https://u:p#w@login.example"}, ValueError, "token_url: expected a URL"),
         ({"token_url": None}, ValueError, "token_url: expected a URL .*; got nothing"),
-        ({"client_id": ""}, ValueError, "client_id: expected a non-empty line of text, got an empty one"),
+        ({"client_id": ""}, ValueError, "client_id: expected a non-empty line of text, got empty text"),
         ({"client_id": 7}, TypeError, "client_id"),
         ({"scopes": "write"}, TypeError, "scopes: expected a list of strings, got a string"),
         (
@@ -423,7 +423,7 @@ def test_a_key_that_cannot_sign_is_named_by_its_source(start, endpoint, tmp_path
     writer = start(V1, request_signer=JwtBearerAuth(endpoint.url(), "c", Secret.file(tmp_path / "key")))
     writer.add(ONE)
     with pytest.raises(
-        RemoteWriteFatalError, match="check the secret in file '.*/key': it cannot sign as RS256"
+        RemoteWriteFatalError, match="check the secret in file '.*/key': it cannot sign with RS256"
     ) as error:
         writer.flush()
     assert "c4nary" not in str(error.value)
@@ -464,7 +464,7 @@ def test_an_algorithm_that_is_not_known_is_refused():
 
 
 def test_retries_of_tokens_are_bounded_like_others(start, receiver, auth, endpoint):
-    """An endpoint that was there, and then is not: the receiver has been reached, so all the retries are used."""
+    """An endpoint that goes away: the receiver has been reached before, so all retries are used."""
     signer = auth()
     writer = start(V1, request_signer=signer, retry=RetryConfiguration(max_retry_count=20))
     writer.add(ONE)

@@ -43,7 +43,7 @@ def test_the_body_must_be_a_protobuf_message_of_the_versions_schema(version, sen
 
 @pytest.mark.parametrize("library", ["snappy", "pyarrow"])
 def test_the_message_must_be_compressed_in_snappys_block_format(version, library, sent, monkeypatch):
-    """The block format begins with the length of the message; the framed one, with a name, in chunks of 64 KiB."""
+    """The block format begins with the message's length; the framed format, in chunks of 64 KiB, with a name."""
     if library == "pyarrow":
         monkeypatch.setitem(sys.modules, "snappy", None)
     assert installed_snappy().library == library
@@ -87,13 +87,13 @@ def test_senders_should_use_2_0_when_possible(sent):
 
 
 def test_the_user_agent_should_have_the_format_of_rfc_9110(version, sent):
-    """RFC 9110, 10.1.5: a product, which is a token, a slash, and its version, which is a token, too."""
+    """RFC 9110, 10.1.5: a product, which is a token, a slash, and its version, which is also a token."""
     token = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
     assert re.fullmatch(f"{token}/{token}", sent(version, ONE).headers["user-agent"])
 
 
 def test_each_reserved_header_must_be_there_once(version, sent):
-    """With two headers of one name the receiver could use either; here they would be joined by a comma."""
+    """With two headers of one name, the receiver could use either; here they would be joined by a comma."""
     headers = sent(version, ONE, http_headers={"X-Scope-OrgID": "tenant"}).headers
     reserved = ("content-encoding", "content-type", "x-prometheus-remote-write-version", "user-agent")
     assert all("," not in headers[name] for name in reserved)

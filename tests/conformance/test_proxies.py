@@ -34,7 +34,7 @@ def trusted(authority, tmp_path):
 
 @pytest.fixture
 def context(authority):
-    """Return what makes a server speak TLS, as 127.0.0.1 and as receiver.test."""
+    """Return a TLS context for a server, as 127.0.0.1 and as receiver.test."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "receiver.test").configure_cert(context)
     return context
@@ -62,7 +62,7 @@ def post():
 
 def piped(connection, port):
     """
-    Pass bytes on in both directions between a connection and a port, until one side ends.
+    Forward bytes in both directions between a connection and a port, until one side ends.
 
     On one thread, because a TLS connection must not be read and written at the same time.
     """
@@ -78,7 +78,7 @@ def piped(connection, port):
 
 
 def tunnel_to(receiver):
-    """Return how a proxy makes a tunnel, whatever host is asked for."""
+    """Return a proxy's function that makes a tunnel, whatever host is requested."""
 
     def answer(connection):
         connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -225,8 +225,8 @@ def test_no_proxy_means_what_it_means_in_go(url, no_proxy, excepted):
         ({"no_proxy": "a", "proxy_from_environment": True}, "it cannot be combined with no_proxy"),
         ({"no_proxy": "a"}, "no_proxy: set proxy_url as well"),
         ({"proxy_connect_header": {"A": "b"}}, "set proxy_url or proxy_from_environment as well"),
-        ({"proxy_url": "ftp://user:hunter22@p"}, "it is not shown, as it may hold a password"),
-        ({"proxy_url": "http://user:hunter22@p:port"}, "it is not shown, as it may hold a password"),
+        ({"proxy_url": "ftp://user:hunter22@p"}, "the value may hold a password and is not shown"),
+        ({"proxy_url": "http://user:hunter22@p:port"}, "the value may hold a password and is not shown"),
         (
             {"proxy_url": "http://p", "proxy_connect_header": {"A": "b\r\nC: d"}},
             "the value of 'A' contains a line break",
@@ -240,7 +240,7 @@ def test_settings_that_cannot_be_used_are_refused(settings, problem):
 
 
 def socks(receiver, asked):
-    """Return how a SOCKS5 proxy (RFC 1928, 1929) makes a tunnel, whatever host is asked for."""
+    """Return a SOCKS5 proxy's function (RFC 1928, 1929) that makes a tunnel, whatever host is requested."""
 
     def read(connection, count):
         received = b""

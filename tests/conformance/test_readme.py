@@ -1,4 +1,4 @@
-"""The table of requirements in README.md names the existing tests."""
+"""The table of requirements in README.md names exactly the existing tests."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ OF_ALL_KINDS: list[tuple[Any, ...]] = [
     *[(f"h{number}", {}, ((HISTOGRAM, T),)) for number in range(3)],
     ("e", {}, ((1.0, T),), None, EXEMPLARS),
 ]
-# Texts that would lead whoever reads a meaning into them to other things.
+# Texts that would mislead a sender that interprets them.
 TEXTS = [
     "",
     "out of order sample",
@@ -79,7 +79,7 @@ def test_senders_must_ignore_the_body_of_a_success(version, start, receiver, cap
 
 @pytest.mark.parametrize("status", [200, 203])
 def test_a_success_that_is_a_web_page_fails_the_job(version, start, receiver, status):
-    """It comes from a login page in front of the receiver, or from something else at this URL; nothing is stored."""
+    """It is from a login page in front of the receiver, or from something else at this URL; nothing is stored."""
     receiver.decide = lambda request: Reply(status, "<html>Sign in</html>", {"Content-Type": "text/html"})
     writer = start(version)
     writer.add(ONE)
@@ -141,7 +141,7 @@ def test_senders_should_log_the_error_message_as_it_is(version, write, receiver,
 
 
 def test_an_error_message_of_several_lines_is_logged_on_one(version, write, receiver, caplog):
-    """Whoever looks for it in the log finds it beside the word that says what failed."""
+    """A user who searches the log finds it beside the words that say what failed."""
     page = "<!DOCTYPE html>\n<html>\n<body>first line\r\n\n  second line</body></html>"
     receiver.decide = lambda request: Reply(400, page, written(samples=0)) if request.samples else 204
     with caplog.at_level(logging.WARNING, logger="pyflink_prometheus"):
@@ -158,7 +158,8 @@ def test_what_fails_a_job_is_told_on_one_line_with_the_advice_first(version, sta
     with pytest.raises(PrometheusSinkError) as error:
         writer.flush()
     assert str(error.value).endswith(
-        "the receiver requires credentials, or other ones: set them with set_request_signer (HTTP 401: Who are you?)"
+        "the receiver requires credentials, or different ones: set them with set_request_signer "
+        "(HTTP 401: Who are you?)"
     )
     assert len(str(error.value).splitlines()) == 1
 
@@ -204,7 +205,7 @@ def test_a_partial_write_is_counted_as_the_receiver_counts_it(write, receiver, h
 
 
 def test_a_refusal_that_says_that_nothing_was_written_costs_no_neighbour(write, receiver):
-    """Receivers MAY write the valid samples; from one that does not, the good ones are had in other requests."""
+    """Receivers MAY write the valid samples; if one does not, other requests write the good ones."""
 
     def decide(request):
         bad = any(name in ("m3", "h1") for name, _ in request.samples)
@@ -218,7 +219,7 @@ def test_a_refusal_that_says_that_nothing_was_written_costs_no_neighbour(write, 
 
 
 def test_a_refusal_that_says_that_nothing_was_written_is_believed_of_one_that_counts(start, receiver):
-    """Prometheus refuses a replay whole, sample by sample: it has shown before that its counts are exact."""
+    """Prometheus refuses every sample of a replay: it has shown before that its counts are exact."""
     receiver.script += [Reply(400, "some are bad", written(6))]
     writer = start(V2)
     for offset in (0, 100):
@@ -232,7 +233,7 @@ def test_a_refusal_that_says_that_nothing_was_written_is_believed_of_one_that_co
 
 @pytest.mark.parametrize("headers", [written(7, 3, 2), written(2**62, 2**62, 2**62)], ids=["all", "more"])
 def test_a_refusal_that_says_that_all_was_written_is_not_believed(write, receiver, headers):
-    """It contradicts itself: such a receiver counts what it was sent. Which samples it has kept is found out."""
+    """It contradicts itself: such a receiver counts the samples sent. The sink finds out which ones it kept."""
     told: list[RejectedSamples] = []
 
     def decide(request):
@@ -344,7 +345,7 @@ def test_a_body_that_drips_is_given_up_after_the_timeout(attempt):
     thread = threading.Thread(target=drip, daemon=True)
     thread.start()
     outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/", socket_timeout_ms=200)
-    assert not stop.is_set()  # the answer was still coming
+    assert not stop.is_set()  # the response was still arriving
     stop.set()
     thread.join(120)
     listener.close()

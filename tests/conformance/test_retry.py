@@ -24,9 +24,9 @@ from pyflink_prometheus.http.outcome import Kind
 
 ONE = ("m", {"a": "1"}, ((1.0, T),))
 SOME: list[tuple[Any, ...]] = [(f"m{number}", {}, ((1.0, T + number),)) for number in range(10)]
-# Those that no sample can cause, so that no other request would fare better; the job fails with advice.
+# Statuses that no sample can cause, so no other request would succeed; the job fails with advice.
 FATAL = [401, 402, 403, 404, 405, 406, 407, 410, 411, 421, 426, 431, 451, 499]
-# Those at which a sample can be at fault.
+# Statuses that a sample can cause.
 REFUSALS = [400, 409, 422]
 
 
@@ -50,7 +50,7 @@ def test_senders_must_go_on_to_retry_on_5xx(version, write, receiver):
 
 
 def test_what_is_not_taken_in_the_end_must_not_be_lost_without_a_word(version, start, receiver):
-    """Flink then restarts from its last checkpoint and replays the same samples, which is a retry, too."""
+    """Flink then restarts from its last checkpoint and replays the same samples, which is also a retry."""
     receiver.decide = lambda request: 500
     writer = start(version, retry=RetryConfiguration(max_retry_count=3))
     writer.add(ONE)
@@ -103,7 +103,7 @@ def test_senders_must_not_retry_on_4xx_that_say_that_the_configuration_is_wrong(
 
 
 def test_an_endpoint_that_has_never_taken_anything_is_asked_once_whether_it_is_a_receiver(start, receiver):
-    """By a request without samples: what refuses that as well refuses it for no sample, whatever its words are."""
+    """By a request without samples: if that is also refused, no sample is the reason, whatever the response says."""
     receiver.decide = lambda request: Reply(400, "unknown path")
     writer = start(AUTO)
     for record in SOME:
@@ -209,7 +209,7 @@ def test_progress_must_be_made_when_there_are_errors_of_the_client(version, star
 
 @pytest.mark.parametrize("status", [408, 425, 429])
 def test_4xx_that_speak_of_the_moment_are_retried(version, write, receiver, status):
-    """GreptimeDB answers 408 under load; nothing that is malformed comes back by it."""
+    """GreptimeDB responds with 408 under load, never to malformed requests."""
     receiver.script += [status] * 3
     assert write(version, *SOME).ledger.samples_accepted == 10
     assert len(receiver.requests) == 4

@@ -1,7 +1,7 @@
 """
-No secret is shown, wherever a user puts it, however it is broken, and whatever comes of the request.
+No secret is shown, wherever a user puts it, however it is broken, and whatever happens to the request.
 
-1.0 and 2.0: "Authentication & Encryption" leaves authentication to HTTP; that it stays a secret is left to us.
+1.0 and 2.0: "Authentication & Encryption" leaves authentication to HTTP; keeping it secret is up to us.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Signer(requests.auth.AuthBase):
 
 
 class Failing(Signer):
-    """A user's signer that raises, with the secret in the text, and in that of the cause."""
+    """A user's signer that raises, with the secret in the text, and in the cause's text."""
 
     def __call__(self, request):
         try:
@@ -89,7 +89,7 @@ class Exiting(Signer):
 
 
 class Asking(Signer):
-    """A user's signer that looks at the answer, and raises."""
+    """A user's signer that reads the response, and raises."""
 
     def __call__(self, request):
         def look(answer, **_):
@@ -172,7 +172,7 @@ def asking_azure(url, secret, monkeypatch):
     return {"request_signer": EntraAuth.managed_identity()}
 
 
-# What makes the settings of a writer with the secret in one place.
+# Functions that return the settings of a writer with the secret in one place.
 PLACES: dict[str, Callable[..., dict[str, Any]]] = {
     "basic, value": lambda url, secret, **_: {"request_signer": BasicAuth("user", secret)},
     "basic, file": lambda url, secret, tmp_path, **_: {"request_signer": BasicAuth("u", in_a_file(secret, tmp_path))},
@@ -248,7 +248,7 @@ PLACES: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def echo(server, status, *headers):
-    """Response with what came, as some gateways do."""
+    """Respond with the request's content, as some gateways do."""
 
     def send(connection):
         connection.sendall(response(status, *headers, body=server().requests[-1].encode("latin-1")))
@@ -257,7 +257,7 @@ def echo(server, status, *headers):
 
 
 def moved(server):
-    """Redirect to the same target, query and all, as gateways do that want TLS."""
+    """Redirect to the same target, including the query, as gateways that require TLS do."""
 
     def send(connection):
         target = server().requests[-1].split(" ")[1]
@@ -267,7 +267,7 @@ def moved(server):
 
 
 def moved_into(server):
-    """Redirect to a target that holds the whole request."""
+    """Redirect to a target that contains the whole request."""
 
     def send(connection):
         quoted = server().requests[-1].replace("\r\n", "/")
@@ -277,7 +277,7 @@ def moved_into(server):
 
 
 def cut_off(server):
-    """Respond with what came, up to the last letter of the secret, and hang up."""
+    """Respond with the request's content, without the secret's last letter, and hang up."""
 
     def send(connection):
         head = server().requests[-1]
@@ -332,7 +332,7 @@ def service():
 
 @pytest.fixture
 def assert_hidden(start, service, caplog, capfd, tmp_path, monkeypatch):
-    """Return a function that writes with a secret in a place, and looks for it in all that can be seen afterwards."""
+    """Return a function that writes with a secret in a place, and then looks for it in everything visible."""
     caplog.set_level(logging.DEBUG)
 
     def write(place, secret, url):
@@ -379,7 +379,7 @@ def assert_hidden(start, service, caplog, capfd, tmp_path, monkeypatch):
     return write
 
 
-# What no environment variable can hold.
+# Secrets that no environment variable can hold.
 IN_ENVIRONMENT = {place for place in PLACES if "environment" in place} | {
     "SigV4, container's token",
     "Entra, identity header",
@@ -564,7 +564,7 @@ def test_a_signer_sees_the_query_which_it_may_have_to_sign(sent, receiver):
         ),
         (lambda headers, body: {"X-A": 7}, "set the header X-A to a string in the request signer .*: it is a int"),
         (lambda headers, body: {"X-A": None}, "set the header X-A to a string in the request signer .*: it is None"),
-        (lambda headers, body: {"X A": "b"}, "use only letters, digits and hyphens in header names"),
+        (lambda headers, body: {"X A": "b"}, "use letters, digits and hyphens for header names in the request signer"),
         (
             lambda headers, body: {"X-A": "b\nc"},
             "check the value that .* gives the header X-A: it contains a line break",
@@ -600,7 +600,7 @@ def test_an_auth_of_requests_that_returns_nothing_fails_the_job_with_advice(star
 
 
 def test_words_that_hold_no_secret_are_shown_as_they_are(start):
-    """Names of tenants and short values are no secrets, and receivers name them in what they refuse."""
+    """Names of tenants and short values are not secrets, and receivers name them in refusals."""
     text = "no team-a, 7 of ***, prometheus is unknown"
     with RawServer(response(401, body=text.encode())) as server:
         headers = {"X-Scope-OrgID": "prometheus", "X-Number": "7"}

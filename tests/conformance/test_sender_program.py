@@ -1,4 +1,4 @@
-"""The sender program: what a receiver gets from a page, and that only a signal ends the program."""
+"""The sender program: what a receiver gets from a page, and that only a signal stops the program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyflink_prometheus.testing import Receiver, Response
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPEN = f"{OPEN_METRICS}; version=1.0.0; charset=utf-8"
-ENOUGH_SECONDS = 120.0  # a machine that does other things, too, takes its time
+ENOUGH_SECONDS = 120.0  # a busy machine is slow
 
 
 class Target:
@@ -66,7 +66,7 @@ class Program:
         return self.log_file.read_text()
 
     def stop(self, number=signal.SIGINT):
-        """Return its exit status; one that does not end raises."""
+        """Return the exit status; raise if the program does not end."""
         self.process.send_signal(number)
         return self.process.wait(ENOUGH_SECONDS)
 
@@ -221,13 +221,13 @@ def test_a_signal_ends_it_at_once_whatever_it_is_at(scrape, start, number, statu
     with Receiver(lambda request: status) as receiver:
         program = start(scrape("a 1\n"), receiver.url)
         wait_for(lambda: len(receiver.requests) > 2, program)
-        # One that finished what it is at would go on retrying for minutes, which is longer than `stop` waits.
+        # A program that finished its current write would keep retrying for minutes, longer than `stop` waits.
         assert program.stop(number) == 0
     assert STALE not in values(receiver, "a")
     assert "ERROR" not in program.log
 
 
-#: Sends a signal to its own process just when the program imports what takes it long.
+#: Sends a signal to its own process when the program imports its slowest module.
 AMID_THE_IMPORTS = """
 import os, signal, sys
 

@@ -1,7 +1,7 @@
 """
-Requests signed for Amazon, with credentials from wherever they come, to a receiver that verifies each signature.
+Requests signed for Amazon, with credentials from every source, to a receiver that verifies each signature.
 
-Metadata services and STS are on loopback; they fail, rotate keys and let them end.
+Metadata services and STS are on loopback; they fail, rotate keys and expire them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def until(**ahead):
 
 @pytest.fixture(autouse=True)
 def aws(monkeypatch, tmp_path):
-    """Nothing of this machine's AWS settings is used."""
+    """Remove this machine's AWS settings."""
     for name in [*os.environ]:
         if name.startswith("AWS_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -60,7 +60,7 @@ def aws(monkeypatch, tmp_path):
 
 @pytest.fixture
 def verifying(receiver):
-    """Return the receiver, which refuses each request whose signature is not that of a key that it knows."""
+    """Return the receiver, which refuses each request that is not signed with a key that it knows."""
     receiver.keys = {("AKIA1", None): "secret-of-AKIA1"}
 
     def decide(seen):
@@ -126,11 +126,11 @@ def test_keys_of_a_profile_are_found_anew_when_the_receiver_refuses_them(start, 
     writer.add(("m", {"a": "1"}, ((1.0, T + 2),)))
     with pytest.raises(RemoteWriteFatalError, match="UnrecognizedClientException"):
         writer.flush()
-    assert keys_of(verifying)[3:] == ["AKIA2"]  # no others were found, so that is all
+    assert keys_of(verifying)[3:] == ["AKIA2"]  # no others were found
 
 
 class Metadata:
-    """A metadata service with keys that last so long, the next ones each time."""
+    """A metadata service with keys that last this long, new ones each time."""
 
     def __init__(self, receiver, lasting):
         self.receiver, self.lasting, self.count = receiver, lasting, 0
@@ -221,7 +221,7 @@ OF_STS = [place for place, kind in PLACES.items() if kind == "sts"]
 
 @pytest.fixture
 def place(request, verifying, aws, tmp_path):
-    """Return the service, the metadata and the signer of a place of credentials, for which the test is parametrised."""
+    """Return the service, the metadata and the signer for the source of credentials in the parameter."""
     with WebService() as service:
         metadata = Metadata(verifying, {"hours": 6})
         service.decide = getattr(metadata, PLACES[request.param])
@@ -243,7 +243,7 @@ def test_keys_that_last_are_fetched_once(start, verifying, place):
 
 @pytest.mark.parametrize("place", [in_a_container, *OF_STS], indirect=True, ids=lambda each: each.__name__)
 def test_keys_that_are_about_to_end_are_replaced(start, verifying, place):
-    """Those of an instance, too; but what botocore extends because the service may be in trouble is random."""
+    """An instance's keys are also replaced, but botocore extends them at random, in case the service is in trouble."""
     _, metadata, signer = place
     metadata.lasting = {"minutes": 5}
     writer = start(V1, request_signer=signer)
@@ -269,7 +269,7 @@ def test_keys_that_the_receiver_refuses_are_fetched_anew(start, verifying, place
 @pytest.mark.parametrize("answer", [(500, "down"), (503, "down"), None], ids=str)
 def test_a_service_that_fails_is_asked_again(start, clock, verifying, place, answer):
     service, _, signer = place
-    service.script += [answer] * 8  # a container's, and an instance's, is asked several times at once
+    service.script += [answer] * 8  # botocore asks a container's or instance's service several times in a row
     writer = start(V1, request_signer=signer, retry=RetryConfiguration(max_retry_count=20))
     samples(writer, 1)
     assert writer.ledger.samples_accepted == 1

@@ -1,4 +1,4 @@
-"""Entries of remote_write, carried out on the wire: certificates, credentials, headers, a token endpoint of its own."""
+"""Entries of remote_write on the wire: certificates, credentials, headers, a separate token endpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyflink_prometheus.http.transport import RequestsTransport
 
 @pytest.fixture
 def authority(tmp_path):
-    """Return an authority, whose certificate and a client's are in the folder of the configuration."""
+    """Return an authority; its certificate and a client's are in the folder of the configuration."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     issue(authority, tmp_path)
@@ -33,7 +33,7 @@ def issue(authority, folder):
 
 
 def demanding(authority):
-    """Return the TLS of a server that demands a client certificate."""
+    """Return the TLS context of a server that demands a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
     authority.configure_trust(context)

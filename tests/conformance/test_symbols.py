@@ -1,4 +1,4 @@
-"""The table of symbols. 2.0: "Symbols", "Protobuf Message"; 1.0 has none."""
+"""The symbol table. 2.0: "Symbols", "Protobuf Message"; 1.0 has none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXTS = ["a", "b", "c", "seconds", "counts what there is", "é", "0"]
 def any_record(rng):
     labels = {rng.choice(TEXTS): rng.choice(["", *TEXTS]) for _ in range(rng.randrange(4))}
     name = rng.choice(TEXTS)
-    value = HISTOGRAM if name < "b" else 1.0  # what mixes them goes out in several requests
+    value = HISTOGRAM if name < "b" else 1.0  # mixed records go out in several requests
     metadata = rng.choice([None, Metadata("counter"), Metadata("gauge", rng.choice(TEXTS), rng.choice(["", *TEXTS]))])
     exemplars = [Exemplar({rng.choice(TEXTS): rng.choice(TEXTS)}, 1.0, T) for _ in range(rng.randrange(3))]
     return (name, labels, ((value, T + rng.randrange(1000)),), metadata, tuple(exemplars))
@@ -31,7 +31,7 @@ def request_of_all_kinds(sent):
     return sent(V2, *[any_record(rng) for _ in range(300)])
 
 
-# The encoder has ways of their own for requests of samples alone: with one of each series, and with several.
+# The encoder has separate paths for requests with only samples: one of each series, and several.
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_every_series_must_provide_references_to_its_labels(request_sent):
 
 
 def test_many_symbols_are_still_the_right_ones(sent):
-    """References of more than 127 and 16,383 take more bytes."""
+    """References above 127 and 16,383 take more bytes."""
     request = sent(
         V2, *[(f"m{number}", {f"l{number}": f"v{number}"}, ((1.0, T),)) for number in range(6000)],
         max_batch_size_in_samples=6000,

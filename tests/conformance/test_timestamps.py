@@ -30,7 +30,7 @@ def each_in_order(samples):
     return all(timestamps == sorted(timestamps) for timestamps in per_series(samples).values())
 
 
-# With those at which a varint grows by a byte.
+# Including those at which a varint grows by a byte.
 TIMES = [T, 0, 1, -1, 2**35 - 1, 2**35, 2**42 - 1, 2**42, 2**62 - 1, 1 - 2**62]
 NO_TIMES = [2**62, -(2**62), 2**63 - 1, -(2**63), 2**63]
 
@@ -84,7 +84,7 @@ def test_a_series_must_be_in_timestamp_order_within_a_request(version, sent, val
 
 
 def test_a_series_that_mixes_must_be_in_timestamp_order(version, write, receiver):
-    """Over its TimeSeries messages, too: samples with and without start timestamps, and histograms."""
+    """Also across its TimeSeries messages: samples with and without start timestamps, and histograms."""
     rng = random.Random(7)
     values = [(1.0,), (HISTOGRAM,), (1.0, T - 1), (HISTOGRAM, T - 2)]
     given = []
@@ -183,9 +183,9 @@ def test_a_series_must_be_in_timestamp_order_when_parts_are_sent_again(version, 
 
 def test_what_comes_out_of_order_need_not_be_sent(version, start, receiver):
     """
-    Across requests the order is the user's, whom one setting spares the receiver's refusals.
+    Across requests the order is the user's; one setting drops such samples before the receiver refuses them.
 
-    A sink cannot wait for older samples, and many receivers take them within a window.
+    A sink cannot wait for older samples, and many receivers accept them within a window.
     """
     writer = start(version, drop_out_of_order_samples=True)
     for timestamp in (T, T + 2, T + 1, T - 5, T + 3):
@@ -197,7 +197,7 @@ def test_what_comes_out_of_order_need_not_be_sent(version, start, receiver):
 
 @pytest.mark.parametrize("value", [1.0, HISTOGRAM], ids=["sample", "histogram"])
 def test_start_timestamps_should_be_provided(sent, value):
-    """In each sample, as 2.0-rc.4 has it, and in the series, as earlier ones do; 1 and -1 stand for the time 0."""
+    """In each sample, as in 2.0-rc.4, and in the series, as in earlier drafts; 1 and -1 stand for the time 0."""
     starts = [T - 1, 1, -1, 2**62 - 1, 1 - 2**62]
     request = sent(V2, *[(f"m{began}", {}, ((value, T, began), (value, T + 1, began))) for began in starts])
     assert len(request.series) == len(starts)

@@ -1,5 +1,5 @@
 """
-TLS settings of the sink, against receivers with certificates of their own and receivers that demand one.
+TLS settings of the sink, against receivers with private certificates and receivers that demand a client certificate.
 
 1.0 and 2.0 leave TLS to the sender; the settings are those of Prometheus's `tls_config`.
 """
@@ -66,7 +66,7 @@ def demanding(authority, request):
 
 @pytest.fixture
 def serve(authority):
-    """Return a function that starts a receiver with a certificate for these names."""
+    """Return a function that starts a receiver with a certificate for the given names."""
     servers = []
 
     def start(*names, by=authority, version=None):
@@ -84,7 +84,7 @@ def serve(authority):
 
 @pytest.fixture
 def transport():
-    """Return a function that makes the transport to a server with these settings of TLS."""
+    """Return a function that makes the transport to a server with the given TLS settings."""
     transports = []
 
     def make(server, tls):
@@ -183,14 +183,14 @@ def test_a_half_written_rotation_leaves_the_previous_certificate_in_use(demandin
     assert to_receiver.post(b"body", HEADERS).kind is Kind.ACCEPTED
     first, second = [each.getMessage() for each in caplog.records]
     assert first == (
-        f"check key_file {files.key!r}: it is not the key of cert_file {files.cert!r}; the TLS settings from before "
+        f"check key_file {files.key!r}: it is not the key of cert_file {files.cert!r}; the previous TLS settings "
         "stay in use"
     )
     assert second.startswith(f"check the secret in file {files.cert!r}: it cannot be read on this worker")
 
 
 def broken(files, part):
-    """Return settings of which one file cannot be used, and the beginning of the message."""
+    """Return settings with one unusable file, and the beginning of the message."""
     if part == "missing":
         os.unlink(files.ca)
         return files.settings(), f"check the secret in file {files.ca!r}: it cannot be read"
@@ -199,7 +199,8 @@ def broken(files, part):
         return files.settings(), f"check ca_file {files.ca!r}: it is not a certificate in PEM format"
     if part == "cert":
         Path(files.cert).write_text("no certificate")
-        return files.settings(), f"check cert_file {files.cert!r} and key_file {files.key!r}: one is not in PEM format"
+        message = f"check cert_file {files.cert!r} and key_file {files.key!r}: one of them is not in PEM format"
+        return files.settings(), message
     other = trustme.CA().issue_cert("other@receiver.test")
     other.private_key_pem.write_to_path(files.key)
     return files.settings(), f"check key_file {files.key!r}: it is not the key of cert_file {files.cert!r}"
@@ -220,7 +221,7 @@ def test_an_encrypted_key_is_refused_and_never_asks_for_a_password(files):
     encryption = serialization.BestAvailableEncryption(b"hunter22")
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     Path(files.key).write_bytes(pem)
-    with pytest.raises(Exception, match="it is encrypted; only keys that are not can be used"):
+    with pytest.raises(Exception, match="it is encrypted; only unencrypted keys can be used"):
         TlsContext(files.settings()).current()
 
 

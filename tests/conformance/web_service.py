@@ -1,4 +1,4 @@
-"""A server on loopback in the place of a token endpoint or a metadata service, which answers as a test says."""
+"""A server on loopback that stands in for a token endpoint or a metadata service, and responds as a test says."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Asked:
 
     @property
     def form(self):
-        """The fields of the form, or of the query where there is no body."""
+        """The fields of the form, or of the query if there is no body."""
         fields = parse_qs(self.body or urlsplit(self.target).query, keep_blank_values=True)
         return {name: values[0] for name, values in fields.items()}
 
 
 class WebService:
     """
-    Answer each request with a status, headers, and a body: text, or what becomes JSON.
+    A server that responds to each request with a status, headers, and a body: text, or an object for JSON.
 
-    :param decide: gives the answer to a request, after those of ``script``: a body, or a status with a body and
-        perhaps headers; ``None`` closes the connection without one.
+    :param decide: returns the response to a request, after those of ``script``: a body, or a status with a body and
+        optional headers; ``None`` closes the connection without a response.
     :param tls: wraps the listener.
     """
 
@@ -52,7 +52,7 @@ class WebService:
             disable_nagle_algorithm = True
 
             def handle(self):
-                with contextlib.suppress(OSError):  # a client that has gone
+                with contextlib.suppress(OSError):  # a client that is gone
                     super().handle()
 
             def answer(self):

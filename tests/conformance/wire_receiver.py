@@ -1,4 +1,4 @@
-"""A receiver that keeps requests as received, and responds exactly as a test specifies."""
+"""A receiver that keeps requests as received, and responds exactly as a test says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = 1_700_000_000_000
 
 
 class Reply(NamedTuple):
-    """A response with these headers and no others of the protocol."""
+    """A response with these headers and no other headers of the protocol."""
 
     status: int = 204
     body: str = ""
@@ -79,7 +79,7 @@ class Seen:
 
     @property
     def content(self):
-        """The numbers of samples, histograms and exemplars in it."""
+        """The numbers of samples, histograms and exemplars in the request."""
         kinds = ("samples", "histograms", "exemplars")
         return [sum(len(getattr(series, kind)) for series in self.series) for kind in kinds]
 
@@ -94,10 +94,10 @@ class Seen:
 
 class WireReceiver:
     """
-    Listen on loopback; keep all requests; answer by ``script`` first, then by ``decide``.
+    A receiver on loopback that keeps all requests, and responds by ``script`` first, then by ``decide``.
 
-    Both give a :class:`Reply`, which is sent as it is, or a status, to which a receiver of both versions adds the
-    Written headers: all of a 2.0 request with 2xx, else nothing.
+    Both return a :class:`Reply`, which is sent as it is, or a status, to which the receiver adds Written headers like
+    one of both versions: everything for a 2.0 request with 2xx, otherwise nothing.
     """
 
     def __init__(self):
@@ -107,7 +107,7 @@ class WireReceiver:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # else an answer with a body takes 40 ms
+            disable_nagle_algorithm = True  # otherwise a response with a body takes 40 ms
 
             def handle(self):
                 with contextlib.suppress(ConnectionError):  # a writer that was closed

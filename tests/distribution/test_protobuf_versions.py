@@ -1,4 +1,4 @@
-"""The generated protobuf classes load beside every protobuf that pyproject.toml allows, whichever Flink pins."""
+"""The generated protobuf classes load with every protobuf that pyproject.toml allows, whichever one Flink pins."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "protobuf"
-# The oldest that is allowed, with which Flink 1.20 can be installed, the one that it gets by default, and the newest of
-# each later version. As PyFlink brings protobuf, and only the decoding for tests uses it, the sink does not require it.
+# The oldest allowed version, which Flink 1.20 also allows, the one that it gets by default, and the newest of each
+# later version. PyFlink brings protobuf, and only the decoding for tests uses it, so the sink does not require it.
 VERSIONS = ("==3.20.3", "==4.23.4", "~=5.0", "~=6.0", "~=7.0")
 
-# Run without site-packages: the folder that is given first is all that can be imported beside the standard library.
+# Run without site-packages: besides the standard library, only the folder in the first argument can be imported from.
 ROUND_TRIP = """
 import importlib.util, sys
 
@@ -55,7 +55,7 @@ print(google.protobuf.__version__, len(files))
 
 
 def installed(version: str) -> Path:
-    """Return a folder that holds this protobuf and nothing else; skip the test where it cannot be had."""
+    """Return a folder that holds only this protobuf; skip the test where it is not available."""
     folder = CACHE / re.sub(r"\W+", "-", version).strip("-")
     if not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""On a worker that has PyFlink and nothing else, the package runs out of its zip."""
+"""On a worker that has only PyFlink, the package runs from its zip."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyflink_prometheus import __version__
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
-# Run in isolation, with the zip in front of everything that is installed, and with nothing that PyFlink does not bring.
+# Run in isolation, with the zip before all installed packages, and without packages that PyFlink does not bring.
 OUT_OF_THE_ZIP = """
 import sys
 
@@ -47,7 +47,7 @@ print(pyflink_prometheus.__version__, len(ours))
 
 
 def names_of(requirements: list[str] | None) -> set[str]:
-    """Return the packages that are required in any case, with their names as pip compares them."""
+    """Return the packages that are always required, with their names as pip compares them."""
     found = [each for each in requirements or () if "extra ==" not in each]
     return {re.sub(r"[-_.]+", "-", re.split(r"[\s<>=!~;(\[]", each)[0]).lower() for each in found}
 

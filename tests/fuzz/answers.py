@@ -1,4 +1,4 @@
-"""Responses of any shape and speed to a whole writer: it ends in time, accounts for all, and shows no secret."""
+"""Responses of any shape and speed to a whole writer: it ends in time, accounts for everything, and shows no secret."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pyflink_prometheus.testing import FakeClock, decode_request
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 TIMEOUT_S = 0.1
-#: How much longer than configured an attempt may take on a machine that has other things to do.
+#: How much longer than configured an attempt may take on a busy machine.
 SLACK_S = 30.0
 MOST_ANSWERS = 8
 MOST_SAMPLES = 40
@@ -53,10 +53,10 @@ _NUMBERS = ["0", "1", "2", "7", "40", "-1", "1.5", "", "x", "1e3", "9" * 30, "9"
 
 class AnsweringServer:
     """
-    A server that treats each request as the next of its answers says, and those after the last one well.
+    A server that treats each request as the next of its answers says, and accepts requests after the last answer.
 
-    :param seeds: of answers, for each a generator of its own, because requests come on several threads.
-    :ivar requests: all requests that were read, whole.
+    :param seeds: the seeds of the answers, each with its own generator, because requests come on several threads.
+    :ivar requests: all requests that were read completely.
     """
 
     def __init__(self, seeds: list[int]) -> None:
@@ -109,7 +109,7 @@ class AnsweringServer:
                     return
 
     def _read(self, connection: socket.socket) -> bytes | None:
-        """Return a request, whole; ``None`` at the connection's end."""
+        """Return a complete request; ``None`` at the connection's end."""
         request = b""
         missing = 1
         while missing > 0:
@@ -166,7 +166,7 @@ class AnsweringServer:
 
 
 def _good_answer_to(request: bytes) -> bytes:
-    """Return the answer of a receiver that has written all."""
+    """Return the answer of a receiver that has written everything."""
     head, _, body = request.partition(b"\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:])
     content = decode_request(body, headers).content
@@ -241,7 +241,7 @@ def _header(name: str, value: str) -> bytes:
 
 
 class TimedTransport(RequestsTransport):
-    """A transport that says if an attempt takes longer than it may."""
+    """A transport that reports attempts that take too long."""
 
     def __init__(self, config: SinkConfig, clock: FakeClock, overdue: list[float]) -> None:
         super().__init__(config, clock.time)
@@ -290,14 +290,14 @@ def run(case: Case) -> None:
     case.show(repr(config), repr(vars(ledger)), *(repr(each) for each in rejected))
     told = sum(ledger.samples_rejected.values())
     excluded = ledger.samples_rejected[RejectionReason.EXCLUDED]
-    # A record whose adding fails is raised, whether or not it has been taken by then.
+    # If adding a record fails, the error is raised, whether or not the record has been taken by then.
     pending = ledger.samples_in - count
     assert pending in ((0, 1) if failed else (0,)), f"{ledger.samples_in} of {count} samples are counted"
     assert ledger.samples_accepted + told + ledger.samples_pending == ledger.samples_in
     assert failed or ledger.samples_pending == 0
-    assert rejected.count == told - excluded, f"the handler was told of {rejected.count}, and {told} were rejected"
+    assert rejected.count == told - excluded, f"{rejected.count} were reported to the handler, and {told} were rejected"
     if not failed:
-        assert ledger.exemplars_accepted + ledger.exemplars_rejected == exemplars, "exemplars are lost from the account"
+        assert ledger.exemplars_accepted + ledger.exemplars_rejected == exemplars, "exemplars are unaccounted for"
     case.done["requests"] += len(server.requests)
     case.done["samples written"] += ledger.samples_accepted
     case.done["samples rejected"] += told
@@ -337,7 +337,7 @@ def _config(case: Case, address: str, rejected: Rejections) -> SinkConfig:
 
 
 def _record(rng: random.Random, number: int) -> tuple[Any, int]:
-    """Return a record of one sample, and how many exemplars it has."""
+    """Return a record of one sample, and the number of its exemplars."""
     value: Any = histogram(rng) if rng.random() < 0.1 else float(number)
     exemplars = (Exemplar({"trace": "1"}, 1.0, T),) if rng.random() < 0.1 else ()
     labels = {"series": str(rng.randrange(4))}

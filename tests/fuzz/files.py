@@ -1,4 +1,4 @@
-"""Files of rejected samples that were cut and rewritten: each line that is whole is read, and nothing raises."""
+"""Files of rejected samples that were cut and rewritten: each complete line is read, and nothing raises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pyflink_prometheus import (
 
 
 def reread(folder: Path) -> int:
-    """Return how many samples are in a folder of rejected samples."""
+    """Return the number of samples in a folder of rejected samples."""
     return sum(each.count for each in read_rejected_samples(str(folder)))
 
 
@@ -42,8 +42,8 @@ def run(case: Case) -> None:
             after.insert(rng.randrange(len(after) + 1), bytes(rng.randrange(256) for _ in range(20)) + b"\n")
         path.write_bytes(b"".join(after))
     read = list(read_rejected_samples(str(case.folder)))
-    assert len(read) >= whole, f"{whole} lines are whole, and {len(read)} were read"
-    for each in read:  # what is read can be used
+    assert len(read) >= whole, f"{whole} lines are complete, and {len(read)} were read"
+    for each in read:  # the samples read can be used
         assert isinstance(each.count, int)
         assert isinstance(each.message, str)
         for series in each.series:
@@ -66,7 +66,7 @@ def write(rng: random.Random, folder: Path, written: list[RejectedSamples]) -> l
 
 
 def rejected(rng: random.Random, tenant: Mapping[str, str] | None = None) -> RejectedSamples:
-    """Return rejected samples, of a tenant."""
+    """Return rejected samples of a tenant."""
     headers = {"X": "t"} if tenant is None else tenant
 
     def series() -> PrometheusTimeSeries:
@@ -94,7 +94,7 @@ def rejected(rng: random.Random, tenant: Mapping[str, str] | None = None) -> Rej
 
 
 def spoiled(rng: random.Random, line: bytes) -> bytes:
-    """Return a line with something wrong with it; a line end stays, so that the lines after it are whole."""
+    """Return a damaged line; a line end stays, so that the lines after it are complete."""
     content = line.rstrip(b"\n")
     kind = rng.randrange(6)
     if kind == 0:

@@ -1,11 +1,12 @@
 """
-Give the package what nobody meant to give it, for a time, and say what went wrong: exit status 1 if something did.
+Feed the package random and broken input for a while, and report failures; exit status 1 if there are any.
 
     python tests/fuzz/fuzz.py --seconds 3600 --seed 7
     python tests/fuzz/fuzz.py --seed 7 --case answers:123
 
-Responses of receivers, records, configurations, files of rejected samples and their rescue: nothing may take longer
-than configured, no sample may be lost from the account, and no secret may be seen. The second form repeats one case.
+The input: receivers' responses, records, configurations, files of rejected samples and their rescue. Nothing may take
+longer than configured, every sample must be accounted for, and no secret may be shown. The second form repeats one
+case.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ MOST_FINDINGS = 20
 def main() -> int:
     """Run cases of all targets in turn, each for the same time."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=3600.0, help="for how long, default: an hour")
-    parser.add_argument("--seed", type=int, help="default: a random one")
-    parser.add_argument("--target", choices=TARGETS, action="append", help="default: all of them")
-    parser.add_argument("--case", help="repeat one case, such as answers:123, of this seed")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="duration (default: an hour)")
+    parser.add_argument("--seed", type=int, help="default: random")
+    parser.add_argument("--target", choices=TARGETS, action="append", help="default: all")
+    parser.add_argument("--case", help="repeat one case of this seed, such as answers:123")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     if options.case:

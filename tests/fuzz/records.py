@@ -1,4 +1,4 @@
-"""Records of any shape through all doors of the writer: each sample is written, rejected with a reason, or raised."""
+"""Records of any shape through all of the writer's entry points: each sample is written, rejected or raised."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOST_RECORDS = 30
 
 
 class Everyone(Rejections):
-    """Tells what is rejected to two handlers: a list, and files."""
+    """A handler that passes rejected samples to two handlers: a list, and files."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Everyone(Rejections):
 
 
 def run(case: Case) -> None:
-    """Write records by one of the doors, and settle the account."""
+    """Write records through one of the entry points, and check the counts."""
     rng = case.rng
     rejected = Everyone(str(case.folder / "rejected"))
     settings: dict[str, Any] = {
@@ -80,20 +80,20 @@ def run(case: Case) -> None:
     ledger = writer.ledger
     excluded = ledger.samples_rejected[RejectionReason.EXCLUDED]
     told = sum(ledger.samples_rejected.values()) - excluded
-    assert rejected.count == told, f"the handler was told of {rejected.count} samples, and {told} were rejected"
+    assert rejected.count == told, f"{rejected.count} samples were reported to the handler, and {told} were rejected"
     assert len(transport.stored) == ledger.samples_accepted
     assert reread(case.folder / "rejected") == told
     case.done["samples written"] += ledger.samples_accepted
     case.done["samples rejected"] += told
 
 
-class AmbiguousArray(Exception):  # noqa: N818  (what a numpy array raises is no failure of the writer)
-    """What a numpy array raises that is asked whether it is true, as where a mapping expects a boolean."""
+class AmbiguousArray(Exception):  # noqa: N818  (a numpy array's error is not a failure of the writer)
+    """The error of a numpy array that is used as a boolean, as where a mapping expects one."""
 
 
 @contextmanager
 def arrays_are_ambiguous() -> Iterator[None]:
-    """Tell what numpy arrays raise from other errors."""
+    """Distinguish errors of numpy arrays from others."""
     try:
         yield
     except ValueError as error:
@@ -103,7 +103,7 @@ def arrays_are_ambiguous() -> Iterator[None]:
 
 
 def _counted(case: Case, writer: RemoteWriter, count: int | None, add: Callable[[], None]) -> None:
-    """Add something of so many samples, ``None`` if that is not known, and look whether they are counted."""
+    """Add something with this many samples, ``None`` if unknown, and check that they are counted."""
     before = writer.ledger.samples_in + writer.ledger.null_values_skipped
     try:
         with arrays_are_ambiguous():
@@ -111,7 +111,7 @@ def _counted(case: Case, writer: RemoteWriter, count: int | None, add: Callable[
     except (Mischief, AmbiguousArray):
         case.done["raised by the user's object"] += 1
     except PrometheusSinkError:
-        raise  # nothing that a record holds may stop a writer
+        raise  # no content of a record may stop a writer
     except TypeError as error:
         case.check("\n" not in str(error), str(error))
         case.done["raised"] += 1
@@ -132,7 +132,7 @@ def by_record(case: Case, writer: RemoteWriter) -> None:
 
 
 def _add(writer: RemoteWriter, record: Any) -> None:
-    """Add a record, as the function in Flink does."""
+    """Add a record like the function in Flink."""
     writer.add(as_time_series(record))
 
 
@@ -168,7 +168,7 @@ def _sample(rng: random.Random) -> Any:
 
 
 def by_rows(case: Case, writer: RemoteWriter) -> None:
-    """Add rows by column, as the Table path does: types are as they should be, and contents are not."""
+    """Add rows by column, as the Table path does: with correct types and arbitrary contents."""
     rng = case.rng
     names = tuple({text(rng) for _ in range(rng.randrange(3))})
     family = RowFamily(rng.choice([None, "m", text(rng)]), names, rng.choice([None, Metadata("gauge", "é")]))
@@ -230,7 +230,7 @@ def by_mapping(case: Case, writer: RemoteWriter) -> None:
 
 
 def by_columns(case: Case, writer: RemoteWriter) -> None:
-    """Add rows by column, in the types in which Flink hands columns over."""
+    """Add rows by column, in the types of Flink's columns."""
     rng = case.rng
     mapping = _mapping(rng)
     rows = rng.randrange(1, MOST_RECORDS)

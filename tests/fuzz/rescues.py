@@ -1,7 +1,7 @@
 """
-Rescues from files that were cut and rewritten, with text and from a receiver that answers anything.
+Rescues from files that were cut and rewritten, to text and to a receiver that responds with anything.
 
-Each sample of the files is written, refused with a reason or said to be damaged, also if the command is repeated, its
+Each sample of the files is written, refused with a reason or reported as damaged, even if the command is repeated, its
 progress is damaged, or the files are changed in between.
 """
 
@@ -50,11 +50,11 @@ Sample = tuple[tuple[tuple[str, str], ...], str, int]
 @dataclass
 class Held:
     """
-    What files hold.
+    The content of files.
 
     :ivar samples: the first value of each sample.
-    :ivar unsayable: what text has no way to say, by what it is.
-    :ivar left_out: what the command must say of the rest.
+    :ivar unsayable: the samples that text cannot represent, with the reason.
+    :ivar left_out: the counts that the command must report for the rest.
     """
 
     samples: dict[Sample, Any] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Held:
 
 
 def run_openmetrics(case: Case) -> None:
-    """Write some rejected samples, spoil the files, and make text of them."""
+    """Write some rejected samples, spoil the files, and convert them to text."""
     rng = case.rng
     folder, output = case.folder / "rejected", case.folder / "text"
     _write(rng, folder)
@@ -117,7 +117,7 @@ def run_resend(case: Case) -> None:
                 expected.update(held.samples)
                 status, printed, error = _command(case, arguments)
                 case.check(status == 0 or bool(printed) or error.count("\n") == 1, error)
-                assert status != 2, f"not expected: {error}"
+                assert status != 2, f"unexpected error: {error}"
                 told = json.loads(printed)
                 assert told["accepted"] + sum(told["refused"].values()) == told["done"], told
                 assert told["samples"] == len(held.samples), f"{told} for {len(held.samples)} samples"
@@ -128,7 +128,7 @@ def run_resend(case: Case) -> None:
                 case.check("unexpectedly" not in told["problem"], told["problem"])
                 _damage(case, arguments, folder, state)
             else:
-                raise AssertionError(f"it does not end: {told}")
+                raise AssertionError(f"the rescue does not end: {told}")
             assert told["done"] == told["samples"]
             assert told["left_out"] == dict(held.left_out), f"{told} for {held.left_out}"
             assert status == bool(told["refused"] or held.left_out["lines that cannot be read"])
@@ -139,7 +139,7 @@ def run_resend(case: Case) -> None:
         names = {name for tenant, _, _ in expected for name, _ in tenant}
         sent = {each for request in server.requests for each in _samples_of_request(request, names)}
     left = _held(folder / "left", list(RejectionReason)).samples
-    assert not (missing := set(expected) - sent - set(left)), f"neither sent nor left: {missing}"
+    assert not (missing := set(expected) - sent - set(left)), f"neither sent nor left in the files: {missing}"
     assert not (invented := (sent | set(left)) - set(expected)), f"never in the files: {invented}"
 
 
@@ -160,7 +160,7 @@ def _write(rng: random.Random, folder: Path, most: int = 12) -> None:
 
 
 def _held(folder: Path, reasons: list[RejectionReason] | tuple[RejectionReason, ...], taken: Any = None) -> Held:
-    """Return what the files of a folder hold beyond what is taken."""
+    """Return the content of a folder's files, without the part that is taken."""
     held = Held()
     for path in sorted(folder.glob("rejected-*.jsonl")):
         *lines, rest = path.read_bytes()[(taken or {}).get(str(path), 0) :].split(b"\n")
@@ -208,7 +208,7 @@ def _unsayable(series: PrometheusTimeSeries, value: Any, at: int) -> str:
 
 
 def _taken(state: Path) -> dict[str, int]:
-    """Return how many bytes of files are done; what a run has begun with counts as not done."""
+    """Return the number of finished bytes of the files; parts that a run has only begun do not count."""
     return dict(json.loads(state.read_text())["taken"]) if state.exists() else {}
 
 
@@ -216,7 +216,7 @@ def _damage(case: Case, arguments: list[str], folder: Path, state: Path) -> None
     """Damage the progress or the files of a run that has stopped; the next one must say so. Then restore them."""
     rng = case.rng
     if rng.random() < 0.1:
-        state.unlink()  # begins again
+        state.unlink()  # starts over
         return
     path = rng.choice([state, rng.choice(sorted(folder.glob("rejected-*.jsonl")))])
     before = path.read_bytes()
@@ -233,7 +233,7 @@ def _damage(case: Case, arguments: list[str], folder: Path, state: Path) -> None
         path.mkdir()
     if matters:
         status, printed, error = _command(case, arguments)
-        assert (status, printed) == (2, ""), f"went on with {path.name} damaged: {status} {printed} {error}"
+        assert (status, printed) == (2, ""), f"continued with {path.name} damaged: {status} {printed} {error}"
         assert error.startswith("error: ")
         assert error.count("\n") == 1
         case.done["damages found"] += 1
@@ -243,7 +243,7 @@ def _damage(case: Case, arguments: list[str], folder: Path, state: Path) -> None
 
 
 def _changed(rng: random.Random, content: bytes) -> bytes:
-    """Return the content of a file with something wrong with it, or another one."""
+    """Return damaged or other content for a file."""
     place = rng.randrange(len(content) + 1)
     return rng.choice(
         [
@@ -275,7 +275,7 @@ def _command(case: Case, arguments: list[str]) -> tuple[int, str, str]:
 
 @contextlib.contextmanager
 def _secrets(case: Case) -> Iterator[Path]:
-    """Yield a folder for files of secrets, which is gone before what is in files is looked at."""
+    """Yield a folder for secret files, which is deleted before the contents of files are checked."""
     folder = case.folder / "secrets"
     folder.mkdir()
     try:
@@ -285,7 +285,7 @@ def _secrets(case: Case) -> Iterator[Path]:
 
 
 def _endpoint(case: Case, address: str, folder: Path) -> list[str]:
-    """Return options that name an endpoint with a secret in one of the places for it."""
+    """Return options that name an endpoint with a secret in one of the possible places."""
     rng = case.rng
     secret = f"s3cret{rng.getrandbits(80):020x}"
     case.plant(secret, base64.b64encode(f"user:{secret}".encode()).decode()[8:])

@@ -20,7 +20,7 @@ TEXTS = ("", "a", "b", "room", "__name__", "é", "日本", "\ud800", "\0", "a\nb
 
 
 class Mischief(Exception):  # noqa: N818  (what users' classes raise is anything)
-    """What the methods of users' objects raise."""
+    """An error from the methods of users' objects."""
 
 
 def _mischief(*_: Any) -> Any:
@@ -62,7 +62,7 @@ class Real(float):
 
 
 def text(rng: random.Random) -> str:
-    """Return a text, mostly one that is in use already."""
+    """Return a text, mostly one that is already in use."""
     if rng.random() < 0.7:
         return rng.choice(TEXTS[1:5])
     if rng.random() < 0.7:
@@ -107,5 +107,5 @@ def histogram(rng: random.Random) -> NativeHistogram:
 
 
 def mostly(rng: random.Random, usual: Any, chance: float = 0.12) -> Any:
-    """Return the usual value, or now and then any other one."""
+    """Return the usual value, or occasionally any other one."""
     return anything(rng) if rng.random() < chance else usual

@@ -1,4 +1,4 @@
-"""Configurations that are broken in any way: they are accepted, or refused with one line that shows no secret."""
+"""Configurations that are broken in any way: each is accepted, or refused with one line that shows no secret."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PIECES = [
     "é",
 ]
 _PIECES += ["password", "url", "remote_write", "name", "\ufeff", "\u2028", "!!python/object:x", "&a [*a]", "*a", "\r"]
-# What a secret may be written as.
+# The ways to write a secret.
 _WAYS = [
     '"{}"',
     "'{}'",
@@ -70,7 +70,7 @@ def _files(case: Case) -> None:
         )
     for _ in range(rng.choice([0, 1, 1, 2, 5])):
         content = _edited(rng, content)
-    path = case.folder.parent / f"{case.folder.name}.yml"  # where nobody looks for what was shown
+    path = case.folder.parent / f"{case.folder.name}.yml"  # which is not searched for leaks
     try:
         path.write_bytes(content.replace(_SECRET, secret).encode(errors="surrogatepass"))
         _read(case, str(path))
@@ -79,7 +79,7 @@ def _files(case: Case) -> None:
 
 
 def _edited(rng: random.Random, content: str) -> str:
-    """Return a text with another character, line or piece, not within the line of a secret."""
+    """Return a text with another character, line or piece, but not in the line of a secret."""
     lines = content.splitlines(keepends=True)
     places = [number for number, line in enumerate(lines) if _SECRET not in line]
     if not places:
@@ -203,5 +203,5 @@ def _apply(case: Case) -> None:
 
 
 def _encodable(given: str) -> str:
-    """Return a text as the writer has it by then."""
+    """Return a text in the form that it has in the writer."""
     return given.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""The first cases of each kind of fuzzing; ``make fuzz`` goes on for as long as you like."""
+"""The first cases of each kind of fuzzing; ``make fuzz`` continues for as long as you like."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A case of fuzzing: what it may use, what is seen of it, and its run under a watch."""
+"""A fuzzing case: its resources, everything that it reveals, and its run under a watchdog."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from shown_by import shown_by
 
-#: After so many seconds a case hangs. Each takes some seconds at most, also on a busy machine.
+#: After this many seconds a case counts as hanging. Each takes a few seconds at most, even on a busy machine.
 HANGS_AFTER_S = 120.0
-#: What of a secret must not be seen: so many of its characters in a row, from its beginning.
+#: The part of a secret that must not be visible: this many characters in a row, from its beginning.
 PIECE = 12
 
 
@@ -30,9 +30,9 @@ class Case:
     One case.
 
     :ivar rng: decides everything; the same for the same seed, target and number.
-    :ivar folder: an empty folder of its own.
-    :ivar done: counts what happened, for the report.
-    :ivar problems: what is wrong, besides what is raised.
+    :ivar folder: the case's own empty folder.
+    :ivar done: counts events, for the report.
+    :ivar problems: the problems, besides raised errors.
     """
 
     def __init__(self, rng: random.Random, folder: Path) -> None:
@@ -44,24 +44,24 @@ class Case:
         self.problems: list[str] = []
 
     def check(self, is_so: bool, problem: str) -> None:
-        """Note a problem, unless all is well."""
+        """Record a problem, if there is one."""
         if not is_so:
             self.problems.append(f"it says: {problem!r}")
 
     def plant(self, *secrets: str) -> None:
-        """Remember secrets that nothing may show."""
+        """Register secrets that nothing may show."""
         self._secrets += secrets
 
     def show(self, *texts: str) -> None:
-        """Take what somebody may see."""
+        """Record visible text."""
         self._shown += texts
 
     def show_error(self, error: BaseException) -> None:
-        """Take all that an exception shows."""
+        """Record everything that an exception shows."""
         self.show(*shown_by(error))
 
     def leaks(self) -> list[str]:
-        """Return what was shown of a secret."""
+        """Return the visible texts that show a secret."""
         pieces = {secret[:PIECE] for secret in self._secrets}
         return [text for text in self._shown if any(piece in text for piece in pieces)]
 
@@ -70,7 +70,7 @@ Target = Callable[[Case], None]
 
 
 def run(target: Target, name: str, seed: int, number: int) -> tuple[str, Counter[str]]:
-    """Run a case; return what is wrong with it, "" for nothing, and what happened."""
+    """Run a case; return its problem, "" if there is none, and its events."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
         # A text as the seed means the same in each Python and each process.
@@ -113,7 +113,7 @@ def _stacks(threads: list[threading.Thread]) -> str:
 
 
 class _Texts(logging.Handler):
-    """Takes all that is logged, by this package and by its libraries."""
+    """A log handler that keeps everything logged by this package and its libraries."""
 
     def __init__(self, case: Case) -> None:
         super().__init__(logging.DEBUG)
@@ -127,7 +127,7 @@ class _Texts(logging.Handler):
 
 @contextlib.contextmanager
 def _all_output(case: Case) -> Iterator[None]:
-    """Take what is logged, printed and warned of meanwhile."""
+    """Capture logs, output and warnings meanwhile."""
     root, handler = logging.getLogger(), _Texts(case)
     level, own = root.level, root.handlers[:]
     printed = io.StringIO()

@@ -1,4 +1,4 @@
-"""Receivers other than the newest Prometheus: in Docker if the image is available, else native."""
+"""Receivers other than the newest Prometheus: in Docker if the image is available, otherwise native."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pyflink_prometheus.testing.prometheus_server import PrometheusServer, Prome
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# That of Debian 12. It knows Remote-Write 1.0 alone.
+# Debian 12's version. It supports only Remote-Write 1.0.
 OLD_PROMETHEUS_IMAGE = "prom/prometheus:v2.42.0"
-# Where tools/get_receivers.py puts what Docker cannot run.
+# Where tools/get_receivers.py puts receivers that Docker cannot run.
 CACHE = Path(__file__).parents[2] / ".cache"
 OLD_PROMETHEUS_BINARY = CACHE / "old-prometheus" / "prometheus"
 
 
 def missing(receiver: str, binary: Path) -> NoReturn:
     """Skip the test; fail if RECEIVERS=required, because CI must not skip silently."""
-    reason = f"no {receiver}: neither its image from Docker nor {binary}; tools/get_receivers.py fetches the latter"
+    reason = f"no {receiver}: neither its Docker image nor {binary}, which tools/get_receivers.py fetches"
     if os.environ.get("RECEIVERS") == "required":
         pytest.fail(reason)
     pytest.skip(f"{reason} (RECEIVERS=required makes this a failure)")
@@ -54,21 +54,21 @@ def start_old_prometheus() -> PrometheusServer:
 
 @pytest.fixture(scope="session")
 def old_prometheus() -> Iterator[PrometheusServer]:
-    """Give a Prometheus 2.42 that all tests share, on the same terms as ``prometheus``."""
+    """Return a Prometheus 2.42 that all tests share, with the same rules as ``prometheus``."""
     with start_old_prometheus() as server:
         yield server
 
 
 @pytest.fixture
 def old_prometheus_empty() -> Iterator[PrometheusServer]:
-    """Give a Prometheus 2.42 of the test's own, with nothing in it."""
+    """Return an empty Prometheus 2.42 for one test."""
     with start_old_prometheus() as server:
         yield server
 
 
 @pytest.fixture(params=["prometheus 3", "prometheus 2"])
 def start_agent(request: pytest.FixtureRequest) -> Iterator[Callable[[str], PrometheusAgent]]:
-    """Give a function that starts an agent which writes to a URL; native, because a container has another loopback."""
+    """Return a function that starts an agent that writes to a URL; native, as a container has another loopback."""
     is_old = request.param == "prometheus 2"
     if is_old:
         binary, switch = OLD_PROMETHEUS_BINARY, "--enable-feature=agent"
@@ -100,14 +100,14 @@ def start_influxdb() -> InfluxDb:
 
 @pytest.fixture(scope="session")
 def influxdb() -> Iterator[InfluxDb]:
-    """Give an InfluxDB that all tests share: write under ``metric_name``."""
+    """Return an InfluxDB that all tests share: write under ``metric_name``."""
     with start_influxdb() as server:
         yield server
 
 
 @pytest.fixture
 def influxdb_empty() -> Iterator[InfluxDb]:
-    """Give an InfluxDB of the test's own, with nothing in it."""
+    """Return an empty InfluxDB for one test."""
     with start_influxdb() as server:
         yield server
 
@@ -122,21 +122,21 @@ def start_victoria_metrics() -> VictoriaMetrics:
 
 @pytest.fixture(scope="session")
 def victoria_metrics() -> Iterator[VictoriaMetrics]:
-    """Give a VictoriaMetrics that all tests share: write under ``metric_name``."""
+    """Return a VictoriaMetrics that all tests share: write under ``metric_name``."""
     with start_victoria_metrics() as server:
         yield server
 
 
 @pytest.fixture
 def victoria_metrics_empty() -> Iterator[VictoriaMetrics]:
-    """Give a VictoriaMetrics of the test's own, with nothing in it."""
+    """Return an empty VictoriaMetrics for one test."""
     with start_victoria_metrics() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def native_prometheus() -> Path:
-    """Give a Prometheus 3 executable: one in a container reaches nothing that a test serves on loopback."""
+    """Return a Prometheus 3 executable: one in a container cannot reach a test's server on loopback."""
     try:
         return find_binary()
     except PrometheusServerError:
@@ -145,7 +145,7 @@ def native_prometheus() -> Path:
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    """Give a promtool executable, which checks configurations."""
+    """Return a promtool executable, which checks configurations."""
     binary = CACHE / "prometheus" / "promtool"
     if not binary.exists():
         missing("promtool", binary)

@@ -37,19 +37,19 @@ bind-address = "{loopback}:{port}"
 [monitor]
 store-enabled = false
 """
-# No proxy may come between us and this machine's own loopback address.
+# No proxy may stand between us and this machine's own loopback address.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class InfluxDbError(RuntimeError):
-    """Report an InfluxDB that does not start."""
+    """An InfluxDB that does not start."""
 
 
 class InfluxDb:
     """
-    Run an InfluxDB with one database, for as long as a ``with`` block lasts, on this machine's loopback address alone.
+    An InfluxDB with one database that runs for a ``with`` block, only on this machine's loopback address.
 
-    :param binary: its ``influxd``.
+    :param binary: the ``influxd`` executable.
     """
 
     def __init__(self, binary: Path) -> None:
@@ -73,7 +73,7 @@ class InfluxDb:
         self.stop()
 
     def stop(self) -> None:
-        """End it, and delete its data."""
+        """Stop it, and delete its data."""
         self._process.kill()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)

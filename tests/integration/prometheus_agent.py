@@ -1,4 +1,4 @@
-"""A real Prometheus as an agent, run natively: it takes samples and writes them on to a receiver."""
+"""A real Prometheus as an agent, run natively: it accepts samples and forwards them to a receiver."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 class PrometheusAgent:
     """
-    Run a Prometheus as an agent, for as long as a ``with`` block lasts, on this machine's loopback address alone.
+    A Prometheus agent that runs for a ``with`` block, only on this machine's loopback address.
 
     :param binary: the executable.
     :param switch: the argument that makes it an agent, which depends on its version.
-    :param target_url: where it writes to.
+    :param target_url: the URL that it writes to.
     """
 
     def __init__(self, binary: Path, switch: str, target_url: str) -> None:
@@ -66,7 +66,7 @@ class PrometheusAgent:
         self.stop()
 
     def stop(self) -> None:
-        """End it, and delete its data."""
+        """Stop it, and delete its data."""
         self._process.kill()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)

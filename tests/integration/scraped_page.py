@@ -11,9 +11,9 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 class ScrapedPage:
     """
-    A server of one page, in the text format that allows any UTF-8 in names.
+    A server for one page, in the text format that allows any UTF-8 in names.
 
-    :param series: the labels of each series, ``__name__`` among them, and its value.
+    :param series: the labels of each series, including ``__name__``, and its value.
     """
 
     def __init__(self, series: list[tuple[dict[str, str], int]]) -> None:

@@ -115,7 +115,7 @@ def test_a_series_may_go_from_floats_to_histograms_and_back(write, server, metri
     assert [[stamp for _, stamp in stored] for stored in server.histograms(metric_name).values()] == [
         [now + 1, now + 3]
     ]
-    assert server.query(metric_name, (now + 4) / 1000) == []  # there the series was marked stale
+    assert server.query(metric_name, (now + 4) / 1000) == []  # the series was marked stale then
 
 
 @pytest.mark.parametrize("value", [5.0, NativeHistogram.from_observations([1.0, 2.0])], ids=["float", "histogram"])

@@ -1,4 +1,4 @@
-"""The preflight check on real receivers: what it finds, and that it stores nothing unless it is asked to."""
+"""The preflight check on real receivers: its findings, and that it stores nothing unless asked to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyflink_prometheus.preflight.endpoints import check
 from pyflink_prometheus.testing._hosts import NativeHost
 from pyflink_prometheus.testing.prometheus_server import PrometheusServer
 
-# The versions that it supports.
+# The versions that each receiver supports.
 RECEIVERS = {
     "prometheus": "2.0 and 1.0",
     "old_prometheus": "1.0",
@@ -33,7 +33,7 @@ def test_every_receiver_passes(request, name, versions):
     report, findings = findings_of(receiver.remote_write_url)
     assert report.is_ok, str(report)
     assert f"supports Remote-Write {versions};" in findings["versions"].message
-    assert findings["receiver"].severity is Severity.OK, "it refuses what is not Remote-Write"
+    assert findings["receiver"].severity is Severity.OK, "it refuses requests that are not Remote-Write"
     assert findings["body size"].severity is Severity.OK
     assert findings["clock"].severity is Severity.OK
 
@@ -55,7 +55,7 @@ def test_the_test_series_is_written(request, name, metric_name):
 
 
 def test_an_agent(start_agent, prometheus, metric_name):
-    """It has no limit in the past, so how late a sample may be depends on the series alone."""
+    """It has no limit in the past, so how late a sample may be depends only on the series."""
     agent = start_agent(prometheus.remote_write_url)
     report, findings = findings_of(agent.remote_write_url, write_test_series=metric_name)
     assert report.is_ok, str(report)
@@ -67,7 +67,7 @@ def test_what_prometheus_can_be_told_to_accept(prometheus_kind, metric_name):
     with PrometheusServer.start(prometheus_kind, out_of_order_time_window="3h", extra_args=[features]) as server:
         _, findings = findings_of(server.remote_write_url, write_test_series=metric_name)
         assert {each.severity for name, each in findings.items() if name != "round trip"} == {Severity.OK}
-        assert "2 hours late, and refuses those 6 hours late" in findings["late samples"].message
+        assert "2 hours late, but refuses samples 6 hours late" in findings["late samples"].message
         assert server.histograms(metric_name)
         assert server.exemplars(metric_name)
 

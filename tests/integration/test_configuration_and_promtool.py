@@ -1,4 +1,4 @@
-"""What promtool accepts of the corpus, the sink accepts; what it refuses, the sink refuses, in promtool's words."""
+"""The sink accepts the files of the corpus that promtool accepts, and refuses the others in promtool's words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WAYS_OF_DEBIAN = "oauth2, or sigv4"
 
 @pytest.fixture(scope="module")
 def build(promtool):
-    """Return promtool's version, and whether Debian has left out Azure and Google."""
+    """Return promtool's version, and whether it is Debian's build, without Azure and Google."""
     run = subprocess.run([str(promtool), "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"version (\d+)\.(\d+)\.\d+(\+ds)?", run.stdout + run.stderr)
     assert found is not None
@@ -27,7 +27,7 @@ def build(promtool):
 
 @pytest.fixture(scope="module")
 def said(promtool, build):
-    """Return a function from a file to whether promtool accepts it, and what it says; skips what it does not know."""
+    """Return a function from a file to promtool's verdict and output; it skips files that promtool is too old for."""
 
     def check(file):
         version, is_of_debian = build
@@ -41,7 +41,7 @@ def said(promtool, build):
 
 
 def _without_values(text):
-    """Return a text without the values that the YAML parser quotes: ours has none where they may be secrets."""
+    """Return a text without the values that the YAML parser quotes: ours omits values that may be secrets."""
     return re.sub(r"(?:cannot unmarshal !!\w+ )?(?:`[^`]*` )?into ", "into ", text)
 
 

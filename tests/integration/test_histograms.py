@@ -66,7 +66,7 @@ def stored_buckets(server: PrometheusServer, metric_name: str, timestamp: int) -
 
 
 def quantile(ordered: list[float], q: float) -> float:
-    """Return the q-quantile: the smallest observation that at least a share q of all do not exceed."""
+    """Return the q-quantile: the smallest observation that at least a share q of all observations do not exceed."""
     return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
 
 

@@ -37,7 +37,7 @@ class Tap:
         return [request for request in self.requests if request.version is version]
 
     def samples_of_version(self, version):
-        """Return how often each sample was posted in this version."""
+        """Return the number of times each sample was posted in this version."""
         return Counter(sample for request in self.of_version(version) for sample in request.samples)
 
 
@@ -72,7 +72,7 @@ def post(url, message):
 
 @pytest.mark.parametrize("receiver", OLD_RECEIVERS, indirect=True)
 def test_what_is_written_by_1_0_is_read_back(receiver, metric_name):
-    # Some lie ahead of now, as those of a job whose watermark leads may.
+    # Some are in the future, as those of a job whose watermark leads may be.
     began = int(time.time() * 1000) - 300_000
     sent = {
         (("__name__", metric_name), ("b", 'quote " and ü'), ("which", str(which))): [
@@ -142,7 +142,7 @@ def test_the_version_that_the_receiver_understands_is_found(request, start, rece
     old = receiver is not request.getfixturevalue("prometheus")
     understood = RemoteWriteVersion.V1 if old else RemoteWriteVersion.V2
     assert len(tap.of_version(understood)) > 15
-    # Every sample once, and under the other version what the shards had sent before the first answer, no more.
+    # Every sample once, and in the other version only those that the shards had sent before the first response.
     assert Counter(tap.samples_of_version(understood).values()) == {1: 5_000}
     others = [each for each in tap.requests if each.version is not understood]
     assert len(others) in (range(1, shards + 1) if old else [0])

@@ -1,4 +1,4 @@
-"""One percent of what is sent is refused, at real receivers: as tests/receivers/test_poison.py at models."""
+"""Real receivers reject one percent of the samples, as models do in tests/receivers/test_poison.py."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def now():
 
 @pytest.fixture
 def write():
-    """Return a function that writes all of it, and returns the ledger and what was told."""
+    """Return a function that writes everything, and returns the ledger and the reported samples."""
 
     def write_all(url, version, sent):
         rejections = Rejections()
@@ -76,7 +76,7 @@ def poisoned(samples_a_series, kinds, now):
 
 
 def samples_in(receiver, metrics=METRICS):
-    """Return what a receiver holds, as models name it."""
+    """Return a receiver's samples, named as models do."""
     return {
         (_key(labels), value, timestamp)
         for metric in metrics
@@ -135,7 +135,7 @@ def test_what_is_acceptable_is_stored_and_the_rest_is_told(request, write, now, 
 @pytest.mark.parametrize("samples_a_series", [1, 20])
 @pytest.mark.parametrize("version", [V1, AUTO], ids=lambda version: version.value)
 def test_victoria_metrics(victoria_metrics_empty, write, now, version, samples_a_series):
-    """It takes any time, and drops what is over its limits without a word: that counts as written."""
+    """It accepts any time, and silently drops samples over its limits: those count as written."""
     sent = poisoned(samples_a_series, (LATE, TOO_OLD, TOO_NEW, LABELS, LONG_VALUE), now)
     unsaid = {each.sample for each in sent if each.poison in (LABELS, LONG_VALUE)}
     acceptable = stored_alone(VictoriaMetricsModel(now), sent, V1)
@@ -153,11 +153,11 @@ def test_victoria_metrics(victoria_metrics_empty, write, now, version, samples_a
 @pytest.mark.parametrize("samples_a_series", [1, 20])
 @pytest.mark.parametrize("version", [V1, AUTO], ids=lambda version: version.value)
 def test_an_agent_hands_on_what_it_accepts(start_agent, write, version, samples_a_series):
-    """It knows no bounds in the past, only the order within a series."""
+    """It has no bounds in the past, only the order within a series."""
     with Receiver() as receiver:
         agent = start_agent(receiver.url)
         wait_until_it_hands_on(agent, receiver)
-        # What lies before its start it accepts, and never hands on: see the next test.
+        # It accepts samples from before its start, and never forwards them: see the next test.
         sent = workload(samples_a_series, kinds=(LATE, CONFLICT), began=int(time.time() * 1000))
         ledger, rejections = write(agent.remote_write_url, version, sent)
         arrived = wait_for(receiver, ledger.samples_accepted)
@@ -166,7 +166,7 @@ def test_an_agent_hands_on_what_it_accepts(start_agent, write, version, samples_
 
 
 def test_an_agent_keeps_to_itself_what_lies_before_its_start(start_agent, write):
-    """It accepts and counts it, so nobody is told; docs/receivers.md warns of it."""
+    """It accepts and counts such samples, so they are not reported; docs/receivers.md warns of this."""
     with Receiver() as receiver:
         agent = start_agent(receiver.url)
         wait_until_it_hands_on(agent, receiver)
@@ -180,16 +180,16 @@ def test_an_agent_keeps_to_itself_what_lies_before_its_start(start_agent, write)
 
 
 def wait_until_it_hands_on(agent, receiver):
-    """Send an agent samples until one arrives: those that it takes in its first moments it never hands on."""
+    """Send an agent samples until one arrives: it never forwards those that it accepts in its first moments."""
     deadline = time.monotonic() + 30
     while not receiver.requests:
-        assert time.monotonic() < deadline, "the agent hands nothing on"
+        assert time.monotonic() < deadline, "the agent forwards nothing"
         post(agent.remote_write_url, V1, encode(V1, ([("__name__", PROBE)], [(1.0, int(time.time() * 1000))])))
         time.sleep(0.2)
 
 
 def wait_for(receiver, count):
-    """Return what has arrived at a receiver but for probes, once it is so many samples, or half a minute has passed."""
+    """Return a receiver's samples except probes, once there are this many, or half a minute has passed."""
     deadline = time.monotonic() + 30
     while True:
         samples = (sample for request in receiver.requests for sample in request.samples)

@@ -1,4 +1,4 @@
-"""The models answer and store as the real receivers do: the same requests go to both, one after the other."""
+"""The models respond and store like the real receivers: the same requests go to both, one after the other."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def series(name, *samples, **labels):
 
 
 def many_labels(count):
-    """Return so many labels besides the metric's name."""
+    """Return this many labels besides the metric's name."""
     return {f"l{number:02}": "x" for number in range(count)}
 
 
 def story_of_prometheus(now):
-    """Return requests that show what Prometheus takes and what it doesn't, and how it says so."""
+    """Return requests that show what Prometheus accepts and rejects, and how it responds."""
     return {
         "good": [series("a", (1.0, now))],
         "nothing": [],
@@ -72,7 +72,7 @@ def story_of_the_future(now):
 
 
 def tell(real, model, version, story):
-    """Post a story to both; return what each answered, and check that they answered the same."""
+    """Post requests to both; return the responses, after checking that they are the same."""
     with Receiver(model) as receiver:
         for name, each in story.items():
             message = encode(version, *each)
@@ -80,7 +80,7 @@ def tell(real, model, version, story):
 
 
 def stored_by(model):
-    """Return what a model holds in the form of PrometheusServer.samples, in order of time."""
+    """Return a model's samples in the form of PrometheusServer.samples, in order of time."""
     found: dict[str, list[tuple[str, int]]] = {}
     for key, value, timestamp in model.stored:
         found.setdefault(key, []).append((repr(value), timestamp))
@@ -92,7 +92,7 @@ def in_time(sample):
 
 
 def stored_in(real, names):
-    """Return what a receiver holds of these metrics, with series named by their keys."""
+    """Return a receiver's samples of these metrics, with series named by their keys."""
     found: dict[str, list[tuple[str, int]]] = {}
     for name in names:
         for labels, samples in real.samples(name).items():
@@ -128,7 +128,7 @@ def test_the_old_prometheus(old_prometheus_empty, now):
 
 
 def test_one_sample_in_microseconds_shuts_all_others_out_of_the_old_prometheus(old_prometheus_empty, now):
-    """It knows no bound for what is ahead; docs/receivers.md says what to do."""
+    """It has no bound in the future; docs/receivers.md says what to do."""
     model = PrometheusModel(now, versions=[V1], max_lead_ms=None)
     story = {
         "good": [series("a", (1.0, now))],
@@ -189,7 +189,7 @@ def test_too_many_bytes_for_prometheus(prometheus_empty, now):
 
 @pytest.mark.parametrize("version", [V1, V2], ids=["1.0", "2.0"])
 def test_victoria_metrics(victoria_metrics, metric_name, now, version):
-    prefix = metric_name[-100:]  # the name's length is one of the things that are limited
+    prefix = metric_name[-100:]  # the name's length is also limited
     story = {
         "nothing": [],
         "any order": [series(f"{prefix}a", (1.0, now), (2.0, now - 1_000)), series(f"{prefix}b", (1.0, now))],
@@ -247,7 +247,7 @@ def test_influxdb(influxdb, metric_name, now, version):
 
 @pytest.mark.parametrize(("query", "status"), [("", 400), ("?db=another", 404)])
 def test_influxdb_without_its_database(influxdb, now, query, status):
-    """It refuses a request without samples as well, by which it is found out."""
+    """It also refuses a request without samples, which reveals it."""
     url = influxdb.remote_write_url.partition("?")[0] + query
     for message in (encode(V1, series("a", (1.0, now))), encode(V1)):
         assert post(url, V1, message).status == status
@@ -259,7 +259,7 @@ REAL = ["prometheus", "old_prometheus", "victoria_metrics", "influxdb"]
 @pytest.mark.parametrize("real", REAL)
 @pytest.mark.parametrize("version", [V1, V2], ids=["1.0", "2.0"])
 def test_every_real_receiver_accepts_a_request_without_samples(request, real, version):
-    """That finds out a path that is no receiver's; a body that is not empty, also one that takes an empty body."""
+    """That reveals a path that is not a receiver's; a non-empty body, also one that accepts an empty body."""
     receiver = request.getfixturevalue(real)
     counts = Written() if (real, version) == ("prometheus", V2) else None
     messages = [encode(version), encode(version, series("nothing", a="b"))]
@@ -279,6 +279,6 @@ def test_a_line_protocols_path_accepts_an_empty_body_and_no_other(request, real,
 
 @pytest.mark.parametrize("path", ["/api/v1/import", "/api/v1/import/prometheus"])
 def test_other_paths_of_victoria_metrics_take_anything_and_store_nothing(victoria_metrics, metric_name, path, now):
-    """docs/receivers.md warns of them: nothing in the answer says so."""
+    """docs/receivers.md warns of them: the response does not mention them."""
     assert post(victoria_metrics.url + path, V1, encode(V1, series(metric_name, (1.0, now)))).status == 204
     assert victoria_metrics.samples(metric_name) == {}

@@ -1,4 +1,4 @@
-"""Relabelling gives what a real Prometheus gives for the same rules and series, and refuses what promtool refuses."""
+"""Relabelling has the results of a real Prometheus for the same rules and series, and refuses what promtool refuses."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def settled(server):
 
 
 def results_of(rule_sets, page_series):
-    """Return what Prometheus makes of each series by each set of rules: labels by (set, series)."""
+    """Return Prometheus's result for each series with each set of rules: labels by (set, series)."""
     values = [(labels, FIRST_VALUE + number) for number, labels in enumerate(page_series)]
     found: dict[tuple[int, int], dict[str, str]] = {}
     with Receiver() as receiver, ScrapedPage(values) as page:
@@ -158,7 +158,7 @@ def test_the_same_rules_are_refused_and_in_the_same_words(promtool, tmp_path):
 
 
 def _words_of_refusal(rule):
-    """Return what Prometheus is said to say of a rule, of an expression without the place; ``None`` if it is valid."""
+    """Return Prometheus's message for a rule as we quote it, without the place in an expression; ``None`` if valid."""
     try:
         Relabelling.from_configs([rule])
     except RelabelConfigError as error:
@@ -167,7 +167,7 @@ def _words_of_refusal(rule):
 
 
 def _is_of_more_parts(expression):
-    """Return whether an expression is one such as a)|(b, which Prometheus accepts and does not match as a whole."""
+    """Return whether an expression is like a)|(b, which Prometheus accepts but does not match as a whole."""
     try:
         return not parse(expression).is_anchored
     except RegexSyntaxError:
@@ -175,7 +175,7 @@ def _is_of_more_parts(expression):
 
 
 def _refusals(promtool, folder, cases):
-    """Return what promtool says of the rules that it refuses, by their numbers."""
+    """Return promtool's messages for the rules that it refuses, by their numbers."""
     for number, rule in enumerate(cases):
         text = f"remote_write: [{{url: 'http://127.0.0.1:1/', write_relabel_configs: {as_yaml([rule])}}}]\n"
         (folder / f"{number}.yml").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A day of samples that a real Prometheus has refused is rescued, and queried back, equal."""
+"""A day of samples that a real Prometheus has rejected is rescued, and queried back unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def now_ms():
 
 @pytest.fixture(scope="module")
 def late(now_ms):
-    """Return a day of samples, up to four hours ago, in the order of no clock."""
+    """Return a day of samples, up to four hours ago, out of order."""
     rng, end = random.Random(17), now_ms - 4 * HOUR_MS
     values = [math.nan, math.inf, -math.inf, -0.0, 5e-324]
     records = [
@@ -55,7 +55,7 @@ def as_stored(records: list[PrometheusTimeSeries]) -> dict[Any, list[Any]]:
 
 
 def stored(server: PrometheusServer) -> dict[Any, list[Any]]:
-    """Return what a server has, with values as texts, because NaN is not equal to itself."""
+    """Return a server's samples, with values as texts, because NaN is not equal to itself."""
     found = server.samples("rescued_total")
     return {labels: [(repr(value), at) for value, at in samples] for labels, samples in found.items()}
 
@@ -66,7 +66,7 @@ def rescue(*arguments: Any) -> subprocess.CompletedProcess[str]:
 
 
 def killed_after_a_step(*arguments: Any) -> None:
-    """Begin the command, and kill it once it has told of its progress."""
+    """Start the command, and kill it once it has reported its progress."""
     command = [sys.executable, "-m", "pyflink_prometheus", "rescue", *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         assert process.stderr is not None
@@ -76,7 +76,7 @@ def killed_after_a_step(*arguments: Any) -> None:
 
 @pytest.fixture
 def refuse(open_writer, late, now_ms, tmp_path):
-    """Return a function that writes a day of samples too late, and returns the directory of what was refused."""
+    """Return a function that writes a day of samples too late, and returns the directory of rejected samples."""
 
     def write(server, version=RemoteWriteVersion.AUTO):
         folder = tmp_path / "rejected"

@@ -1,4 +1,4 @@
-"""What a job has written compared with what a real Prometheus holds: all of it, one too few, another one."""
+"""The samples of a job compared with those in a real Prometheus: all, one missing, a different one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ V1, V2 = RemoteWriteVersion.V1, RemoteWriteVersion.V2
 
 @pytest.fixture
 def verify(capsys, tmp_path):
-    """Return a function that runs the command, and returns its status and what it has printed."""
+    """Return a function that runs the command, and returns its status and output."""
 
     def run(server, *more):
         status = main(["verify", "--digests", str(tmp_path), "--query-url", server.url, "--json", *more])
@@ -35,7 +35,7 @@ def verify(capsys, tmp_path):
 
 @pytest.fixture
 def write(open_writer, tmp_path):
-    """Return a function that writes records to a server with a writer of its own."""
+    """Return a function that writes records to a server with a new writer."""
 
     def write_all(server, records, **settings):
         writer = open_writer(server.remote_write_url, digest_directory=str(tmp_path), **settings)
@@ -49,7 +49,7 @@ def write(open_writer, tmp_path):
 
 
 class Liar:
-    """A transport that says of one request, counted from 1, that it was written, without sending it."""
+    """A transport that reports one request, counted from 1, as written without sending it."""
 
     def __init__(self, config, lie):
         self._transport = RequestsTransport(config)
@@ -89,7 +89,7 @@ def test_all_is_stored(prometheus_empty, write, verify, metric_name, version, mo
     write(prometheus_empty, records, remote_write_version=version, max_batch_size_in_samples=200)
     status, report = verify(prometheus_empty)
     assert (status, report["not_stored"]) == (0, [])
-    assert report["samples"] == 2_501, "of two values at one time one was sent"
+    assert report["samples"] == 2_501, "one of two values at one time was sent"
 
 
 def test_a_missing_request_is_found(prometheus_empty, write, verify, metric_name):
@@ -118,8 +118,8 @@ def test_one_missing_sample_is_found(prometheus_empty, write, verify, metric_nam
             os.utime(path, (written, written))
         assert main(["verify", "--digests", str(tmp_path), "--query-url", prometheus_empty.url]) == 1
         printed = capsys.readouterr().out
-        assert "missing: 1 (1 or more samples)" in printed
-        assert ("repeat it in 30 s" in printed) is is_recent, "some receivers return new samples later"
+        assert "missing: 1 (at least 1 sample)" in printed
+        assert ("run this again in 30 s" in printed) is is_recent, "some receivers return new samples later"
 
 
 def test_a_restart_and_what_is_written_again_changes_nothing(prometheus_empty, write, verify, metric_name):
@@ -144,7 +144,7 @@ def test_a_worker_that_was_killed_before_it_recorded_what_was_stored(
     status, report = verify(prometheus_empty, "--strict")
     assert (status, report["not_stored"]) == (0, [])
     assert report["samples"] + report["more"] == 500
-    assert report["more"] == 93, "of each of the seven series the newest sample was accepted again"
+    assert report["more"] == 93, "the newest sample of each of the seven series was accepted again"
 
 
 def test_refused_samples_are_not_expected(prometheus_empty, write, verify, metric_name):
@@ -180,7 +180,7 @@ def test_late_samples_that_are_accepted_twice_are_not_missing(prometheus_kind, w
 
 
 def test_victoria_metrics(victoria_metrics, write, verify, metric_name, monkeypatch):
-    """It evaluates queries of late for an earlier time, returns stale markers as NaN, and rounds values."""
+    """It evaluates queries for recent times at an earlier time, returns stale markers as NaN, and rounds values."""
     monkeypatch.setattr(stored_samples, "_SAMPLES_A_QUERY", 100)
     now = int(time.time() * 1000)
     records: list[Any] = [

@@ -121,7 +121,7 @@ BY_PROMETHEUS = ["out of order", "another value at a known time", "too old", "in
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_exactly_the_poison_is_refused(start, version, prometheus_empty, metric_name, shards):
-    """Of 10,000 records, 1 % of them bad in every known way, 9,900 are stored."""
+    """Of 10,000 records, 1 % of them bad in all known ways, 9,900 are stored."""
     rng, now, rejections = random.Random(2), now_ms(), Rejections()
     kinds = (BEFORE_SENDING + BY_PROMETHEUS) * 7
     bad = [poison(kind, metric_name, number, now) for number, kind in enumerate(kinds[:100])]
@@ -129,7 +129,7 @@ def test_exactly_the_poison_is_refused(start, version, prometheus_empty, metric_
         PrometheusTimeSeries(metric_name, {"series": str(number % 30)}, ((float(number), now - 400_000 + number * 30),))
         for number in range(9_900)
     ]
-    # The first hundred are good, so that Prometheus knows what is old and what is new.
+    # The first hundred are good, so that Prometheus can tell old from new.
     places = set(rng.sample(range(100, 10_000), 100))
     goods, bads = iter(good), iter(bad)
     writer = start(
@@ -145,7 +145,7 @@ def test_exactly_the_poison_is_refused(start, version, prometheus_empty, metric_
     ledger = writer.ledger
     by_prometheus = sum(kind in BY_PROMETHEUS for kind in kinds[:100])
     assert (ledger.samples_in, ledger.samples_accepted, ledger.samples_pending) == (10_000, 9_900, 0)
-    # Another value at a known time may be in the same request as the one that is known.
+    # Another value at a known time may be in the same request as the known one.
     refused_or_conflicting = (
         ledger.samples_rejected[RejectionReason.REFUSED] + ledger.samples_rejected[RejectionReason.CONFLICTING]
     )
@@ -155,7 +155,7 @@ def test_exactly_the_poison_is_refused(start, version, prometheus_empty, metric_
     assert sum(each.count for each in rejections) == 100
     refused = [each for each in rejections if each.reason is RejectionReason.REFUSED]
     assert all(each.status == 400 and "HTTP 400: " in each.message for each in refused)
-    # Under 1.0 each is named; under 2.0 they are among the request's, unless there was nothing else in it.
+    # In 1.0 each is named; in 2.0 they are among the request's samples, unless it had no others.
     told = {
         sample for each in rejections if each.reason is RejectionReason.CONFLICTING for sample in each.record.samples
     }
@@ -194,7 +194,7 @@ def test_no_fault_on_the_way_loses_a_sample_or_breaks_order(start, version, prom
         ledger.samples_in == ledger.samples_accepted + ledger.samples_rejected[RejectionReason.REFUSED] == len(records)
     )
     assert ledger.requests_retried > 0
-    # What was refused had been stored already, by an attempt whose answer was lost on the way.
+    # The rejected samples had already been stored, by an attempt whose response was lost.
     assert sum(each.count for each in rejections) == ledger.samples_rejected[RejectionReason.REFUSED]
     taken = (204,) if version is RemoteWriteVersion.V1 else (204, 400)
     stored = {value for samples, status in proxy.forwarded if status in taken for _, value, _ in samples}

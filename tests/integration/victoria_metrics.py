@@ -25,9 +25,9 @@ _LOOPBACK = "127.0.0.1"
 _READY_SECONDS = 60.0
 _PORT_ATTEMPTS = 3
 _PORT_TAKEN = "address already in use"
-# All of time, for VictoriaMetrics, which is not told by default of what comes after the present: 1970 to 2120.
+# All of time, 1970 to 2120: by default, VictoriaMetrics does not return samples after the present.
 _ALL_OF_TIME = {"start": "0", "end": str(150 * 31_557_600)}
-# No proxy may come between us and this machine's own loopback address.
+# No proxy may stand between us and this machine's own loopback address.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -37,11 +37,11 @@ class VictoriaMetricsError(RuntimeError):
 
 class VictoriaMetrics:
     """
-    Run a VictoriaMetrics, for as long as a ``with`` block lasts, on this machine's loopback address alone.
+    A VictoriaMetrics that runs for a ``with`` block, only on this machine's loopback address.
 
-    What a test should know of it: it answers 204 to nearly all, also to samples that it does not keep. It keeps one
-    that is sent twice two times over. It keeps values as decimal numbers: whole ones and those of few digits come back
-    as they were, others with their last bits lost.
+    Tests should allow for these properties: it responds with 204 to nearly everything, also to samples that it drops.
+    It stores a sample that is sent twice two times. It stores values as decimal numbers: integers and values with few
+    digits come back unchanged, others lose their last bits.
 
     :param image: for Docker, the image; or
     :param binary: the executable to run natively.
@@ -111,10 +111,10 @@ class VictoriaMetrics:
             time.sleep(0.1)
 
     def _problem(self) -> str | None:
-        """Return why it is not ready, ``None`` if it is."""
+        """Return why it is not ready, ``None`` if it is ready."""
         try:
             self._get("/health", {})
-        except OSError as error:  # refused, reset, or a status that says: not yet
+        except OSError as error:  # refused, reset, or a status that means not yet
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
             return str(error)
@@ -134,7 +134,7 @@ class _Host(Protocol):
 
 
 class _Process:
-    """A process of this machine."""
+    """A process on this machine."""
 
     def __init__(self, binary: Path) -> None:
         with socket.socket() as probe:
@@ -157,13 +157,13 @@ class _Process:
         return self._log.read_text(errors="replace")
 
     def stop(self) -> None:
-        self._process.kill()  # its data go, so nothing has to be saved
+        self._process.kill()  # its data are deleted, so nothing has to be saved
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class _Container:
-    """A container of this machine's Docker engine, which chooses the port."""
+    """A container in this machine's Docker engine, which chooses the port."""
 
     def __init__(self, image: str) -> None:
         from testcontainers.core.container import DockerContainer

@@ -1,4 +1,4 @@
-"""No example, and no making of examples, fails for being slow, as machines are, or for an unlucky seed."""
+"""Settings so that no example, and no generation of examples, fails because of a slow machine or an unlucky seed."""
 
 from __future__ import annotations
 

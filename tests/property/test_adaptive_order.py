@@ -19,7 +19,7 @@ BATCH = 10
 
 
 class EachThreadsClock:
-    """A clock with a separate time for each thread, so that waits of one thread take no time of others."""
+    """A clock with a separate time for each thread, so that one thread's waits cost the others no time."""
 
     def __init__(self):
         self._elapsed = {}
@@ -58,7 +58,7 @@ class FarTransport(ScriptedTransport):
 
 
 def write(bundles, version, seed, trouble=lambda: 0.0):
-    """Write bundles of so many samples with a flush after each; return the transport and the numbers of shards."""
+    """Write bundles of these sizes with a flush after each; return the transport and the numbers of shards."""
     clock = EachThreadsClock()
     transport = FarTransport(clock, seed, trouble)
     writer = RemoteWriter(

@@ -28,7 +28,7 @@ answers = st.sampled_from(
 
 
 class Shared:
-    """The part that all shards of a writer share: the script, and the requests."""
+    """The state that all shards of a writer share: the script, and the requests."""
 
     def __init__(self, script):
         self.scripted = ScriptedTransport(script)

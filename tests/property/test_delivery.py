@@ -1,4 +1,4 @@
-"""Whatever a 1.0 receiver responds, each sample is settled once and in order, and a refused one costs no others."""
+"""Whatever a 1.0 receiver responds, each sample is settled once and in order, and a rejected one costs no others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def encode(batch, version):
 
 
 def batch_of_size(size):
-    """Return a batch of some series whose samples have the values 0, 1, 2 …, so that a value identifies a sample."""
+    """Return a batch of several series whose samples have the values 0, 1, 2 …, so that a value identifies a sample."""
     samples = sorted((number % len(SERIES), number) for number in range(size))
     return batch_of((SERIES[which], number, float(number)) for which, number in samples)
 
@@ -66,7 +66,7 @@ def steps_of(batch, settings, endpoint, encode=encode, draw=lambda: 1.0):
 
 
 def run(batch, settings, answer, *, reached_before=True):
-    """Run a delivery with ``answer(decoded request) -> status``; return what was settled, in order, and the steps."""
+    """Run a delivery with ``answer(decoded request) -> status``; return the settled samples in order, and the steps."""
     endpoint = Endpoint(RemoteWriteVersion.V1)
     endpoint.reached = endpoint.is_receiver = reached_before
     steps = steps_of(batch, settings, endpoint)

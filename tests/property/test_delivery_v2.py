@@ -1,4 +1,4 @@
-"""With a receiver of 2.0, or one that is not: each sample is settled once, and what was counted goes once."""
+"""With any receiver, 2.0 or not: each sample is settled once, and counted samples are sent once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(batch, version, answer):
 
 
 class Receiver:
-    """A receiver like Prometheus: errors for a while, 413 for too large requests, else by its version."""
+    """A receiver like Prometheus: errors for a while, 413 for too large requests, otherwise by its version."""
 
     def __init__(self, data, poison, *, versions=(V1, V2), old_status=415):
         self.troubles = iter(data.draw(st.lists(st.sampled_from([429, 500, 503, None]), max_size=10)))
@@ -111,7 +111,7 @@ def test_a_receiver_of_1_0_gets_every_sample_in_1_0_and_is_remembered(size, old_
     assert sorted(settled(seen, Accepted)) == sorted(good)
     assert sorted(settled(seen, Rejected)) == sorted(poison)
     assert_in_order(seen)
-    # In 2.0 nothing more is sent after the first answer that is no trouble.
+    # In 2.0 nothing more is sent after the first response that is not an error.
     in_turn = [version for version, _, reply in posts if reply.kind is not Kind.RETRYABLE]
     assert in_turn[0] is V2
     assert set(in_turn[1:]) == {V1}

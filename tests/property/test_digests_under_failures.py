@@ -1,4 +1,4 @@
-"""However workers and responses are lost, the digests never say that a sample is missing which is stored."""
+"""However workers and responses are lost, the digests never report a stored sample as missing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ T = 1_700_000_000_000
 COUNT = 60
 SERIES = 3
 
-# How many samples a worker is given, and what happens then: a checkpoint, its end before that, or its end while what it
-# has not sent yet arrives only after the next worker's first samples.
+# The number of samples that a worker gets, and what happens then: a checkpoint, its end before one, or its end while
+# its unsent samples arrive only after the next worker's first samples.
 lives = st.lists(st.tuples(st.integers(1, 15), st.sampled_from(["checkpoint", "killed", "outlived"])), max_size=8)
 faults = st.lists(st.sampled_from(["none", "none", "refused", "response lost"]), max_size=40)
 
 
 class Job:
-    """One worker after another, each of which begins where the last checkpoint was."""
+    """Consecutive workers that each begin at the last checkpoint."""
 
     def __init__(self, directory: Path, version: RemoteWriteVersion, faults: list[str]) -> None:
         self.model = PrometheusModel(T)
@@ -50,7 +50,7 @@ class Job:
         return Response(503) if fault == "response lost" else response
 
     def give(self, count: int, end: str) -> None:
-        """Give samples to the worker, and start one if there is none."""
+        """Pass samples to the worker, and start one if there is none."""
         if self._writer is None:
             self._writer, self._next = self._started(), self.checkpoint
         for number in range(self._next, min(self._next + count, COUNT)):
@@ -71,7 +71,7 @@ class Job:
             self._writer = None
 
     def finish(self) -> None:
-        """Give the worker all that is left."""
+        """Pass all remaining samples to the worker."""
         self.give(COUNT, "checkpoint")
         if self._writer is not None:
             self._writer.close()
@@ -88,7 +88,7 @@ class Job:
         return RemoteWriter(config, new_transport=lambda config: transport, clock=SelfMovingClock())
 
     def _kill(self, writer: RemoteWriter) -> None:
-        """End a writer whose files are as its last flush has left them."""
+        """End a writer, with its files as its last flush left them."""
         files = {path: path.read_bytes() for path in self._directory.iterdir()}
         writer.close()
         for path in self._directory.iterdir():
@@ -96,7 +96,7 @@ class Job:
 
 
 def verdicts(directory: Path, stored: list[tuple[str, float, int]]) -> set[Verdict]:
-    """Return what a comparison with the samples that are stored shows."""
+    """Return the result of a comparison with the stored samples."""
     found = set()
     for labels, hours in read_expectation(str(directory), {}).series.items():
         samples = [(value, at) for _, value, at in stored if value % SERIES == int(dict(labels)["series"])]

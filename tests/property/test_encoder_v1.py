@@ -97,7 +97,7 @@ def test_ordinary_samples_are_byte_for_byte_what_protobuf_writes_but_for_explici
 def test_compression_is_snappys_block_format(message):
     for body in (compress(message), pyarrow.compress(message, codec="snappy", asbytes=True)):
         assert snappy.uncompress(body) == message
-        assert decode_varint(body, 0)[0] == len(message)  # which the framed format doesn't begin with
+        assert decode_varint(body, 0)[0] == len(message)  # unlike in the framed format
 
 
 @given(st.integers(INT64_MIN, 2**64 - 1))

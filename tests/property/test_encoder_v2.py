@@ -53,7 +53,7 @@ def read(message):
     """
     Decode a message with protobuf's classes to plain values, floats as bits so that NaN and -0.0 are compared.
 
-    In order of the labels, because series of one shape come together.
+    In order of the labels, because series of one shape are grouped.
     """
     request = Request.FromString(message)
     symbols = request.symbols
@@ -150,7 +150,7 @@ def expected(request, *, start_timestamps):
             start = (point.start_timestamp,) if start_timestamps and point.start_timestamp else ()
             samples.append((known.labels, comparable(point.value), timestamp, *start))
             others += [(known.labels, pairs, bits(v), t) for pairs, v, t in point.exemplars]
-    # In a request the name stands among the other labels, wherever it is sorted to.
+    # In a request, the name is sorted among the other labels.
     ordered = [((labels[names(labels).index("__name__")], *without_name(labels)), *rest) for labels, *rest in samples]
     exemplars = [((labels[names(labels).index("__name__")], *without_name(labels)), *rest) for labels, *rest in others]
     return ordered, sorted(exemplars, key=repr)

@@ -38,7 +38,7 @@ positive = st.one_of(
 )
 finite = positive | positive.map(lambda number: -number) | st.just(0.0) | st.just(-0.0)
 anything = finite | st.sampled_from([math.inf, -math.inf, math.nan])
-# Sums of these are exact, in whatever order.
+# Sums of these are exact, in any order.
 plain = st.integers(-(2**20), 2**20).map(lambda number: number / 1024)
 
 
@@ -47,7 +47,7 @@ def exact_index(number: float, schema: int) -> int:
     if math.isinf(number):
         return exact_index(LARGEST, schema) + 1
     value = Fraction(number)
-    roots = 2**schema if schema > 0 else 1  # both sides to this power, and the bounds are powers of two
+    roots = 2**schema if schema > 0 else 1  # with both sides raised to this power, the bounds are powers of two
     step = 1 if schema > 0 else 2**-schema
     numerator, denominator = value.numerator**roots, value.denominator**roots
     exponent = numerator.bit_length() - denominator.bit_length() - 1
@@ -138,7 +138,7 @@ def test_merging_different_zero_buckets_is_observing_with_the_widened_one(some, 
     assert merged == NativeHistogram.from_observations(
         some + more, schema=min(first, second), zero_threshold=merged.zero_threshold
     )
-    # No wider than it must be: it is one of the two, or the bound of a bucket that was cut.
+    # No wider than necessary: it is one of the two, or the bound of a bucket that was cut.
     widened = {upper for each in (one, other) for lower, upper, _ in each.buckets() if upper > 0}
     widened |= {-lower for each in (one, other) for lower, upper, _ in each.buckets() if lower < 0}
     assert merged.zero_threshold in {small, large} | widened

@@ -1,7 +1,7 @@
 """
-Whatever a receiver does with the good samples of a request that it refuses, all are stored, and none is lied about.
+Whatever a receiver does with the good samples of a request that it refuses, all are stored and reported correctly.
 
-The receivers here know order, as real ones do: what is older than the newest sample of its series they refuse.
+The receivers here enforce order, as real ones do: they refuse samples older than the newest of their series.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SERIES = [Series(canonical_labels("m", {"series": str(number)})) for number in r
 
 
 class Store:
-    """Keep samples by series, and refuse those that are poisoned or come too late."""
+    """A receiver that keeps samples by series, and refuses those that are poisoned or too late."""
 
     def __init__(self):
         self.poison = set()
@@ -44,7 +44,7 @@ class Store:
         self.kept = {}
 
     def post(self, batch):
-        """Return how many samples are refused, and what would be kept with the others."""
+        """Return the number of refused samples, and the samples that would be kept with the others."""
         refused, kept = 0, dict(self.kept)
         for series, time, value in rows_of(batch):
             times = kept.get(series.head, ())
@@ -56,7 +56,7 @@ class Store:
 
 
 class KeepsNothing(Store):
-    """Roll a refused request back: Prometheus under 1.0; one of 2.0 that does without partial writes."""
+    """A receiver that rolls a refused request back: Prometheus in 1.0; in 2.0, one without partial writes."""
 
     written: Any = staticmethod(lambda sent, refused: Written())
 
@@ -75,26 +75,26 @@ class KeepsNothing(Store):
 
 
 class KeepsNothingWithoutHeaders(KeepsNothing):
-    """Cortex, whose conversion of one invalid series aborts it all."""
+    """Cortex, where the conversion of one invalid series aborts the whole request."""
 
     written = None
 
 
 class KeepsGood(KeepsNothing):
-    """Keep the good part of a refused request without a word: Thanos; Mimir and Cortex under 1.0."""
+    """A receiver that silently keeps the good part of a refused request: Thanos; Mimir and Cortex in 1.0."""
 
     keeps_good = True
     written: Any = None
 
 
 class ClaimsAll(KeepsGood):
-    """Keep the good part, and count what was sent: Mimir."""
+    """A receiver that keeps the good part, and counts what was sent: Mimir."""
 
     written = staticmethod(lambda sent, refused: Written(sent))
 
 
 class Counts(KeepsGood):
-    """Keep the good part, and count it: Prometheus under 2.0."""
+    """A receiver that keeps the good part, and counts it: Prometheus in 2.0."""
 
     written = staticmethod(lambda sent, refused: Written(sent - refused))
 
@@ -103,7 +103,7 @@ ALL = [KeepsNothing, KeepsNothingWithoutHeaders, KeepsGood, ClaimsAll, Counts]
 
 
 def grid(series, samples, first):
-    """Make a batch of so many series with so many samples each, whose values are numbers from the first on."""
+    """Make a batch with this many series and samples of each, with consecutive numbers as values."""
     places = [(which, number) for which in range(series) for number in range(samples)]
     return batch_of(
         (SERIES[which], first + number, float(1000 * first + place)) for place, (which, number) in enumerate(places)
@@ -111,13 +111,13 @@ def grid(series, samples, first):
 
 
 def too_old(batch, samples):
-    """Return the values of so many of the oldest samples of each series: as those of a backlog or of a replay."""
+    """Return the values of this many of the oldest samples of each series, like those of a backlog or a replay."""
     first = batch.timestamps.min()
     return {value for time, value in zip(batch.timestamps.tolist(), batch.values.tolist()) if time < first + samples}
 
 
 def deliver(batch, receiver, endpoint):
-    """Drive a delivery to its end; return what was settled, and how many requests it took."""
+    """Drive a delivery to its end; return the settled samples, and the number of requests."""
     seen: list[Any] = []
     steps, posts, reply = steps_of(batch, config(), endpoint, encode=lambda part, version: part), 0, None
     while True:
@@ -144,10 +144,10 @@ def values(seen, kind, reason=None):
 
 def most_requests(batch, samples, poison, versions):
     """
-    Return how many requests a batch may take.
+    Return the number of requests that a batch may take.
 
-    One; for each poisoned sample some two times the halvings that single it out, and the same before the suspicion and
-    after the check; what raises the suspicion; and up to seven checks of each moment.
+    One; for each poisoned sample about two times the halvings that single it out, and the same before the suspicion and
+    after the check; the requests that raise the suspicion; and up to seven checks of each moment.
     """
     halvings = math.ceil(math.log2(max(2, len(batch)))) + 1
     return versions * (1 + 2 * halvings * (poison + 2) + SUSPICIOUS + 7 * samples)
@@ -179,7 +179,7 @@ def test_every_good_sample_is_stored_and_none_is_accepted_that_is_not(kind, vers
         assert not receiver.poison & set(values(seen, Accepted))
         if not receiver.poison:
             assert values(seen, Accepted) == batch.values.tolist()
-        if not receiver.keeps_good:  # so that each is known for what it is
+        if not receiver.keeps_good:  # so that each kind is recognised
             assert set(values(seen, Rejected)) == receiver.poison
         if kind is Counts and version is AUTO:
             assert sum(step.written.samples for step in seen if isinstance(step, PartlyWritten)) + len(
@@ -218,7 +218,7 @@ def test_what_may_be_stored_is_unconfirmed_and_says_why():
 
 @pytest.mark.parametrize(("series", "samples"), [(40, 12), (480, 1)])
 def test_a_replay_that_a_receiver_refuses_whole_takes_few_requests(series, samples):
-    """After a restart Flink reads much again that Prometheus has, all of it older than what came since."""
+    """After a restart Flink rereads many samples that Prometheus has, all older than those since."""
     receiver = Counts()
     deliver(grid(series, samples, 1000), receiver, Endpoint(AUTO))
     endpoint = Endpoint(AUTO)
@@ -237,13 +237,13 @@ def test_a_replay_that_a_receiver_refuses_whole_takes_few_requests(series, sampl
 @pytest.mark.parametrize("version", [V1, AUTO], ids=["1.0", "AUTO"])
 @pytest.mark.parametrize(("series", "samples"), [(40, 12), (480, 1)])
 def test_a_replay_teaches_nothing_wrong_of_a_receiver_that_keeps_nothing(kind, version, series, samples):
-    """All of it is refused, as if the receiver had it from the refused request; later requests lose nothing by that."""
+    """All of it is refused, as if the receiver had it from the refused request; later requests lose nothing."""
     receiver, endpoint = kind(), Endpoint(version)
     deliver(grid(series, samples, 1000), receiver, endpoint)
     deliver(grid(series, samples, 0), receiver, endpoint)
     kept = sum(map(len, receiver.kept.values()))
     batch = grid(series, samples, 2000)
-    receiver.poison = {batch.values.tolist()[-samples]}  # the oldest of the series that is asked for first
+    receiver.poison = {batch.values.tolist()[-samples]}  # the oldest of the series that is checked first
     seen, _ = deliver(batch, receiver, endpoint)
     assert sum(map(len, receiver.kept.values())) == kept + 479
     assert values(seen, Rejected) == list(receiver.poison)

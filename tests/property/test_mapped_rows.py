@@ -1,4 +1,4 @@
-"""Rows give the same samples one by one and by column, whatever is in them."""
+"""Rows result in the same samples one by one and by column, whatever is in them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ mappings = st.builds(
 
 
 def series_of(name, values):
-    """Return a column as PyFlink makes it of these values."""
+    """Return a column as PyFlink makes it from these values."""
     if name in ("celsius", "count"):
         return pd.Series(values, dtype=np.float64)  # cast to DOUBLE by the query
     if name in ("at", "id"):
@@ -87,7 +87,7 @@ def series_of(name, values):
 
 
 class Outcome:
-    """What a writer has stored, rejected and skipped, by series."""
+    """The samples that a writer has stored, rejected and skipped, by series."""
 
     def __init__(self, write):
         transport, rejected = ScriptedTransport(), Rejections()

@@ -28,7 +28,7 @@ from pyflink_prometheus.transforms.windows import Windowing
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
 times = st.integers(-50, 200)
-# Events, with watermarks among them that never fall back.
+# Events, with watermarks among them that never go back.
 steps = st.lists(st.one_of(times.map(lambda t: ("event", t)), times.map(lambda t: ("watermark", t))), max_size=60)
 numbers = st.floats(-1e6, 1e6)
 windows = st.one_of(
@@ -78,11 +78,11 @@ def test_whatever_the_interval_each_event_has_a_timer_that_releases_it_in_order(
         added = reordering.add(held, (time, number), time)
         held = added.held
         if added.timer is not None:
-            assert added.timer not in timers, "it has been registered before"
+            assert added.timer not in timers, "the timer is already registered"
             timers.add(added.timer)
     assert sorted(timers) == sorted(reordering.timers(held) if held else ())
     assert all(time <= min(timer for timer in timers if timer >= time) < time + interval for time in stamps)
-    # As from a savepoint of a job with another interval.
+    # As in a savepoint of a job with another interval.
     for each in (reordering, Reordering(SameTimestamp.ALL, release_interval_ms=other)):
         left, released = copy.deepcopy(held), []
         for timer in sorted(each.timers(held)) if held else ():
@@ -183,7 +183,7 @@ def test_counters_never_fall_and_end_at_the_count(stamps, interval, rng):
 
 @given(st.lists(times, unique=True, min_size=1), st.lists(times), st.integers(1, 60))
 def test_silence_ends_each_gap_once_whatever_the_watermarks(stamps, watermarks, timeout):
-    """In order, each sample with any watermark before it that is not beyond it."""
+    """Samples in order, each after any watermark that is not beyond it."""
     listening, heard, out = StalenessTracker(timeout), None, []
     stamps = sorted(stamps)
     pending = sorted(watermarks)

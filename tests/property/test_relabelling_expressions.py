@@ -1,4 +1,4 @@
-"""Where expressions are matched by Python's re, it finds what RE2 finds."""
+"""Where Python's re matches expressions, its results are RE2's."""
 
 from __future__ import annotations
 

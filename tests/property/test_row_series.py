@@ -1,4 +1,4 @@
-"""The series of rows: each row gets a number of its own series, whatever the cache drops in between."""
+"""The series of rows: each row gets a number of its series, whatever the cache drops in between."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_each_row_gets_the_number_of_its_series(calls, limit):
     cache = SeriesCache(limit)
     rows_of = RowSeries(cache)
     for first, second in calls:
-        if isinstance(first, str):  # one record, which takes the other door
+        if isinstance(first, str):  # one record, which takes the other path
             series = cache.get(first, second)
             assert cache.table.series[series.number] is series
         else:

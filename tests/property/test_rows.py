@@ -25,7 +25,7 @@ families = st.sampled_from(
     ]
 )
 texts = st.sampled_from([None, "", "x", "y"]) | st.integers(0, 30).map(str)
-# Mostly usual, or too old or new for a guard, or in seconds; far from each other now and then.
+# Mostly usual, or too old or new for a guard, or in seconds; sometimes far from each other.
 timestamps = st.integers(0, 40).map(lambda number: T + 1000 * number) | st.sampled_from(
     [T - 86_400_000, T + 86_400_000, T // 1000]
 )
@@ -35,7 +35,7 @@ guards = st.sampled_from([{}, {"max_sample_age_ms": 20_000}, {"max_sample_lead_m
 
 
 def write(version, bundles, add, **settings):
-    """Write each bundle with a function; return what was stored, and the counts of the ledger."""
+    """Write each bundle with a function; return the stored samples, and the ledger's counts."""
     transport = ScriptedTransport()
     rejected: list[RejectedSamples] = []
     config = SinkConfig(
@@ -98,7 +98,7 @@ def test_both_ways_store_and_count_the_same(version, bundles, guard, shards, bat
     stored, *counts = write(version, bundles, by_column, **guard, **limits)
     expected, *expected_counts = write(version, bundles, by_record, **guard, **limits)
     assert counts[0] == expected_counts[0]
-    # Two values at one time are told apart by which request they are in, and rows may be grouped otherwise.
+    # Two values at one time are handled by the requests that they are in, and rows may be grouped differently.
     assert set(stored) == set(expected)
     for key, samples in stored.items():
         assert {timestamp for _, timestamp in samples} == {timestamp for _, timestamp in expected[key]}

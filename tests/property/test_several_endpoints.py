@@ -1,4 +1,4 @@
-"""Whatever several endpoints respond, each one's account is complete, its order holds, and none affects another."""
+"""Whatever several endpoints respond, each one's counts are complete, its order holds, and none affects another."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pyflink_prometheus.writer.fan_out import FanOut
 T = 1_700_000_000_000
 SAMPLES = 60
 
-#: What an endpoint is like: whether it is required, its version, its limits, the values that it refuses, and what goes
-#: wrong with its first requests.
+#: The properties of an endpoint: whether it is required, its version, its limits, the values that it refuses, and the
+#: failures of its first requests.
 ENDPOINTS = st.fixed_dictionaries(
     {
         "required": st.booleans(),
@@ -37,7 +37,7 @@ ENDPOINTS = st.fixed_dictionaries(
 
 
 class Scenario:
-    """An endpoint, and what has come of the samples that were meant for it."""
+    """An endpoint, and the fates of the samples that were meant for it."""
 
     def __init__(self, name, about, tenant):
         self.rejections = Rejections()
@@ -125,7 +125,7 @@ def test_every_sample_is_accounted_for_at_each_endpoint(endpoints, flush_after, 
 
 
 def passing(clock, call):
-    """Make a call on another thread, and let time pass meanwhile."""
+    """Make a call on another thread, and advance the clock meanwhile."""
     failures = []
 
     def run():

@@ -1,4 +1,4 @@
-"""Whatever a receiver responds to which tenant: order per series holds, and every sample is accounted for."""
+"""Whatever a receiver responds to each tenant: order per series holds, and every sample is accounted for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests with model receivers share: writers to a model, in memory, and who is told of what is refused."""
+"""Fixtures of the tests with model receivers: writers to a model, in memory, and a handler of rejected samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With any model, any poison and any series: what is acceptable is stored, and the account adds up."""
+"""With any model, any poison and any series: acceptable samples are stored, and the counts add up."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BATCH = 20
 
 
 def write(model, version, sent, batch=BATCH, shards=1):
-    """Write all of it to a copy of the model; return the copy, the ledger, and what was told."""
+    """Write everything to a copy of the model; return the copy, the ledger, and the reported samples."""
     model, rejections = copy.deepcopy(model), Rejections()
     config = SinkConfig(
         prometheus_remote_write_url="http://receiver.invalid/write",
@@ -72,7 +72,7 @@ def write(model, version, sent, batch=BATCH, shards=1):
 
 
 def assert_adds_up(sent, before, model, ledger, rejections):
-    """Check what holds with every receiver that drops nothing without a word."""
+    """Check what holds with every receiver that drops nothing silently."""
     everything = {each.sample for each in sent}
     stored = set(model.stored) - before
     rejected = sum(ledger.samples_rejected.values())
@@ -97,8 +97,8 @@ mixes = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("name", [*EXACT, *KEEPING])
 @settings(max_examples=25)
-# Cortex keeps the good part of a request with late samples, and nothing of one with invalid labels: what the one kind
-# of refusal has shown says nothing of the other.
+# Cortex keeps the good part of a request with late samples, and nothing of one with invalid labels: one kind of refusal
+# shows nothing about the other.
 @example(mix={"samples_a_series": 2, "kinds": ["late", "labels"], "poison": 0.3, "batches": 2, "seed": 0}, version=V2)
 @given(mix=mixes, version=st.sampled_from([V1, V2, AUTO]))
 def test_any_mix(name, mix, version):
@@ -115,7 +115,7 @@ def test_any_mix(name, mix, version):
     assert acceptable <= set(after.stored)
     assert_adds_up(sent, before, after, ledger, rejections)
     if name in EXACT:
-        # Its own counts, or isolation, name every one: none that is stored is told as lost by itself.
+        # Its own counts, or isolation, name every sample: no stored sample is individually reported as lost.
         assert ledger.samples_accepted == len(set(after.stored) - before)
         assert not set(rejections.named) & set(after.stored)
 
@@ -137,7 +137,7 @@ def test_several_requests_in_flight(name, mix, version, shards):
 @pytest.mark.parametrize("version", [V1, V2, AUTO])
 @pytest.mark.parametrize("first", [NOW + 3_600_000, NOW * 1_000, NOW * 1_000_000, 2**62])
 def test_a_bad_first_sample_costs_no_good_one_of_an_empty_prometheus(version, first):
-    """Of a 2.0 request that begins with it an empty Prometheus refuses all, every time that it comes."""
+    """An empty Prometheus refuses all of a 2.0 request that begins with it, every time."""
     good = [Sent(record(device, float(device), BEGAN + device)) for device in range(1, 50)]
     model, ledger, rejections = write(PrometheusModel(NOW), version, [Sent(record(0, -1.0, first)), *good], batch=100)
     assert set(model.stored) == {each.sample for each in good}
@@ -159,7 +159,7 @@ def test_a_timestamp_that_breaks_an_empty_prometheus_never_gets_there(version, f
 @pytest.mark.parametrize("version", [V1, V2, AUTO])
 @pytest.mark.parametrize("name", [*EXACT, *KEEPING])
 def test_what_flink_replays_after_a_failure_costs_nothing_that_is_new(name, version):
-    """All of it is there already; then the new samples come, in the same requests at first."""
+    """All of it is already there; then the new samples come, in the same requests at first."""
     if name == "prometheus 2" and version is V2:
         pytest.skip("it does not understand 2.0")
     model = {**EXACT, **KEEPING}[name]()
@@ -177,7 +177,7 @@ def test_what_flink_replays_after_a_failure_costs_nothing_that_is_new(name, vers
 @given(mix=mixes, version=st.sampled_from([V1, AUTO]))
 def test_a_receiver_that_takes_all_is_sent_all_once(mix, version):
     model = VictoriaMetricsModel(NOW)
-    # Two values at one time it would keep both, but the writer sends one of them.
+    # It would keep both of two values at one time, but the writer sends only one.
     mix["kinds"] = [each for each in mix["kinds"] if each != CONFLICT] or [LATE]
     sent = workload(batch=BATCH, **mix)
     after, ledger, rejections = write(model, version, sent)

@@ -1,4 +1,4 @@
-"""Receivers that change while a job runs, and gateways that get in between: each heals without a restart."""
+"""Receivers that change while a job runs, and gateways that interfere: the sink recovers without a restart."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LATER_S = 24 * 3_600.0
 
 @pytest.fixture
 def start(start):
-    """Start writers of small requests: what is tested here does not depend on their size."""
+    """Start writers with small requests: these tests do not depend on the size."""
     return functools.partial(start, max_batch_size_in_samples=BATCH)
 
 
@@ -48,7 +48,7 @@ def assert_all_stored_once(model, sent, writer):
 
 
 class Successive:
-    """Respond as one model, and from some moment on as another that goes on with what the first has stored."""
+    """Respond as one model, and from some moment on as another one that continues with the first one's samples."""
 
     def __init__(self, decide):
         self.decide = decide
@@ -58,7 +58,7 @@ class Successive:
 
 
 def old_receiver(model, status):
-    """Return a receiver of 1.0 that answers 2.0 as those do: with a status, and without counts."""
+    """Return a 1.0 receiver that responds to 2.0 as such receivers do: with a status, and without counts."""
 
     def decide(request):
         return model(request) if request.version is V1 else Response(status, "what is this?", says_written=False)
@@ -78,7 +78,7 @@ def test_a_receiver_that_is_rolled_back_to_1_0(start, status):
     send(writer, sent[2 * BATCH :])
     assert_all_stored_once(model, sent, writer)
     assert versions(transport)[-1] is V1
-    assert len(transport.requests) <= 6 + 2 * 3  # the old version, twice at the most, and what finds out why it failed
+    assert len(transport.requests) <= 6 + 2 * 3  # the old version, at most twice, and requests that find out the reason
 
 
 @pytest.mark.parametrize("status", [400, 415, 204])
@@ -99,7 +99,7 @@ def test_a_receiver_that_is_upgraded_to_2_0(start, clock, status):
 @pytest.mark.parametrize("answer", [Response(200, says_written=False), Response(400, "gateway", says_written=False)])
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_gateway_that_once_answers_in_the_receivers_place(start, clock, answer, before):
-    """It has handed nothing on; what it answered looks like a receiver of 1.0."""
+    """It has forwarded nothing, and its response looks like a 1.0 receiver's."""
     model = PrometheusModel(NOW)
     once = [*[None] * before, answer]
     transport = ScriptedTransport(once, decide=model)
@@ -114,7 +114,7 @@ def test_a_gateway_that_once_answers_in_the_receivers_place(start, clock, answer
 
 
 def test_a_receiver_that_answers_415_to_1_0_under_auto(start, clock):
-    """It was one of 1.0, and now takes nothing but 2.0."""
+    """It supported 1.0, and now accepts only 2.0."""
     model = PrometheusModel(NOW)
     receiver = Successive(old_receiver(model, 204))
     writer, transport = start(receiver)
@@ -149,7 +149,7 @@ def test_a_limit_of_bytes_costs_no_sample(start, rejections, version, status):
     send(writer, sent)
     assert_all_stored_once(model, sent, writer)
     assert rejections == []
-    # A request has some 8 kB: some eight requests for each batch, after it has been halved a few times.
+    # A request has about 8 kB: about eight requests for each batch, after it has been halved a few times.
     assert len(transport.requests) <= 3 * 16 + 16
 
 
@@ -166,7 +166,7 @@ def test_a_sample_that_is_over_the_limit_by_itself_is_refused_alone(start, rejec
     send(writer, sent[2 * BATCH :])
     assert sorted(model.stored) == sorted(each.sample for each in sent)
     assert [(each.count, each.reason.value) for each in rejections] == [(1, "refused")]
-    # Nor does it make all later requests as small as itself: that would be one for each sample.
+    # It does not make all later requests as small as itself: that would be one for each sample.
     assert len(transport.requests) - before <= BATCH // 5
 
 
@@ -184,7 +184,7 @@ def test_an_overloaded_receiver_gets_all_once(start, version, status, new_model)
 
 @pytest.mark.parametrize("version", [V1, V2, AUTO], ids=lambda version: version.value)
 def test_a_replica_that_is_not_elected_counts_as_written(start, rejections, version):
-    """The elected replica has written the same: its cluster's samples are stored once."""
+    """The elected replica has written the same samples: its cluster's samples are stored once."""
     model = MimirModel(NOW)
     replica = HaReplicaModel(model, elected=False)
     writer, _ = start(replica, version)
@@ -198,7 +198,7 @@ def test_a_replica_that_is_not_elected_counts_as_written(start, rejections, vers
 
 
 def test_a_gateway_that_takes_the_counts_away_makes_2_0_look_like_1_0(start, rejections):
-    """What it has stored is sent once more, which does no harm, and 1.0 spoken from then on."""
+    """Stored samples are sent once more, which does no harm, and the sink uses 1.0 from then on."""
     model = PrometheusModel(NOW)
     writer, transport = start(WithoutCountsModel(model))
     sent = workload(20, poison=0.0, batches=3, batch=BATCH)

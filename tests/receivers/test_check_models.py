@@ -1,4 +1,4 @@
-"""The preflight check on the models of receivers: each passes, and what it does otherwise is found."""
+"""The preflight check on the models of receivers: each passes, and its peculiarities are found."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def findings_of(model, **more):
     return report, {each.check: each for each in report.endpoints[0].findings}
 
 
-# The versions that it supports, and whether it accepts late samples.
+# The versions that each receiver supports, and whether it accepts late samples.
 MODELS = {
     "prometheus": (lambda: PrometheusModel(now()), "2.0 and 1.0", False),
     "prometheus 2": (lambda: PrometheusModel(now(), versions=[V1], max_lead_ms=None), "1.0", False),

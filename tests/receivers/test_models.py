@@ -1,4 +1,4 @@
-"""What the models of receivers that cannot be run here store and answer; the others are held to the real ones."""
+"""Storage and responses of models of receivers that cannot run here; other models are compared with real ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BAD = {
     "too new": series("c", 9.0, NOW + 3_600_000),
 }
 ALL, NONE = Written(2), Written()
-# What is answered to a bad sample and a good one, and whether the good one is stored.
+# The response to a bad sample and a good one, and whether the good one is stored.
 MODELS = {
     "mimir": (
         lambda: MimirModel(NOW),

@@ -1,4 +1,4 @@
-"""One percent of what is sent is refused: every receiver stores all the rest, and each refused sample is told of."""
+"""One percent of the samples is rejected: every receiver stores the rest, and each rejected sample is reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from pyflink_prometheus.testing import (
     VictoriaMetricsModel,
 )
 
-# Where there is no bound for what is far ahead, it is taken, and shuts out all others: such poison is left out there.
+# A receiver without a bound in the future accepts a sample far ahead, which shuts out all others: not tested there.
 UNBOUNDED = (*BY_TIME, LABELS, LONG_VALUE)
 RECEIVERS = {
     "prometheus": (lambda: PrometheusModel(NOW), [V1, V2, AUTO], ALL_KINDS),
@@ -42,7 +42,7 @@ RECEIVERS = {
     "thanos": (lambda: ThanosModel(), [V1, V2, AUTO], UNBOUNDED),
     "all or nothing": (lambda: AllOrNothingModel(NOW), [V1, V2, AUTO], ALL_KINDS),
     "victoria metrics": (lambda: VictoriaMetricsModel(NOW), [V1, AUTO], ALL_KINDS),
-    # A second value at one time replaces the first without a word, so CONFLICT is not among what it refuses.
+    # A second value at one time silently replaces the first, so it does not refuse CONFLICT.
     "influxdb": (lambda: InfluxDbModel(), [V1, AUTO], (INFINITE, LATE)),
 }
 CASES = [
@@ -50,28 +50,28 @@ CASES = [
     for name, (make, versions, kinds) in RECEIVERS.items()
     for version in versions
 ]
-# Whose answers say less than what they drop, and what it is that they drop: nobody can be told of it.
+# Receivers whose responses do not mention everything that they drop, and what they drop: it cannot be reported.
 SILENT = {VictoriaMetricsModel: {LABELS, LONG_VALUE}}
 
 
 def most_misnamed(samples_a_series):
     """
-    Return how many samples may be named as refused that are stored.
+    Return the number of stored samples that may be reported as rejected.
 
-    A receiver that keeps the good part of what it refuses, and does not say so, refuses the older samples of a series
-    when they come again. It takes a run of refusals to notice that, and up to seven checks of each moment, once.
+    A receiver that silently keeps the good part of a refused request refuses the older samples of a series when they
+    come again. It takes a run of refusals to notice that, and up to seven checks of each moment, once.
     """
     return 40 + 7 * samples_a_series
 
 
 def most_requests(offenders_by_batch, batch=BATCH):
     """
-    Return how many requests the samples may take, at the most.
+    Return the maximum number of requests that the samples may take.
 
-    Each batch takes one. One that is refused is sent again in parts: a part that is refused is halved, log2(batch)
-    times until an offender stands alone; after it parts double, log2(batch) times until they are as large as the rest.
-    So an offender costs 2 log2(batch) requests, itself included. A receiver that keeps the good part unsaid refuses the
-    older samples of a series when they come again; noticing it may cost as much as two more offenders.
+    Each batch takes one. A refused batch is sent again in parts: a refused part is halved, log2(batch) times until an
+    offender is alone; after it, parts double, log2(batch) times until they are as large as the rest. So an offender
+    costs 2 log2(batch) requests, including its own. A receiver that silently keeps the good part refuses the older
+    samples of a series when they come again; noticing this may cost as much as two more offenders.
     """
     each = 2 * math.ceil(math.log2(batch)) + 2
     return sum(1 + (offenders + 2 if offenders else 0) * each for offenders in offenders_by_batch)
@@ -106,7 +106,7 @@ def test_what_is_acceptable_is_stored_and_the_rest_is_told(start, rejections, ma
     rejected = sum(ledger.samples_rejected.values())
     assert (ledger.samples_in, ledger.samples_pending) == (len(sent), 0)
     assert ledger.samples_accepted + rejected == ledger.samples_in
-    # What is refused counts as accepted nowhere, unless the receiver itself says that it took it.
+    # Rejected samples never count as accepted, unless the receiver itself says that it accepted them.
     assert ledger.samples_accepted <= len(stored) + len(dropped_unsaid)
     assert rejections.count == rejected
     assert set(rejections.named.values()) <= {1}
@@ -119,7 +119,7 @@ def test_what_is_acceptable_is_stored_and_the_rest_is_told(start, rejections, ma
 @pytest.mark.parametrize("samples_a_series", [1, 20])
 @pytest.mark.parametrize("version", [V2, AUTO], ids=lambda version: version.value)
 def test_counts_that_are_exact_cost_no_request(start, rejections, version, samples_a_series):
-    """Prometheus keeps the good part of a 2.0 request and says how much that is: nothing is sent again."""
+    """Prometheus keeps the good part of a 2.0 request and says how large it is: nothing is sent again."""
     model = PrometheusModel(NOW)
     seed(model, V1)
     writer, _ = start(model, version)
@@ -132,7 +132,7 @@ def test_counts_that_are_exact_cost_no_request(start, rejections, version, sampl
 
 @pytest.mark.parametrize("version", [V1, AUTO], ids=lambda version: version.value)
 def test_what_victoria_metrics_drops_without_a_word_counts_as_written(start, rejections, version):
-    """docs/receivers.md says so: nobody could know, other than from vm_rows_ignored_total."""
+    """docs/receivers.md says so: only vm_rows_ignored_total shows it."""
     model = VictoriaMetricsModel(NOW)
     sent = workload(20, kinds=[LABELS, LONG_VALUE])
     writer, _ = start(model, version)

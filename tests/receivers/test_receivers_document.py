@@ -1,4 +1,4 @@
-"""docs/receivers.md points at tests that there are."""
+"""docs/receivers.md points at existing tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wrong set-up fails the job with advice, after a few requests, whatever it is that responds there."""
+"""A wrong set-up fails the job with advice, after a few requests, whatever responds there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyflink_prometheus.testing import FakeClock, Receiver, Response
 from pyflink_prometheus.writer.writer import RemoteWriter
 
 BATCH = 500
-# So many requests may go out before the job fails: a version each, one without samples, and a few to make sure.
+# This many requests may go out before the job fails: one in each version, one without samples, and a few to make sure.
 FEW = 10
 
 LOGIN_PAGE = Response(
@@ -40,7 +40,7 @@ def refuses(*statuses_by_version):
 
 
 def write(url, clock, version=AUTO, samples=BATCH, batch=BATCH):
-    """Write to a URL until it fails; return the writer and what was raised."""
+    """Write to a URL until it fails; return the writer and the error."""
     config = SinkConfig(
         prometheus_remote_write_url=url,
         remote_write_version=version,
@@ -70,7 +70,7 @@ def clock():
     return FakeClock()
 
 
-# What responds, to which version of the sink, and what the message must advise.
+# What responds, to which version of the sink, and the advice that the message must contain.
 SETUPS = {
     "TLS port, as Go's servers respond": (
         always(Response(400, "Client sent an HTTP request to an HTTPS server.", says_written=False)),
@@ -177,7 +177,7 @@ def test_a_receiver_that_is_not_ready_is_no_wrong_setup(clock, status):
 
 @contextlib.contextmanager
 def tls_server():
-    """Listen with TLS on loopback; give the port."""
+    """Listen with TLS on loopback; yield the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 

@@ -1,8 +1,8 @@
 """
-Read a page of metrics, in Prometheus's text format 0.0.4 or in OpenMetrics 1.0, into the records that the sink takes.
+Read a page of metrics, in Prometheus's text format 0.0.4 or in OpenMetrics 1.0, into records for the sink.
 
-The parsers are those of ``prometheus_client``. Both insist that a counter's samples have its name and ``_total``: one
-adds it, the other refuses the page. Prometheus takes the names as they are, so pages are prepared for the parsers.
+The parsers come from ``prometheus_client``. Both insist that a counter's samples have its name and ``_total``: one
+adds it, the other refuses the page. Prometheus takes the names as they are, so pages are adapted for the parsers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _NAME = re.compile(r"^[a-zA-Z_:][a-zA-Z0-9_:]*", re.MULTILINE)
 
 class Line(NamedTuple):
     """
-    Hold one sample of a page.
+    One sample of a page.
 
-    :param record: the sample with all that belongs to it.
-    :param timed: whether its timestamp stands on the page.
+    :param record: the sample with everything that belongs to it.
+    :param timed: whether the page has its timestamp.
     """
 
     record: PrometheusTimeSeries
@@ -38,14 +38,14 @@ def parse(text: str, content_type: str, scraped_at_ms: int) -> list[Line]:
     """
     Return the samples on a page, in their order.
 
-    :param content_type: the header of the answer that the page came in; it says which of the two formats it is.
-    :param scraped_at_ms: the timestamp of samples and exemplars that have none of their own.
+    :param content_type: the header of the page's response, which says which of the two formats it is.
+    :param scraped_at_ms: the timestamp of samples and exemplars without one.
     :raises ValueError: if the page cannot be read.
     """
     families = _open_metrics(text) if content_type.startswith(OPEN_METRICS) else _text(text)
     try:
         return [line for family in families for line in _lines(family, scraped_at_ms)]
-    except Exception as error:  # the parsers meet some malformed pages with a KeyError or an OverflowError
+    except Exception as error:  # for some malformed pages, the parsers raise a KeyError or an OverflowError
         raise ValueError(f"the page cannot be read: {error!r}") from error
 
 

@@ -1,4 +1,4 @@
-"""Scrape a page of metrics and write all of it by Remote-Write, again and again, as Prometheus would."""
+"""Scrape a page of metrics and write all of it by Remote-Write, repeatedly, as Prometheus would."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def parse_arguments(description: str) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--scrape", required=True, metavar="URL", help="the page")
-    parser.add_argument("--remote-write", required=True, metavar="URL", help="where to write")
+    parser.add_argument("--remote-write", required=True, metavar="URL", help="the receiver's URL")
     parser.add_argument("--interval", type=seconds, default="1s", help="such as 50ms, 1s or 2m (default: %(default)s)")
     parser.add_argument(
-        "--remote-write-version", choices=VERSIONS, default="auto", help="of the protocol (default: %(default)s)"
+        "--remote-write-version", choices=VERSIONS, default="auto", help="protocol version (default: %(default)s)"
     )
     parser.add_argument("--job", default="test", help="the value of the label `job` (default: %(default)s)")
     return parser.parse_args()
@@ -51,7 +51,7 @@ def seconds(text: str) -> float:
 
 
 class ScrapingSender:
-    """A scraper and a writer on one thread, until another says stop."""
+    """A scraper and a writer on one thread, until another thread stops it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
@@ -61,25 +61,25 @@ class ScrapingSender:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Scrape and write, again and again."""
+        """Scrape and write repeatedly."""
         due = time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
             due = max(due + self._args.interval, time.monotonic())
             try:
                 self._write(self._scrape())
-            except Exception as error:  # whatever it is, a sender goes on; the receiver's words are part of the message
+            except Exception as error:  # a sender always continues; the receiver's text is part of the message
                 if self._stopping.is_set():
                     return
                 _log.error("%s", error)
-                self._close()  # a writer that has failed has failed for good; the next interval gets a new one
+                self._close()  # a failed writer stays failed; the next interval gets a new one
 
     def stop(self) -> None:
-        """Give up what is being written, and return when no more than a moment has passed."""
+        """Abandon the current write, and return after a moment at most."""
         self._stopping.set()
         self._close()
 
     def _scrape(self) -> list[PrometheusTimeSeries]:
-        """Return the records of one scrape: what is on the page, what is no longer there, and whether there was one."""
+        """Return the records of one scrape: the page's samples, stale markers of ended series, and ``up``."""
         now_ms = time.time_ns() // 1_000_000
         lines: list[Line] = []
         up = 0.0
@@ -92,14 +92,14 @@ class ScrapingSender:
             _log.error("scraping %s failed: %s", self._args.scrape, error)
         records = [record._replace(labels=self._with_target(dict(record.labels))) for record, _ in lines]
         before = self._fresh
-        # A series with timestamps of its own is never marked as stale: nobody knows when it ended.
+        # A series with its own timestamps is never marked as stale: nobody knows when it ended.
         self._fresh = {identity(each): each for each, line in zip(records, lines) if not line.timed}
         gone = [before[key] for key in before.keys() - self._fresh.keys()]
         records += [each._replace(samples=((STALE_MARKER, now_ms),), exemplars=()) for each in gone]
         return [*records, PrometheusTimeSeries("up", self._labels, ((up, now_ms),), UP)]
 
     def _with_target(self, labels: dict[str, str]) -> dict[str, str]:
-        """Add the target's labels; the page's own of the same names are kept under others."""
+        """Add the target's labels; the page's own labels with the same names are kept under other names."""
         for name in self._labels.keys() & labels.keys():
             exported = f"exported_{name}"
             while exported in labels:
@@ -124,5 +124,5 @@ class ScrapingSender:
 
 
 def identity(record: PrometheusTimeSeries) -> object:
-    """Return what tells a series from others."""
+    """Return the identity of a series."""
     return record.metric_name, frozenset(dict(record.labels).items())

@@ -3,9 +3,9 @@ Scrape a page of metrics at intervals and write all of it by Remote-Write, as Pr
 
     python sender.py --scrape http://localhost:8080/metrics --remote-write http://localhost:9090/api/v1/write
 
-It puts the writer of the sink through the sender's part of Prometheus's public compliance suite; README.md in this
-folder says how. A failed scrape or write is logged and the program goes on. While a write is being retried nothing is
-scraped. It ends on SIGINT or SIGTERM, and marks no series as stale then: when it starts again, it carries on with them.
+With it, the sink's writer runs through the sender's part of Prometheus's public compliance suite; README.md in this
+folder says how. A failed scrape or write is logged, and the program continues. Nothing is scraped while a write is
+being retried. It ends on SIGINT or SIGTERM without marking series as stale: when it starts again, it continues them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def main() -> None:
-    """Send until a signal comes."""
+    """Send until a signal arrives."""
     hold_signals()
-    # These take their time, and a signal that comes meanwhile is held already.
+    # These imports take time, and a signal that arrives meanwhile is already kept.
     import logging
     import threading
 
@@ -33,10 +33,10 @@ def main() -> None:
 
 def hold_signals() -> None:
     """
-    Keep the signals that end the program until they are waited for.
+    Keep the signals that end the program until it waits for them.
 
-    A handler would run in the middle of whatever lock the thread holds just then. SIGINT may be ignored, as it is where
-    a shell starts a program in the background, and a signal that is ignored need not be kept.
+    A handler could run while the thread holds any lock. SIGINT may be ignored, as in a program that a shell starts in
+    the background, and an ignored signal need not be kept.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for number in SIGNALS:

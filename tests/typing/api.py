@@ -1,7 +1,7 @@
 """
 The public API as its users write it, for mypy in strict mode; never run.
 
-What must be an error has a ``type: ignore`` with its code: mypy reports one that is not needed.
+Each line that must be an error has a ``type: ignore`` with its code: mypy reports those that are not needed.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def decide(request: ReceivedRequest) -> int:
 
 
 def stored(prometheus: PrometheusServer, receiver: Receiver) -> bool:
-    """Compare samples, which both give in one shape."""
+    """Compare samples, which both return in the same shape."""
     return prometheus.samples("m") == receiver.samples("m")
 
 

@@ -1,4 +1,4 @@
-"""Beam, loaded whole: PyFlink imports it in passing, and a warning of its libraries would leave it half loaded."""
+"""A full import of Beam: PyFlink imports it indirectly, and a warning from its libraries would leave it half loaded."""
 
 from __future__ import annotations
 

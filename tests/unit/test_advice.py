@@ -13,7 +13,7 @@ from pyflink_prometheus.writer.ledger import Ledger
 
 
 def advice_on(flushes, samples, *, waiting_s, other_s, repeated=0, batch_size=2000):
-    """Simulate flushes of so many samples, each in one request, with time for the request and for other things."""
+    """Simulate flushes of this many samples, each in one request, with time for the request and for other work."""
     ledger, clock = Ledger(), FakeClock()
     advice = BundleAdvice(ledger, clock.monotonic)
     for _ in range(flushes):
@@ -76,7 +76,7 @@ def test_a_key_for_a_single_subtask_is_told(said):
 def test_an_instance_that_is_pickled_is_told_by_its_class(said):
     log_exchange_cost(Exchange(is_needless=False, pickles=True), RECORD)
     (advice,) = said()
-    assert "PrometheusTimeSeries and is pickled on its way: a plain tuple costs less than half of that" in advice
+    assert "PrometheusTimeSeries and is pickled on its way; a plain tuple costs less than half of that" in advice
 
 
 def test_a_class_of_the_jobs_own_file_is_worse(said):

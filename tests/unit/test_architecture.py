@@ -1,4 +1,4 @@
-"""Imports go one way, and the public surface is what `__all__` says."""
+"""Imports go one way, and the public API is what `__all__` says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyflink_prometheus
 from pyflink_prometheus.__main__ import COMMANDS
 
 PACKAGE = Path(pyflink_prometheus.__file__).parent
-# Each layer may import those in the rows above it, and itself; those of one row do not know each other.
+# Each layer may import the layers in the rows above it, and itself, but no other layer in its row.
 LAYERS = [
     {"_version", "errors", "clock", "_validation"},
     {"model", "relabelling", "secret"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"flink", "commands"},
     {"__main__"},
 ]
-# And so may the rooms of the writer: the way of a sample, from the shared to the one that begins it.
+# The same holds for the writer's modules: the path of a sample, from shared modules to the one that begins it.
 ROOMS = [
     {"ledger", "retry", "endpoint", "batch", "family", "digest_files"},
     {"tenants", "written_digests", "turnover"},
@@ -47,16 +47,16 @@ OUTSIDE = {
     "urllib3": {"http"},
     "ruamel": {"configuration"},
     "re2": {"relabelling"},
-    # Whichever is installed is loaded by wire/compression.py.
+    # wire/compression.py loads the one that is installed.
     "snappy": set(),
     "pyarrow": set(),
-    # Which come with extras, and are imported where they are first used.
+    # These come with extras, and are imported where they are first used.
     "botocore": set(),
     "azure": set(),
     "jwt": set(),
     "cryptography": set(),
 }
-# A layer is imported from elsewhere by these doors alone.
+# Other layers import a layer only through these modules.
 DOORS = {"wire": {"request", "point", "series", "table"}}
 
 
@@ -98,7 +98,7 @@ def test_no_layer_imports_a_higher_one(path):
                 continue
             assert_goes_down(LAYERS, path, layer, rest[0])
             if rest[0] in DOORS and layer != rest[0]:
-                assert rest[1] in DOORS[rest[0]], f"{path}: {name} is behind the door of {rest[0]}"
+                assert rest[1] in DOORS[rest[0]], f"{path}: {name} is internal to {rest[0]}"
             if layer == rest[0] == "writer":
                 assert_goes_down(ROOMS, path, path.stem, rest[1])
         elif root in OUTSIDE:

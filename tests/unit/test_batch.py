@@ -58,7 +58,7 @@ def test_exact_duplicates_are_taken_out_and_given_back(policy):
 )
 def test_of_different_values_at_one_time_those_are_kept_that_the_policy_says(policy, kept, duplicates, conflicting):
     """
-    In the order in which they came; with SEND_ALL a value may come back, as some receivers keep the last.
+    In order of arrival; with SEND_ALL a value may be repeated, because some receivers keep the last.
 
     The other samples of the series, and other series, stay as they are.
     """
@@ -73,7 +73,7 @@ def test_of_different_values_at_one_time_those_are_kept_that_the_policy_says(pol
 
 
 def test_values_at_one_time_that_are_all_sent_are_in_successive_requests():
-    """As Prometheus keeps the first one of a request, and drops the others without a word."""
+    """Because Prometheus keeps the first value of a request, and silently drops the others."""
     a = [("a", 1, 1.0), ("a", 1, 2.0), ("a", 1, 3.0), ("a", 2, 4.0)]
     made = batch(*a, ("b", 1, 1.0), ("b", 1, 2.0), ("c", 1, 1.0))
     ordered = made.in_order(ConflictPolicy.SEND_ALL)

@@ -1,4 +1,4 @@
-"""What `.ci/run` prints last is what failed, wherever in the output of two layers at a time it was."""
+"""`.ci/run` repeats the failures at the end, wherever in the output of two parallel layers they were."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 RUN = Path(__file__).resolve().parents[2] / ".ci" / "run"
-HEADING = "======== WHAT FAILED, once more ========\n"
+HEADING = "======== FAILURES, repeated ========\n"
 FAILING = """
 import pytest
 
@@ -41,7 +41,7 @@ def run(folder: Path, target: str, recipe: str) -> tuple[int, str]:
     script = shutil.copy(RUN, folder / ".ci")
     (folder / "Makefile").write_text(MAKEFILE.format(target=target, recipe=recipe))
     (folder / "test_failing.py").write_text(FAILING)
-    # Under `make test-fast`, too, its make is on its own.
+    # Its make must also be independent under `make test-fast`.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     }

@@ -1,4 +1,4 @@
-"""What a column mapping declares, and what it makes of rows that come one by one."""
+"""The declarations of a column mapping, and its results for rows that come one by one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOMS = ColumnMapping(metric_name="m", labels=["room"], values="celsius", timest
 
 @pytest.fixture
 def written(open_writer):
-    """Return a function that writes rows by a mapping, and returns what was stored, rejected and skipped."""
+    """Return a function that writes rows by a mapping, and returns the stored, rejected and skipped samples."""
 
     def write(mapping, rows, fields=None):
         transport, rejected = ScriptedTransport(), Rejections()
@@ -158,7 +158,7 @@ def test_a_label_that_is_neither_text_nor_whole_number_costs_its_row(written):
 
 def test_a_number_of_too_many_digits_for_a_label_costs_its_row(written):
     outcome = written(ROOMS, [{"room": 10**5000, "celsius": 1.0, "at": T}, {"room": "a", "celsius": 1.0, "at": T}])
-    assert len(outcome.stored) + len(outcome.rejected) == 2  # before Python 3.10.7 it has as many as it likes
+    assert len(outcome.stored) + len(outcome.rejected) == 2  # before Python 3.10.7 the number of digits is unlimited
     assert 'm{room="a"}' in {series for series, _, _ in outcome.stored}
 
 
@@ -218,11 +218,11 @@ def test_a_key_that_is_missing_is_a_null_and_the_first_one_is_logged(written, ca
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (Row(room="a", at=T), "that are not there: celsius; there are room, at; the row is Row"),
-        (("a", T), "that are not there: room, celsius, at; there are f0, f1; the row is "),
-        ("abc", "expected a named row, a dict or a tuple, got a str, 'abc'"),
-        (None, "expected a named row, a dict or a tuple, got a NoneType, None"),
-        (7, "expected a named row, a dict or a tuple, got a int, 7"),
+        (Row(room="a", at=T), "that do not exist: celsius; the columns are room, at; the row is Row"),
+        (("a", T), "that do not exist: room, celsius, at; the columns are f0, f1; the row is "),
+        ("abc", "expected a named row, a dict or a tuple, got str, 'abc'"),
+        (None, "expected a named row, a dict or a tuple, got NoneType, None"),
+        (7, "expected a named row, a dict or a tuple, got int, 7"),
     ],
 )
 def test_rows_that_are_not_of_the_declared_shape_fail_the_job(written, row, message):
@@ -231,7 +231,7 @@ def test_rows_that_are_not_of_the_declared_shape_fail_the_job(written, row, mess
 
 
 def test_columns_that_a_typed_stream_does_not_have_are_refused_before_the_first_row(written):
-    with pytest.raises(ValueError, match="has columns that are not there: celsius, at; there are room, other$"):
+    with pytest.raises(ValueError, match="has columns that do not exist: celsius, at; the columns are room, other$"):
         written(ROOMS, [], ["room", "other"])
 
 

@@ -1,4 +1,4 @@
-"""Which records are passed as columns, and that they come out of columns as they went in."""
+"""Which records are passed as columns, and that they come out of columns unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VALUES = [
 
 
 def same(left, right):
-    """Say whether two values are the same, NaN included, and of the same type."""
+    """Return whether two values are the same, including NaN, and of the same type."""
     return type(left) is type(right) and repr(left) == repr(right)
 
 
@@ -75,9 +75,9 @@ def test_more_numbers_than_a_mask_has_bits_get_several():
 
 
 def test_what_the_job_carries_can_be_pickled():
-    """Types of a stream can't be: they hold a lock of Java's gateway."""
+    """A stream's types cannot be: they hold a lock of Java's gateway."""
     kind = Types.ROW_NAMED(NAMES, TYPES)
-    kind._j_typeinfo = (number for number in range(1))  # nor can this
+    kind._j_typeinfo = (number for number in range(1))  # a generator cannot be pickled either
     columns = record_columns(kind)
     assert pickle.loads(pickle.dumps(columns)).names == tuple(NAMES)
 

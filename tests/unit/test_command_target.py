@@ -1,4 +1,4 @@
-"""The options with which a command's endpoint is named."""
+"""The options that name a command's endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snappy comes from python-snappy, or from pyarrow where that is missing."""
+"""Snappy comes from python-snappy, or from pyarrow if that is missing."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_without_either_the_message_names_what_to_install(monkeypatch):
     with pytest.raises(ImportError) as raised:
         installed_snappy()
     message = str(raised.value)
-    assert message.startswith("install python-snappy (or PyFlink's pyarrow) for the Python of the workers: ")
+    assert message.startswith("install python-snappy (or PyFlink's pyarrow) for the workers' Python: ")
     assert "pyarrow halted" in message
     assert "\n" not in message
     assert isinstance(pickle.loads(pickle.dumps(raised.value)), ImportError)
 
 
 def test_the_sink_needs_no_library_that_pyflink_does_not_bring():
-    """What apache-flink requires, directly or by apache-beam, is all that the zip finds on a worker."""
+    """On a worker, the zip finds only what apache-flink requires, directly or through apache-beam."""
     brought = {"snappy": None, "cramjam": None}
     code = (
         f"import sys; sys.modules.update({brought}); import pyflink_prometheus as p; "

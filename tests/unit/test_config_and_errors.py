@@ -157,7 +157,7 @@ class _Signer(requests.auth.AuthBase):
 @pytest.mark.parametrize(
     ("signer", "problem"),
     [
-        (("user", "password"), "got a tuple"),
+        (("user", "password"), "got tuple"),
         (_Signer, "got the class _Signer: pass an instance of it"),
         (lambda request: request, "got <lambda>, which takes other parameters"),
         (lambda headers, body, more: headers, "got <lambda>, which takes other parameters"),
@@ -183,7 +183,7 @@ def test_what_may_sign_is_not_refused(signer):
 
 
 class _WithALock:
-    """What a user may give for any of the functions that run on the worker; its secret is in what pickling raises."""
+    """A user's object for any function that runs on the worker; pickling it raises an error with its secret."""
 
     def __init__(self, held):
         self.held = held
@@ -205,7 +205,7 @@ def test_what_cannot_be_sent_to_the_workers_is_refused_when_the_sink_is_built(se
     builder = PrometheusSink.builder().set_prometheus_remote_write_url(URL)
     getattr(builder, f"set_{setting}")(_WithALock(held))
     with pytest.raises(
-        TypeError, match=rf"^{setting}: make it open .* first called on the worker.*\({problem}\)$"
+        TypeError, match=rf"^{setting}: create locks, .* first called on the worker.*\({problem}\)$"
     ) as error:
         builder.build()
     assert error.value.__context__ is None

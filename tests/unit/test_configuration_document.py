@@ -1,4 +1,4 @@
-"""docs/configuration.md has a row for each field of Prometheus's configuration, as the code has it."""
+"""docs/configuration.md has a row for each field of Prometheus's configuration, as in the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The corpus of configurations, without promtool: tests/integration shows that promtool says the same."""
+"""The corpus of configurations, without promtool: tests/integration shows that promtool agrees."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_the_sink_cannot_do_is_refused_with_a_reason(file):
 
 
 def refusal(file):
-    """Return the error; no secret is in it, nor in what it was raised from."""
+    """Return the error, after checking that neither it nor its causes contain a secret."""
     with pytest.raises(InvalidConfigurationError) as caught:
         read_remote_write(file.path, file.entry)
     error: BaseException | None = caught.value

@@ -1,4 +1,4 @@
-"""A credential of a stanza that cannot be read is named by where it should be, and is never shown."""
+"""A stanza's credential that cannot be read is named by its place, and never shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN = {"client_id": "flink", "token_url": "http://127.0.0.1:9/token"}
 JWT = {**TOKEN, "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
 
 
-# Each field for a file, of each section; what Azure reads is a string in Prometheus, too.
+# Each field for a file, in each section; the file that Azure reads is also a string in Prometheus.
 WAYS = {
     ("basic_auth", "username_file"): lambda path: {"basic_auth": {"username_file": path, "password": "c4nary"}},
     ("basic_auth", "password_file"): lambda path: {"basic_auth": {"username": "flink", "password_file": path}},
@@ -37,7 +37,7 @@ WAYS = {
 
 
 def use_credentials(stanza):
-    """Read what an entry authenticates with, as a request does."""
+    """Read an entry's credentials, as a request does."""
     settings = read_remote_write({"url": "https://receiver.example/api/v1/write", **stanza}).settings
     for header in settings.get("http_headers", {}).values():
         header.read()

@@ -27,7 +27,7 @@ BLOCKS = [
 ]
 
 
-# The one of docs/configuration.md.
+# The configuration of docs/configuration.md.
 CONFIGURATION = """
 remote_write:
   - {name: mimir, url: "https://mimir.example/api/v1/push"}
@@ -66,7 +66,7 @@ class Rows(Stream):
 class Tables:
     """A replacement for a table environment, its statement sets, tables and results; and for a sink that inserts."""
 
-    is_ok = True  # of the report of the sink's check
+    is_ok = True  # of the report of the sink's preflight check
 
     def __init__(self):
         self.calls = []

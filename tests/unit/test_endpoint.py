@@ -1,4 +1,4 @@
-"""What an endpoint's responses teach, and for how long."""
+"""What the sink learns from an endpoint's responses, and for how long."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_counts_that_contradicted_themselves_are_not_taken_for_exact_again():
     assert not endpoint.counts_are_exact
     endpoint.note_refusal(COUNTED, Refusal.COUNTS)
     assert endpoint.refusal(COUNTED) is Refusal.KEEPS_GOOD
-    assert endpoint.refusal(RefusalStyle(V1, is_counted=False)) is Refusal.UNKNOWN  # it may do otherwise there
+    assert endpoint.refusal(RefusalStyle(V1, is_counted=False)) is Refusal.UNKNOWN  # it may behave differently there
 
 
 def test_a_size_that_was_in_time_is_doubled_once_in_a_while():

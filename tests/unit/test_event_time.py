@@ -1,4 +1,4 @@
-"""What ``key_by_with_timestamps`` refuses; jobs in ``tests/cluster`` show what it does."""
+"""The arguments that ``key_by_with_timestamps`` refuses; jobs in ``tests/cluster`` show its effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the configuration excludes is not sent, and only counted."""
+"""Samples that the configuration excludes are not sent, only counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = BOTH_DOORS
 
 @pytest.fixture
 def write(open_writer):
-    """Return a function that writes records with such settings; it returns requests, ledger and rejections."""
+    """Return a function that writes records with the given settings; it returns requests, ledger and rejections."""
 
     def write_all(*records, **settings):
         transport, rejections = ScriptedTransport(), Rejections()

@@ -98,7 +98,7 @@ def eventually(condition):
 
 @contextmanager
 def passing(clock, seconds=1.0):
-    """Let time pass on another thread."""
+    """Advance the clock on another thread."""
     ended = threading.Event()
 
     def pass_time():
@@ -137,7 +137,7 @@ def test_a_batch_that_grows_old_goes_to_all(start):
 
 @pytest.fixture
 def encoded(monkeypatch):
-    """Return the versions of all requests that are encoded."""
+    """Return the versions of all encoded requests."""
     versions = []
 
     def counting(columns, version):
@@ -288,7 +288,7 @@ def test_of_what_a_best_effort_endpoint_does_not_take_the_oldest_overflows(start
     for start_of in range(0, 100, 10):
         add(writer, range(start_of, start_of + 10))
         writer.flush()
-        eventually(lambda: transports[1].requests)  # so that what is in flight is surely the first one
+        eventually(lambda: transports[1].requests)  # so that the first request is certain to be in flight
     second = writer.destinations[1].ledger
     assert second.samples_pending == 50
     assert second.samples_rejected[RejectionReason.OVERFLOW] == 50
@@ -343,7 +343,7 @@ def test_a_best_effort_endpoint_that_cannot_work_is_tried_again_from_time_to_tim
     writer.flush()
     eventually(lambda: not writer.destinations[1].ledger.samples_pending)
     assert [stored(transport) for transport in transports] == [list(range(10))] * 2
-    assert "correct a best-effort endpoint" in caplog.text
+    assert "fix this best-effort endpoint" in caplog.text
     assert f"HTTP {status}" in caplog.text
 
 
@@ -406,7 +406,7 @@ def test_what_a_best_effort_endpoint_has_not_got_at_the_end_is_counted_and_passe
     let_go.set()
     assert {each.reason for each in rejections} == {RejectionReason.UNSENT}
     assert sum(each.count for each in rejections) == 30
-    eventually(lambda: all(transport.closed for transport in transports))  # a response has come, too late
+    eventually(lambda: all(transport.closed for transport in transports))  # a response has arrived, too late
     assert_balanced(writer)
 
 
@@ -462,17 +462,17 @@ def test_two_entries_of_prometheus_configuration_make_one_sink():
         (lambda first, other: other.set_max_sample_age_ms(1), "^endpoint 'backup': max_sample_age_ms: remove it"),
         (
             lambda first, other: other.set_write_relabel_configs([{"action": "labeldrop", "regex": "x"}]),
-            "^endpoint 'backup': write_relabel_configs, external_labels: remove it or set the same",
+            "^endpoint 'backup': write_relabel_configs, external_labels: remove it, set it as for the first",
         ),
-        (lambda first, other: other.set_element_converter(print), "^endpoint 'backup': set converter"),
-        (lambda first, other: other.set_parallelism(3), "^endpoint 'backup': set converter"),
+        (lambda first, other: other.set_element_converter(print), "^endpoint 'backup': set the converter"),
+        (lambda first, other: other.set_parallelism(3), "^endpoint 'backup': set the converter"),
         (lambda first, other: other.add_endpoint("more", builder()), "^endpoint 'backup': add all endpoints"),
         (lambda first, other: other.set_request_signer(lambda: None), "^endpoint 'backup': request_signer"),
         (lambda first, other: other._settings.clear(), "^endpoint 'backup': prometheus_remote_write_url is required"),
         (lambda first, other: first.add_endpoint("backup", other), "^name: choose another"),
         (
             lambda first, other: [each.set_rejected_samples_handler(print) for each in (first, other)],
-            "^rejected_samples_handler: give endpoint 'backup' one of its own",
+            "^rejected_samples_handler: give endpoint 'backup' its own handler",
         ),
         (
             lambda first, other: first.add_endpoint("c", other.set_best_effort_configuration(), required=True),

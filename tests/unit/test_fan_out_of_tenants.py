@@ -1,4 +1,4 @@
-"""Several endpoints and several tenants: each endpoint has lanes, counters and limits of its own."""
+"""Several endpoints and several tenants: each endpoint has its own lanes, counters and limits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BEST_EFFORT = BestEffortConfiguration(max_wait_ms=0, max_buffered_samples=50)
 
 @pytest.fixture
 def start():
-    """Return a function that starts a writer to two endpoints, whose settings are alike but for those of the second."""
+    """Return a function that starts a writer to two endpoints with the same settings, except those of the second."""
     writers = []
 
     def start_one(transports, shared=None, of_second=None, clock=None):
@@ -146,7 +146,7 @@ def test_the_oldest_overflows_also_where_it_waits_behind_others_of_its_tenant(st
         tenant = "a" if start_of % 20 == 0 else "b"
         add(writer, range(start_of, start_of + 10), tenant)
         writer.flush()
-        if start_of <= 10:  # the first of each is sent once
+        if start_of <= 10:  # the first sample of each is sent once
             eventually(lambda: len(transports[1].requests) == start_of / 10 + 1)  # noqa: B023
     assert second.ledger.samples_pending == 50
     assert {each.reason for each in rejections} == {RejectionReason.OVERFLOW}
@@ -235,7 +235,7 @@ def test_at_the_end_what_waits_in_all_lanes_is_passed_on(start):
     assert {each.reason for each in rejections} == {RejectionReason.UNSENT}
     assert [sorted(dropped(rejections, tenant)) for tenant in "abc"] == [[0, 1, 5], [2], [3, 4]]
     ledger = writer.destinations[1].ledger
-    eventually(lambda: transports[1].closed)  # a response has come, too late
+    eventually(lambda: transports[1].closed)  # a response has arrived, too late
     assert (ledger.samples_in, ledger.samples_lost) == (6, 6)
 
 
@@ -269,7 +269,7 @@ def test_another_tenant_or_limit_of_an_endpoint_is_refused():
         other = PrometheusSink.builder().set_prometheus_remote_write_url("http://other.invalid/api/v1/write")
         other = other.set_tenant({HEADER: "x"}) if name == "tenant" else other.set_sending_limits(max_labels=3)
         first.add_endpoint(name, other)
-        with pytest.raises(ValueError, match=f"^endpoint '{name}': {name}: remove it or set the same"):
+        with pytest.raises(ValueError, match=f"^endpoint '{name}': {name}: remove it, set it as for the first"):
             first.build()
         del first._endpoints[name]
 

@@ -30,7 +30,5 @@ def function(request):
 def test_what_is_no_series_is_refused_whether_it_comes_first_or_later(function, record, is_first):
     if not is_first:
         function.process_element(GOOD, None)
-    with pytest.raises(
-        TypeError, match=f"^the sink expected .*, got a {type(record).__name__}, .*set_element_converter"
-    ):
+    with pytest.raises(TypeError, match=f"^the sink expected .*, got {type(record).__name__}, .*set_element_converter"):
         function.process_element(record, None)

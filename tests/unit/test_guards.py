@@ -25,7 +25,7 @@ def series(name="m"):
 
 
 def refused(intake, known, timestamp):
-    """Return the reason and the message of a refused sample, ``None`` for one that is accepted."""
+    """Return the reason and the message of a refused sample, ``None`` if it is accepted."""
     try:
         intake.checked(known, (1.0, timestamp))
     except SampleRejected as error:
@@ -56,10 +56,10 @@ def test_a_window_holds_its_edge_and_refuses_what_lies_beyond(setting, at_the_ed
 def test_out_of_order_is_told_by_series():
     intake = guarded(drop_out_of_order_samples=True)
     assert [refused(intake, series(), NOW + offset) for offset in (0, 5, 5)] == [None, None, None]
-    # Another object of the same series, as the cache makes one where it has forgotten the first.
+    # Another object for the same series, as the cache makes if it has dropped the first.
     assert refused(intake, series(), NOW + 4) == (
         RejectionReason.OUT_OF_ORDER,
-        f"samples: {NOW + 4} came after the newer {NOW + 5} of the same series",
+        f"samples: {NOW + 4} arrived after {NOW + 5}, a newer timestamp of the same series",
     )
     assert refused(intake, series("other"), NOW) is None
 

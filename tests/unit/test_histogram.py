@@ -309,7 +309,7 @@ def test_custom_buckets_are_merged_only_with_the_same_bounds():
 
 
 def test_only_histograms_are_merged():
-    with pytest.raises(TypeError, match="other: expected a NativeHistogram, got a float"):
+    with pytest.raises(TypeError, match="other: expected a NativeHistogram, got float"):
         observed(1.0).merge(2.0)
     with pytest.raises(TypeError, match="unsupported operand"):
         _ = observed(1.0) + 2.0
@@ -384,7 +384,7 @@ def test_a_bound_that_is_no_number_is_refused():
 
 
 def test_an_integer_histogram_is_encoded_in_spans_and_deltas():
-    # The specification's own example in "Buckets"; gaps of one and two buckets are cheaper filled than left out.
+    # The specification's own example in "Buckets"; gaps of one and two buckets are cheaper to fill than to leave out.
     histogram = made(sum=2.5, positive={-2: 3, -1: 5, 2: 1, 4: 3, 5: 2, 9: 1}, negative={7: 2})
     message = Histogram.FromString(encode_histogram(histogram, 1234))
     assert [(span.offset, span.length) for span in message.positive_spans] == [(-2, 8), (3, 1)]

@@ -1,9 +1,8 @@
 """
-What cluster/kubernetes holds fits the Flink Kubernetes Operator, the image and the jobs.
+The files in cluster/kubernetes fit the Flink Kubernetes Operator, the image and the jobs.
 
-The schema below is ours: of the fields that are used, their types and values as the reference of the operator's custom
-resources (1.15) has them. It is stricter than the operator, because it refuses all others. The operator itself is not
-run.
+The schema below is ours: the fields in use, with types and values from the reference of the operator's custom resources
+(1.15). It is stricter than the operator, because it refuses all other fields. The operator itself is not run.
 """
 
 from __future__ import annotations
@@ -197,7 +196,7 @@ def test_what_is_mounted_is_what_the_settings_name():
             settings["metadata"]["name"]
         }
         assert all(each.startswith(f"{mounts['secret']}/") for each in named)
-        # A mount point within another volume would have to be made in it, and these are read-only.
+        # A mount point within another volume would have to be created in it, but these are read-only.
         paths = sorted(f"{each}/" for each in mounts.values())
         assert not any(longer.startswith(shorter) for shorter, longer in zip(paths, paths[1:]))
         for each in JOBS:

@@ -1,4 +1,4 @@
-"""Limits on series and rates, as the writer keeps them."""
+"""Limits on series and rates in the writer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = BOTH_DOORS
 
 
 class Setup:
-    """A writer with limits, and what it sends and rejects."""
+    """A writer with limits, and the samples that it sends and rejects."""
 
     def __init__(self, open_writer, transport=None, relabelling=None, retry=None, max_cached_series=100, **limits):
         self.transport, self.rejections, self.clock = transport or ScriptedTransport(), Rejections(), FakeClock()
@@ -230,7 +230,7 @@ class FakeGroup:
 
 
 def test_a_series_that_moves_to_the_next_generation_of_the_cache_stays_known(setup):
-    """The guard is asked about it again; that it is looked up shows in what it finds."""
+    """The guard checks it again; its findings show that the series is looked up."""
     limited = setup(max_labels=1, track_only=True, max_cached_series=4)
     limited.write({"a": "1"}, {"a": "2"}, {"a": "3"}, {"a": "1"})
     assert limited.writer.guards.counts[Guard.LABELS] == 4
@@ -253,7 +253,7 @@ def test_a_series_refused_while_the_cache_begins_a_generation_is_let_in_later(do
     rows = RowSeries(SeriesCache(8, Admission(Relabelling(), guards)))
     family = RowFamily("m", ("a",))
     rows.numbers(family, [["1", "2", "3"]], 3)
-    numbers = partial(rows.numbers, family, [["4", "5", "6"]], 3)  # of which the second one begins a generation
+    numbers = partial(rows.numbers, family, [["4", "5", "6"]], 3)  # the second one begins a generation
     assert np.asarray(numbers()).tolist() == [1, 0, INVALID_NUMBER]
     clock.advance(HOUR)
     assert np.asarray(numbers()).tolist() == [1, 0, 2]

@@ -1,4 +1,4 @@
-"""The numbers of a ledger in Flink's metrics: those of any sink of Flink, and the histogram of response times."""
+"""A ledger's numbers in Flink's metrics: the metrics of any Flink sink, and the histogram of response times."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_attempts_are_counted_in_buckets_by_the_time_until_their_response(writer
 
 
 class WaitingClock(FakeClock):
-    """A clock that moves by two seconds whenever the test's own thread waits."""
+    """A clock that advances by two seconds whenever the test's own thread waits."""
 
     waits = 0
 

@@ -1,4 +1,4 @@
-"""The mobile network of the example jobs delivers as documented, and the same each time."""
+"""The mobile network of the example jobs delivers as documented, and identically each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record that is no series fails the job, in whatever shape; one that holds bad data is rejected alone."""
+"""A record that is not a series, of any shape, fails the job; only a record with bad data is itself rejected."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ BAD_DATA = {
 
 
 class Sink:
-    """Hold an open function, and what it rejects."""
+    """An open function, and the samples that it rejects."""
 
     def __init__(self, converter=None):
         self.rejected = []

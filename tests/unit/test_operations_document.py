@@ -1,4 +1,4 @@
-"""docs/operations.md has each reason for which a sample is not written, and each counter."""
+"""docs/operations.md has each reason why a sample is not written, and each counter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Aggregate emits each window once, with all events in time; CumulativeAggregate counts forever."""
+"""Aggregate emits each window once, with all events that are on time; CumulativeAggregate counts forever."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_labels_are_made_of_the_key(labels, key, expected):
 
 def test_a_key_with_other_parts_than_labels_is_refused():
     harness = Harness(Aggregate("m", itself, TumblingWindows(10), labels=("a", "b")))
-    with pytest.raises(ValueError, match=r"labels: expected a key of 2 parts.*\(1, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"labels: expected a key with 2 parts.*\(1, 2, 3\)"):
         harness.send(1.0, 5, (1, 2, 3)).advance()
 
 

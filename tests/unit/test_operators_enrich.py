@@ -1,4 +1,4 @@
-"""Enrich adds references from a table or a stream, and handles events without a reference as configured."""
+"""Enrich adds references from a table or stream, and handles events without a reference as configured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A series without samples for a while is marked stale, once, after its last sample, and whatever the watermarks."""
+"""A series without samples for a while is marked stale once, after its last sample, whatever the watermarks."""
 
 from __future__ import annotations
 

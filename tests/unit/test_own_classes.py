@@ -1,4 +1,4 @@
-"""Events of classes that only the job's own file knows, tags whose types a stream has too, and keys without a value."""
+"""Events of classes that only the job's own file knows, tags with types of a stream, and keys without a value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pyflink_prometheus import (
 
 
 def own_classes() -> types.ModuleType:
-    """Return a module that no worker can import, as the job's own file is one."""
+    """Return a module that no worker can import, like the job's own file."""
     module = types.ModuleType("job_file_of_a_user")
 
     @dataclass(frozen=True)
@@ -110,7 +110,7 @@ OPERATORS_WITH_TAGS = {
 @pytest.mark.parametrize("operator", OPERATORS_WITH_TAGS.values(), ids=OPERATORS_WITH_TAGS)
 def test_a_tag_may_have_a_type_that_a_stream_has_asked_java_for(operator):
     inner = Types.STRING()
-    inner._j_typeinfo = threading.RLock()  # as Java's object holds one
+    inner._j_typeinfo = threading.RLock()  # like the one in Java's object
     tag = OutputTag("late", Types.TUPLE([inner, Types.LONG()]))
     with pytest.raises(TypeError, match="RLock"):
         cloudpickle.dumps(tag)

@@ -18,12 +18,12 @@ def begin(**settings):
 
 def flush(pace, samples, *, round_trip_s, samples_a_second, making_s=0.0, refuses_from=None):
     """
-    Return the statistics of a flush of so many samples.
+    Return the statistics of a flush of this many samples.
 
     :param round_trip_s: the time of an empty request.
     :param samples_a_second: the receiver's limit for all requests together.
     :param making_s: the time to create the samples, during which the first of them are sent.
-    :param refuses_from: the number of requests in flight from which on half of the attempts are refused.
+    :param refuses_from: the number of requests in flight from which half of the attempts are refused.
     """
     each = -(-samples // pace.shards)
     requests = pace.shards * math.ceil(each / pace.batch_size)

@@ -1,4 +1,4 @@
-"""PyFlink is no requirement of the package: what is missing or too old is said when it is first used."""
+"""The package does not require PyFlink: a missing or too old version is reported on first use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# Modules that stand in for PyFlink's, made before the package is imported.
+# Modules that stand in for PyFlink's, created before the package is imported.
 WITH_VERSION = (
     "import sys, types; pyflink = types.ModuleType('pyflink'); pyflink.__path__ = []; version = "
     "types.ModuleType('pyflink.version'); version.__version__ = {version!r}; "
@@ -26,8 +26,8 @@ def test_without_pyflink_the_first_name_that_needs_it_says_what_to_install(name)
     ran = run(WITHOUT, f"from pyflink_prometheus import {name}")
     last = ran.stderr.strip().splitlines()[-1]
     assert last == (
-        f"ModuleNotFoundError: install PyFlink 1.20 or 2.x for {sys.executable}, your cluster's, or with "
-        "pip install 'pyflink-prometheus[flink]': there is no module pyflink"
+        f"ModuleNotFoundError: install PyFlink 1.20 or 2.x for {sys.executable}, in your cluster's version or with "
+        "pip install 'pyflink-prometheus[flink]': the module pyflink was not found"
     )
 
 
@@ -45,7 +45,7 @@ def test_without_pyflink_all_else_works():
 @pytest.mark.parametrize("version", ["1.19.3", "1.9.0", "0.1"])
 def test_a_pyflink_that_is_too_old_is_refused(version):
     ran = run(WITH_VERSION.format(version=version), "import pyflink_prometheus.flink")
-    assert ran.stderr.strip().splitlines()[-1].endswith(f": this is PyFlink {version}")
+    assert ran.stderr.strip().splitlines()[-1].endswith(f": found PyFlink {version}")
     assert "ImportError: install PyFlink 1.20 or 2.x for " in ran.stderr
 
 

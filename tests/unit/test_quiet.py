@@ -1,4 +1,4 @@
-"""What libraries log of a thread that handles secrets is kept out of the log."""
+"""Libraries' messages from a thread that handles secrets are kept out of the log."""
 
 from __future__ import annotations
 

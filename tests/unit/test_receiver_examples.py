@@ -1,4 +1,4 @@
-"""docs/examples: what a person pastes from there is accepted, and does what the page says."""
+"""docs/examples: configurations pasted from there are accepted, and do what the page says."""
 
 from __future__ import annotations
 

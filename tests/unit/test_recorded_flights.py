@@ -1,4 +1,4 @@
-"""The source of the example jobs delivers the recording step by step, once or in a loop, from any step on."""
+"""The source of the example jobs delivers the recording step by step, once or in a loop, from any step."""
 
 from __future__ import annotations
 

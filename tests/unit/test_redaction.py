@@ -1,4 +1,4 @@
-"""Secrets in texts that others write."""
+"""Secrets in texts from elsewhere."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SECRET = "s3cret/of&mine"
         ("bad token s3cret%2Fof%26mine", "bad token ***"),
         (f"bad token {SECRET[:-1]}", "bad token ***"),
         (f"bad token {SECRET[:6]}", "bad token ***"),
-        (f"bad token {SECRET[:5]}", "bad token s3cre"),  # in too many words
+        (f"bad token {SECRET[:5]}", "bad token s3cre"),  # too short: many words contain it
         (f"(HTTP 401: bad token {SECRET[:9]}...)", "(HTTP 401: bad token ***...)"),
         ("bad token s3cret%2Fof%2", "bad token ***"),
         (f"token {SECRET[:12]}... is bad", "token ***... is bad"),
         (f"token {SECRET[:13]}\x7f, {SECRET[:12]} and {SECRET}", "token ***\x7f, *** and ***"),
-        (f"token {SECRET[:11]}, sorry", f"token {SECRET[:11]}, sorry"),  # in other words, too
+        (f"token {SECRET[:11]}, sorry", f"token {SECRET[:11]}, sorry"),  # too short as well: other words may contain it
         (f"token \ufffd{SECRET[1:13]}\x7f", "token \ufffd***\x7f"),
         ("no token", "no token"),
         ("", ""),

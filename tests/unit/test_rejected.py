@@ -1,4 +1,4 @@
-"""Dead letters: logged with throttling, or written to files and read again."""
+"""Rejected samples: logged with throttling, or written to files and read back."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_line_that_a_crash_cut_short_is_passed_over(tmp_path, caplog):
     (path,) = tmp_path.iterdir()
     path.write_text(path.read_text()[:-20])
     assert list(read_rejected_samples(tmp_path)) == [REFUSED]
-    assert f"look at line 2 of {path}: it is damaged" in caplog.text
+    assert f"check line 2 of {path}: it is damaged" in caplog.text
 
 
 DAMAGED = {
@@ -109,7 +109,7 @@ def test_a_damaged_line_costs_no_other_line(tmp_path, caplog, damage):
         second = damage
     path.write_bytes(first + second.rstrip(b"\n") + b"\n" + third)
     assert list(read_rejected_samples(tmp_path)) == [REFUSED, REFUSED]
-    assert f"look at line 2 of {path}: it is damaged" in caplog.text
+    assert f"check line 2 of {path}: it is damaged" in caplog.text
 
 
 class Unspeakable:

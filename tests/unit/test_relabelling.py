@@ -1,4 +1,4 @@
-"""Relabelling: what each action does, what rules are refused, and expressions with RE2 and without."""
+"""Relabelling: the effect of each action, the rules that are refused, and expressions with RE2 and without."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def without_re2(monkeypatch):
 
 
 def changed(labels, *rules):
-    """Return what rules make of labels."""
+    """Return the result of rules for labels."""
     return Relabelling.from_configs(rules).apply(labels)
 
 
@@ -207,9 +207,9 @@ def test_expressions_mean_what_they_mean_in_re2(expression, matching, others):
         (r"[\p{Greek}a]", r"match \p{Greek}"),
         ("(?i)é", "match (?i) with é"),
         ("(?i)[a-é]", "match (?i) with a-é"),
-        ("(a*)+", "match the repetition + of what can match nothing"),
-        ("(|a){2,}?", "match the repetition {2,}? of what can match nothing"),
-        ("(?:a+)+b", "match the repetition + of another repetition"),  # of "aaa…" for as long as you like
+        ("(a*)+", "match the repetition + of a part that can match nothing"),
+        ("(|a){2,}?", "match the repetition {2,}? of a part that can match nothing"),
+        ("(?:a+)+b", "match the repetition + of another repetition"),  # of "aaa…" for a practically unlimited time
         ("(?:x|a{2,}b?)*", "match the repetition * of another repetition"),
         ("(?:a+){11}", "match the repetition {11} of another repetition"),
         ("(a|b)*", "match the group $1 in a repetition"),
@@ -297,7 +297,7 @@ def test_what_go_refuses_is_refused(expression):
 
 def test_an_expression_must_not_leave_its_anchors():
     message = refused({"action": "keep", "regex": "a)|(b"})
-    assert message == "write_relabel_configs[0].regex: match whole texts: the parentheses of 'a)|(b' are not in pairs"
+    assert message == "write_relabel_configs[0].regex: match whole texts: the parentheses of 'a)|(b' are not balanced"
 
 
 def test_deep_nesting_is_not_an_error_of_python(without_re2):
@@ -341,7 +341,7 @@ def test_deep_nesting_is_not_an_error_of_python(without_re2):
         ("keep", "write_relabel_configs[0]: write the rule as fields with values, not as 'keep'"),
         (
             {"target_label": "t", "replacement": True},
-            "write_relabel_configs[0].replacement: put the text between quotation marks, it is now True",
+            "write_relabel_configs[0].replacement: put the text in quotation marks; it is now True",
         ),
         (
             {"target_label": "t", "source_labels": "a"},
@@ -349,11 +349,11 @@ def test_deep_nesting_is_not_an_error_of_python(without_re2):
         ),
         (
             {"action": "hashmod", "target_label": "t", "modulus": 2**64},
-            f"write_relabel_configs[0].modulus: write an integer of at least 1 and of at most 64 bits, not {2**64}",
+            f"write_relabel_configs[0].modulus: write an integer of at least 1 and at most 64 bits, not {2**64}",
         ),
         (
             {"target_label": "\ud800"},
-            "write_relabel_configs[0].target_label: write it as UTF-8, which '\\ud800' is not",
+            "write_relabel_configs[0].target_label: write text that UTF-8 can encode, not '\\ud800'",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Samples that were refused are put in order, and written as OpenMetrics text or sent again."""
+"""Rejected samples are put in order, and written as OpenMetrics text or sent again."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_candidates_are_read_and_what_is_no_series_is_counted(kept, samples):
     )
     (file,) = folder.iterdir()
     with file.open("a") as lines_of_file:
-        # Which may have any shape if something else has changed the file.
+        # Lines may have any shape if something else has changed the file.
         lines_of_file.write(f"{json.dumps({**LINE, 'labels': 7})}\n{json.dumps({**LINE, 'tenant': 7})}\n")
         lines_of_file.write('{"metric_name": "cut sho')
     left_out = read_files(find_files([folder]), samples).left_out
@@ -180,7 +180,7 @@ def test_a_line_that_no_job_can_have_written_is_damaged(kept, samples, changed):
 
 def test_a_directory_without_files_is_wrong_usage(tmp_path, capsys):
     assert run("openmetrics", tmp_path, "--output", tmp_path / "out") == 2
-    assert f"check {tmp_path}: there is no file rejected-*.jsonl in it" in capsys.readouterr().err
+    assert f"check {tmp_path}: it contains no rejected-*.jsonl file" in capsys.readouterr().err
 
 
 # The text.
@@ -302,7 +302,7 @@ def test_files_that_are_not_there_are_wrong_usage(tmp_path, capsys):
 
 
 class Sending:
-    """A resend to a transport that responds by a script, which can be done again."""
+    """A resend to a transport with scripted responses; it can be repeated."""
 
     def __init__(self, folder, samples, transport, rate=1e6, headers=None, step=20_000, batch=None, **settings):
         self.file, self.left, self.transport = folder / "progress.json", folder / "left", transport
@@ -414,7 +414,7 @@ def test_a_cause_has_nothing_that_differs_between_responses(message, status, cau
 
 
 def old(request):
-    """Refuse what is older than a minute after T."""
+    """Refuse samples older than a minute after T."""
     is_old = any(at < T + 60_000 for found in request.series for _, at, *_ in found.samples)
     return Response(400, "out of bounds") if is_old else None
 
@@ -431,7 +431,7 @@ def test_it_says_what_is_still_refused_and_keeps_it(kept, tmp_path, capsys):
         with LateSamples() as left:
             read_files(find_files([folder / "left"]), left)
             assert [each.timestamp for each in left.by_time()] == [T + 10_000 * each for each in range(6)]
-        # What is done is not sent again, and what is new is.
+        # Finished samples are not sent again, but new ones are.
         before = len(receiver.requests)
         assert run("resend", folder, *url, "--json") == 0
         assert json.loads(capsys.readouterr().out)["samples"] == 0
@@ -474,7 +474,7 @@ def test_an_endpoint_that_does_not_work_fails_it_with_what_to_do(kept, capsys):
         assert run("resend", folder, "--url", receiver.url) == 1
     told = capsys.readouterr()
     assert "0 of 1 samples were accepted" in told.out
-    assert "error: run the same command to go on when the cause is gone: " in told.err
+    assert "error: run the same command again to continue once the cause is fixed: " in told.err
     assert "there is no receiver at this URL" in told.err
 
 
@@ -499,7 +499,7 @@ def test_a_disk_that_is_full_of_temporary_files_is_named(kept, tmp_path, monkeyp
     options = ("--output", tmp_path / "out") if way == "openmetrics" else ("--url", URL)
     assert run(way, folder, *options) == 2
     assert (
-        "make room for temporary files, or set TMPDIR to a folder that has some: database or disk is full"
+        "make room for temporary files, or set TMPDIR to a folder with free space: database or disk is full"
         in capsys.readouterr().err
     )
 
@@ -512,7 +512,7 @@ def test_the_progress_of_another_endpoint_is_not_gone_on_with(kept, capsys):
     folder = kept(refused(series("m", (1.0, T))))
     ResendProgress("http://other.invalid/api/v1/write").save(folder / "resend-progress.json")
     assert run("resend", folder, "--url", URL) == 2
-    assert "give another file with --progress" in capsys.readouterr().err
+    assert "name another file with --progress" in capsys.readouterr().err
 
 
 STATE = {

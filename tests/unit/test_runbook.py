@@ -1,4 +1,4 @@
-"""docs/runbook.md has an entry for each alert, to which the alert points."""
+"""docs/runbook.md has an entry for each alert, and the alert links to it."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_new_series_are_let_in_up_to_the_limit_and_again_in_the_next_hour():
     assert [is_admitted(admitting, series(a=value)) for value in "xyz"] == [True, True, False]
     assert refused(admitting, series(a="z")) == (
         Guard.NEW_SERIES_PER_HOUR,
-        "labels: more than max_new_series_per_hour=2 new series, the last of 'm'",
+        "labels: more than max_new_series_per_hour=2 new series, the latest of metric 'm'",
     )
     assert is_admitted(admitting, series(a="x"))
     clock.advance(HOUR - 1)
@@ -142,7 +142,7 @@ def test_one_metric_can_be_limited_without_the_others():
     admitting = guards(max_new_series_per_metric_per_hour=1, max_new_series_per_hour=3)
     assert is_admitted(admitting, series("m", a="1"))
     assert refused(admitting, series("m", a="2"))[0] is Guard.NEW_SERIES_PER_METRIC_PER_HOUR
-    # What the metric's limit has refused has not used up the sink's.
+    # Series refused by the metric's limit have not used up the sink's.
     assert [is_admitted(admitting, series(name)) for name in "nop"] == [True, True, False]
 
 
@@ -174,7 +174,7 @@ def test_only_so_many_series_are_remembered_the_last_ones_that_were_asked_for():
 def test_requests_are_spread_to_the_rate(setting, amounts):
     clock = FakeClock()
     admitting = guards(clock, **{setting: 1000})
-    # A second's worth at once, then half a second for each; a thread that waits has its place.
+    # A second's worth at once, then half a second for each; a waiting thread keeps its place.
     assert [admitting.reserve(*amounts) for _ in range(5)] == [0, 0, 0, 0.5, 1.0]
     clock.advance(1.5)
     assert admitting.reserve(*amounts) == 0
@@ -241,7 +241,7 @@ def test_a_guard_warns_at_most_every_ten_minutes_and_says_how_often(caplog):
             clock.advance(pause)
             refused(admitting, series(a="1"))
     assert [record.getMessage() for record in caplog.records] == [
-        "Shorten it, or raise max_labels=1: 'm' has 2 labels; the series is refused "
+        "shorten it, or raise max_labels=1: 'm' has 2 labels; the series is refused "
         f"({count} since the last such warning)"
         for count in (1, 3)
     ]

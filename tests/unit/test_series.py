@@ -1,4 +1,4 @@
-"""The cache of series: hits, one encoding for each, and bounded memory."""
+"""The cache of series: hits, one encoding per series, and bounded memory."""
 
 from __future__ import annotations
 
@@ -81,10 +81,10 @@ def test_memory_is_bounded_and_the_latest_used_stay():
 
 
 def test_series_with_long_labels_count_as_several():
-    """So that what is remembered is bounded in bytes as well."""
+    """So that the cached texts are also bounded in bytes."""
 
     class Text(str):
-        """A text that says whether it is still there."""
+        """A text that shows whether it is still alive."""
 
     cache = SeriesCache(100)
     alive: weakref.WeakSet[Text] = weakref.WeakSet()

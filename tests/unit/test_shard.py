@@ -1,4 +1,4 @@
-"""A shard whose thread seals the filling batch while the caller adds to it."""
+"""A shard, with a thread that seals the filling batch while the caller adds to it."""
 
 from __future__ import annotations
 

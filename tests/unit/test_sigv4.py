@@ -1,5 +1,5 @@
 """
-Signatures are those of Amazon's test suite for Signature Version 4 (Apache License 2.0), which sigv4_vectors.json has.
+Signatures match Amazon's test suite for Signature Version 4 (Apache License 2.0), which is in sigv4_vectors.json.
 
 https://github.com/awslabs/aws-c-auth/tree/v0.3.15/tests/aws-sig-v4-test-suite
 """
@@ -41,7 +41,7 @@ def _no_environment(monkeypatch, tmp_path):
 def prepared(vector):
     url = f"https://example.amazonaws.com{vector['target']}"
     request = requests.Request(vector["method"], url).prepare()
-    # The suite's paths are not encoded yet, its signatures are for those that are encoded once.
+    # The suite's paths are not encoded, but its signatures are for paths that are encoded once.
     request.url = urlsplit(str(request.url))._replace(path=vector["target"].partition("?")[0]).geturl()
     request.headers.clear()
     request.headers.update(vector["headers"])
@@ -101,7 +101,7 @@ def test_the_region_is_that_of_the_url(host, region, monkeypatch):
 
 def test_or_else_the_region_is_that_of_the_environment_or_the_profile(monkeypatch, tmp_path):
     url = "https://metrics.example/api/v1/remote_write"
-    with pytest.raises(SecretError, match="^set region in SigV4Auth: neither the URL, AWS_REGION nor the profile"):
+    with pytest.raises(SecretError, match="^set region in SigV4Auth: there is none in the URL, AWS_REGION or"):
         scope(SigV4Auth(**KEYS), url)
     (tmp_path / "config").write_text("[default]\nregion = from-profile\n")
     assert scope(SigV4Auth(**KEYS), url).startswith("from-profile/")

@@ -1,4 +1,4 @@
-"""An entry of remote_write as settings of the sink: from files and mappings, with the place of what is wrong."""
+"""An entry of remote_write as settings of the sink: from files and mappings, with the place of each error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ URL = "https://receiver.test/api/v1/write"
 
 
 def settings_of(**entry):
-    """Return the settings of an entry that is a mapping."""
+    """Return the settings of an entry in the form of a mapping."""
     return read_remote_write({"url": URL, **entry}).settings
 
 
@@ -241,7 +241,7 @@ remote_write: [{{url: "{URL}"}}]
 """)
     labels = read_remote_write(path).settings["relabelling"].apply({"__name__": "a"})
     assert labels == {"__name__": "a", "replica": "r-1", "price": "$5", "none": "x", "plain": "a"}
-    assert caplog.messages == ["set the environment variable MISSING: it is used in external_labels and is empty"]
+    assert caplog.messages == ["set the environment variable MISSING: it is used in external_labels but is empty"]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_a_mapping_has_no_lines():
 
 
 def test_a_value_of_another_type_is_refused():
-    with pytest.raises(InvalidConfigurationError, match="^the mapping: name: use a text, .* got a object"):
+    with pytest.raises(InvalidConfigurationError, match="^the mapping: name: use a string, .* not object"):
         settings_of(name=object())
 
 
@@ -343,7 +343,7 @@ def test_aliases_that_multiply_are_refused(file):
         read_remote_write(file("\n".join(lines)))
 
 
-# What is set on the builder
+# Settings on the builder
 
 
 def test_the_builder_has_the_last_word():
@@ -397,7 +397,7 @@ def test_no_secret_of_a_file_travels_in_the_job(file, tmp_path):
     assert b"hunter22" not in cloudpickle.dumps(config)
 
 
-# What is not sent
+# Excluded samples
 
 
 # Warnings
@@ -407,7 +407,7 @@ def test_each_start_without_verification_is_warned_of(caplog):
     for tls in ({"insecure_skip_verify": True}, {"insecure_skip_verify": False}):
         warn_of_unverified_tls(SinkConfig(**settings_of(tls_config=tls)))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert caplog.messages[0].startswith("set ca_file in place of insecure_skip_verify: the certificate of https://")
+    assert caplog.messages[0].startswith("set ca_file instead of insecure_skip_verify: the certificate of https://")
 
 
 @pytest.mark.parametrize(
@@ -453,7 +453,7 @@ def test_a_number_too_large_to_be_shown_is_refused():
 def test_a_key_that_can_be_no_name_is_not_shown(file, key):
     with pytest.raises(InvalidConfigurationError) as caught:
         settings_of(headers={key: object()})
-    assert str(caught.value).startswith("the mapping: headers.(not shown): use a text")
+    assert str(caught.value).startswith("the mapping: headers.(not shown): use a string")
     assert caught.value.field == "headers.(not shown)"
     with pytest.raises(InvalidConfigurationError, match=r"field \(not shown\) not found in type config.plain"):
         read_remote_write(file(json.dumps({key: 1})))

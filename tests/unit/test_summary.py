@@ -1,4 +1,4 @@
-"""What subtasks say of the samples that they have written, and of those that they have not."""
+"""Subtasks' summaries of the samples that were written, and of those that were not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ledger(samples_in, accepted, **rejected):
 
 
 def printed(capsys, *ledgers, has_handler=False, endpoint=""):
-    """Return what subtasks with these ledgers, which run side by side, print at the end."""
+    """Return the output at the end of parallel subtasks with these ledgers."""
     summary = ConsoleSummary(URL, endpoint=endpoint, has_handler=has_handler, log_file="/a.log")
     for each in ledgers:
         summary.opened(each)

@@ -1,4 +1,4 @@
-"""What the functions that make tables are made of: intervals, names, and judges of many rows at once."""
+"""The parts of the functions that make tables: intervals, names, and checks of many rows at once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def judged_one_by_one(check, events):
 
 
 def judged_at_once(check, events, history):
-    """Return what the function says of the arrays that Java makes."""
+    """Return the function's result for the arrays that Java makes."""
 
     def kept(event):
         return [event["lat"], event["lon"], event["ms"]] if isinstance(check, SpeedGate) else event[check.columns[0]]
@@ -91,14 +91,14 @@ def test_a_speed_gate_at_once_is_one_that_remembers_everything(seed):
 
 
 class FromOne(list):
-    """An array as in SQL, where the first place is 1."""
+    """An array as in SQL, where the first index is 1."""
 
     def __getitem__(self, place):
         return super().__getitem__(place - 1)
 
 
 def in_sql(condition, values):
-    """Return what a condition says of an array of values, the last of which is judged."""
+    """Return a condition's result for an array of values, the last of which is checked."""
     for word, ours in ((" OR ", " or "), (" AND ", " and "), ("TRUE", "True")):
         condition = condition.replace(word, ours)
     names = {"ABS": abs, "CARDINALITY": len, "COS": math.cos, "POWER": pow, "RADIANS": math.radians}

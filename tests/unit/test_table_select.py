@@ -1,4 +1,4 @@
-"""The expressions by which a table's columns cross to Python, and the columns that are refused."""
+"""The expressions that pass a table's columns to Python, and the columns that are refused."""
 
 from __future__ import annotations
 

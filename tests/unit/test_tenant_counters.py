@@ -1,4 +1,4 @@
-"""Tenants as Flink sees them: a metric group for each, and the builder's settings."""
+"""Tenants in Flink: a metric group for each, and the builder's settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Group:
 
 @pytest.fixture
 def door():
-    """Return the door of all tests here."""
+    """Return the entry point of all tests here."""
     return "records"
 
 

@@ -1,4 +1,4 @@
-"""Tenants: what names them, what a request holds, and that none holds up another one."""
+"""Tenants: what names them, what a request holds, and that none delays another one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = BOTH_DOORS
 
 
 class Setup:
-    """A writer with tenants, and what it sends."""
+    """A writer with tenants, and its requests."""
 
     def __init__(self, open_writer, headers=None, decide=None, clock=None, keep_labels=False, most=20, **settings):
         self.transport = ScriptedTransport(decide=decide or (lambda request: None))
@@ -149,7 +149,7 @@ def test_the_same_labels_of_two_tenants_are_two_series(setup):
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_tenant_that_is_throttled_does_not_stop_the_others_and_a_flush_waits_for_it(setup, shards):
-    """The receiver asks for a minute, which passes only once all samples of the others have arrived."""
+    """The receiver asks for a minute, which passes only after all samples of the other tenants have arrived."""
     others = threading.Event()
     seen: Counter[str] = Counter()
     arrived: Counter[str] = Counter()
@@ -201,8 +201,8 @@ def test_a_tenant_that_the_receiver_does_not_know_is_rejected_and_the_others_go_
     assert [tenant for tenant, _ in tenants.sent()] == ["good"] * 3
     assert tenants.rejected(RejectionReason.REFUSED) == 4
     assert {tuple(each.tenant.items()) for each in tenants.rejections} == {(("X-Scope-OrgID", "bad"),)}
-    assert [record.message for record in caplog.records if "check the tenant" in record.message] == [
-        "check the tenant X-Scope-OrgID: bad: the receiver refuses all of its requests, and accepts those of others; "
+    assert [record.message for record in caplog.records if "check tenant" in record.message] == [
+        "check tenant X-Scope-OrgID: bad: the receiver refuses all of its requests but accepts those of other tenants; "
         "its samples are rejected"
     ]
 

@@ -1,4 +1,4 @@
-"""Timers reach Flink in the very bytes in which PyFlink would register them."""
+"""Timers reach Flink as the same bytes that PyFlink would send to register them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyflink.common import Row
 from pyflink_prometheus.flink.operators._timers import EventTimers
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Beam's libraries warn of each other
+    warnings.simplefilter("ignore")  # Beam's libraries warn about each other
     from apache_beam.coders.coder_impl import TimerCoderImpl
     from apache_beam.coders.coders import GlobalWindowCoder
     from apache_beam.runners.worker.bundle_processor import TimerInfo
@@ -31,7 +31,7 @@ with warnings.catch_warnings():
 
 
 class Backend:
-    """What timers need of PyFlink's state: the current key, and its bytes."""
+    """The part of PyFlink's state that timers need: the current key, and its bytes."""
 
     def __init__(self, coder):
         self._coder = coder.get_impl()
@@ -66,7 +66,7 @@ class Worker:
         self._internal.add_timer_info(TimerInfo(self._coder, self._stream))
 
     def finish(self):
-        """Return what a bundle has sent, and begin another."""
+        """Return the bytes that a bundle has sent, and begin another bundle."""
         self._stream.close()
         sent = b"".join(self._sent)
         self.begin()

@@ -87,7 +87,7 @@ def test_any_number_is_a_value(value):
 
 @pytest.mark.parametrize("timestamp", [0, -1, 1 - 2**62, 2**62 - 1, np.int64(NOW_MS)])
 def test_any_int_that_may_be_a_time_is_a_timestamp(timestamp):
-    """Beyond, it is a time in no unit; an empty Prometheus that stores one refuses all others from then on."""
+    """A number beyond these is not a time in any unit; an empty Prometheus that stores one refuses all others."""
     record(samples=((1.0, timestamp, timestamp),)).check()
 
 
@@ -116,7 +116,7 @@ def test_a_plain_tuple_of_the_same_shape_is_a_record_too():
 
 @pytest.mark.parametrize("stranger", [{"m": 1}, "m", None, ("m", {}), 7])
 def test_what_is_no_record_is_refused_with_advice(stranger):
-    with pytest.raises(TypeError, match=r"the sink expected a Prom.*, got a .*set_element_converter"):
+    with pytest.raises(TypeError, match=r"the sink expected a Prom.*, got .*set_element_converter"):
         as_time_series(stranger)
 
 

@@ -1,4 +1,4 @@
-"""A token that shards share, whose failure they share too."""
+"""A token that shards share, along with a failure to get it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = [CredentialsUnavailableError("not now", retry_after_s=7.0), SecretError(
 
 
 def wait_in_run(threads):
-    """Return once all threads wait for the one that fetches."""
+    """Return once all threads wait for the thread that fetches."""
     while True:
         frames = [sys._current_frames().get(thread.ident) for thread in threads]
         if all(frame and frame.f_code.co_name == "run" and "calls" in frame.f_locals for frame in frames):
@@ -48,7 +48,7 @@ def test_those_who_wait_for_a_token_share_the_failure(failure):
         thread.join(60)
     assert len(fetches) == 1
     assert {str(each) for each in failed} == {str(failure)}
-    assert len({id(each) for each in failed}) == 8  # each has a traceback of its own
+    assert len({id(each) for each in failed}) == 8  # each has its own traceback
     assert {getattr(each, "retry_after_s", None) for each in failed} == {getattr(failure, "retry_after_s", None)}
     assert all(each.__context__ is None and each.__cause__ is None for each in failed)
 

@@ -1,4 +1,4 @@
-"""The advice to keep more series: given once, if most are dropped before it was worth keeping them."""
+"""The advice to keep more series: given once, if most are dropped before keeping them pays off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAMILY = RowFamily("m", ("device",))
 
 @pytest.fixture
 def write(open_writer):
-    """Return a function that writes one sample of each of many devices, again and again."""
+    """Return a function that repeatedly writes one sample of each of many devices."""
     writer = open_writer(new_transport=lambda config: ScriptedTransport(), max_cached_series=200)
 
     def write_rounds(devices: int, rounds: int) -> None:

@@ -1,4 +1,4 @@
-"""State stays in the worker from bundle to bundle, and what a bundle has changed is written in one go at its end."""
+"""State stays in the worker from bundle to bundle, and a bundle's changes are written together at its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyflink.common import Row
 from pyflink_prometheus.flink.operators._context import KeyedState
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Beam's libraries warn of each other
+    warnings.simplefilter("ignore")  # Beam's libraries warn about each other
     from apache_beam.portability.api import beam_fn_api_pb2
     from apache_beam.runners.worker.sdk_worker import GlobalCachingStateHandler, _Future
     from apache_beam.runners.worker.statecache import StateCache
@@ -24,7 +24,7 @@ with warnings.catch_warnings():
 
 
 class Java:
-    """The other end of Beam's state requests, with Flink's map state: it keeps what is sent and waited for."""
+    """The other end of Beam's state requests, with Flink's map state: it records requests and waits."""
 
     def __init__(self):
         self.maps: dict[bytes, dict[bytes, bytes]] = defaultdict(dict)
@@ -95,7 +95,7 @@ class Worker:
         self._begin()
 
     def begin_state(self):
-        """Get a state of one's own before that of the operator."""
+        """Get a separate state before the operator's."""
 
     def _begin(self):
         token = beam_fn_api_pb2.ProcessBundleRequest.CacheToken(user_state={}, token=b"token")  # type: ignore[arg-type]
@@ -213,7 +213,7 @@ def test_a_cache_that_is_too_small_for_the_keys_of_a_bundle_is_advised_against_o
         for number in range(count):
             worker.set(str(number), number)
         worker.finish()
-    assert not caplog.records  # two keys more than it holds are no reason to change anything
+    assert not caplog.records  # two keys above its size are not a reason to change anything
     for _ in range(2):
         for number in range(40):
             worker.set(str(number), number)

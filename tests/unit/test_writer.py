@@ -144,15 +144,15 @@ def test_samples_that_are_added_while_others_grow_old_are_all_sent_in_order(star
     for number in range(30_000):
         add(writer, number % 3, number)
         if number % 1000 == 500:
-            time.sleep(0.002)  # so that a batch grows old now and then
+            time.sleep(0.002)  # so that a batch sometimes reaches its age limit
             deadline = time.monotonic() + 30
             while not transport.requests and time.monotonic() < deadline:
-                time.sleep(0.002)  # and one surely does
+                time.sleep(0.002)  # and one certainly does
     writer.flush()
     assert per_series(transport.stored) == {
         f'm{{series="{each}"}}': [*range(T + each, T + 30_000, 3)] for each in range(3)
     }
-    assert len(transport.requests) > 2, "no batch went for its age: the test has shown nothing"
+    assert len(transport.requests) > 2, "no batch was sent because of its age: the test has shown nothing"
 
 
 @pytest.mark.parametrize("shards", [1, 4, 8])
@@ -185,7 +185,7 @@ def test_order_and_one_request_in_flight_hold_in_every_shard_across_retries(star
     for timestamps in grouped.values():
         assert len(timestamps) == 50
         assert timestamps == sorted(timestamps)
-    # What the receiver saw, retries included, never goes back behind what it has accepted.
+    # No request, including retries, goes back behind samples that the receiver has already accepted.
     latest: dict[str, int] = {}
     for request in transport.requests:
         for key, _, timestamp in request.samples:
@@ -227,7 +227,7 @@ def test_encoding_goes_on_while_a_request_is_in_flight(start):
         ScriptedTransport(decide=lambda request: 204 if let_go.wait(120) else 500), max_batch_size_in_samples=5
     )
     for number in range(20):
-        add(writer, number, number)  # would block here if taking samples waited for the answer
+        add(writer, number, number)  # would block here if taking samples waited for the response
     assert writer.ledger.requests_accepted == 0
     let_go.set()
     writer.flush()
@@ -291,7 +291,7 @@ def test_retry_after_is_waited_for_by_every_shard(start):
     )
     add(writer, 0, 1)
     assert told.wait(120)
-    for number in range(20):  # among these are some of the other shard
+    for number in range(20):  # some of these are for the other shard
         add(writer, number, number + 2)
     let_go.set()
     writer.flush()
@@ -353,7 +353,7 @@ def test_samples_out_of_order_and_twice_within_a_request_are_put_right(start):
 
 
 def test_timestamps_in_other_units_are_pointed_out_once_for_each(start, caplog):
-    """Receivers drop some of them without a word; they are sent all the same, as nobody but the user can know."""
+    """Receivers drop some of them silently; they are sent nevertheless, because only the user can know."""
     writer = start(ScriptedTransport())
     with caplog.at_level(logging.WARNING):
         for number in range(3):
@@ -372,7 +372,7 @@ def test_timestamps_in_other_units_are_pointed_out_once_for_each(start, caplog):
 
 @pytest.mark.parametrize("timestamp", [-(2**63), 2**63 - 1])
 def test_a_record_without_a_timestamp_of_flinks_is_rejected_with_advice(start, timestamp):
-    """An empty Prometheus that stored it would refuse all that follows."""
+    """An empty Prometheus that stored it would refuse everything that follows."""
     rejections = Rejections()
     writer = start(ScriptedTransport(), rejected_samples_handler=rejections)
     writer.add(("m", {}, ((1.0, timestamp), (1.0, T))))
@@ -420,7 +420,7 @@ def test_of_several_values_at_one_time_the_user_decides_and_none_is_lost_without
 
 
 def test_of_several_values_at_one_time_all_are_sent_one_after_the_other_if_the_user_wants_that(start):
-    """The receiver says then what it makes of each; nothing of the series overtakes them."""
+    """The receiver then decides on each; no other sample of the series overtakes them."""
     rejections = Rejections()
 
     def decide(request):
@@ -511,7 +511,7 @@ def test_a_request_that_is_too_large_is_split_and_later_ones_are_smaller(start, 
     for number in range(300):
         add(writer, number % 3, number)
         if number == 99:
-            writer.flush()  # so that the lesson is learnt before the next batch is full
+            writer.flush()  # so that the size is reduced before the next batch is full
     writer.flush()
     assert sorted(value for _, value, _ in transport.stored) == [float(number) for number in range(300)]
     assert [len(request.samples) for request in transport.requests][:6] == [100, 50, 25, 25, 25, 25]
@@ -543,7 +543,7 @@ def write_at_once(writer, count, first=0):
 
 
 def test_requests_that_are_refused_whole_and_accepted_in_parts_become_smaller(start, caplog):
-    """As Prometheus, Mimir and others refuse too many bytes; once may be chance, twice in a row is the size."""
+    """Prometheus, Mimir and others refuse too many bytes like this; once may be chance, twice in a row is the size."""
     transport = ScriptedTransport(decide=lambda request: 400 if len(request.samples) > 30 else 204)
     writer = start(transport, max_batch_size_in_samples=100)
     write_at_once(writer, 100)
@@ -558,7 +558,7 @@ def test_requests_that_are_refused_whole_and_accepted_in_parts_become_smaller(st
 
 
 def test_requests_keep_their_size_where_it_was_a_sample(start, caplog):
-    """Also if there is a refusal of the other kind before and after."""
+    """Even with a refusal of the other kind before and after."""
     rejections = Rejections()
     limits = {0: 30, 1: 1000, 2: 30, 3: 1000}
 
@@ -581,7 +581,7 @@ TIMED_OUT = Outcome(Kind.RETRYABLE, "no response within 30 s", timed_out=True)
 
 
 class SlowUplink(ScriptedTransport):
-    """Carry requests of up to so many samples within the timeout."""
+    """A transport that can send requests of up to this many samples within the timeout."""
 
     def __init__(self, limit):
         super().__init__(decide=lambda request: TIMED_OUT if len(request.samples) > self.limit else None)
@@ -634,7 +634,7 @@ def test_a_single_sample_that_times_out_is_retried_as_it_is(start):
 
 
 class WaitingIsSeen(FakeClock):
-    """Tell when a thread of this name waits for others."""
+    """A clock that signals when a thread of this name waits for others."""
 
     def __init__(self, thread):
         super().__init__()
@@ -665,12 +665,12 @@ def test_many_bytes_on_their_way_make_the_caller_wait_as_well(start):
     producer = threading.Thread(target=produce, name="producer", daemon=True)
     producer.start()
     assert clock.waiting.wait(10)
-    assert 17 <= len(added) <= 19  # ten requests of 2000 bytes, of which each sample takes a bit more than half
+    assert 17 <= len(added) <= 19  # ten requests of 2000 bytes, where each sample takes a bit more than half of one
     let_go.set()
     producer.join(10)
     writer.flush()
     assert writer.ledger.samples_accepted == len(added) == 100
-    for number in range(100, 200):  # what is settled takes no room any more
+    for number in range(100, 200):  # settled samples no longer take space
         writer.add(("m", {"long": f"{number:01000}"}, ((1.0, T + number),)))
     writer.flush()
     assert writer.ledger.samples_accepted == 200

@@ -72,7 +72,7 @@ def test_a_partly_written_request_counts_exactly_and_is_not_sent_again(start, re
         0,
     )
     assert (ledger.requests_accepted, ledger.requests_failed) == (0, 1)
-    assert ledger.newest_timestamp == T + 7  # whichever two were refused, this one or a newer one was written
+    assert ledger.newest_timestamp == T + 7  # whichever two were rejected, this one or a newer one was written
     (told,) = rejections
     assert (told.record, told.count, told.reason, told.status) == (None, 2, RejectionReason.REFUSED, 400)
     assert "out of bounds for 2" in told.message
@@ -141,7 +141,7 @@ def test_a_receiver_of_1_0_is_found_out_and_remembered(start, caplog, answer, sh
 
 
 def test_a_refusal_without_counts_of_a_receiver_that_has_spoken_2_0_is_sent_as_1_0(start, rejections):
-    """As Cortex and Thanos refuse: what is refused in 1.0 as well is at fault, and 2.0 stays."""
+    """As Cortex and Thanos do: a sample that is also refused in 1.0 is at fault, and 2.0 stays."""
 
     def decide(request):
         values = {value for _, value, _ in request.samples}
@@ -162,7 +162,7 @@ def test_a_receiver_that_refuses_both_versions_may_still_be_one_of_2_0(start, re
     add(writer, 1)
     add(writer, 2)
     assert versions(transport) == [V2, V1, V1, V2]
-    assert transport.requests[2].samples == []  # whether it is a receiver at all
+    assert transport.requests[2].samples == []  # checks whether it is a receiver at all
     assert [each.record.samples for each in rejections] == [((1.0, T + 1),)]
 
 

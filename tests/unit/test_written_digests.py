@@ -1,4 +1,4 @@
-"""Digests of what was written: each sample once, by series and hour, whatever becomes of requests and workers."""
+"""Digests of written samples: each sample once, by series and hour, whatever happens to requests and workers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def stored(samples):
 
 @pytest.fixture
 def write(open_writer, tmp_path):
-    """Return a function that writes samples of series "a", "b" … with a writer of its own, and returns the writer."""
+    """Return a function that writes samples of series "a", "b" … with a new writer, and returns the writer."""
 
     def write_all(samples, transport=None, *, close=True, **settings):
         transport = ScriptedTransport() if transport is None else transport
@@ -75,7 +75,7 @@ def write(open_writer, tmp_path):
 
 
 def expected(directory, **more):
-    """Return what should be stored, by series' names and hours."""
+    """Return the samples that should be stored, by series' names and hours."""
     series = read_expectation(str(directory), more.pop("headers", {}), **more).series
     return {
         (dict(labels)["name"], hour - HOUR): (each.count, each.digest, each.unsure, each.repeats)
@@ -115,7 +115,7 @@ def test_nan_is_nan_and_a_histogram_is_its_count_and_sum(write, tmp_path):
 
 
 def test_a_time_far_ahead_has_its_hour(write, tmp_path):
-    """As one in microseconds, which VictoriaMetrics and older versions of Prometheus accept."""
+    """Such as one in microseconds, which VictoriaMetrics and older versions of Prometheus accept."""
     write([("a", 1.0, T * 1_000)])
     assert [*expected(tmp_path)] == [("a", HOUR * 1_000 - HOUR)]
 
@@ -144,7 +144,7 @@ def test_what_was_refused_may_be_stored(write, tmp_path):
 def test_of_what_is_partly_written_nothing_is_sure(write, tmp_path):
     transport = ScriptedTransport(decide=PrometheusModel(T))
     write([("a", 1.0, T), ("b", 1.0, T)], transport)
-    write([("a", 2.0, T - 1), ("b", 2.0, T + 1)], transport)  # of which Prometheus refuses one, and does not say which
+    write([("a", 2.0, T - 1), ("b", 2.0, T + 1)], transport)  # Prometheus rejects one, and does not say which
     found = expected(tmp_path)
     assert found["a", 0] == (1, digest([(1.0, T)]), 0, 0)
     assert found["a", -1][2] == 1
@@ -163,7 +163,7 @@ def test_a_worker_that_is_killed_has_written_what_it_flushed(write, tmp_path):
     write([("a", 1.0, T)], close=False)
     for path in tmp_path.glob("*.digests"):
         with path.open("ab") as file:
-            file.write(b"\0" * (ROW.itemsize - 1))  # of a row that was cut short
+            file.write(b"\0" * (ROW.itemsize - 1))  # a row that was cut short
     for path in tmp_path.glob("*.labels"):
         with path.open("ab") as file:
             file.write(b'[{"__na')
@@ -214,7 +214,7 @@ def test_a_directory_that_cannot_be_written_fails_the_job(write, tmp_path):
 
 @contextlib.contextmanager
 def no_file_beyond(size):
-    """Let files grow to a size only, as if the disk were full then."""
+    """Let files grow only to a size, as if the disk were then full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

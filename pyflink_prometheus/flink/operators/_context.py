@@ -1,4 +1,4 @@
-"""What all operators use of Flink: an event's timestamp, state, and counters."""
+"""The parts of Flink that all operators use: an event's timestamp, state, and counters."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ METRIC_GROUP = "Prometheus"
 
 
 def check_timestamp_function(timestamp: TimestampOf) -> None:
-    """Check an optional function of the user's that returns timestamps."""
+    """Check the user's optional function that returns timestamps."""
     if timestamp is not None:
         _validation.function("timestamp", timestamp)
 
 
 def checked_output_tag(name: str, tag: Any) -> OutputTag | None:
     """
-    Return a copy of an optional output tag of the user's, for a function to keep.
+    Return a copy of the user's optional output tag, for a function to keep.
 
     The copy has the same id, which is all that matters on the worker. The user's own tag has a type, which cannot be
-    pickled with the function once Java's type has been created from it, for example because a stream uses it, too.
+    pickled with the function once Java's type has been created from it, for example because a stream also uses it.
 
     :raises TypeError: if it is not an output tag.
     """
@@ -47,21 +47,21 @@ def checked_output_tag(name: str, tag: Any) -> OutputTag | None:
 
 def timestamp_of(event: Any, ctx: Any, timestamp: TimestampOf) -> int:
     """
-    Return an event's time in milliseconds: Flink's, or that of the user's function.
+    Return an event's time in milliseconds, from Flink or from the user's function.
 
-    :raises PrometheusSinkError: if there is none.
+    :raises PrometheusSinkError: if the event has no timestamp.
     """
     found = ctx.timestamp() if timestamp is None else timestamp(event)
     if found is None or found == INT64_MIN:
         raise PrometheusSinkError(
-            "give the stream a WatermarkStrategy with a timestamp assigner before key_by, or the operator "
+            "give the stream a WatermarkStrategy with a timestamp assigner before key_by, or pass the operator "
             "timestamp=..., a function that returns milliseconds: an event has no timestamp"
         )
     try:
         return operator.index(found)
     except TypeError:
         raise PrometheusSinkError(
-            f"expected an int of milliseconds as timestamp, got {shown(found)}{timestamp_hint(found)}"
+            f"expected an int of milliseconds as the timestamp, got {shown(found)}{timestamp_hint(found)}"
         ) from None
 
 
@@ -69,12 +69,12 @@ class KeyedState:
     """
     One pickled value per key.
 
-    In thread mode it is read from Flink and written there for each event. In process mode it stays in the worker
-    (``python.state.cache-size`` of them), and Flink gets what a bundle has changed at its end.
+    In thread mode it is read from Flink and written back for each event. In process mode the worker keeps
+    ``python.state.cache-size`` of these values, and Flink gets a bundle's changes at its end.
 
-    :param name: of the state.
-    :param forget_after_ms: after how long without an update, by the machine's clock, Flink may clear it; ``None`` for
-        never.
+    :param name: the name of the state.
+    :param forget_after_ms: the time without an update, by the machine's clock, after which Flink may clear a value;
+        ``None`` for never.
     """
 
     def __init__(self, context: RuntimeContext, name: str, forget_after_ms: int | None = None) -> None:
@@ -84,9 +84,9 @@ class KeyedState:
             ttl = StateTtlConfig.new_builder(Time.milliseconds(forget_after_ms)).return_expired_if_not_cleaned_up()
             descriptor.enable_time_to_live(ttl.build())
         state = kept_state(context, descriptor, METRIC_GROUP)
-        #: Returns the key's value, ``None`` if there is none.
+        #: Returns the key's value, ``None`` if it has none.
         self.value = state.value
-        #: Keeps a value, or nothing if it is ``None``.
+        #: Stores the key's value, or clears it if given ``None``.
         self.update = state.update
 
 
@@ -94,14 +94,14 @@ class TimedState:
     """
     One value per key, for a function that uses event-time timers.
 
-    PyFlink passes timers to Flink only after the bundle in which they were registered. Those of the bundle that a
+    PyFlink passes timers to Flink only after the bundle in which they were registered. Timers of the bundle that a
     checkpoint ends are not in the checkpoint, but their state is (measured on 2.3.0 and 1.20.5). So when a function
     first reads a value that an earlier run has written, it registers the value's timers again, which has no effect if
     they exist.
 
-    :param name: of the state.
+    :param name: the name of the state.
     :param timers_of: a function that returns the timers, in milliseconds, that a value needs.
-    :param forget_after_ms: as for :class:`KeyedState`, like the last one.
+    :param forget_after_ms: as for :class:`KeyedState`.
     """
 
     def __init__(
@@ -114,12 +114,12 @@ class TimedState:
         self._state = KeyedState(context, name, forget_after_ms)
         self._timers_of = timers_of
         self._run = secrets.token_bytes(4)
-        #: Registers a timer of the key, given Flink's timer service and the time.
+        #: Registers a timer for the key, given Flink's timer service and the time.
         self.register = EventTimers().register
 
     def value(self, timers: Any) -> Any:
         """
-        Return the key's value, ``None`` if there is none.
+        Return the key's value, ``None`` if it has none.
 
         :param timers: Flink's timer service.
         """
@@ -134,7 +134,7 @@ class TimedState:
         return value
 
     def update(self, value: Any) -> None:
-        """Keep a value, or nothing if it is ``None``."""
+        """Store the key's value, or clear it if given ``None``."""
         self._state.update(None if value is None else (self._run, value))
 
 
@@ -145,9 +145,9 @@ def checked_forget_after(forget_after_ms: Optional[int]) -> int | None:
 
 class Counters:
     """
-    Flink counters in the group ``Prometheus``, as the sink's are; without metrics nothing is counted.
+    Flink counters in the group ``Prometheus``, like the sink's; without metrics nothing is counted.
 
-    :param names: of the counters.
+    :param names: the names of the counters.
     """
 
     def __init__(self, context: RuntimeContext, *names: str) -> None:
@@ -162,7 +162,7 @@ class Counters:
         """
         Show all counters as 0, so that rates include the first counted event; called for each event.
 
-        This is not done when they are created, because PyFlink loses what is counted in ``open``, and Flink does not
+        This is not done when they are created, because PyFlink loses counts from ``open``, and Flink does not
         show a counter without an increment.
         """
         if not self._are_shown:

@@ -1,22 +1,22 @@
-"""Event-time timers, of which what all timers of a key have in common is encoded once."""
+"""Event-time timers; the part that all timers of a key share is encoded only once."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: The time of a timer that is encoded to see what is around the time; nothing else is likely to have its bytes.
+#: The time of a timer that is encoded to find the bytes around its time; these bytes are unlikely to occur elsewhere.
 _SOME_MS = 0x2E8B_57A1_D36C_94F5
 
 
 class EventTimers:
     """
-    The registration of event-time timers, at a tenth of the price of PyFlink's own.
+    The registration of event-time timers, at a tenth of the cost of PyFlink's own.
 
-    PyFlink makes a row of each timer and encodes it field by field, but two timers of a key differ only in the eight
-    bytes of their time. So PyFlink encodes one timer of a key, and all get its bytes with their own time. The timer
-    service of thread mode, or of another PyFlink, registers them itself.
+    PyFlink makes a row from each timer and encodes it field by field, but two timers of a key differ only in the eight
+    bytes of their time. So PyFlink encodes one timer of a key, and the others use its bytes with their own time. The
+    timer service of thread mode, or of a different PyFlink, registers them itself.
 
-    :param most_keys: of how many keys the bytes are kept.
+    :param most_keys: the maximum number of keys whose bytes are kept.
     """
 
     def __init__(self, most_keys: int = 10_000) -> None:
@@ -25,7 +25,7 @@ class EventTimers:
 
     def register(self, timers: Any, timestamp: int) -> None:
         """
-        Register a timer for the current key, which has no effect if it is registered already.
+        Register a timer for the current key, which has no effect if it is already registered.
 
         :param timers: Flink's timer service.
         :param timestamp: in milliseconds.
@@ -44,7 +44,7 @@ class EventTimers:
         """
         Return the bytes before and after the time in a timer of the current key.
 
-        :raises ValueError: if there is no such time.
+        :raises ValueError: if the time is not found.
         """
         from apache_beam.runners.worker.data_plane import ClosableOutputStream
 

@@ -1,4 +1,4 @@
-"""State that stays in the worker from bundle to bundle, and is written to Flink at the end of each."""
+"""State that stays in the worker from bundle to bundle, and is written to Flink at the end of each one."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _AT_A_TIME = 2_000
 
 class StoredState:
     """
-    One value per key, which is read from Flink and written there each time, as thread mode does at no great price.
+    One value per key, which is read from Flink and written back each time; in thread mode this costs little.
 
-    :param state: PyFlink's, a map from strings to pickled values.
+    :param state: PyFlink's state, a map from strings to pickled values.
     """
 
     def __init__(self, state: Any) -> None:
         self._state = state
 
     def value(self) -> Any:
-        """Return the current key's value, ``None`` if there is none."""
+        """Return the current key's value, ``None`` if it has none."""
         stored = self._state.get(ENTRY)
         return None if stored is None else loaded(stored)
 
     def update(self, value: Any) -> None:
-        """Keep a value for the current key, or nothing if it is ``None``."""
+        """Store the current key's value, or clear it if given ``None``."""
         if value is None:
             self._state.clear()
         else:
@@ -45,16 +45,16 @@ class StoredState:
 
 class WorkerState:
     """
-    One value per key, which stays in the worker from bundle to bundle; Flink gets what a bundle has changed at its end.
+    One value per key, which stays in the worker from bundle to bundle; Flink gets a bundle's changes at its end.
 
-    PyFlink looks a key's state up in its own cache and in Beam's, and writes it with two requests, one key after the
-    other. This reads a key once, writes it with one request, and sends all that a bundle has changed before it waits.
-    The requests are those of PyFlink's map state.
+    PyFlink looks up a key's state in its own cache and in Beam's, and writes it with two requests, one key after the
+    other. This class reads a key once, writes it with one request, and sends all changes of a bundle before it waits.
+    The requests are the same as those of PyFlink's map state.
 
-    Nothing else writes this state while the function runs, so what the worker keeps is what Flink has.
+    Nothing else writes this state while the function runs, so the worker's values are the same as Flink's.
 
     :param state: as for :class:`StoredState`.
-    :raises AttributeError: if it is not the state of PyFlink's process mode, as this knows it.
+    :raises AttributeError: if it is not the state of PyFlink's process mode in the form that this class knows.
     """
 
     def __init__(self, state: Any) -> None:
@@ -66,7 +66,7 @@ class WorkerState:
         self._encode_entry, self._encode_value = one._map_key_encoder, one._map_value_encoder
         self._decode_value = one._map_value_decoder
         self._most = max(1, backend._state_cache_size)
-        #: By encoded key, the one used last at the end; ``None`` if Flink has nothing for a key.
+        #: Values by encoded key, the last used one at the end; ``None`` if Flink has none for a key.
         self._values: OrderedDict[bytes, Any] = OrderedDict()
         self._changed: dict[bytes, None] = {}
         self._pending: list[Any] = []
@@ -74,14 +74,14 @@ class WorkerState:
         self._advice_is_given = False
         self._encode = backend._key_coder_impl.encode
         self._encoded: dict[Any, bytes] = {}
-        # PyFlink would look up what it keeps of its state each time the key changes. Without that, all that is left to
-        # do then is to encode the key.
+        # PyFlink would look up its cached state each time the key changes. Without this lookup, only the key remains to
+        # be encoded.
         del backend._all_states[state.name]
         self._pyflinks_set_current_key = backend.set_current_key
         backend.set_current_key = self._set_current_key
 
     def value(self) -> Any:
-        """Return the current key's value, ``None`` if there is none."""
+        """Return the current key's value, ``None`` if it has none."""
         key = self._backend._encoded_current_key
         try:
             self._values.move_to_end(key)
@@ -90,7 +90,7 @@ class WorkerState:
         return self._values[key]
 
     def update(self, value: Any) -> None:
-        """Keep a value for the current key, or nothing if it is ``None``."""
+        """Store the current key's value, or clear it if given ``None``."""
         key = self._backend._encoded_current_key
         if key in self._values:
             self._values[key] = value
@@ -111,8 +111,8 @@ class WorkerState:
         if self._displaced > self._most // 10 and not self._advice_is_given:
             self._advice_is_given = True
             _log.warning(
-                "raise python.state.cache-size (now %d) above the number of keys in a subtask: a bundle changed %d, "
-                "and those beyond are read from Flink one by one",
+                "raise python.state.cache-size (now %d) above the number of keys in a subtask: a bundle changed %d "
+                "keys, and those that do not fit are read from Flink one by one",
                 self._most,
                 self._written,
             )
@@ -123,10 +123,10 @@ class WorkerState:
         """
         Set the current key, a row of one value, as PyFlink does for each event and timer.
 
-        It compares two rows and encodes one, which takes longer than the rest of an operator. This knows the bytes of
-        those keys that differ from each other if they differ in their bytes, unlike 1 and 1.0.
+        PyFlink compares two rows and encodes one, which takes longer than the rest of an operator. This method keeps
+        the bytes of keys, but only of types in which equal keys have equal bytes, unlike 1 and 1.0.
         """
-        if self._backend._all_states:  # of a subclass of an operator
+        if self._backend._all_states:  # a subclass of an operator has more state
             self._pyflinks_set_current_key(key)
             return
         value = key[0]
@@ -154,7 +154,7 @@ class WorkerState:
         return loaded(stored) if exists else None
 
     def _send(self, key: bytes, value: Any) -> None:
-        """Send a key's value. Flink handles requests in order, so it may be read again before the response."""
+        """Send a key's value. Flink handles requests in order, so the key may be read again before the response."""
         if value is None:
             request = self._clear(self._key(key))
         else:
@@ -167,7 +167,7 @@ class WorkerState:
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, []
-        # The last first: the responses come in order, so this thread does not wake up for each of them.
+        # The last one first: responses come in order, so this thread does not wake up for each of them.
         for request in reversed(pending):
             error = request.get().error
             if error:
@@ -182,11 +182,11 @@ class WorkerState:
 
 def kept_state(context: RuntimeContext, descriptor: MapStateDescriptor, group: str) -> StoredState | WorkerState:
     """
-    Return state that stays in the worker, or else what every PyFlink has: in thread mode, and without metrics.
+    Return state that stays in the worker; in thread mode and without metrics, state that every PyFlink supports.
 
-    PyFlink reads gauges at the end of a bundle, so one of them writes the state, as one flushes the sink.
+    PyFlink reads gauges at the end of a bundle, so a gauge writes the state, as another one flushes the sink.
 
-    :param descriptor: of a map from strings to pickled values. The format is the same in both cases.
+    :param descriptor: describes a map from strings to pickled values. The format is the same in both cases.
     :param group: the name of the gauge's metric group.
     """
     state = context.get_map_state(descriptor)

@@ -32,13 +32,13 @@ class Aggregate(KeyedProcessFunction):
             )
         )  # flight_altitude_feet_mean{operator="AFR"} and so on
 
-    The stream's key is the dimensions, and ``labels`` names them. Each aggregate is a metric of its own:
+    The stream's key holds the dimensions, and ``labels`` names them. Each aggregate is a separate metric:
     ``_mean``, ``_min``, ``_max``, ``_last``, ``_count_in_window``, ``_sum_in_window``, ``_histogram_in_window`` (a
     native histogram) and ``_quantile`` with the label ``quantile``. All are gauges; for counters over all time see
     :class:`CumulativeAggregate`. A sample's timestamp is its window's end.
 
-    A window closes when the watermark passes its end plus ``allowed_lateness_ms``. Unlike Flink's own windows it is not
-    written again for later events: Prometheus refuses another value for a timestamp that it has, even with an
+    A window closes when the watermark passes its end plus ``allowed_lateness_ms``. Unlike Flink's own windows, it is
+    not written again for later events: Prometheus refuses a different value for a timestamp that it has, even with an
     out-of-order window. An event that is late for all its windows goes to the side output, or is dropped.
 
     Keeps a few numbers for each open window of a key. For quantiles or histograms it also keeps the values: up to 1000

@@ -32,7 +32,7 @@ class CumulativeAggregate(KeyedProcessFunction):
         # flight_messages_count{operator="AFR"}
 
     ``_count``, ``_sum`` and ``_histogram`` are counters, for ``rate()`` and ``increase()``. They are written at the end
-    of each interval with events, and include exactly the events before that moment, in whatever order they came. The
+    of each interval with events, and include exactly the events before that moment, whatever their order. The
     first interval also writes a sample of 0 at its start, without which Prometheus would not see the first increase.
     Each sample has the counter's start timestamp, for receivers that support it.
 
@@ -49,10 +49,10 @@ class CumulativeAggregate(KeyedProcessFunction):
     :param of: some of ``count``, ``sum``, ``histogram`` (native). Default ``count``.
     :param labels: the label's name if the key is one value, the labels' names if it is a tuple, or a function from the
         key to labels. Default: no labels.
-    :param interval_ms: how often, in event time, a key is written. Default 60,000.
+    :param interval_ms: how often, in event time, a key's counters are written. Default 60,000.
     :param schema: the resolution of histograms, from -4 to 8. Default 3: buckets that grow by 9 %.
-    :param forget_after_ms: after how long without an event, by the machine's clock, a key's counters may restart at
-        0. Default: never. Set it from the first run on: Flink before 2.2 cannot restore state with another choice.
+    :param forget_after_ms: the time without an event, by the machine's clock, after which a key's counters may restart
+        at 0. Default: never. Set it from the first run on: Flink before 2.2 cannot restore state after a change.
     :param timestamp: an event's time in milliseconds. Default: its Flink timestamp.
     :param late_output_tag: where late events go. Set it only if the job reads it with ``get_side_output``.
     """

@@ -48,8 +48,8 @@ class Enrich(ProcessFunction):
         OPERATORS = {"AFR": {"operator": "Air France", "country": "FR"}}
         rows.process(Enrich(OPERATORS, lambda row: row["callsign"][:3]))
 
-    The table travels inside the job; for one that changes while the job runs see :class:`EnrichFromStream`. The stream
-    needs no key, and order is kept. Has no state.
+    The table travels inside the job; if it changes while the job runs, see :class:`EnrichFromStream`. The stream needs
+    no key, and order is kept. Has no state.
 
     An event without a reference is emitted unchanged, unless ``default``, ``unmatched_output_tag`` or
     ``drop_unmatched`` is set. ``numEventsUnmatched`` counts such events, unless there is a default.
@@ -59,7 +59,7 @@ class Enrich(ProcessFunction):
     :param join: a function (event, reference) that returns a new event. Default: the reference is a mapping, whose
         entries are added to an event that is a dict, or to the labels of a PrometheusTimeSeries, without replacing
         existing ones.
-    :param default: the reference of events that have no other. Default: none.
+    :param default: the reference of events that match none. Default: none.
     :param unmatched_output_tag: where events without a reference go instead of the main stream. Set it only if the job
         reads it with ``get_side_output``.
     :param drop_unmatched: whether to drop events without a reference. Default False.
@@ -76,7 +76,7 @@ class Enrich(ProcessFunction):
         drop_unmatched: bool = False,
     ) -> None:
         if not isinstance(table, Mapping):
-            raise TypeError(f"table: expected a mapping from keys to references, got a {type(table).__name__}")
+            raise TypeError(f"table: expected a mapping from keys to references, got {type(table).__name__}")
         self._table = dict(table)
         self._enrichment = Enrichment(key, join, default)
         self._unmatched = _Unmatched(unmatched_output_tag, drop_unmatched)
@@ -110,14 +110,14 @@ class EnrichFromStream(BroadcastProcessFunction):
     Without ``disable_chaining`` PyFlink fails with ``NoSuchFieldException: regularInput`` if ``rows`` come from a chain
     of Python functions.
 
-    The watermark downstream is the lower one of both streams. If updates are rare, give their stream a watermark
-    strategy ``.with_idleness(...)``, or everything downstream that waits for the watermark stalls.
+    The watermark downstream is the lower of the two streams' watermarks. If updates are rare, give their stream a
+    watermark strategy ``.with_idleness(...)``, or everything downstream that waits for the watermark stalls.
 
     Keeps all references forever, in broadcast state with a copy per subtask, and also in the worker's memory for fast
-    access. Events without a reference are treated as by :class:`Enrich`.
+    access. Events without a reference are treated as in :class:`Enrich`.
 
     :param reference: a function from an update to a key and its reference, ``None`` to remove it.
-    :param key: as for :class:`Enrich`, like ``join``, ``default`` and the parameters after it.
+    :param key: as for :class:`Enrich`, as are ``join``, ``default`` and the parameters after it.
     :param table: the initial references. Default: none.
     """
 
@@ -162,7 +162,7 @@ class EnrichFromStream(BroadcastProcessFunction):
         except (TypeError, ValueError) as error:
             raise PrometheusSinkError(f"reference: expected a function that returns two values: {error}") from error
         self._references(ctx)[key] = found
-        # A removed reference is stored as None, or the table's would come back after a restart.
+        # A removed reference is stored as None, or the table's reference would come back after a restart.
         ctx.get_broadcast_state(self.state_descriptor).put(_checked_key(key), dumped(found))
         return iter(())
 
@@ -178,13 +178,13 @@ def _checked_key(key: Any) -> Any:
     """
     Return a reference's key if Flink can find it by its bytes.
 
-    :raises PrometheusSinkError: if it is an instance of a class of the job's own file, whose bytes no two runs share.
+    :raises PrometheusSinkError: if it is an instance of a class of the job's own file, whose bytes differ in each run.
     """
     try:
         pickle.dumps(key)
     except Exception as error:
         raise PrometheusSinkError(
-            f"reference: return a string, a number or a tuple of those as a reference's key, not {shown(key)}, which "
+            f"reference: return a string, a number or a tuple of these as a reference's key, not {shown(key)}, which "
             f"cannot be pickled: {error}"
         ) from error
     return key

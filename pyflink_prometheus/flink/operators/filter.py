@@ -39,11 +39,11 @@ class Filter(KeyedProcessFunction):
         )
         impossible = possible.get_side_output(rejected)  # (event, reason)
 
-    Each event is decided on at once: order and timestamps stay, and nothing is held back. Checks run in turn, until one
-    rejects the event. Checks that compare an event with earlier ones need order of time, so put :class:`Reorder` first
-    if events may be out of order.
+    Each event is accepted or rejected at once: order and timestamps stay, and nothing is held back. Checks run in turn,
+    until one rejects the event. Checks that compare an event with earlier ones need events in order of time, so put
+    :class:`Reorder` upstream if they may be out of order.
 
-    Keeps the state of the checks for each key (see there), for ``forget_after_ms`` after its last event by the
+    Keeps the state of the checks for each key (see each check), for ``forget_after_ms`` after its last event by the
     machine's clock, so it works without watermarks.
 
     Counts ``numEventsRejected``, and per check ``numEventsRejectedBy`` plus its name, such as
@@ -51,7 +51,7 @@ class Filter(KeyedProcessFunction):
 
     :param checks: :class:`Threshold`, :class:`Hampel`, :class:`SpeedGate`, or your own with the same members.
     :param timestamp: an event's time in milliseconds, which only a SpeedGate needs. Default: its Flink timestamp.
-    :param forget_after_ms: after how long without an event a key may be forgotten. Default: a day.
+    :param forget_after_ms: the time without an event after which a key may be forgotten. Default: a day.
     :param rejected_output_tag: where rejected events go, as tuples (event, reason). Set it only if the job reads it
         with ``get_side_output``.
     """

@@ -16,20 +16,20 @@ from pyflink_prometheus.transforms.staleness import StalenessTracker
 
 class MarkStale(KeyedProcessFunction):
     """
-    An operator that passes series on, and marks each stale that gets no sample for a while.
+    An operator that passes series on, and marks a series stale if it gets no sample for a while.
 
     ::
 
         rows.key_by(lambda row: row["icao24"]).process(MarkStale(60_000, to_series)).sink_to(sink)
 
-    Without a stale marker, Prometheus shows the last value of a device that is gone for five more minutes. The marker's
+    Without a stale marker, Prometheus shows the last value of a device for five minutes after it is gone. The marker's
     timestamp is that of the series' last sample plus the timeout. A series that returns continues, and may be marked
     stale again.
 
     A series has ended when the watermark passes that moment, or when its next sample is later than that. So samples of
-    a series should come in order of time: use :class:`Reorder` upstream if they may not. A source that stops as a whole
-    moves no watermark, so nothing is marked stale; the end of a bounded source, and stopping with ``--drain``, mark
-    every series stale.
+    a series should arrive in order of time: use :class:`Reorder` upstream if they may not. A source that stops as a
+    whole does not advance the watermark, so nothing is marked stale; the end of a bounded source, and stopping with
+    ``--drain``, mark every series stale.
 
     Keeps the labels and the last timestamp of each series of a key until it is marked stale. So when a label changes,
     such as a flight's number, the series with the old label is marked stale.

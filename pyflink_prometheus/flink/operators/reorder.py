@@ -34,23 +34,23 @@ class Reorder(KeyedProcessFunction):
     there is none.
 
     Keeps each event until the watermark reaches it, at most ``max_held`` per key. If a key has more, its oldest are
-    released early, still in order; later events older than those are late. An event released early has the Flink
-    timestamp of the event that pushed it out, so windows downstream would place it too late: give those
-    ``timestamp=...``, or set the limit high enough.
+    released early, still in order; events that arrive afterwards but are older are late. An event released early has
+    the Flink timestamp of the event that pushed it out, so windows downstream would place it too late: give these
+    windows ``timestamp=...``, or set the limit high enough.
 
     Each timestamp has a timer. With ``release_interval_ms`` the events of a key are released together, when the
     watermark reaches the end of their interval: up to that much later, in order for each key but no longer across keys,
-    and with the Flink timestamp of that moment. Give operators downstream ``timestamp=...`` then; the sink and
+    and with the Flink timestamp of that moment. Then give operators downstream ``timestamp=...``; the sink and
     :class:`MarkStale` use the timestamps of series.
 
     Counts ``numLateEvents``, ``numEventsReplaced`` (by another with the same timestamp) and ``numEventsReleasedEarly``.
 
-    :param same_timestamp: which of several events of a key with one timestamp is kept. Default: the first.
+    :param same_timestamp: which of several events of a key with the same timestamp is kept. Default: the first.
     :param value: the value of an event, for ``SameTimestamp.MAX`` and ``MEAN``.
     :param with_value: a function (event, value) that returns a copy of the event with that value, for ``MEAN``.
     :param max_held: the maximum number of events held per key. Default 10,000. A job that catches up reads many events
-        between two watermarks, which Flink emits every 200 ms by the machine's clock, so this should be far more than
-        the events of a key within the disorder. All of a key's events are one value in Flink's state.
+        between two watermarks, which Flink emits every 200 ms by the machine's clock, so this should be far more than a
+        key's events within the disorder. All of a key's events are one value in Flink's state.
     :param release_interval_ms: the length of the intervals whose events are released together. Default 1: each event
         has its own timer and timestamp. For a job that reads faster than real time, the usual interval of a key's
         events times 10 is a good value; much shorter ones save nothing. It may change between two runs.
@@ -106,8 +106,8 @@ class Reorder(KeyedProcessFunction):
         held = self._held.value(timers)
         overdue = self._reordering.overdue(held, timestamp)
         if overdue:
-            # Timers fire in order of time, so those of older events were lost (see TimedState). Fire them before this
-            # one again, or those events would be emitted with its timestamp.
+            # Timers fire in order of time, so the timers of older events were lost (see TimedState). Fire them and then
+            # this one again, or those events would be emitted with this timestamp.
             for each in (*overdue, timestamp):
                 self._held.register(timers, each)
             return []

@@ -1,1 +1,1 @@
-"""What the operators do, as tables: functions from a table and names of columns to a table."""
+"""The operators for tables: functions from a table and names of columns to a table."""

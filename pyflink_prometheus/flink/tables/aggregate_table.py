@@ -58,8 +58,9 @@ def aggregate_table(
             metric_name_column="metric_name", labels=["operator"], values="value", timestamp="timestamp"
         )
 
-    All runs in Java, except quantiles, histograms and ``last``: for these Java keeps all values of a window until it
-    closes, and Python is called once for it. So quantiles are always exact, and there is no bound on the state.
+    Everything runs in Java, except quantiles, histograms and ``last``: for these, Java keeps all values of a window
+    until it closes, and Python is called once per window. So quantiles are always exact, and there is no bound on the
+    state.
 
     A row is late if the watermark has passed the end of its windows. Flink drops it and counts
     ``numLateRecordsDropped``; :func:`~pyflink_prometheus.split_late` keeps such rows.
@@ -71,8 +72,8 @@ def aggregate_table(
         :class:`CumulativeWindows` or :class:`SessionWindows`.
     :param of: as for :class:`~pyflink_prometheus.Aggregate`.
     :param time: the column of event time.
-    :param labels: the columns that are labels; or several such lists, each of which is aggregated by itself. Labels of
-        the other lists are NULL then, so a label of a list must have a value in each row.
+    :param labels: the columns that are labels, or several such lists, each aggregated separately. Labels of the other
+        lists are then NULL, so a label of a list must have a value in each row.
     :param schema: the resolution of histograms, from -4 to 8.
     :return: a row for each aggregate: ``metric_name``, the columns in ``labels``, ``quantile`` if there are any,
         ``value``, ``histogram`` if there are any, ``timestamp``, and ``window_time``, which is the event time of the
@@ -87,7 +88,9 @@ def aggregate_table(
     of_row = [listed(names), f"{number(quoted(value))} AS {quoted(found)}", f"{quoted(time)} AS {quoted(at)}"]
     numbers = query(table, f"SELECT {joined(of_row)} FROM {table} WHERE {is_number(number(quoted(value)))}")
     if isinstance(windows, SessionWindows) and len(groups) > 1:
-        raise ValueError("labels: expected one list of columns for sessions, because those of each are others")
+        raise ValueError(
+            "labels: expected one list of columns for SessionWindows, because each list would have different sessions"
+        )
 
     kept = [f"{_IN_SQL[name].format(quoted(found))} AS {quoted(name)}" for name in aggregation.names if name in _IN_SQL]
     if aggregation.quantiles or not set(aggregation.names) <= set(_IN_SQL):
@@ -104,7 +107,7 @@ def aggregate_table(
 
 
 def _with_python(closed: Table, aggregation: Aggregation, names: Sequence[str]) -> Table:
-    """Return the closed windows with those aggregates that Python makes of their values."""
+    """Return the closed windows with the aggregates that Python computes from their values."""
     columns = [listed(names), "window_time", listed(name for name in aggregation.names if name in _IN_SQL)]
     t_env = closed._t_env
     made: dict[str, tuple[Any, Any, str]] = {}
@@ -128,7 +131,7 @@ def _in_rows(closed: Table, aggregation: Aggregation, names: Sequence[str]) -> T
     prefix = aggregation.metric_name
     columns = {name: quoted(name) for name in aggregation.names}
     if "histogram" in columns:
-        columns["histogram"] = "CAST(0 AS DOUBLE)"  # its value is in a column of its own
+        columns["histogram"] = "CAST(0 AS DOUBLE)"  # its value is in a separate column
     values = {f"{prefix}_{SUFFIXES[name]}": column for name, column in columns.items()}
     quantiles = {f"{q:g}": f"quantile {place}" for place, q in enumerate(aggregation.quantiles)}
     values |= {q: quoted(column) for q, column in quantiles.items()}
@@ -151,7 +154,7 @@ def _groups(labels: Any) -> list[Any]:
     if isinstance(labels, str) or not isinstance(labels, Sequence) or all(isinstance(each, str) for each in labels):
         return [labels]
     if any(isinstance(each, str) for each in labels):
-        raise TypeError(f"labels: expected names of columns, or lists of them, got {shown(labels)}")
+        raise TypeError(f"labels: expected names of columns, or lists of names, got {shown(labels)}")
     return list(labels)
 
 

@@ -47,9 +47,9 @@ def cumulative_table(
             metric_name_column="metric_name", labels=["operator"], values="value", timestamp="timestamp"
         )
 
-    Counters are emitted at the end of each interval with rows, the first with a 0 before it, as those of
-    :class:`~pyflink_prometheus.CumulativeAggregate`. Two things that it has are missing here: native histograms, and
-    the start timestamp of samples. Java keeps the totals of each combination of labels forever.
+    Counters are emitted at the end of each interval with rows, the first with a 0 before it, as with
+    :class:`~pyflink_prometheus.CumulativeAggregate`. Two of its features are missing here: native histograms, and the
+    start timestamp of samples. Java keeps the totals of each combination of labels forever.
 
     :param metric_name: the prefix of the metrics' names.
     :param value: the column of values; rows with NULL or NaN are not counted. Default: all rows are counted.
@@ -97,6 +97,6 @@ def cumulative_table(
         f"SELECT {joined(['metric_name', listed(names)])}, CASE WHEN is_zero THEN 0e0 ELSE total END AS `value`, "
         f"CASE WHEN is_zero THEN {start} ELSE {end} END AS `timestamp`, window_time FROM {totals} "
         f"CROSS JOIN UNNEST(MAP[{entries}]) AS counter(metric_name, total) "
-        # An array without a column would be joined as another table, which keeps all rows as its state.
+        # An array that uses no column would be joined as another table, which keeps all rows in its state.
         "CROSS JOIN UNNEST(CASE WHEN nth = 1 THEN ARRAY[TRUE, FALSE] ELSE ARRAY[FALSE] END) AS sample(is_zero)",
     )

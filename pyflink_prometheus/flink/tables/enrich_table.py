@@ -22,7 +22,7 @@ class Enriched(NamedTuple):
     """
     The rows of a table with their references.
 
-    :param rows: all rows, or those with a reference if others are dropped.
+    :param rows: all rows, or only those with a reference if the others are dropped.
     :param unmatched: the rows without a reference, as they were.
     """
 
@@ -46,13 +46,13 @@ def enrich_table(
         operators = {"AFR": {"operator": "Air France", "country": "FR"}}
         rows, unmatched = enrich_table(rows, operators, "code", default={"operator": "other"})
 
-    A column that the table has is left as it is. Up to 200 references are part of the query and found in Java; more are
-    found in Python, for many rows at once.
+    A column that the table already has is left unchanged. Up to 200 references are part of the query and looked up in
+    Java; more are looked up in Python, for many rows at once.
 
-    :param references: the added columns, which are texts, by the key.
-    :param key: the column with the key, a text.
-    :param default: the reference of rows that have no other; they still are in ``unmatched``. Default: none, their
-        added columns are NULL.
+    :param references: the added columns, which are strings, by key.
+    :param key: the column with the key, a string.
+    :param default: the reference of rows that match none; these rows are still in ``unmatched``. Default: none, so
+        their added columns are NULL.
     :param drop_unmatched: whether to leave rows without a reference out of ``rows``.
     """
     if not isinstance(references, Mapping):
@@ -68,7 +68,7 @@ def enrich_table(
         values = {each: _text(name, reference[name]) for each, reference in found.items() if name in reference}
         expression = lookup(table, key, values)
         if default is not None and name in default:
-            # What a reference itself lacks stays NULL.
+            # A column that a row's own reference lacks stays NULL.
             expression = f"CASE WHEN {is_known} THEN {expression} ELSE {text(_text(name, default[name]))} END"
         columns.append(f"CAST({expression} AS STRING) AS {quoted(name)}")
     where = f" WHERE {is_known}" if drop_unmatched else ""
@@ -95,15 +95,17 @@ def enrich_from_table(
             rows, operators, "code", time="event_time", updates_key="code", updates_time="valid_from"
         )
 
-    Unlike :class:`~pyflink_prometheus.EnrichFromStream`, which takes what has arrived, it takes the newest update that
-    is not newer than the row, whatever arrives first: so rows wait until both watermarks have passed them. A watermark
-    of updates that stands still holds up all rows: see ``table.exec.source.idle-timeout``. Java keeps the last one of
-    each key forever. Other tables, such as those in databases, can be joined by a lookup join, in SQL.
+    Unlike :class:`~pyflink_prometheus.EnrichFromStream`, which uses the updates that have arrived, it uses the newest
+    update that is not newer than the row, whatever arrives first. So rows wait until both watermarks have passed them.
+    If the watermark of the updates stands still, it holds up all rows: see ``table.exec.source.idle-timeout``. Java
+    keeps the last update of each key forever. Other tables, such as those in databases, can be joined by a lookup join
+    in SQL.
 
     :param updates: rows that are only inserted; an update with NULL in all other columns removes a reference's values.
     :param key: the column with the key.
     :param time: the column of event time.
-    :param updates_key: the same of the updates, like ``updates_time``.
+    :param updates_key: the column of the updates with the key.
+    :param updates_time: the column of the updates with their event time.
     :param drop_unmatched: whether to leave rows without a reference out of ``rows``.
     """
     checked_time(table, time)
@@ -134,11 +136,11 @@ def enrich_from_table(
 
 
 def _literal(table: Table, key: str, values: Mapping[str, str]) -> str:
-    """Return the lookup in a map that is written out."""
+    """Return the lookup in a map of literals."""
     if not values:
         return "CAST(NULL AS STRING)"
     entries = ", ".join(f"{text(each)}, {text(value)}" for each, value in values.items())
-    # The planner takes what is in a map of literals for never NULL.
+    # The planner assumes that a lookup in a map of literals is never NULL.
     return f"CASE WHEN {quoted(key)} IN ({', '.join(map(text, values))}) THEN MAP[{entries}][{quoted(key)}] END"
 
 
@@ -164,6 +166,6 @@ class _Lookup:
 
 def _text(argument: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{argument}: expected texts, got {shown(value)}")
+        raise TypeError(f"{argument}: expected strings, got {shown(value)}")
     _validation.line(argument, value)
     return value

@@ -1,4 +1,4 @@
-"""Rows that can be true, and those that cannot, as tables."""
+"""Possible and impossible rows, as tables."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from pyflink_prometheus.transforms.checks import Threshold
 from pyflink_prometheus.transforms.hampel import Hampel
 from pyflink_prometheus.transforms.speed_gate import EARTH_RADIUS_METERS, SpeedGate
 
-#: How many positions before a row's own a speed gate is judged by: as many as the default needs to agree thrice.
+#: How many positions before a row's own a speed gate uses: three times the default number of confirmations.
 _LEAST_POSITIONS = 15
-#: What a row has of what a check judges.
+#: Whether a row has the value that a check uses, and whether that value is valid.
 _NOTHING, _VALID, _INVALID = 0, 1, 2
 _KIND, _PAST, _REASON = map(quoted, ("kind of value", "past values", "reason"))
 
 
 class Filtered(NamedTuple):
     """
-    The rows of a table, each in one of two.
+    The rows of a table, each in one of two tables.
 
     :param accepted: rows that all checks accept.
     :param rejected: the others, with a column ``reason``.
@@ -52,27 +52,28 @@ def filter_table(
     table: Table, key: str | Sequence[str], *checks: Threshold | Hampel | SpeedGate, time: str
 ) -> Filtered:
     """
-    Judge each row as :class:`~pyflink_prometheus.Filter` does, by checks that name columns.
+    Check each row as :class:`~pyflink_prometheus.Filter` does, with checks that name columns.
 
     ::
 
         checks = Threshold("altitude", max=60_000), Hampel("altitude", min_deviation=3_000)
         accepted, rejected = filter_table(rows, "icao24", *checks, time="event_time")
 
-    Unlike the operator it waits for the watermark, because it compares rows in order of time, in whatever order they
-    come. A :class:`Threshold` is judged in Java. For the others Java keeps the last values of each key, and passes most
-    rows by itself: those that differ by ``min_deviation`` at most from each value in the newer half of the window, or
-    whose position is the last of as many in a row, each reached from the one before it, as it takes to confirm a place.
-    Only the rest goes to Python with them, so nothing is kept there that could be lost.
+    Unlike the operator, it waits for the watermark, because it compares rows in order of time, whatever order they
+    arrive in. A :class:`Threshold` is checked in Java. For the other checks, Java keeps the last values of each key,
+    and accepts most rows without Python: rows whose value differs by at most ``min_deviation`` from each value in the
+    newer half of the window, and rows that end a run of positions, each reachable from the one before, that is long
+    enough to confirm a place. Only the remaining rows go to Python, together with the last values of their key, so
+    Python keeps no state that could be lost.
 
-    A :class:`SpeedGate` is judged by the last positions only, 15 or three times its confirmations if that is more. Its
-    result is that of the operator, unless so many of them are wrong that none of them are as many in a row as it takes
-    to confirm a place.
+    A :class:`SpeedGate` uses only the last positions: 15, or three times its confirmations if that is more. Its result
+    is the operator's, unless so many of these positions are wrong that they contain no run long enough to confirm a
+    place.
 
-    Rows without a value come from other subtasks than those with one, so call :func:`~pyflink_prometheus.reorder_table`
-    after this if order matters.
+    Rows without a value come from other subtasks than rows with one, so call :func:`~pyflink_prometheus.reorder_table`
+    downstream if order matters.
 
-    :param table: rows that are only inserted. Remove what arrives twice before.
+    :param table: rows that are only inserted. Remove duplicates upstream.
     :param key: the columns of the key.
     :param checks: one or more; a row that one of them rejects does not reach the next.
     :param time: the column of event time.
@@ -111,7 +112,7 @@ def _by_threshold(table: Table, check: Threshold) -> Table:
 
 
 def _by_past(table: Table, keys: Sequence[str], check: Hampel | SpeedGate, time: str) -> Table:
-    """Return the rows with the reason for rejecting them, which depends on those before."""
+    """Return the rows with the reason for rejecting them, which depends on earlier rows."""
     numbers = [number(quoted(column)) for column in check.columns]
     invalid = " OR ".join(map(_is_not_finite, numbers))
     if isinstance(check, Hampel):
@@ -140,20 +141,20 @@ def _by_past(table: Table, keys: Sequence[str], check: Hampel | SpeedGate, time:
     return query(
         table,
         f"SELECT {columns}, CAST(NULL AS STRING) AS {_REASON} FROM {with_past} WHERE {is_clear} UNION ALL "
-        # Without an array between, the planner would call Python for all rows, and ask then for which it should.
+        # Without an array in between, the planner would call Python for all rows, and filter them only afterwards.
         f"SELECT {columns}, said AS {_REASON} FROM {unclear} CROSS JOIN UNNEST(ARRAY[{_REASON}]) AS judged(said)",
     )
 
 
 def _within(check: Hampel, value: str) -> str:
-    """Return the condition that a value is surely not too far from the median of those before."""
-    # The median is between values of which there are more than half.
+    """Return a condition under which a value is certainly close enough to the median of those before."""
+    # The compared values are more than half of all, so the median is between two of them.
     allowed = _double(check.min_deviation)
     return _of_the_last(check.window // 2 + 1, lambda back: f"ABS({value} - {_before(back)}) <= {allowed}")
 
 
 def _reached(check: SpeedGate) -> str:
-    """Return the condition that the gate surely accepts the last point, whatever it has accepted before."""
+    """Return a condition under which the gate certainly accepts the last point, whatever it has accepted before."""
     # A little less than allowed, because the last digits may differ from those of the gate itself.
     degrees_of_meters = (1 - 1e-9) * math.degrees(1 / EARTH_RADIUS_METERS)
     speed, tolerance = _double(check.max_speed / 1000 * degrees_of_meters), _double(check.tolerance * degrees_of_meters)
@@ -164,17 +165,17 @@ def _reached(check: SpeedGate) -> str:
         # No parallel between the two is longer than this times the equator.
         longest = f"(COS(RADIANS({one}[1])) + RADIANS(ABS({north})))"
         allowed = f"POWER({speed} * ABS({two}[3] - {one}[3]) + {tolerance}, 2)"
-        # As if on the equator, first: that is quicker, and enough for most.
+        # First as if on the equator: that is faster, and enough for most rows.
         is_near = f"POWER({north}, 2) + POWER({east}, 2) <= {allowed}"
         return f"{is_near} OR POWER({north}, 2) + POWER({longest} * {east}, 2) <= {allowed}"
 
-    # Either one of so many points in a row is accepted, and with it those after it, or they confirm each other.
+    # Either one of this many points in a row is accepted, and with it the points after it, or they confirm each other.
     return _of_the_last(check.confirmations - 1, is_reached)
 
 
 def _of_the_last(count: int, condition: Callable[[int], str]) -> str:
-    """Return that a condition holds for the values so many places before the last one, as far as there are any."""
-    # Java evaluates only what is asked for; the more is written out, the longer it takes all the same.
+    """Return the conjunction of a condition over the places before the last one, up to a count, where they exist."""
+    # Java evaluates only what it needs, but even so, the more is written out, the longer it takes.
     each = (f"(CARDINALITY({_PAST}) <= {back} OR {condition(back)})" for back in range(1, count + 1))
     return " AND ".join(each) or "TRUE"
 
@@ -197,7 +198,7 @@ def _said(check: Threshold, value: str, words: str) -> str:
 
 
 class _Judge:
-    """What judges the rows of which Java cannot say that they are right."""
+    """The check of the rows that Java cannot accept on its own."""
 
     def __init__(self, check: Hampel | SpeedGate) -> None:
         self._check = check
@@ -224,6 +225,6 @@ class _Judge:
         reason, state = None, None
         for latitude, longitude, millis in points:
             event = dict(zip(self._check.columns, (latitude, longitude)))
-            # What is no position has no time either that counts.
+            # If this is not a valid position, its time does not count either.
             reason, state = self._check.judge(event, int(millis), state)
         return reason

@@ -1,4 +1,4 @@
-"""Rows that come behind the watermark, as a table."""
+"""Rows that arrive behind the watermark, as a table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pyflink_prometheus.transforms.windows import CumulativeWindows, SlidingWind
 
 class SplitRows(NamedTuple):
     """
-    The rows of a table, each in one of two.
+    The rows of a table, each in one of two tables.
 
-    :param in_time: rows that the functions which wait for the watermark take.
-    :param late: rows that they would drop.
+    :param in_time: rows that are accepted by functions that wait for the watermark.
+    :param late: rows that these functions would drop.
     """
 
     in_time: Table
@@ -26,7 +26,7 @@ class SplitRows(NamedTuple):
 
 def split_late(table: Table, time: str, windows: Optional[Windows] = None) -> SplitRows:
     """
-    Split a table into the rows that come in time, and those that are late.
+    Split a table into rows that arrive in time and rows that are late.
 
     ::
 
@@ -34,10 +34,10 @@ def split_late(table: Table, time: str, windows: Optional[Windows] = None) -> Sp
         ordered = reorder_table(rows, "device", time="event_time")
 
     Flink itself drops late rows, and only counts them. Each row is compared with the watermark of the subtask that
-    reads it, so call it on the table of the source. Nothing is dropped then, and ``late`` can be written or counted.
+    reads it, so call it on the table of the source. Then nothing is dropped, and ``late`` can be written or counted.
 
     :param time: the column of event time.
-    :param windows: of the aggregate for which rows are split: a row is in time while one of its windows is open.
+    :param windows: the windows of the aggregate that reads the rows: a row is in time while one of its windows is open.
         Default: a row is in time if it is newer than the watermark.
     """
     of_time = checked_time(table, time)

@@ -32,14 +32,14 @@ def reorder_table(
 
         ordered = reorder_table(rows, "icao24", time="event_time")
 
-    A row is emitted when the watermark has passed it. Unlike ``ORDER BY``, it runs in several subtasks, each of which
-    has some of the keys. Late rows are dropped and counted by Flink (``numLateRecordsDropped``):
-    :func:`~pyflink_prometheus.split_late` keeps them. There is no ``max_held``, because Flink's state bounds nothing.
+    A row is emitted when the watermark has passed it. Unlike ``ORDER BY``, it runs in several subtasks, each with some
+    of the keys. Late rows are dropped and counted by Flink (``numLateRecordsDropped``):
+    :func:`~pyflink_prometheus.split_late` keeps them. There is no ``max_held``, because Flink does not bound its state.
 
     :param table: rows that are only inserted.
     :param key: the columns of the key.
     :param time: the column of event time.
-    :param same_timestamp: which rows of a key with one timestamp are kept.
+    :param same_timestamp: which rows of a key with the same timestamp are kept.
     :param value: the column that is compared, for MAX and MEAN; NULL and NaN are less than any number.
     :return: the same columns.
     """
@@ -49,7 +49,7 @@ def reorder_table(
     compared = ""
     if policy in (SameTimestamp.MAX, SameTimestamp.MEAN):
         if value is None:
-            raise ValueError(f"value: expected a column, which {policy} needs")
+            raise ValueError(f"value: expected a column, because {policy} needs one")
         (compared,) = checked_columns(table, "value", value)
     if policy is SameTimestamp.ALL:
         return _in_order(table, keys, time)
@@ -61,7 +61,7 @@ def reorder_table(
         "NULLS LAST",
     }
     names = [name for name in types_of(table) if name != time]
-    # A window's columns may not have the names of others, and the row's own time is no event time beside them.
+    # A window's columns must not have the names of other columns, and next to them the row's time is not an event time.
     inner = query(
         table,
         f"SELECT {', '.join([f'{quoted(name)} AS {quoted(_inner(name))}' for name in names])}"
@@ -80,10 +80,10 @@ def reorder_table(
 
 
 def _in_order(table: Table, keys: Sequence[str], time: str) -> Table:
-    """Return all rows in order of time; those with the same time as they arrived."""
+    """Return all rows in order of time; rows with the same time stay in order of arrival."""
     over = _peers(keys, time)
     sorted_rows = query(table, f"SELECT *, COUNT(*) OVER ({over}) AS {quoted('rows now')} FROM {table}")
-    # A condition that always holds, without which the planner would leave the window out.
+    # This condition always holds; without it, the planner would leave out the window.
     return query(table, f"SELECT {listed(types_of(table))} FROM {sorted_rows} WHERE {quoted('rows now')} > 0")
 
 

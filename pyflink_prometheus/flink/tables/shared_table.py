@@ -1,4 +1,4 @@
-"""A table that is computed once for all that use it."""
+"""A table that is computed once for all its users."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pyflink_prometheus.flink.tables.time_column import with_time
 
 def shared_table(table: Table, *, time: str) -> Table:
     """
-    Return a table that Flink computes once, although several others and several sinks use it.
+    Return a table that Flink computes once, even if several tables and sinks use it.
 
     ::
 
         rows = shared_table(enrich_table(rows, operators, "code").rows, time="event_time")
 
-    Flink plans each query by itself, and each sink that has a name, a uid or several subtasks is one: without this, all
-    that is before them would run once for each. It costs a copy of each row.
+    Flink plans each query separately, and each sink that has a name, a uid or several subtasks is a query: without this
+    function, everything upstream of the sinks would run once for each. It costs a copy of each row.
 
     :param table: rows that are only inserted, of a StreamTableEnvironment.
     :param time: the column of event time.

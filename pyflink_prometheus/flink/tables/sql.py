@@ -1,4 +1,4 @@
-"""What the functions that make tables have in common: columns, times and intervals in SQL."""
+"""The shared part of the functions that make tables: columns, times and intervals in SQL."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MS_OF_DAY, _MS_OF_HOUR, _MS_OF_MINUTE = 86_400_000, 3_600_000, 60_000
 
 
 def query(table: Table, sql: str) -> Table:
-    """Return the table that a query gives, whose text names ``table`` and others of the same environment."""
+    """Return the result of a query that names ``table`` and other tables of the same environment."""
     return table._t_env.sql_query(sql)
 
 
 def column_names(argument: str, given: Any) -> tuple[str, ...]:
-    """Return names of columns, each once, whether one was given or several."""
+    """Return names of columns, each once, given one or several."""
     names = (given,) if isinstance(given, str) else given
     if not isinstance(names, Sequence):
         raise TypeError(f"{argument}: expected names of columns, got {shown(given)}")
@@ -36,13 +36,13 @@ def checked_columns(table: Table, argument: str, given: Any) -> tuple[str, ...]:
     """
     Return names of columns that a table has.
 
-    :raises ValueError: naming those that it has not.
+    :raises ValueError: naming the columns that the table lacks.
     """
     names = column_names(argument, given)
     known = types_of(table)
     missing = [name for name in names if name not in known]
     if missing:
-        raise ValueError(f"{argument}: expected columns of the table, {', '.join(known)}, got {', '.join(missing)}")
+        raise ValueError(f"{argument}: expected columns of the table ({', '.join(known)}), got {', '.join(missing)}")
     return names
 
 
@@ -57,12 +57,12 @@ def checked_time(table: Table, time: str) -> SqlType:
     if _ROWTIME not in found.text:
         raise ValueError(
             f"time: expected a column with a watermark, got {time!r} of type {found.text}: declare WATERMARK FOR it, "
-            "or watermark(...) in the schema, and keep the column as it is in queries before this"
+            "or watermark(...) in the schema, and leave the column unchanged in queries upstream"
         )
     zone = table._t_env.get_config().get_local_timezone()
     if found.root == "TIMESTAMP_WITH_LOCAL_TIME_ZONE" and zone not in UTC:
         raise ValueError(
-            f"time: set table.local-time-zone to UTC: windows are made of times of day, which in {zone} may exist twice"
+            f"time: set table.local-time-zone to UTC: windows are made of local times, which may occur twice in {zone}"
         )
     return found
 
@@ -81,7 +81,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def text(value: str) -> str:
-    """Return a text as a literal in SQL."""
+    """Return a string as a SQL literal."""
     return "'" + value.replace("'", "''") + "'"
 
 
@@ -96,12 +96,12 @@ def interval(millis: int) -> str:
 
 
 def number(column: str) -> str:
-    """Return a column, quoted, as a DOUBLE."""
+    """Return a quoted column as a DOUBLE."""
     return f"CAST({column} AS DOUBLE)"
 
 
 def is_number(column: str) -> str:
-    """Return the condition that a DOUBLE is neither NULL nor NaN; the planner takes ``v = v`` for IS NOT NULL."""
+    """Return the condition that a DOUBLE is neither NULL nor NaN; the planner turns ``v = v`` into IS NOT NULL."""
     return f"ABS({column}) >= 0"
 
 
@@ -113,10 +113,10 @@ def millis_of(column: str, of: SqlType) -> str:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Return the parts of a list in SQL that are not empty, as one."""
+    """Return the parts of a SQL list that are not empty, as one list."""
     return ", ".join(part for part in parts if part)
 
 
 def function_name() -> str:
-    """Return a name for a function that no other has."""
+    """Return a name for a function that no other function has."""
     return f"prometheus_{uuid.uuid4().hex}"

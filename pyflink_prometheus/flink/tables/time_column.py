@@ -10,9 +10,9 @@ from pyflink_prometheus.flink.row_stream import row_stream
 
 def with_time(table: Table, time: str) -> Table:
     """
-    Return a table with a column as its event time, and the watermarks that it has had.
+    Return a table with a column as its event time, and with the watermarks that it had before.
 
-    Flink computes the table once, whatever is made of the result.
+    Flink computes the table once, no matter how the result is used.
 
     :param table: rows that are only inserted, of a StreamTableEnvironment, none behind the watermark.
     :param time: a column of times.
@@ -20,7 +20,9 @@ def with_time(table: Table, time: str) -> Table:
     """
     t_env = table._t_env
     if not isinstance(t_env, StreamTableEnvironment):
-        raise TypeError(f"table: expected one of a StreamTableEnvironment, got one of {shown(type(t_env).__name__)}")
+        raise TypeError(
+            f"table: expected a table of a StreamTableEnvironment, got one of {shown(type(t_env).__name__)}"
+        )
     schema = Schema.new_builder()
     j_schema = table._j_table.getResolvedSchema()
     names, types = j_schema.getColumnNames(), j_schema.getColumnDataTypes()

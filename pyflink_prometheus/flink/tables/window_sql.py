@@ -1,4 +1,4 @@
-"""Windows of event time as SQL has them."""
+"""Windows of event time in SQL."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pyflink_prometheus.transforms.windows import (
     Windows,
 )
 
-#: A sample's timestamp is its window's end, of which ``window_time`` is the last millisecond. ``window_end`` would be a
-#: time of day in the session's zone.
+#: A sample's timestamp is its window's end; ``window_time`` is the last millisecond before it. ``window_end`` would be
+#: a local time in the session's zone.
 END_OF_WINDOW = f"window_time + {interval(1)}"
 
 
@@ -26,7 +26,7 @@ def windowed(table: Table, time: str, windows: Windows, keys: Sequence[str] = ()
     """
     Return the table function in SQL that adds the windows of each row.
 
-    :param keys: of sessions.
+    :param keys: the keys of sessions.
     :raises ValueError: if SQL has no such windows.
     """
     of = f"DESCRIPTOR({quoted(time)})"
@@ -45,4 +45,4 @@ def windowed(table: Table, time: str, windows: Windows, keys: Sequence[str] = ()
 
 def _check_multiple(argument: str, part: int, whole: int) -> None:
     if whole % part:
-        raise ValueError(f"{argument}: expected a divisor of size_ms, {whole}, which SQL needs, got {part}")
+        raise ValueError(f"{argument}: expected a divisor of size_ms, {whole}, as SQL requires, got {part}")

@@ -1,1 +1,1 @@
-"""The signers: what authenticates a request, a file each."""
+"""The signers, which authenticate requests; one file each."""

@@ -1,4 +1,4 @@
-"""Amazon's credentials, from settings or from botocore's chain, refreshed before they end."""
+"""Amazon's credentials, from settings or from botocore's chain, refreshed before they expire."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pyflink_prometheus.http.outcome import is_retryable, one_line
 from pyflink_prometheus.http.redaction import redacted
 from pyflink_prometheus.secret import Secret
 
-# Limits for one call of STS, which the sink retries itself, and for the metadata service of an instance.
+# Limits for one call to STS, which the sink retries itself, and for the metadata service of an instance.
 _CONNECT_TIMEOUT_S = 5
 _READ_TIMEOUT_S = 10
 _METADATA_ATTEMPTS = 3
 
 _SESSION_NAME = "pyflink-prometheus"
-# Codes of STS for what may succeed later; the status is 400, as with most of its errors.
+# STS error codes of calls that may succeed later; the status is 400, as with most STS errors.
 _RETRYABLE_CODES = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"}
 _NOT_200 = re.compile(r"Received non 200 response \d{3}")
 
@@ -32,7 +32,7 @@ class Keys(NamedTuple):
 
     :param access_key: its ID.
     :param secret_key: the secret key.
-    :param token: the session token of temporary keys, ``None`` for others.
+    :param token: the session token of a temporary key, ``None`` for any other key.
     """
 
     access_key: str
@@ -40,7 +40,7 @@ class Keys(NamedTuple):
     token: str | None = None
 
     def get_frozen_credentials(self) -> Keys:
-        """Return itself: what botocore asks of credentials."""
+        """Return the key itself, as botocore expects of credentials."""
         return self
 
     def __repr__(self) -> str:
@@ -72,7 +72,7 @@ class ChainSettings:
     :param keys: the access key; ``None`` for botocore's chain.
     :param profile: a profile of the shared files.
     :param role_arn: a role to assume.
-    :param external_id: the external ID for that.
+    :param external_id: the external ID for assuming the role.
     :param use_fips_sts_endpoint: whether to assume the role at a FIPS endpoint.
     """
 
@@ -91,7 +91,7 @@ class ChainSettings:
 
 class AwsChain:
     """
-    The credentials of a signer, shared by all shards of a writer. It is pickled without what it holds.
+    The credentials of a signer, shared by all shards of a writer. It is pickled without the credentials.
 
     :param settings: where the credentials come from.
     """
@@ -99,17 +99,17 @@ class AwsChain:
     def __init__(self, settings: ChainSettings) -> None:
         self._settings = settings
         self._call = SharedCall()
-        self._searches = 1  # that are due, with each time that the credentials were forgotten
+        self._searches = 1  # the first search, and one for each time that the credentials were forgotten
         self._found: tuple[int, Any] = (0, None)  # botocore's credentials, with the number of the search
         self._secrets: list[str] = []
 
     def get(self, region: str) -> Keys:
         """
-        Return the key to sign with, which is refreshed before it ends, once for all threads.
+        Return the key to sign with; it is refreshed before it expires, once for all threads.
 
         :param region: the region whose STS assumes the role.
         :raises SecretError: if there are no credentials.
-        :raises CredentialsUnavailableError: if they cannot be had at the moment.
+        :raises CredentialsUnavailableError: if they are not available at the moment.
         """
         if self._settings.keys is not None and self._settings.role_arn is None:
             return self._settings.keys.get_frozen_credentials()
@@ -148,11 +148,11 @@ class AwsChain:
         raise failure
 
     def forget(self) -> None:
-        """Find the credentials anew when they are next needed: the shared files may have changed."""
+        """Look up the credentials again when they are next needed: the shared files may have changed."""
         self._searches += 1
 
     def _find(self, session_module: Any, region: str) -> Any:
-        """Return botocore's credentials, which refresh themselves."""
+        """Return botocore's credentials, which refresh automatically."""
         settings = self._settings
         config = botocore("config").Config(
             connect_timeout=_CONNECT_TIMEOUT_S,
@@ -163,7 +163,7 @@ class AwsChain:
         session = session_module.Session(profile=settings.profile)
         session.set_default_client_config(config)
         session.set_config_variable("region", region)
-        session.set_config_variable("sts_regional_endpoints", "regional")  # as newer versions do by themselves
+        session.set_config_variable("sts_regional_endpoints", "regional")  # the default of newer versions
         session.set_config_variable("metadata_service_num_attempts", _METADATA_ATTEMPTS)
         session.register("before-send.sts", self._remember)
         source = session.get_credentials() if settings.keys is None else settings.keys
@@ -173,7 +173,7 @@ class AwsChain:
                 f"give this worker AWS credentials: there are none in environment variables, a web identity, {place}, "
                 "the container's or the instance's metadata service"
             )
-            # An instance's service that does not respond is as if there were none; it may respond later.
+            # An instance's service that does not respond looks like no service at all; it may respond later.
             is_final = os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
             raise SecretError(problem) if is_final else CredentialsUnavailableError(problem)
         if settings.role_arn is None:
@@ -189,7 +189,7 @@ class AwsChain:
         return module.DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 
     def _remember(self, request: Any, **_: Any) -> None:
-        """Remember what is sent to STS, which its errors might quote."""
+        """Remember the secrets that are sent to STS: its errors might quote them."""
         body = request.body if isinstance(request.body, str) else (request.body or b"").decode("utf-8", "replace")
         form = parse_qs(body)
         sent = [*form.get("WebIdentityToken", ()), *form.get("ExternalId", ())]
@@ -200,7 +200,7 @@ class AwsChain:
         self._secrets = sent
 
     def _failure(self, error: BaseException) -> PrometheusSinkError:
-        """Return the exception for one of botocore."""
+        """Return the exception for an error of botocore."""
         module = botocore("exceptions")
         what = f"no AWS credentials from {self._settings}: {self._shown(error, module)}"
         if isinstance(error, module.ClientError):
@@ -216,7 +216,7 @@ class AwsChain:
         return SecretError(f"check the settings, the environment and the shared files of AWS on this worker: {what}")
 
     def _shown(self, error: BaseException, module: Any) -> str:
-        """Return what may be shown of an error: not what a metadata service or a command has printed."""
+        """Return the part of an error that may be shown: not the output of a metadata service or a command."""
         text = str(error)
         if isinstance(error, (module.CredentialRetrievalError, module.MetadataRetrievalError)):
             found = _NOT_200.search(text)
@@ -240,7 +240,7 @@ def botocore(module: str) -> Any:
 
 
 def _may_pass(error: BaseException, module: Any) -> bool:
-    """Return whether an error is about the moment: of the network, a metadata service, or a gateway in front of STS."""
+    """Return whether an error is temporary: of the network, a metadata service, or a gateway in front of STS."""
     of_the_moment = (
         module.ConnectionError,
         module.HTTPClientError,
@@ -248,6 +248,6 @@ def _may_pass(error: BaseException, module: Any) -> bool:
         module.CredentialRetrievalError,
         module.MetadataRetrievalError,
         botocore("parsers").ResponseParserError,
-        RuntimeError,  # for new credentials that have ended already
+        RuntimeError,  # for new credentials that have already expired
     )
     return isinstance(error, of_the_moment)

@@ -19,10 +19,10 @@ class BasicAuth(AuthorizationHeader):
 
     def __init__(self, username: Secret | str, password: Secret | str | None) -> None:
         if not isinstance(username, (str, Secret)):
-            raise TypeError(f"expected a string or a Secret as the user name, got a {type(username).__name__}")
+            raise TypeError(f"expected a string or a Secret as the user name, got {type(username).__name__}")
         problem = _username_problem(username) if isinstance(username, str) else None
         if problem is not None:
-            raise ValueError(f"the user name {problem}, which basic authentication cannot carry")
+            raise ValueError(f"the user name {problem}, which basic authentication does not allow")
         self._username = username
         self._password = None if password is None else Secret.of(password)
 
@@ -36,7 +36,7 @@ class BasicAuth(AuthorizationHeader):
         if isinstance(username, Secret):
             username = username.read()
             if (problem := _username_problem(username)) is not None and isinstance(self._username, Secret):
-                raise SecretError(f"check {self._username.source}: as a user name, it {problem}")
+                raise SecretError(f"check {self._username.source}: the user name {problem}")
         password = "" if self._password is None else self._password.read()
         if (problem := _text_problem(password)) is not None and self._password is not None:
             raise SecretError(f"check {self._password.source}: it {problem}")

@@ -24,7 +24,7 @@ from pyflink_prometheus.secret import Secret, reason
 
 
 class _Cloud(NamedTuple):
-    """The hosts of a cloud: where tokens come from, and what they are for."""
+    """The host that issues a cloud's tokens, and the scope of the tokens."""
 
     authority: str
     scope: str
@@ -40,24 +40,24 @@ _TOKEN_FILE = "/var/run/secrets/azure/tokens/azure-identity-token"  # noqa: S105
 _TENANT = re.compile(r"[0-9A-Za-z.-]+")
 _SCOPE = re.compile(r"[\w\s:/.\-]+")
 
-# The sink retries. Without these, azure-identity waits up to 75 seconds between its own retries.
+# The sink retries. Without these settings, azure-identity waits up to 75 seconds between its own retries.
 _CLIENT = {"retry_total": 0, "retry_status": 0, "connection_timeout": 5, "read_timeout": 30}
-# The metadata service is updated while it responds with these.
+# The metadata service responds with these while it is being updated.
 _RETRYABLE = {404, 410}
-# What of a request must not be shown if a response quotes it.
+# The parts of a request that must not be shown if a response quotes them.
 _SECRET_FIELDS = ("client_secret", "client_assertion", "assertion")
 _SECRET_HEADERS = ("X-IDENTITY-HEADER", "Secret", "Authorization")
 
 
 class EntraAuth(TokenAuth):
     """
-    Microsoft Entra ID, for Azure Monitor's managed Prometheus. Create one by one of the static methods.
+    Microsoft Entra ID, for Azure Monitor's managed Prometheus. Create one with one of the static methods.
 
-    It needs the extra ``azure`` on the workers: ``pip install 'pyflink-prometheus[azure]'``. The token is fetched on
-    the worker when it is first needed, shared by all shards of a writer, and replaced a minute before it ends, or when
+    The workers need the extra ``azure``: ``pip install 'pyflink-prometheus[azure]'``. The token is fetched on the
+    worker when it is first needed, shared by all shards of a writer, and replaced a minute before it expires, or when
     the receiver no longer accepts it; secrets are read each time. All methods take ``cloud``, which is ``AzurePublic``,
-    ``AzureChina`` or ``AzureGovernment``, ``scope``, which replaces the one of the cloud, and ``clock``, the time by
-    which tokens end; those that ask Entra itself take ``authority``, the host of a private cloud.
+    ``AzureChina`` or ``AzureGovernment``, ``scope``, which replaces the cloud's scope, and ``clock``, the clock for the
+    expiry of tokens. Methods that query Entra itself also take ``authority``, the host of a private cloud.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class EntraAuth(TokenAuth):
                 f"cloud: expected AzurePublic, AzureChina or AzureGovernment, got {_validation.shown(cloud)}"
             )
         if scope is not None and (not isinstance(scope, str) or not _SCOPE.fullmatch(scope)):
-            raise ValueError("scope: expected one such as https://monitor.azure.com/.default")
+            raise ValueError("scope: expected a scope such as https://monitor.azure.com/.default")
         self._source = source
         self._new_credential = new_credential
         of_cloud = _CLOUDS[cloud.lower()]
@@ -85,7 +85,7 @@ class EntraAuth(TokenAuth):
         self._authority: dict[str, Any] = {"authority": of_cloud.authority}
         if authority is not None:
             _validation.line("authority", authority)
-            # With its scheme, because Python 3.10 takes a host that begins with a digit for one.
+            # With its scheme, because Python 3.10 takes a host that begins with a digit for a scheme.
             url = authority if "://" in authority else f"https://{authority}"
             self._authority = {"authority": url, "disable_instance_discovery": True}
         self._token_tenant = token_tenant
@@ -123,8 +123,8 @@ class EntraAuth(TokenAuth):
         """
         Use a workload identity of Kubernetes.
 
-        :param token_file_path: the file of the service account's token on the worker. Default: that which
-            AZURE_FEDERATED_TOKEN_FILE names, else that which AKS mounts.
+        :param token_file_path: the file of the service account's token on the worker. Default: the file that
+            AZURE_FEDERATED_TOKEN_FILE names, else the one that AKS mounts.
         """
         _check_uuid("client_id", client_id)
         _check_uuid("tenant_id", tenant_id)
@@ -178,8 +178,8 @@ class EntraAuth(TokenAuth):
         Use an application with a certificate.
 
         :param certificate_path: a file on the worker with the certificate and its RSA key, in PEM or PFX format.
-        :param certificate_key_path: a file with the key, if it is not in the first.
-        :param certificate_password: the password of the file.
+        :param certificate_key_path: a file with the key, if the certificate's file does not contain it.
+        :param certificate_password: the file's password.
         :param send_certificate_chain: whether to send the certificate's chain, for applications that trust an issuer.
         """
         _check_uuid("client_id", client_id)
@@ -209,7 +209,7 @@ class EntraAuth(TokenAuth):
         """
         Use the chain of Azure's SDK; Prometheus calls this ``sdk``.
 
-        It tries environment variables, a workload identity, a managed identity, and the command line tools.
+        It tries environment variables, a workload identity, a managed identity, and the command-line tools.
         """
         if tenant_id is not None:
             _check_tenant(tenant_id)
@@ -225,7 +225,7 @@ class EntraAuth(TokenAuth):
 
     def fetch(self) -> Token:
         """
-        Fetch a token; one thread at a time.
+        Fetch a token; called by one thread at a time.
 
         :raises SecretError: if that fails for good.
         :raises CredentialsUnavailableError: if it may succeed later.
@@ -236,7 +236,7 @@ class EntraAuth(TokenAuth):
         try:
             with quiet("azure", "msal", "urllib3"):
                 hooks = {"raw_request_hook": trace.request, "raw_response_hook": trace.response}
-                # A new one each time: it has no tokens in memory, and reads certificates and files anew.
+                # A new credential each time: it holds no tokens in memory, and rereads certificates and files.
                 credential = self._new_credential(identity, {**_CLIENT, **hooks, **self._authority})
                 tenant = {} if self._token_tenant is None else {"tenant_id": self._token_tenant}
                 try:
@@ -253,7 +253,7 @@ class EntraAuth(TokenAuth):
         raise failure
 
     def _failure(self, error: BaseException, trace: _Trace) -> PrometheusSinkError:
-        """Return the exception for one of azure-identity."""
+        """Return the exception for an error of azure-identity."""
         words = one_line(redacted(str(error), trace.secrets))
         what = f"no token from {self._source}: {words or type(error).__name__}"
         if trace.is_unanswered and not is_untrusted(error):
@@ -270,7 +270,7 @@ class EntraAuth(TokenAuth):
 
 
 class _Trace:
-    """What a credential has sent, and what it got."""
+    """The latest request and response of a credential, and the secrets that it has sent."""
 
     def __init__(self) -> None:
         self.is_unanswered = False
@@ -309,7 +309,7 @@ class _WorkloadIdentity:
 
     def __call__(self, identity: Any, client: Mapping[str, Any]) -> Any:
         path = self.token_file_path or os.environ.get("AZURE_FEDERATED_TOKEN_FILE") or _TOKEN_FILE
-        Secret.file(path).read()  # whose error says what is wrong with it
+        Secret.file(path).read()  # its error says what is wrong with the file
         return identity.WorkloadIdentityCredential(
             client_id=self.client_id, tenant_id=self.tenant_id, token_file_path=path, **client
         )
@@ -348,11 +348,11 @@ class _Certificate:
                 send_certificate_chain=self.send_chain,
                 **client,
             )
-        except (ValueError, TypeError) as error:  # of the parser, whose text may quote the file
+        except (ValueError, TypeError) as error:  # from the parser; the text may quote the file
             problem = type(error).__name__
         raise SecretError(
             f"check the certificate {self.certificate_path!r}: expected a certificate with its RSA key, in PEM or PFX "
-            f"format, and certificate_password if it has one ({problem})"
+            f"format, and certificate_password if the file has a password ({problem})"
         )
 
 
@@ -361,7 +361,7 @@ class _Default:
     tenant_id: str | None
 
     def __call__(self, identity: Any, client: Mapping[str, Any]) -> Any:
-        # As in Go's SDK, which Prometheus uses: not the credentials of editors and desktops.
+        # As in Go's SDK, which Prometheus uses: no credentials of editors and desktops.
         settings: dict[str, Any] = {
             "exclude_shared_token_cache_credential": True,
             "exclude_visual_studio_code_credential": True,
@@ -396,4 +396,4 @@ def _check_uuid(name: str, value: Any) -> None:
 def _check_tenant(tenant_id: Any) -> None:
     _validation.line("tenant_id", tenant_id, hidden=True)
     if not _TENANT.fullmatch(tenant_id):
-        raise ValueError("tenant_id: expected a UUID or a domain, of letters, digits, dots and hyphens")
+        raise ValueError("tenant_id: expected a UUID or a domain name (letters, digits, dots and hyphens)")

@@ -18,17 +18,17 @@ _thread = threading.local()
 
 def required(module: str, *, package: str, extra: str) -> Any:
     """
-    Return a module of a library that an extra brings.
+    Return a module of a library that an extra installs.
 
-    :raises SecretError: if it is not installed on this worker, with the command that installs it.
+    :raises SecretError: if it is not installed on this worker; the message has the command that installs it.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         problem = type(error).__name__
     raise SecretError(
-        f"run pip install 'pyflink-prometheus[{extra}]' for the Python of the workers: {package} cannot be imported "
-        f"({problem})"
+        f"run pip install 'pyflink-prometheus[{extra}]' in the workers' Python environment: {package} cannot be "
+        f"imported ({problem})"
     )
 
 
@@ -46,10 +46,10 @@ def is_untrusted(error: BaseException | None) -> bool:
 @contextmanager
 def quiet(*libraries: str) -> Iterator[None]:
     """
-    Keep what libraries log of this thread out of the log.
+    Keep messages that libraries log in this thread out of the log.
 
-    Their messages quote requests and responses with the secrets in them; what a user has to know is in their
-    exceptions. Other threads, with the user's own calls of these libraries, are not affected.
+    Their messages quote requests and responses with the secrets in them; their exceptions hold everything that a user
+    has to know. Other threads, with the user's own calls to these libraries, are not affected.
     """
     for name in libraries:
         logger = logging.getLogger(name)
@@ -68,9 +68,9 @@ def _is_quiet() -> bool:
 
 class _Gate:
     """
-    The logger of a library, which passes on nothing of a quiet thread, also of loggers below it that come later.
+    The logger of a library that drops the messages of a quiet thread, including those of child loggers created later.
 
-    It has a handler all the same, or logging would print warnings to the console.
+    It still has a handler, because otherwise logging would print warnings to the console.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""What all signers share that set the Authorization header from secrets alone."""
+"""The base class of signers that set the Authorization header from secrets only."""
 
 from __future__ import annotations
 

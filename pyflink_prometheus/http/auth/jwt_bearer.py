@@ -20,7 +20,7 @@ from pyflink_prometheus.secret import Secret
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ALGORITHMS = ("RS256", "RS384", "RS512")
 
-#: For how long an assertion is valid, as with Prometheus.
+#: How long an assertion is valid, as with Prometheus.
 _ASSERTION_S = 600
 
 
@@ -28,22 +28,22 @@ class JwtBearerAuth(TokenAuth):
     """
     OAuth 2.0 with a JWT as the grant: a token for an assertion that the client signs with its RSA key.
 
-    It needs the extra ``jwt`` on the workers: ``pip install 'pyflink-prometheus[jwt]'``. Tokens are kept and replaced
-    as by :class:`OAuth2Auth`; names and defaults are those of Prometheus.
+    The workers need the extra ``jwt``: ``pip install 'pyflink-prometheus[jwt]'``. Tokens are kept and replaced as by
+    :class:`OAuth2Auth`; names and defaults are those of Prometheus.
 
     :param token_url: the token endpoint.
     :param client_id: the client's ID, and the subject of the assertion.
-    :param client_certificate_key: a :class:`Secret`, or the RSA key itself, as text in PEM format; not encrypted.
+    :param client_certificate_key: a :class:`Secret`, or the RSA key itself, as unencrypted text in PEM format.
     :param client_certificate_key_id: the key's ID, if the server wants one.
     :param signature_algorithm: RS256, RS384 or RS512. Default RS256.
     :param iss: the issuer of the assertion. Default: the client's ID.
     :param audience: the audience of the assertion. Default: the token endpoint.
-    :param claims: more claims of the assertion; they replace those that it has.
-    :param scopes: the scopes to ask for.
+    :param claims: more claims of the assertion; they replace default claims of the same name.
+    :param scopes: the scopes to request.
     :param endpoint_params: more parameters of the request; a value may be a :class:`Secret`.
     :param tls: the TLS settings for the token endpoint.
     :param proxy: the proxy settings for the token endpoint.
-    :param clock: the time by which tokens end.
+    :param clock: the clock for the expiry of tokens.
     :raises ValueError: if the URL, the algorithm or a parameter is not valid.
     """
 
@@ -84,7 +84,7 @@ class JwtBearerAuth(TokenAuth):
 
     def fetch(self) -> Token:
         """
-        Fetch a token; one thread at a time.
+        Fetch a token; called by one thread at a time.
 
         :raises SecretError: if that fails for good.
         :raises CredentialsUnavailableError: if it may succeed later.
@@ -100,11 +100,11 @@ class JwtBearerAuth(TokenAuth):
         claims = {**self._claims, "jti": str(uuid.uuid4()), "iat": now, "exp": now + _ASSERTION_S, **self._more_claims}
         try:
             return str(jwt.encode(claims, key, algorithm=self._algorithm, headers=self._headers))
-        except Exception as error:  # its text may quote the key
+        except Exception as error:  # the error's text may quote the key
             problem = type(error).__name__
         raise SecretError(
-            f"check {self._key.source}: it cannot sign as {self._algorithm}; expected an RSA key in PEM format that is "
-            f"not encrypted ({problem})"
+            f"check {self._key.source}: it cannot sign with {self._algorithm}; expected an unencrypted RSA key in PEM "
+            f"format ({problem})"
         )
 
     def __repr__(self) -> str:
@@ -118,4 +118,4 @@ def _checked_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
         return dict(claims)
     except (TypeError, ValueError):
         pass
-    raise TypeError("claims: expected what JSON can carry: strings as names, and strings, numbers, lists and mappings")
+    raise TypeError("claims: expected JSON: strings as names, and strings, numbers, lists and mappings as values")

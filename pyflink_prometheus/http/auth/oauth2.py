@@ -14,7 +14,7 @@ from pyflink_prometheus.http.auth.token_store import Token
 from pyflink_prometheus.http.auth.userinfo import basic_credentials
 from pyflink_prometheus.secret import Secret
 
-# Codes of a server that has authenticated the client, or could not for another reason than the way it was done.
+# Codes of a server that has authenticated the client, or that failed to for a reason other than the method.
 _NOT_ABOUT_THE_WAY = {"invalid_scope", "unauthorized_client", "unsupported_grant_type", "invalid_target"}
 
 
@@ -23,18 +23,18 @@ class OAuth2Auth(TokenAuth):
     OAuth 2.0 with client credentials: a token for a client's ID and secret, from the server's token endpoint.
 
     The token is fetched on the worker when it is first needed, shared by all shards of a writer, and replaced a minute
-    before it ends, or when the receiver no longer accepts it. While the endpoint does not respond, requests are retried
-    as if the receiver did not. The client authenticates by an Authorization header, or, if the server wants it so, in
-    the body of the request, as with Prometheus.
+    before it expires, or when the receiver no longer accepts it. While the endpoint does not respond, requests are
+    retried as if the receiver did not respond. As with Prometheus, the client authenticates with an Authorization
+    header, or in the body of the request if the server requires that.
 
     :param token_url: the token endpoint.
     :param client_id: the client's ID.
     :param client_secret: a :class:`Secret`, or the client's secret itself; ``None`` for a client without one.
-    :param scopes: the scopes to ask for.
+    :param scopes: the scopes to request.
     :param endpoint_params: more parameters of the request, such as ``audience``; a value may be a :class:`Secret`.
     :param tls: the TLS settings for the token endpoint.
     :param proxy: the proxy settings for the token endpoint.
-    :param clock: the time by which tokens end.
+    :param clock: the clock for the expiry of tokens.
     :raises ValueError: if the URL or a parameter is not valid.
     """
 
@@ -57,11 +57,11 @@ class OAuth2Auth(TokenAuth):
         self._form = Form({"grant_type": "client_credentials"}, scopes, endpoint_params)
         now = (SystemClock() if clock is None else clock).time
         self._endpoint = TokenEndpoint(token_url, {"tls": tls, "proxy": proxy}, now)
-        self._in_body: bool | None = None  # the way in which the server wants the client to authenticate, once known
+        self._in_body: bool | None = None  # how the server wants the client to authenticate, once known
 
     def fetch(self) -> Token:
         """
-        Fetch a token; one thread at a time.
+        Fetch a token; called by one thread at a time.
 
         :raises SecretError: if that fails for good.
         :raises CredentialsUnavailableError: if it may succeed later.
@@ -98,9 +98,9 @@ class Form:
     The form of a request for a token.
 
     :param grant: the fields of the grant.
-    :param scopes: the scopes to ask for.
-    :param endpoint_params: more fields; only ``grant_type`` may be one that is there already.
-    :raises ValueError: if another is.
+    :param scopes: the scopes to request.
+    :param endpoint_params: more fields; ``grant_type`` is the only existing field that they may replace.
+    :raises ValueError: if they would replace another one.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Form:
 
     def read(self) -> tuple[dict[str, str], list[str]]:
         """
-        Return the fields, and the values among them that are not shown.
+        Return the fields, and those of their values that must not be shown.
 
         :raises SecretError: if a secret cannot be read.
         """

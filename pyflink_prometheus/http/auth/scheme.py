@@ -10,7 +10,7 @@ from pyflink_prometheus.secret import Secret
 
 class SchemeAuth(AuthorizationHeader):
     """
-    Authentication with a scheme of your choice: ``Authorization: scheme credentials``.
+    Authentication with any scheme: ``Authorization: scheme credentials``.
 
     :param scheme: the scheme, such as ``Token`` or ``GenieKey``; for ``Basic`` use :class:`BasicAuth`.
     :param credentials: a :class:`Secret`, or the credentials themselves.
@@ -18,7 +18,7 @@ class SchemeAuth(AuthorizationHeader):
     """
 
     def __init__(self, scheme: str, credentials: Secret | str) -> None:
-        if not is_header_name(scheme):  # a token of RFC 9110, as the scheme is; not shown, it may be the credentials
+        if not is_header_name(scheme):  # a scheme is a token of RFC 9110; not shown: it may be the credentials
             raise ValueError("expected a scheme of letters, digits and hyphens, such as Token (RFC 9110, 11.1)")
         if scheme.lower() == "basic":
             raise ValueError("use BasicAuth for the scheme Basic: its credentials are a user name and a password")

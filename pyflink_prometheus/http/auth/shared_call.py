@@ -1,4 +1,4 @@
-"""A call that threads make one at a time, and whose failure they share."""
+"""A call that one thread at a time makes, with a failure that all waiting threads share."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ T = TypeVar("T")
 
 class SharedCall:
     """
-    A call that one thread at a time makes. Who waits for one that fails shares the failure, instead of failing in turn.
+    A call that one thread at a time makes. Threads that wait for a call that fails share its failure.
 
-    Otherwise all shards of a writer would wait for the timeouts of a service that is down, one after the other.
+    Otherwise, while a service is down, all shards of a writer would wait for its timeout, one after the other.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls = 0  # that have ended
-        self._failure: PrometheusSinkError | None = None  # of the last one
+        self._calls = 0  # finished calls
+        self._failure: PrometheusSinkError | None = None  # of the last call
 
     def run(self, action: Callable[[], T], otherwise: T | None = None) -> T:
         """
         Return what the call returns.
 
         :param action: the call.
-        :param otherwise: returned at once while another thread makes the call; ``None`` waits for that.
+        :param otherwise: returned at once while another thread makes the call; with ``None``, wait for that thread.
         """
         calls = self._calls
         if not self._lock.acquire(blocking=otherwise is None):
@@ -43,7 +43,7 @@ class SharedCall:
                     self._failure = error
                 finally:
                     self._calls += 1
-            failure = copy.copy(self._failure)  # with a traceback of its own
+            failure = copy.copy(self._failure)  # with its own traceback
         finally:
             self._lock.release()
         raise failure

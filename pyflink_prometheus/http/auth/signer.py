@@ -1,4 +1,4 @@
-"""What all signers of this package share."""
+"""The base class of all signers of this package."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import requests
 
 
 class Signer(requests.auth.AuthBase):
-    """The base of signers that can have other credentials after a receiver has refused some."""
+    """The base of signers that may obtain new credentials after a receiver has refused the current ones."""
 
     @abstractmethod
     def renew(self, request: requests.PreparedRequest, status: int) -> bool:
         """
-        Return whether there are other credentials than those of a request that was refused, so that it is sent again.
+        Return whether there are credentials other than those of a refused request, so that it is sent again.
 
         :param request: the request as it was signed.
         :param status: the status with which the receiver refused it: 401 or 403.
-        :raises SecretError: if there are none any more.
+        :raises SecretError: if there are no longer any credentials.
         :raises CredentialsUnavailableError: if there are none at the moment.
         """

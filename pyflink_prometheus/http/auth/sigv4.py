@@ -14,7 +14,7 @@ from pyflink_prometheus.http.auth.extras import quiet
 from pyflink_prometheus.http.auth.signer import Signer
 from pyflink_prometheus.secret import Secret
 
-# Hosts of Amazon Managed Service for Prometheus: public, FIPS, dual-stack, China's, and those of VPC endpoints.
+# Hosts of Amazon Managed Service for Prometheus: public, FIPS, dual-stack, China and VPC endpoints.
 _HOST = re.compile(r"(?:^|\.)aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws|api)\.")
 
 
@@ -22,18 +22,18 @@ class SigV4Auth(Signer):
     """
     Amazon's Signature Version 4, for Amazon Managed Service for Prometheus.
 
-    It needs the extra ``aws`` on the workers: ``pip install 'pyflink-prometheus[aws]'``. Without settings, credentials
-    come from botocore's chain: environment variables, a role to assume with a web identity, the shared files of
-    profiles, the container's and the instance's metadata service. They are refreshed before they end, and found anew
+    The workers need the extra ``aws``: ``pip install 'pyflink-prometheus[aws]'``. Without settings, credentials come
+    from botocore's chain: environment variables, a role to assume with a web identity, the shared files of profiles,
+    and the container's and the instance's metadata service. They are refreshed before they expire, and looked up again
     if the receiver no longer accepts them. For a FIPS endpoint of the receiver, use its URL.
 
-    :param region: the region. Default: that of the URL, else that of the environment or the profile.
+    :param region: the region. Default: the URL's, else that of the environment or the profile.
     :param access_key: the access key's ID, or a :class:`Secret` that holds it.
     :param secret_key: a :class:`Secret`, or the secret access key itself.
     :param session_token: the token of temporary keys, likewise.
     :param profile: a profile of the shared files.
     :param role_arn: a role to assume with these credentials.
-    :param external_id: the external ID for that.
+    :param external_id: the external ID for assuming the role.
     :param service: the service that the signature is for. Default ``aps``.
     :param use_fips_sts_endpoint: whether to assume the role at a FIPS endpoint of STS. Default False.
     :raises ValueError: if settings exclude each other.
@@ -61,11 +61,11 @@ class SigV4Auth(Signer):
             token = None if session_token is None else Secret.of(session_token)
             keys = KeySecrets(Secret.of(access_key), Secret.of(secret_key), token)
         elif access_key is not None or secret_key is not None or session_token is not None:
-            raise ValueError("set both access_key and secret_key, or neither of them and no session_token")
+            raise ValueError("set both access_key and secret_key, or neither; session_token needs both")
         if keys is not None and profile is not None:
             raise ValueError("set either access_key and secret_key, or profile, not both")
         if external_id is not None and role_arn is None:
-            raise ValueError("external_id: set role_arn as well; it is for assuming a role")
+            raise ValueError("external_id: set role_arn as well; the ID is only for assuming a role")
         self._region = region
         self._service = service
         self._settings = ChainSettings(keys, profile, role_arn, external_id, use_fips_sts_endpoint)
@@ -76,7 +76,7 @@ class SigV4Auth(Signer):
         Sign one attempt.
 
         :raises SecretError: if there are no credentials.
-        :raises CredentialsUnavailableError: if they cannot be had at the moment.
+        :raises CredentialsUnavailableError: if they are not available at the moment.
         """
         signers = botocore("auth")
         messages = botocore("awsrequest")
@@ -92,9 +92,9 @@ class SigV4Auth(Signer):
 
     def renew(self, request: requests.PreparedRequest, status: int) -> bool:
         """
-        Return whether there are other credentials than those that signed a request that was refused.
+        Return whether there are credentials other than those that signed a refused request.
 
-        They are looked for anew: keys in files may have been rotated, and roles may have been changed.
+        They are looked up again: keys in files may have been rotated, and roles may have been changed.
         """
         if status not in (401, 403):
             return False
@@ -114,7 +114,7 @@ class SigV4Auth(Signer):
         found = _HOST.search(urlsplit(url).hostname or "")
         region = found[1] if found else self._chain.region()
         if region is None:
-            raise SecretError("set region in SigV4Auth: neither the URL, AWS_REGION nor the profile has one")
+            raise SecretError("set region in SigV4Auth: there is none in the URL, AWS_REGION or the profile")
         return region
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What all signers share that send a token which they fetch."""
+"""The base class of signers that fetch a token and send it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pyflink_prometheus.http.auth.token_store import Token, TokenStore
 
 class TokenAuth(Signer):
     """
-    The base of signers that fetch a token on the worker, keep it until shortly before its end, and send it.
+    The base of signers that fetch a token on the worker, keep it until shortly before it expires, and send it.
 
-    :param clock: the time by which tokens end.
+    :param clock: the clock for the expiry of tokens.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -24,7 +24,7 @@ class TokenAuth(Signer):
     @abstractmethod
     def fetch(self) -> Token:
         """
-        Fetch a token; one thread at a time.
+        Fetch a token; called by one thread at a time.
 
         :raises SecretError: if that fails for good.
         :raises CredentialsUnavailableError: if it may succeed later.
@@ -34,14 +34,14 @@ class TokenAuth(Signer):
         """
         Add the token to one attempt.
 
-        :raises SecretError: if no token can be had.
-        :raises CredentialsUnavailableError: if none can be had at the moment.
+        :raises SecretError: if no token can be obtained.
+        :raises CredentialsUnavailableError: if none is available at the moment.
         """
         request.headers["Authorization"] = self._store.get(self.fetch).header
         return request
 
     def renew(self, request: requests.PreparedRequest, status: int) -> bool:
-        """Drop the token of a request that was refused with this status, if that is 401; return whether it was."""
+        """Drop the token of a request that was refused with 401, and return whether the status is 401."""
         if status == 401:
             self._store.drop(request.headers.get("Authorization"))
         return status == 401

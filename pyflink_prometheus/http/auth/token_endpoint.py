@@ -15,7 +15,7 @@ from pyflink_prometheus.http.auth.userinfo import basic_credentials, split_useri
 from pyflink_prometheus.http.exchange import Exchange
 from pyflink_prometheus.http.outcome import Kind, Outcome, is_retryable, one_line, parse_retry_after
 
-#: How long fetching a token may take.
+#: How long fetching a token may take, in seconds.
 TIMEOUT_S = 30.0
 _BODY_LIMIT = 1024 * 1024
 _BODY_SECONDS = 10.0
@@ -36,7 +36,7 @@ class RefusedError(SecretError):
     """
     A request for a token that the server refused for good.
 
-    :param code: the server's error code (RFC 6749, 5.2), "" if it gave none.
+    :param code: the server's error code (RFC 6749, 5.2), "" if it sent none.
     """
 
     def __init__(self, message: str, *, code: str = "") -> None:
@@ -82,11 +82,11 @@ class TokenEndpoint:
         Return the token that the endpoint issues for a form.
 
         :param form: the fields of the form.
-        :param authorization: the Authorization header, if the client authenticates by it.
+        :param authorization: the Authorization header, if the client authenticates with one.
         :param secrets: what messages must not show.
-        :raises RefusedError: if the server refuses.
+        :raises RefusedError: if the server refuses the request.
         :raises SecretError: if there is no token endpoint, or it cannot be reached as configured.
-        :raises CredentialsUnavailableError: if it does not respond, or asks to retry later.
+        :raises CredentialsUnavailableError: if it does not respond, or asks for a later retry.
         """
         url, username, password = split_userinfo(self._url)
         if self._exchange is None:
@@ -159,11 +159,11 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _seconds(value: Any) -> float | None:
-    """Return a number of seconds, which some servers write as text; ``None`` if there is none, or none above 0."""
+    """Return a number of seconds, which some servers write as text; ``None`` if it is not a number above 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         seconds = float(value)
     except (ValueError, OverflowError):
         return None
-    return seconds if 0 < seconds < 1e12 else None  # neither of which is true for NaN
+    return seconds if 0 < seconds < 1e12 else None  # both comparisons are false for NaN

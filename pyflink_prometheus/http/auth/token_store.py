@@ -1,4 +1,4 @@
-"""A token that all shards share, fetched by one of them."""
+"""A token that one shard fetches and all shards share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyflink_prometheus.clock import Clock, SystemClock
 from pyflink_prometheus.errors import CredentialsUnavailableError, SecretError
 from pyflink_prometheus.http.auth.shared_call import SharedCall
 
-#: How long before its expiry a token is replaced, in seconds; after four fifths of its lifetime if that is later.
+#: How many seconds before its expiry a token is replaced; after four fifths of its lifetime if that is later.
 REFRESH_BEFORE_S = 60.0
 #: The delay between attempts to replace a token that is about to expire, in seconds.
 REFRESH_AGAIN_S = 5.0
@@ -23,7 +23,7 @@ class Token(NamedTuple):
     A token.
 
     :param header: the value of the Authorization header.
-    :param expires_at: its end, in seconds since 1970; ``None`` if it has none.
+    :param expires_at: its expiry, in seconds since 1970; ``None`` if it does not expire.
     """
 
     header: str
@@ -35,9 +35,9 @@ class Token(NamedTuple):
 
 class TokenStore:
     """
-    A token in memory, replaced shortly before its end; used by all shards of a writer. It is pickled as an empty one.
+    A token in memory, replaced shortly before it expires; used by all shards of a writer. It is pickled empty.
 
-    :param clock: the time by which tokens end.
+    :param clock: the clock for the expiry of tokens.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -48,9 +48,9 @@ class TokenStore:
 
     def get(self, fetch: Callable[[], Token]) -> Token:
         """
-        Return the token, or fetch it. Callers that come in the meantime wait for it, and share the failure if it fails.
+        Return the token, or fetch it. Concurrent callers wait for it, and share the failure if fetching it fails.
 
-        A token that has not ended yet is kept if no other can be had.
+        A token that has not expired yet is kept if no other is available.
 
         :raises SecretError: if there is none, and fetching it failed for good.
         :raises CredentialsUnavailableError: if there is none at the moment.
@@ -60,12 +60,12 @@ class TokenStore:
         return self._call.run(lambda: self._renewed(fetch), otherwise=self._lasting())
 
     def drop(self, header: str | None) -> None:
-        """Forget the token if it is the one with this header: another shard may have replaced it already."""
+        """Forget the token if it has this header: another shard may have replaced it already."""
         if self._token is not None and self._token.header == header:
             self._token = None
 
     def _renewed(self, fetch: Callable[[], Token]) -> Token:
-        """Return the token that another thread has fetched, else fetch one, else keep the one that has not ended."""
+        """Return the token that another thread has fetched, else fetch one, else keep one that has not expired."""
         if (token := self._current()) is not None:
             return token
         try:
@@ -80,16 +80,16 @@ class TokenStore:
             return token
         if lasting is None:
             raise failure
-        _log.warning("the token is used until it ends, because it cannot be replaced: %s", failure)
+        _log.warning("the current token stays in use until it expires, because it cannot be replaced: %s", failure)
         return lasting
 
     def _current(self) -> Token | None:
-        """Return the token if it need not be replaced yet."""
+        """Return the token if it does not have to be replaced yet."""
         token, refresh_at = self._token, self._refresh_at
         return token if token is not None and (refresh_at is None or self._clock.time() < refresh_at) else None
 
     def _lasting(self) -> Token | None:
-        """Return the token if it has not ended."""
+        """Return the token if it has not expired."""
         token = self._token
         if token is None or token.expires_at is None or self._clock.time() < token.expires_at:
             return token

@@ -1,1 +1,1 @@
-"""In-memory models of receivers, which respond and store as the real ones do; one file each."""
+"""In-memory models of receivers that respond and store as the real ones do; one file each."""

@@ -24,13 +24,13 @@ class CortexModel(ReceiverModel):
 
     Modelled after Cortex's issues (cortexproject/cortex#6953, #7761), not measured:
 
-    - One invalid series: a 2.0 request gets 400 without counts, and nothing is stored; of a 1.0 request the rest is
+    - One invalid series: a 2.0 request gets 400 without counts, and nothing is stored; the rest of a 1.0 request is
       stored, and the response is 400.
     - Samples that are too far ahead, out of order or out of bounds: the others are stored, and the response is 400. The
       counts say how many were *validated*, which is more than were stored.
 
     :param now_ms: the receiver's current time; may be changed later.
-    :param limits: limits of a series' labels.
+    :param limits: the limits on a series' labels.
     """
 
     def __init__(self, now_ms: int, limits: SeriesLimits = MIMIR_LIMITS) -> None:

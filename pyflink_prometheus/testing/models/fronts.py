@@ -1,4 +1,4 @@
-"""Proxies, limits and outages in front of a receiver: each wraps another model."""
+"""Proxies, limits and outages in front of a receiver; each wraps another model."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class _Front(ReceiverModel):
 
 class HaReplicaModel(_Front):
     """
-    Mimir or Cortex with HA deduplication, which accepts the samples of one replica per cluster.
+    Mimir or Cortex with HA deduplication, which accepts the samples of only one replica per cluster.
 
-    Modelled after Mimir's sources (``pkg/distributor/errors.go``), not measured: a request of a replica that is not
+    Modelled after Mimir's sources (``pkg/distributor/errors.go``), not measured: a request from a replica that is not
     elected gets 202, and nothing is stored. The counts of a 2.0 request say what was received.
 
     :param model: the receiver of the elected replica's requests.
@@ -41,7 +41,7 @@ class HaReplicaModel(_Front):
         self.elected = elected
 
     def __call__(self, request: ReceivedRequest) -> Response:
-        """Forward the requests of the elected replica only."""
+        """Forward only the requests of the elected replica."""
         if self.elected:
             return super().__call__(request)
         return Response(202, "the samples of this replica were deduplicated")
@@ -49,10 +49,10 @@ class HaReplicaModel(_Front):
 
 class ByteLimitModel(_Front):
     """
-    A receiver, or a gateway, that limits the bytes of a request.
+    A receiver or gateway that limits the bytes of a request.
 
     Modelled after Mimir and Prometheus, which respond with 400, and Thanos and most gateways, which respond with 413.
-    None of them sends counts with it.
+    None of them sends counts with the refusal.
 
     :param model: the receiver of smaller requests.
     :param max_bytes: the limit, for the decoded message.
@@ -78,7 +78,7 @@ class OverloadedModel(_Front):
     Modelled after GreptimeDB, which responds with 408 under load.
 
     :param model: the receiver of later requests.
-    :param requests: how many requests are refused first; nothing of them is stored.
+    :param requests: how many requests are refused first; nothing in them is stored.
     :param status: the status of the refusals.
     """
 

@@ -16,13 +16,13 @@ _NS = 1_000_000  # in a millisecond
 
 class InfluxDbModel(ReceiverModel):
     """
-    A database of InfluxDB 1.
+    An InfluxDB 1 database.
 
     Modelled after 1.6.7 (``tests/integration/test_receiver_models.py`` compares them). It accepts any order; a second
-    value at one time replaces the first. NaN, including stale markers, is dropped with 204. An infinity, or a series
-    key over 65,535 bytes, makes the response 400, and nothing of the request is stored. Times are stored in
-    nanoseconds, so those of a sender that uses microseconds overflow. A 2.0 request gets 204 without counts, and
-    nothing of it is stored.
+    value at the same time replaces the first. NaN, including stale markers, is dropped with 204. An infinity, or a
+    series key over 65,535 bytes, gets 400, and nothing in the request is stored. Times are stored in nanoseconds, so
+    those of a sender that uses microseconds overflow. A 2.0 request gets 204 without counts, and nothing in it is
+    stored.
 
     :param drops_infinities: whether infinities are dropped like NaN, as InfluxDB's documentation says of 1.8.6 and
         later.

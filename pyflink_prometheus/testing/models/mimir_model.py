@@ -27,10 +27,10 @@ class MimirModel(ReceiverModel):
     - Invalid series, samples more than 10 minutes ahead, and the second of two samples of a series at one time are
       dropped; the rest goes to the TSDB, which refuses sample by sample. All valid samples are stored, in both
       versions. One bad sample makes the response 400.
-    - The Written headers of a 2.0 request say what was *received*, with 200 and with 400 alike.
+    - The Written headers of a 2.0 request say what was *received*, with 200 as well as with 400.
 
     :param now_ms: the receiver's current time; may be changed later.
-    :param limits: limits of a series' labels.
+    :param limits: the limits on a series' labels.
     """
 
     def __init__(self, now_ms: int, limits: SeriesLimits = MIMIR_LIMITS) -> None:

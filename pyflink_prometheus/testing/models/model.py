@@ -28,7 +28,7 @@ class ReceiverModel(ABC):
             ...  # write to receiver.url
             assert model.stored == [...]
 
-    One thread at a time calls it, as both of these guarantee. A copy (``copy.deepcopy``) is independent.
+    It is called by one thread at a time, which both of these guarantee. A copy (``copy.deepcopy``) is independent.
     """
 
     @property
@@ -38,11 +38,11 @@ class ReceiverModel(ABC):
 
     @abstractmethod
     def __call__(self, request: ReceivedRequest) -> Response:
-        """Store what the real receiver would store of a request, and return its response."""
+        """Store what the real receiver would store from a request, and return its response."""
 
 
 def samples_of(request: ReceivedRequest) -> Iterator[StoredSample]:
-    """Yield the samples of a request, as in :attr:`ReceivedRequest.samples`; keys of series are cached."""
+    """Yield the samples of a request, as in :attr:`ReceivedRequest.samples`; the keys of series are cached."""
     for series in request.series:
         key = key_of(series)
         for value, timestamp, *_ in series.samples:

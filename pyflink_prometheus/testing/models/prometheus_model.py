@@ -1,4 +1,4 @@
-"""Prometheus, and a 2.0 receiver that stores nothing of a request that it refuses."""
+"""Prometheus, and a 2.0 receiver that stores nothing from a request that it refuses."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _WITHOUT_COUNTS = Response(204, says_written=False)
 
 class PrometheusModel(ReceiverModel):
     """
-    Prometheus with an empty storage and no out-of-order window.
+    Prometheus with empty storage and no out-of-order window.
 
     Modelled after Prometheus 3.5.3 and 2.42 (``tests/integration/test_receiver_models.py`` compares them):
 
     - A 1.0 request with one bad sample gets 400 and is rolled back completely. A series with invalid labels is silently
       skipped.
-    - Of a 2.0 request the valid part is stored and counted exactly, whether the response is 204 or 400. Samples that
-      are out of order or duplicate within the request are counted as written and dropped.
-    - An empty storage, and a 2.0 request that begins with a series too far ahead: the whole request is refused.
-    - Over 32 MiB decoded: 400 without counts.
+    - The valid part of a 2.0 request is stored and counted exactly, whether the response is 204 or 400. Samples that
+      are out of order or duplicates within the request are counted as written and dropped.
+    - If the storage is empty, a 2.0 request that begins with a series too far ahead is refused as a whole.
+    - A request of over 32 MiB decoded gets 400 without counts.
 
     :param now_ms: the receiver's current time; may be changed later.
     :param versions: the supported versions. Without 2.0, a 2.0 request gets 204 without counts; nothing is stored.
@@ -108,13 +108,13 @@ class PrometheusModel(ReceiverModel):
 
 class AllOrNothingModel(ReceiverModel):
     """
-    A receiver that stores nothing of a request with one bad sample, in both versions, and says so.
+    A receiver that stores nothing from a request with one bad sample, in both versions, and says so.
 
     Modelled after the 2.0 specification: receivers MAY store the valid part. This one responds with 400 and counts of
     0. It accepts what Prometheus accepts, within its own limits.
 
     :param now_ms: the receiver's current time.
-    :param limits: limits of a series' labels. Default: 30 labels.
+    :param limits: the limits on a series' labels. Default: 30 labels.
     """
 
     def __init__(self, now_ms: int, limits: SeriesLimits | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Receivers' limits of a series' labels."""
+"""Receivers' limits on a series' labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 @dataclass(frozen=True)
 class SeriesLimits:
     """
-    Limits of the labels of one series; ``None`` is no limit.
+    Limits on the labels of one series; ``None`` means no limit.
 
     :param labels: the number of labels, including the metric's name.
     :param name_bytes: the length of a label's name.

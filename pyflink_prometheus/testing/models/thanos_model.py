@@ -17,9 +17,9 @@ class ThanosModel(ReceiverModel):
     """
     One tenant of Thanos Receive without limits.
 
-    Modelled after the sources of Thanos (``pkg/receive/handler.go``, ``writer.go``), not measured. It
-    accepts both versions and stores the valid part of a request. It responds with 409 without counts if any sample was
-    out of order, out of bounds or a duplicate, and otherwise claims to have written all. Samples may be any time ahead.
+    Modelled after the sources of Thanos (``pkg/receive/handler.go``, ``writer.go``), not measured. It accepts both
+    versions and stores the valid part of a request. It responds with 409 without counts if any sample was out of order,
+    out of bounds or a duplicate, and otherwise claims to have written everything. Samples may be any time ahead.
     """
 
     def __init__(self) -> None:

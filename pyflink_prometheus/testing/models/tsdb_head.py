@@ -1,4 +1,4 @@
-"""The head of Prometheus's storage, also in Mimir, Cortex and Thanos: its bounds, and order within a series."""
+"""The head of Prometheus's storage, also used by Mimir, Cortex and Thanos: its bounds, and order within a series."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TsdbHead:
     The head of a TSDB without an out-of-order window.
 
     Modelled after Prometheus 3.5.3 and 2.42, as measured: a sample is out of bounds if it is more than an hour, half of
-    a block, older than the newest one of all series when its request arrived. The very first timestamp sets these
+    a block, older than the newest sample of all series when its request arrived. The very first timestamp sets these
     bounds, even if its request is rolled back. The bounds are int64 and overflow: a first timestamp within an hour of
     -2**63 puts everything out of bounds until a restart.
     """
@@ -33,7 +33,7 @@ class TsdbHead:
         return (self.newest_ms - _WINDOW_MS + 2**63) % 2**64 - 2**63
 
     def begin(self, timestamp: int) -> None:
-        """Set the bounds from a first timestamp."""
+        """Set the bounds from the first timestamp."""
         self.is_empty = False
         self.newest_ms = timestamp
 
@@ -49,7 +49,7 @@ class TsdbHead:
         return f"duplicate sample for timestamp {timestamp}; overrides not allowed"
 
     def store(self, sample: StoredSample) -> None:
-        """Store a sample unless its series has one as new: so samples within one request are silently dropped."""
+        """Store a sample unless its series has one that is as new: such samples of one request are silently dropped."""
         key, value, timestamp = sample
         latest = self._latest.get(key)
         if latest is not None and timestamp <= latest[0]:
@@ -61,9 +61,9 @@ class TsdbHead:
 
 class Appender:
     """
-    The samples of one request for a head; only :meth:`commit` stores them.
+    The samples of one request to a head; only :meth:`commit` stores them.
 
-    Each is checked against those in the head, not against the others of its request.
+    Each sample is checked against those in the head, not against the others in its request.
     """
 
     def __init__(self, head: TsdbHead) -> None:
@@ -72,7 +72,7 @@ class Appender:
         self._least_ms = None if head.is_empty else head.least_ms
 
     def open(self) -> None:
-        """Fix the bounds of this request; on an empty head without a first sample, nothing is within them."""
+        """Fix the bounds of this request; on an empty head without a first sample, no sample is within them."""
         if self._least_ms is None:
             self._least_ms = self._head.least_ms
 

@@ -25,9 +25,9 @@ class VictoriaMetricsModel(ReceiverModel):
 
     Modelled after VictoriaMetrics 1.145 (``tests/integration/test_receiver_models.py`` compares them). It accepts any
     order, and stores duplicates twice. It drops, with 204 as for all requests: series over its limits (40 labels
-    including the metric's name, 256 bytes of a name, 4096 of a value), samples more than two days ahead or older than
-    its retention, and NaN that is not a stale marker. A request over 32 MiB is refused with 400. A 2.0 request gets 204
-    without counts, and nothing of it is stored.
+    including the metric's name, 256 bytes per name, 4096 per value), samples more than two days ahead or older than its
+    retention, and NaN that is not a stale marker. A request over 32 MiB is refused with 400. A 2.0 request gets 204
+    without counts, and nothing in it is stored.
 
     :param now_ms: the receiver's current time; may be changed later.
     """

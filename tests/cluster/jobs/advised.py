@@ -21,7 +21,7 @@ BUNDLES = 60
 
 @dataclass
 class Reading:
-    """A reading with a number."""
+    """A numbered reading."""
 
     number: int
 

@@ -29,7 +29,7 @@ FIRST_TIMESTAMP_MS = 1_700_000_000_000
 
 
 class WriterWithoutHook(SubtaskWriter):
-    """The writer without a hook to flush: it sends full batches, and the rest when it is closed."""
+    """The writer without a hook that flushes: it sends full batches, and the rest when it is closed."""
 
     def flush(self) -> int:
         """Do nothing."""
@@ -75,7 +75,7 @@ class Breakdown(MapFunction):
 
 
 def to_series(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
-    """Return a converter that distributes the numbers over some series of this name."""
+    """Return a converter that distributes the numbers over several series of this name."""
 
     def convert(number: int) -> PrometheusTimeSeries:
         labels = {"series": str(number % SERIES)}
@@ -103,7 +103,7 @@ def main() -> None:
     config.set_string("restart-strategy.type", "fixed-delay")
     config.set_string("restart-strategy.fixed-delay.attempts", "10")
     config.set_string("restart-strategy.fixed-delay.delay", "100 ms")
-    # Bundles that only a checkpoint ends.
+    # Only a checkpoint ends these bundles.
     config.set_string("python.fn-execution.bundle.size", "100000")
     config.set_string("python.fn-execution.bundle.time", "60000")
     env = StreamExecutionEnvironment.get_execution_environment(config)

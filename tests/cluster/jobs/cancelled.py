@@ -1,8 +1,8 @@
 """
-Cancel a local job, whose Python functions run in threads of this very process, while its endpoint does not answer.
+Cancel a local job, whose Python functions run in threads of this process, while its endpoint does not respond.
 
 The endpoint has refused five requests by then, and refuses the rest when the job is cancelled. Prints a line for each
-thing that has happened.
+event.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def is_cancelled(job: JobClient) -> bool:
-    """Return whether a job is cancelled. Its cluster ends with it, and then has no answer."""
+    """Return whether a job is cancelled. Its cluster ends with it, and then does not respond."""
     try:
         return bool(job.get_job_status().result() == JobStatus.CANCELED)
     except Py4JJavaError as error:
@@ -83,10 +83,10 @@ def main() -> None:
             raise RuntimeError("the sink runs in another process")
         job.cancel().result()
         wait_for(lambda: is_cancelled(job))
-        print("cancelled, and the endpoint has not answered yet")
+        print("cancelled, and the endpoint has not responded yet")
         let_go.set()
         wait_for(lambda: len(receiver.requests) > REFUSED_AT_ONCE + 1)
-        print("the sink goes on retrying")
+        print("the sink continues to retry")
         wait_for(lambda: not shards())
         print("no thread of the sink is left")
 

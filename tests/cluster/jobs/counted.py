@@ -3,11 +3,11 @@ Write samples with all kinds of fates, and read the writer's metrics from Flink'
 
 usage: counted.py PORT URL FOLDER EXPECTED [BACKUP_URL]
 
-PORT is for the REST API. FOLDER has files whose lines are metric names; the receiver knows from these what to do.
-EXPECTED is a JSON object of metrics by name; if those of tenants are among them, each metric belongs to the tenant of
-its name. Flink hands them on one after another, so this waits until all are there and have these values; null stands
-for any. All is written to BACKUP_URL, too. Prints as one JSON object the metrics as they were last, whether they are as
-expected or not.
+PORT is for the REST API. FOLDER has files whose lines are metric names, which tell the receiver what to do. EXPECTED is
+a JSON object of Flink's metrics by name; if it includes metrics of tenants, each sample's metric name is its tenant.
+Flink updates metrics one after another, so this waits until all of them have these values; null means any value.
+Everything is also written to BACKUP_URL. Prints the last metrics as one JSON object, whether they are as expected or
+not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PORT, URL, FOLDER, EXPECTED = *sys.argv[1:4], json.loads(sys.argv[4])
 DEADLINE_S = 200
 OPERATOR = "0.Prometheus_writer."
 GROUP = f"{OPERATOR}Prometheus."
-#: Flink's names for what any sink does; they are in no group.
+#: Flink's names for metrics of any sink; they are in no group.
 STANDARD = ("numRecordsSend", "numRecordsSendErrors", "numBytesSend", "currentSendTime")
 
 
@@ -45,7 +45,7 @@ def to_series(metric_name: str) -> PrometheusTimeSeries:
     return PrometheusTimeSeries(metric_name, labels, ((1.0, 1_700_000_000_000),))
 
 
-#: Flink 1.20 refuses longer ones.
+#: Flink 1.20 refuses longer URLs.
 NAMES_IN_A_URL = 20
 
 
@@ -56,7 +56,7 @@ def get(url: str) -> Any:
 
 
 def metrics(job_url: str) -> dict[str, int]:
-    """Return the writer's metrics; none while its worker is still starting."""
+    """Return the writer's metrics; empty while its worker is still starting."""
     vertices = get(job_url)["vertices"]
     url = next(f"{job_url}/vertices/{each['id']}/metrics" for each in vertices if "Prometheus writer" in each["name"])
     found_names = [each["id"] for each in get(url)]
@@ -72,7 +72,7 @@ def metrics(job_url: str) -> dict[str, int]:
 
 
 def are_as_expected(seen: dict[str, int]) -> bool:
-    """Say whether all that is waited for has come."""
+    """Return whether all metrics are as expected."""
     return all(name in seen and value in (seen[name], None) for name, value in EXPECTED.items())
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     if any(name.startswith("tenant.") for name in EXPECTED):
         builder.set_tenant({"X-Scope-OrgID": "__name__"})
     sink = builder.build()
-    # A source that goes on waiting for files, so that the job goes on, too.
+    # A source that keeps waiting for files, so that the job keeps running.
     lines = FileSource.for_record_stream_format(StreamFormat.text_line_format(), FOLDER)
     source = lines.monitor_continuously(Duration.of_millis(500)).build()
     env.from_source(source, WatermarkStrategy.no_watermarks(), "lines").sink_to(sink)

@@ -23,12 +23,12 @@ T = 1_700_000_000_000
 
 
 def refused_for(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
-    """Return a converter to series to which the receiver responds as their name says."""
+    """Return a converter to series whose name determines the receiver's response."""
     return lambda number: PrometheusTimeSeries(metric_name, {}, ((float(number), T + number),))
 
 
 def misspelt(record: dict[str, Any]) -> PrometheusTimeSeries:
-    """Raise, like a faulty converter of a user."""
+    """Raise, like a user's faulty converter."""
     return PrometheusTimeSeries("temperature", {}, ((record["temprature"], T),))
 
 

@@ -31,7 +31,7 @@ from pyflink_prometheus import (
 
 
 def same(value: Any) -> Any:
-    """Return what is given."""
+    """Return the argument."""
     return value
 
 
@@ -41,7 +41,7 @@ def keyed(stream: DataStream) -> KeyedStream:
 
 
 def mapped(stream: DataStream, parallelism: int, name: str = "Map") -> DataStream:
-    """Put a map behind a stream."""
+    """Append a map to a stream."""
     return stream.map(same, Types.LONG()).set_parallelism(parallelism).name(name)
 
 
@@ -51,26 +51,26 @@ def sink() -> PrometheusSinkBuilder:
 
 
 def dealt(numbers: DataStream) -> DataStream:
-    """Deal a source's records out to two subtasks."""
+    """Distribute a source's records over two subtasks."""
     return mapped(numbers, 2, "dealt")
 
 
 def broadcast_only(numbers: DataStream) -> DataStream:
-    """Connect a stream in order with another that is dealt out, and broadcast."""
+    """Connect an ordered stream with another one that is distributed and broadcast."""
     enrich = EnrichFromStream(lambda update: (update, update), same, lambda event, _: event)
     rules = dealt(numbers).broadcast(enrich.state_descriptor)
     return mapped(numbers, 1).disable_chaining().connect(rules).process(enrich, Types.LONG()).set_parallelism(1)
 
 
 def late_of_reorder(numbers: DataStream) -> DataStream:
-    """Return what is late behind a source that is dealt out."""
+    """Return the late events of a source that is distributed."""
     late = OutputTag("late", Types.LONG())
     return keyed(dealt(numbers)).process(Reorder(late_output_tag=late), Types.LONG()).get_side_output(late)
 
 
 WINDOWS = TumblingWindows(1_000)
 
-#: What a stream of numbers goes through before it is keyed and written by two subtasks.
+#: The steps of a stream of numbers before it is keyed and written by two subtasks.
 ORDER: dict[str, Callable[[DataStream], DataStream]] = {
     "dealt out": dealt,
     "dealt out, further up": lambda numbers: mapped(keyed(dealt(numbers)).map(same, Types.LONG()), 1),
@@ -96,11 +96,11 @@ ORDER: dict[str, Callable[[DataStream], DataStream]] = {
 
 
 def uid(numbers: DataStream) -> DataStream:
-    """Return a stream that PyFlink makes one operator of with the writer."""
+    """Return a stream that PyFlink chains with the writer into one operator."""
     return mapped(numbers, 1, "first").uid("uid of the first")
 
 
-#: What a sink with a uid is put behind.
+#: The streams that a sink with a uid follows.
 UIDS: dict[str, Callable[[DataStream], DataStream]] = {
     "first without uid": lambda numbers: mapped(mapped(numbers, 1, "first"), 1).uid("uid of the second"),
     "first with uid": lambda numbers: mapped(uid(numbers), 1),
@@ -112,19 +112,19 @@ UIDS: dict[str, Callable[[DataStream], DataStream]] = {
 
 
 class Remember(logging.Handler):
-    """Remember what the package warns of."""
+    """A log handler that keeps the package's warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Remember one."""
+        """Keep a warning."""
         self.messages.append(record.getMessage())
 
 
 def build(before: Callable[[DataStream], DataStream], finish: Callable[[DataStream], DataStream]) -> dict[str, Any]:
-    """Build one graph, and return what can be seen of it."""
+    """Build one graph, and return its warnings and operators."""
     env = StreamExecutionEnvironment.get_execution_environment(Configuration())
     env.set_parallelism(1)
     warnings = Remember()
@@ -142,7 +142,7 @@ def arrow() -> PrometheusSinkBuilder:
 
 
 def by(*columns: str) -> PrometheusSinkBuilder:
-    """Return the builder of a sink with several subtasks and such keys."""
+    """Return the builder of a sink with several subtasks and these key columns."""
     return sink().set_parallelism(2).set_key_columns(*columns)
 
 
@@ -152,12 +152,12 @@ def nested(numbers: DataStream) -> DataStream:
 
 
 def of_table(numbers: DataStream) -> DataStream:
-    """Return rows out of a table."""
+    """Return rows from a table."""
     t_env = StreamTableEnvironment.create(numbers.get_execution_environment())
     return t_env.to_data_stream(t_env.from_data_stream(numbers).select(col("f0") * 2))
 
 
-#: Sinks that can't be, and what they are put behind.
+#: Sinks that cannot work, and the streams that they follow.
 REFUSED: dict[str, tuple[Callable[[DataStream], DataStream], PrometheusSinkBuilder]] = {
     "batches of objects": (lambda numbers: numbers.map(same), arrow()),
     "batches of lists": (nested, arrow()),
@@ -173,7 +173,7 @@ REFUSED: dict[str, tuple[Callable[[DataStream], DataStream], PrometheusSinkBuild
 
 
 def refusal(before: Callable[[DataStream], DataStream], builder: PrometheusSinkBuilder, mode: str) -> str:
-    """Return what the client is told."""
+    """Return the client's error."""
     config = Configuration()
     config.set_string("execution.runtime-mode", mode)
     env = StreamExecutionEnvironment.get_execution_environment(config)
@@ -185,7 +185,7 @@ def refusal(before: Callable[[DataStream], DataStream], builder: PrometheusSinkB
 
 
 def main() -> None:
-    """Build all of them."""
+    """Build all graphs."""
     found = {
         "order": {name: build(before, keyed) for name, before in ORDER.items()},
         "uids": {name: build(before, same) for name, before in UIDS.items()},

@@ -1,5 +1,5 @@
 """
-Reorder and count readings with a worker that dies on the way, and print the counters of each device as JSON.
+Reorder and count readings with a worker that dies midway, and print the counters of each device as JSON.
 
 usage: killed_operators.py FOLDER
 

@@ -36,14 +36,14 @@ def to_series(number: int) -> PrometheusTimeSeries:
 
 
 def sign(headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
-    """Be a user's signer that says too much."""
+    """Fail like a user's signer whose error contains a secret."""
     with open(f"{FOLDER}/signer") as file:
         secret = file.read()
     raise ValueError(f"no signature with {secret!r}")
 
 
 def error_of(name: str, signer: Any) -> str:
-    """Return what the client of such a job gets."""
+    """Return the text of the exception that the client of such a job gets."""
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_parallelism(1)
     builder = PrometheusSink.builder().set_prometheus_remote_write_url(URL).set_element_converter(to_series)
@@ -56,7 +56,7 @@ def error_of(name: str, signer: Any) -> str:
 
 
 def main() -> None:
-    """Run all."""
+    """Run all jobs."""
     key = Secret.file(f"{FOLDER}/sigv4")
     uuid = "11111111-2222-3333-4444-555555555555"
     signers = {

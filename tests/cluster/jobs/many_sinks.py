@@ -3,7 +3,7 @@ Use the sink in many ways, all of which write to one receiver under different me
 
 usage: many_sinks.py URL
 
-Prints what can only be seen in here, as one JSON object.
+Prints what only this process can observe, as one JSON object.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ T = 1_700_000_000_000
 
 
 def environment(**options: str) -> StreamExecutionEnvironment:
-    """Return an environment with such options: two underscores stand for a dot, one for a dash."""
+    """Return an environment with these options: two underscores mean a dot, one means a dash."""
     config = Configuration()
     for name, value in options.items():
         config.set_string(name.replace("__", ".").replace("_", "-"), value)
@@ -70,7 +70,7 @@ def converter(metric_name: str) -> Callable[[int], PrometheusTimeSeries]:
 
 
 def one_several_or_none(number: int) -> PrometheusTimeSeries | Iterable[PrometheusTimeSeries] | None:
-    """Convert to one series, to several in a list or from a generator, or to none, in turn."""
+    """Convert in turn to one series, several in a list or from a generator, or none."""
     several = [series("several", number), series("several_more", number)]
     return [series("one", number), several, (each for each in several), None][number % 4]
 
@@ -173,7 +173,7 @@ def batch() -> dict[str, Any]:
 
 
 def hops() -> dict[str, Any]:
-    """Return how records get to the writer, as passed to it, without running the job."""
+    """Return how records reach the writer, as configured for it, without running the job."""
     seen: list[Exchange | None] = []
 
     class Witness(WriterFunction):

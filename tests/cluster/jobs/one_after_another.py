@@ -1,11 +1,11 @@
 """
-Submit small jobs, one after another, from one client: thread mode, a sink, one behind a key, and a pandas function.
+Submit small jobs, one after another, from one client: thread mode, a sink, a keyed sum, and a pandas function.
 
 usage: one_after_another.py URL COUNT [FOLDER]
 
-With a folder for what they must remember, every third job fails once and is restarted, by an exception or because its
-worker dies, and every third one has no end and is cancelled. A job that fails for good is counted, and the next one is
-submitted. Prints how many have failed, and the last error.
+With a folder for their state across restarts, every third job fails once, from an exception or because its worker dies,
+and is restarted, and every third one never ends and is cancelled. A job that fails for good is counted, and the next
+one is submitted. Prints the number of failed jobs, and the last error.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries
 
 URL, COUNT = sys.argv[1], int(sys.argv[2])
 FOLDER = sys.argv[3] if len(sys.argv) > 3 else ""
-#: So many numbers, a thousand a second, have no end while somebody waits.
+#: At a thousand a second, this many numbers never end while a test waits.
 ENDLESS = 10_000_000
 
 
 def to_series(number: int) -> PrometheusTimeSeries:
-    """Be the sink's converter."""
+    """Convert a number for the sink."""
     return PrometheusTimeSeries("number", {}, ((float(number), 1_700_000_000_000 + number),))
 
 
@@ -42,12 +42,12 @@ def write(numbers: DataStream) -> None:
 
 
 def write_keyed(numbers: DataStream) -> None:
-    """Write sums by key, so that there is state."""
+    """Write sums by key, so that the job has state."""
     write(numbers.key_by(lambda number: number % 2, Types.LONG()).reduce(lambda one, other: one + other))
 
 
 def write_table(numbers: DataStream) -> None:
-    """Write what a pandas function makes of a table."""
+    """Write the results of a pandas function on a table."""
     table_env = StreamTableEnvironment.create(numbers.get_execution_environment())
     double = udf(lambda column: column * 2, result_type=DataTypes.BIGINT(), func_type="pandas")
     table = table_env.from_data_stream(numbers)
@@ -56,7 +56,7 @@ def write_table(numbers: DataStream) -> None:
 
 
 def write_mapped(numbers: DataStream) -> None:
-    """Write what a function in thread mode makes of them."""
+    """Write the results of a function in thread mode."""
     write(numbers.map(lambda number: number + 1, Types.LONG()))
 
 
@@ -64,7 +64,7 @@ KINDS = [(write_mapped, "thread"), (write, "process"), (write_keyed, "process"),
 
 
 def failing_once(marker: str, *, dies: bool) -> Callable[[int], int]:
-    """Return a function that fails at its first call, in whichever process."""
+    """Return a function that fails at its first call, in any process."""
 
     def fail(number: int) -> int:
         if not Path(marker).exists():
@@ -113,13 +113,13 @@ def run(number: int) -> None:
 
 
 def slowly(number: int) -> int:
-    """Return a number, a thousand a second."""
+    """Return the number, a thousand times a second."""
     time.sleep(0.001)
     return number
 
 
 def main() -> None:
-    """Submit and wait."""
+    """Submit the jobs, and wait for them."""
     failed, error = 0, ""
     for number in range(COUNT):
         try:

@@ -3,7 +3,7 @@ Run each operator over a small bounded input, and most of them in a chain.
 
 usage: operators.py {process,thread}
 
-Prints what came out of each, by its name, as one JSON object.
+Prints the output of each operator, by name, as one JSON object.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from pyflink_prometheus import (
 from pyflink_prometheus.model.samples import is_stale_marker
 
 T = 1_700_000_000_000
-#: More disorder than any bounded input here has.
+#: More than the disorder of any bounded input here.
 OUT_OF_ORDERNESS_MS = 100_000
 LATE = OutputTag("late", Types.PICKLED_BYTE_ARRAY())
 UNMATCHED = OutputTag("unmatched", Types.PICKLED_BYTE_ARRAY())
 REJECTED = OutputTag("rejected", Types.PICKLED_BYTE_ARRAY())
 
-# (device, time, value), in disorder.
+# (device, time, value), out of order.
 READINGS = [
     ("a", 5_000, 5.0),
     ("a", 1_000, 1.0),
@@ -70,7 +70,7 @@ class Time(TimestampAssigner):
 
 
 def environment(mode: str) -> StreamExecutionEnvironment:
-    """Return an environment in such an execution mode."""
+    """Return an environment in this execution mode."""
     config = Configuration()
     config.set_string("python.execution-mode", mode)
     config.set_string("python.fn-execution.bundle.time", "100")
@@ -93,9 +93,9 @@ def strategy() -> WatermarkStrategy:
 
 def late_events(env: StreamExecutionEnvironment) -> DataStream:
     """
-    Return events (number, time): two, and then for six seconds one that is behind them.
+    Return events (number, time): two, and then for six seconds events with an earlier time.
 
-    The later of those are late, however slow the machine is to make a watermark of the first two.
+    The last of those are late, however slowly the machine produces a watermark from the first two.
     """
     monotonous = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(Time())
     slow = env.from_source(numbers(60, 10.0), WatermarkStrategy.no_watermarks(), "slow", Types.LONG())
@@ -132,7 +132,7 @@ def shown(result: Any) -> Any:
 
 
 def streams(env: StreamExecutionEnvironment) -> dict[str, DataStream]:
-    """Return what each operator makes of its input, by name."""
+    """Return each operator's output, by name."""
     found = {}
     readings = events(env, READINGS)
     found["reorder"] = by_device(readings).process(Reorder())
@@ -166,7 +166,7 @@ def streams(env: StreamExecutionEnvironment) -> dict[str, DataStream]:
     updates = env.from_collection([("c", {"site": "cellar"})]).broadcast(enrich.state_descriptor)
     found["enrich from stream"] = rows.connect(updates).process(enrich)
 
-    # The update has long come when the last event does.
+    # The update has arrived long before the last event.
     enrich = EnrichFromStream(lambda u: u, lambda e: e["device"], table=table, drop_unmatched=True)
     updates = env.from_collection([("a", {"site": "attic"})]).broadcast(enrich.state_descriptor)
     devices = slow.filter(lambda event: event[0] == 2).map(lambda event: {"device": "a"})
@@ -184,7 +184,7 @@ def streams(env: StreamExecutionEnvironment) -> dict[str, DataStream]:
     found["runs in Java's process"] = here
     found["silence"] = by_device(readings).process(MarkStale(30_000, to_series))
 
-    # In a chain: what Reorder releases must have its own timestamp, or it would land in wrong windows.
+    # In a chain: records that Reorder releases must keep their own timestamps, or they would land in the wrong windows.
     ordered = by_device(readings).process(Reorder())
     checked = by_device(ordered).process(Filter(Threshold(lambda e: e[2], max=50)))
     sums = by_device(checked).process(Aggregate("m", lambda e: e[2], TumblingWindows(2_000), "sum", labels="device"))
@@ -193,7 +193,7 @@ def streams(env: StreamExecutionEnvironment) -> dict[str, DataStream]:
 
 
 def main() -> None:
-    """Run all of it as one job."""
+    """Run all operators in one job."""
     env = environment(sys.argv[1])
     results: dict[str, list[Any]] = {}
     merged = None

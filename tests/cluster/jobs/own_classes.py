@@ -1,7 +1,7 @@
 """
-Put instances of this file's own class through operators that keep them, and send late ones out by a stream's own type.
+Put instances of this file's own class through operators that keep them, and emit late ones with a stream's own type.
 
-Prints what came out, as one JSON object.
+Prints the output as one JSON object.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = 1_700_000_000_000
 
 @dataclass(frozen=True)
 class Reading:
-    """Hold a reading."""
+    """A reading."""
 
     device: str
     time: int
@@ -33,13 +33,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Place:
-    """Hold where a device is."""
+    """The place of a device."""
 
     name: str
 
 
 class Time(TimestampAssigner):
-    """Read a reading's time."""
+    """The time of a reading."""
 
     def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
         """Return milliseconds."""
@@ -47,10 +47,10 @@ class Time(TimestampAssigner):
 
 
 class AsInstances(KeyedProcessFunction):
-    """Make readings of rows."""
+    """A map from rows to readings."""
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Reading]:
-        """Return one."""
+        """Return a reading."""
         yield Reading(*value)
 
 

@@ -1,4 +1,4 @@
-"""Readings of three devices in disorder, with all that goes wrong, for jobs and for what is expected of them."""
+"""Out-of-order readings of three devices, with everything that can go wrong, for jobs and their expected results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TARDY = "tardy"
 
 
 class Reading(NamedTuple):
-    """A reading, with the number in the order of arrival."""
+    """A reading, with its number in the order of arrival."""
 
     n: int
     device: str
@@ -29,9 +29,9 @@ def reading(n: int) -> Reading:
     """
     Return a reading.
 
-    Times are out of order by up to three seconds, and some devices have two readings with one. Device 2 stops half-way,
-    and from then on device ``tardy`` sends what is an hour old. After a third of all there is a gap. Device 1 has no
-    position for a while.
+    Times are out of order by up to three seconds, and some devices have two readings with one time. Device 2 stops
+    halfway, and from then on device ``tardy`` sends readings that are an hour old. After a third of all readings there
+    is a gap. Device 1 has no position for a while.
     """
     of_device = n // 3
     second = of_device ^ 3

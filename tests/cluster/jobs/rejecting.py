@@ -1,9 +1,9 @@
 """
-Write a hundred good samples, and some that are not written.
+Write a hundred good samples, and some that cannot be written.
 
 usage: rejecting.py URL PARALLELISM INVALID
 
-The receiver refuses what is called "refused"; INVALID samples have no metric name.
+The receiver refuses the metric "refused"; INVALID samples have no metric name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A source for the jobs here: numbers at a known rate, replayed from the last checkpoint after a failure."""
+"""A source for these jobs: numbers at a known rate, replayed from the last checkpoint after a failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyflink.java_gateway import get_gateway
 
 
 def numbers(count: int, per_second: float) -> Source:
-    """Return a source of the numbers 0, 1, 2 … as ``Types.LONG()``, of which each of its subtasks reads a range."""
+    """Return a source of the numbers 0, 1, 2 … as ``Types.LONG()``; each of its subtasks reads a range."""
     jvm = get_gateway().jvm
     datagen = jvm.org.apache.flink.connector.datagen
     j_type = Types.LONG().get_java_type_info()

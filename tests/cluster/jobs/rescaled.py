@@ -1,7 +1,7 @@
 """
 Write the same readings through all kinds of sinks, and enriched: a savepoint may hold state of each.
 
-A savepoint may be resumed with another parallelism, and with a branch that was not there.
+A savepoint may be resumed with another parallelism, and with a new branch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pyflink_prometheus import (
 
 
 class ToSeries:
-    """Make of each reading a sample of its device's series; the third field of a reading may name more labels."""
+    """A converter from a reading to a sample of its device's series; the reading's third field may name more labels."""
 
     def __init__(self, metric_name: str) -> None:
         self._metric_name = metric_name
@@ -37,7 +37,7 @@ class ToSeries:
 
 
 class FromNumber(ToSeries):
-    """Make of each number what its reading is."""
+    """A converter from a number to the series of its reading."""
 
     def __call__(self, event: Any) -> PrometheusTimeSeries:
         """Return a series."""
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--per-second", type=float, required=True)
     parser.add_argument("--parallelism", type=int, required=True)
-    parser.add_argument("--more", action="store_true", help="one branch more, and before the others")
+    parser.add_argument("--more", action="store_true", help="add a branch, before the others")
     options = parser.parse_args()
 
     config = Configuration()
@@ -82,7 +82,7 @@ def main() -> None:
     sent.sink_to(batches.set_element_converter(FromNumber("batches_without_uid")).build())
     sent.sink_to(batches.set_element_converter(FromNumber("batches")).set_uid("batches").build())
 
-    # One update, which only the first of the runs reads.
+    # One update, which only the first run reads.
     one = env.from_source(numbers(1, 1.0), WatermarkStrategy.no_watermarks(), "updates", Types.LONG()).uid("updates")
     enrich = EnrichFromStream(
         lambda number: ("everywhere", {"place": "roof"}),

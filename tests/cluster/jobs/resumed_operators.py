@@ -1,8 +1,8 @@
 """
 Reorder, filter, aggregate and count numbered readings of three devices, and mark devices stale that stop sending.
 
-Reading n is of device n modulo 3, one second after the previous one with disorder of a few seconds; every 100th is a
-spike, and device 2 stops half-way. The same as tables goes beside it, under other names, and so does the second half of
+Reading n belongs to device n modulo 3, one second after the previous one, out of order by a few seconds; every 100th is
+a spike, and device 2 stops halfway. The job also writes the same as tables, under other names, and the second half of
 the numbers with the sites of their devices, except those of device 1, whose place is wrong from 300 on. Sites and right
 places come with the first numbers only. The sited numbers as tables have two wrong places in five. The job may be
 resumed from a savepoint, also with another parallelism.
@@ -49,7 +49,7 @@ TIMEOUT_MS = 300_000
 SPIKE = 1_000_000.0
 HERE, THERE = (0.0, 0.0), (0.0, 90.0)  # a quarter of the earth away
 MOVED = 300
-BLOCK = 4  # so many numbers come to the tables in reversed order
+BLOCK = 4  # this many numbers reach the tables in reversed order
 
 
 def reading(number: int) -> tuple[str, int, float]:
@@ -64,7 +64,7 @@ def is_sent(number: int, count: int) -> bool:
 
 
 def place(row: dict[str, Any]) -> tuple[float, float]:
-    """Return where a device says that it is."""
+    """Return the place that a device reports."""
     return THERE if row["device"] == "d1" and row["number"] >= MOVED else HERE
 
 
@@ -81,7 +81,7 @@ def sited(raw: DataStream, count: int) -> DataStream:
     enrich = EnrichFromStream(lambda update: update, lambda row: row["device"])
     broadcast = updates.broadcast(enrich.state_descriptor)
     rows = rows.disable_chaining().connect(broadcast).process(enrich).uid("sites")
-    # However many readings agree on a place, none of them confirms it.
+    # No number of readings that agree on a place confirms it.
     gate = SpeedGate(place, max_speed=300, confirmations=count)
     possible = rows.key_by(lambda row: row["device"], Types.STRING()).process(Filter(gate, timestamp=time_of))
     possible = possible.uid("places").filter(lambda row: row["number"] >= count // 2)
@@ -96,8 +96,8 @@ def sited_table(t_env: StreamTableEnvironment, raw: DataStream) -> Table:
     """
     Return the numbers in right places with the sites of their devices, which come with the first numbers only.
 
-    All of it runs in Java, where watermarks pass while Python's bundle waits. Whichever number is the first one after a
-    restart, one of three devices is then in a wrong place, which it would take for a right one if it had forgotten.
+    All of this runs in Java, where watermarks pass while Python's bundle waits. Whatever the first number after a
+    restart is, one of the three devices is then in a wrong place, which would be accepted as right without its state.
     """
     number = f"(f0 + {BLOCK - 1} - 2 * MOD(f0, {BLOCK}))"
     schema = Schema.new_builder().column("f0", "BIGINT").column_by_expression("number", number)
@@ -138,7 +138,7 @@ def device(series: PrometheusTimeSeries) -> str:
 
 
 def add_tables(env: StreamExecutionEnvironment, raw: DataStream, events: DataStream, url: str) -> None:
-    """Add the same as tables."""
+    """Add the same steps as tables."""
     t_env = StreamTableEnvironment.create(env)
     t_env.get_config().set("table.local-time-zone", "UTC")
     types = Types.ROW_NAMED(["device", "ms", "v"], [Types.STRING(), Types.LONG(), Types.DOUBLE()])

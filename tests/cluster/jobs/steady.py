@@ -2,7 +2,7 @@
 Write numbered samples at a steady rate, keyed by series; may be resumed from a savepoint with other options.
 
 Sample n has the value n, belongs to series n modulo --series, and is n times --step-ms later than --start-ms. Other
-ways into the sink write the same under other names, some samples may be too old, and the workers' clocks may go wrong.
+inputs of the sink write the same under other names, some samples may be too old, and the workers' clocks may be wrong.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def to_series(
 
 
 def jumping_time(_: SystemClock) -> float:
-    """Return the time of a clock that every few seconds is a day slow, right, or an hour fast."""
+    """Return the time of a clock that changes every few seconds: a day slow, right, or an hour fast."""
     return time.time() + (-86_400, 0, 3_600)[int(time.monotonic() / 3) % 3]
 
 
@@ -84,10 +84,10 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--step-ms", type=int, required=True)
     parser.add_argument("--batches-metric-name", help="write a second metric, whose samples come in batches")
     parser.add_argument("--table-metric-name", help="write a third metric, from a table")
-    parser.add_argument("--parallelism", type=int, default=2, help="of the sinks")
-    parser.add_argument("--rejected", help="a folder for the samples that are refused")
-    parser.add_argument("--digests", help="a folder for the digests of the samples that are written")
-    parser.add_argument("--poison-every", type=int, default=0, help="add a sample that is too old to each so many")
+    parser.add_argument("--parallelism", type=int, default=2, help="parallelism of the sinks")
+    parser.add_argument("--rejected", help="a folder for rejected samples")
+    parser.add_argument("--digests", help="a folder for digests of written samples")
+    parser.add_argument("--poison-every", type=int, default=0, help="add a sample that is too old per this many")
     parser.add_argument("--clock-jumps", type=int, default=0)
     parser.add_argument("--version", choices=[each.name for each in RemoteWriteVersion], default="AUTO")
     parser.add_argument("--checkpoint-ms", type=int, default=1_000)
@@ -103,7 +103,7 @@ def configuration() -> Configuration:
     config.set_string("restart-strategy.type", "fixed-delay")
     config.set_string("restart-strategy.fixed-delay.attempts", "1000")
     config.set_string("restart-strategy.fixed-delay.delay", "100 ms")
-    # Bundles that only a checkpoint ends, so that all hangs on the flush before it.
+    # Only a checkpoint ends these bundles, so everything depends on the flush before it.
     config.set_string("python.fn-execution.bundle.size", "1000000")
     config.set_string("python.fn-execution.bundle.time", "600000")
     return config

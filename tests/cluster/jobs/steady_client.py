@@ -1,7 +1,7 @@
 """
-Submit ``steady.py`` again and again, from one process: each line of standard input is a job, each of the output its id.
+Submit ``steady.py`` repeatedly from one process: each line of standard input is a job, each line of output its id.
 
-What ``flink run`` takes seconds for, to start a JVM and a client and to load the planner, happens once.
+Starting a JVM and a client and loading the planner, for which ``flink run`` takes seconds, happens only once.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def submitted(request: dict[str, Any]) -> str:
 def main() -> None:
     """Serve requests until the input ends."""
     with os.fdopen(os.dup(1), "w") as responses:
-        os.dup2(2, 1)  # whatever else is printed is no response
-        cloudpickle.register_pickle_by_value(steady)  # so that workers need not find it
+        os.dup2(2, 1)  # other output must not look like a response
+        cloudpickle.register_pickle_by_value(steady)  # so that workers need not import it
         for line in sys.stdin:
             try:
                 response = {"job_id": submitted(json.loads(line))}

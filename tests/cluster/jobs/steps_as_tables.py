@@ -3,7 +3,7 @@ Put the same readings through each of the functions that make tables, and write 
 
 usage: steps_as_tables.py URL PER_SECOND
 
-Results are told apart by their metric names.
+Each result has its own metric name.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LABELS = [*MAPPING.label_columns]
 
 
 def results(rows: Table) -> dict[str, tuple[Table, dict[str, str]]]:
-    """Return each result by its name, with the expressions of its columns that are not as they are called."""
+    """Return each result by its name, with expressions for the columns that need them."""
     t_env = rows._t_env
     timely, tardy = p.split_late(rows, TIME)
     rows = t_env.sql_query(f"SELECT * FROM {rows} WHERE device <> '{TARDY}'")
@@ -91,7 +91,7 @@ def results(rows: Table) -> dict[str, tuple[Table, dict[str, str]]]:
 
 
 def refused(rows: Table) -> None:
-    """Check that what Flink would refuse without a reason is refused with advice."""
+    """Check that calls that Flink would refuse without a reason are refused with advice."""
     for call, advice in (
         (
             lambda: p.mark_stale_table(rows, 30_000, "device", "value", time=TIME),

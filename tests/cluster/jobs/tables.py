@@ -3,7 +3,7 @@ Write tables in many ways, under different metric names.
 
 usage: tables.py PROMETHEUS RECEIVER
 
-Prints what can only be seen in here, as one JSON object.
+Prints what only this process can observe, as one JSON object.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ ALL_TYPES = Types.ROW_NAMED(
 
 
 class Remember(logging.Handler):
-    """Remember what the package warns of."""
+    """A log handler that keeps the package's warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -79,11 +79,11 @@ class Remember(logging.Handler):
         logging.getLogger("pyflink_prometheus").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Remember one."""
+        """Keep a warning."""
         self._messages.append(record.getMessage())
 
     def take(self) -> list[str]:
-        """Return what has come since the last call."""
+        """Return the warnings since the last call."""
         taken, self._messages = self._messages, []
         return taken
 
@@ -178,7 +178,7 @@ def statements(warnings: Remember) -> dict[str, Any]:
 
 
 def refused(t_env: TableEnvironment, table: Table) -> dict[str, str]:
-    """Return what is said of what cannot be written."""
+    """Return the errors for tables that cannot be written."""
     found: dict[str, str] = {}
 
     def refuse(name: str, call: Callable[[], Any]) -> None:
@@ -217,7 +217,7 @@ def refused(t_env: TableEnvironment, table: Table) -> dict[str, str]:
 
 
 def documented() -> dict[str, str]:
-    """Return what is said of each query in the documents, "" for those that can be written."""
+    """Return the error for each query in the documents, "" for those that can be written."""
     t_env = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
     for name, columns in {
         "readings": "room STRING, id STRING, celsius DOUBLE",
@@ -305,7 +305,7 @@ def batch() -> None:
 
 
 def main() -> None:
-    """Run all of them."""
+    """Run all jobs."""
     warnings = Remember()
     found: dict[str, Any] = {"statements": statements(warnings), "streams": streams(warnings)}
     batch()

@@ -28,7 +28,7 @@ class BreakingReader(ColumnReader):
     """
     A reader that kills the worker, once, at the first batch after a bundle that reached a certain record.
 
-    Bundles end only with checkpoints here, and the next rows come when the checkpoint is complete, so no row of the
+    Bundles end only with checkpoints here, and the next rows arrive when the checkpoint is complete, so no row of the
     bundle will be replayed.
     """
 
@@ -54,7 +54,7 @@ def main() -> None:
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": "10",
         "restart-strategy.fixed-delay.delay": "100 ms",
-        # Bundles that only a checkpoint ends, in one batch.
+        # Only a checkpoint ends these bundles, each in one batch.
         "python.fn-execution.bundle.size": "100000",
         "python.fn-execution.bundle.time": "60000",
     }.items():

@@ -3,8 +3,8 @@ Write streams of all kinds of types in batches and one by one, in different kind
 
 usage: transports.py URL JOB...
 
-Each sample's metric is ``<job>_<stream>``, and the label ``record`` tells what the converter got. Prints what can only
-be seen in here, by job, as one JSON object: which way each stream took, and the operators.
+Each sample's metric is ``<job>_<stream>``, and the label ``record`` says what the converter got. Prints what only this
+process can observe, by job, as one JSON object: each stream's transport, and the operators.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ ROWS = [
 
 
 def environment(**options: str) -> StreamExecutionEnvironment:
-    """Return an environment with such options: two underscores stand for a dot, one for a dash."""
+    """Return an environment with these options: two underscores mean a dot, one means a dash."""
     config = Configuration()
     for name, value in options.items():
         config.set_string(name.replace("__", ".").replace("_", "-"), value)
@@ -67,7 +67,7 @@ def environment(**options: str) -> StreamExecutionEnvironment:
 
 
 def streams(env: StreamExecutionEnvironment) -> Iterator[tuple[str, DataStream, dict[str, Any]]]:
-    """Return streams of one record each or of some, with their names and what their sinks are given."""
+    """Return streams of one or more records, with their names and their sinks' settings."""
     yield "numbers", numbers(env), {}
     yield "texts", env.from_collection(["a", ""], Types.STRING()), {}
     yield "tuples", env.from_collection([tuple(VALUES.values())], Types.TUPLE(TYPES)), {}
@@ -87,12 +87,12 @@ def streams(env: StreamExecutionEnvironment) -> Iterator[tuple[str, DataStream, 
 
 
 def numbers(env: StreamExecutionEnvironment) -> DataStream:
-    """Return a stream of numbers that only Java has seen."""
+    """Return a stream of numbers that no Python operator has processed."""
     return env.from_source(NumberSequenceSource(0, 29), WatermarkStrategy.no_watermarks(), "numbers")
 
 
 def builder(metric_name: str) -> PrometheusSinkBuilder:
-    """Return a builder of sinks that write what the converter got."""
+    """Return a builder of sinks that write the converter's input."""
     return (
         PrometheusSink.builder()
         .set_prometheus_remote_write_url(URL)
@@ -104,7 +104,7 @@ def builder(metric_name: str) -> PrometheusSinkBuilder:
 
 
 def told(metric_name: str) -> Callable[[Any], PrometheusTimeSeries]:
-    """Return a converter that tells what it got: the values' types, and the names of a row's fields."""
+    """Return a converter that reports its input: the values' types, and the names of a row's fields."""
 
     def convert(record: Any) -> PrometheusTimeSeries:
         fields = list(record) if isinstance(record, (tuple, Row)) else []
@@ -126,7 +126,7 @@ def write(env: StreamExecutionEnvironment, job: str, transport: Transport, names
 
 
 def of_a_table(env: StreamExecutionEnvironment, job: str) -> None:
-    """Add what the job's own table environment emits."""
+    """Add a stream from the job's own table environment."""
     t_env = StreamTableEnvironment.create(env)
     t_env.get_config().set("table.exec.resource.default-parallelism", "2")
     table = t_env.from_data_stream(numbers(env)).select(col("f0"), (col("f0") % 7).alias("device"))
@@ -148,7 +148,7 @@ def two_in_one_operator(env: StreamExecutionEnvironment, job: str) -> None:
 
 
 def run(env: StreamExecutionEnvironment, ways: Ways) -> dict[str, Any]:
-    """Run a job and return what can be seen of it."""
+    """Run a job, and return each stream's transport and the operators."""
     nodes = get_gateway().jvm.java.util.ArrayList(env._generate_stream_graph(False).getStreamNodes())
     operators = [[node.getOperatorName(), node.getTransformationUID(), node.getParallelism()] for node in nodes]
     env.execute()
@@ -156,7 +156,7 @@ def run(env: StreamExecutionEnvironment, ways: Ways) -> dict[str, Any]:
 
 
 class Ways(logging.Handler):
-    """A log handler that keeps what the client logs about the way of records."""
+    """A log handler that keeps the client's messages about the transport of records."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

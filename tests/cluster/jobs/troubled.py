@@ -1,5 +1,5 @@
 """
-Run forever and cause everything that operators and the sink count: late events, outliers, invalid and refused samples.
+Run forever and cause everything that operators and the sink count: late events, outliers, invalid and rejected samples.
 
 usage: troubled.py URL
 """
@@ -60,7 +60,7 @@ class _Time(TimestampAssigner):
 
 
 def same(event: dict[str, Any]) -> int:
-    """Return the key that all events share, so that each is compared with the previous ones."""
+    """Return a key that all events share, so that each is compared with the previous ones."""
     return 0
 
 
@@ -71,7 +71,7 @@ def main() -> None:
     strategy = WatermarkStrategy.for_monotonous_timestamps().with_timestamp_assigner(_Time())
     source = env.from_source(numbers(1_000_000, PER_SECOND), WatermarkStrategy.no_watermarks(), "numbers", Types.LONG())
     events = source.map(event_of, Types.PICKLED_BYTE_ARRAY()).assign_timestamps_and_watermarks(strategy)
-    # Some come twice, and more come between two watermarks than it may hold.
+    # Some events come twice, and more arrive between two watermarks than Reorder may hold.
     doubled = events.flat_map(lambda event: [event, event] if event["kind"] == 8 else [event])
     ordered = doubled.key_by(same).process(Reorder(max_held=3)).name("reorder")
     checks = (

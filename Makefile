@@ -1,19 +1,19 @@
-# All commands for working on this project. Each does its own set-up, in .venv and .cache, once.
+# All commands for working on this project. Each sets up what it needs in .venv and .cache, once.
 
-# The Python to make .venv with; default: the first of python3.11, 3.12, 3.10 and python3 that runs.
+# The Python that creates .venv; default: the first of python3.11, 3.12, 3.10 and python3 that runs.
 PYTHON ?=
 FLINK_VERSION ?= 2.3.0
-# The oldest Flink that is supported: the cluster tests run on it, too.
+# The oldest supported Flink: the cluster tests also run on it.
 FLINK_OLDEST := 1.20.5
-# More arguments for each pytest, such as: make test PYTEST_ARGS="-k retry"
+# More arguments for every pytest run, for example: make test PYTEST_ARGS="-k retry"
 PYTEST_ARGS ?=
-# How many of the cluster tests' files run at a time, each on a cluster of its own
+# How many files of cluster tests run at a time, each on its own cluster
 CLUSTERS ?= 1
 # More arguments for the demo, see: make demo DEMO_ARGS=--help
 DEMO_ARGS ?=
 # More arguments for the pictures, see: make pictures PICTURES_ARGS=--help
 PICTURES_ARGS ?=
-# More arguments for the chaos, see: make chaos CHAOS_ARGS=--help
+# More arguments for the chaos tests, see: make chaos CHAOS_ARGS=--help
 CHAOS_ARGS ?=
 # More arguments for the fuzzing, see: make fuzz FUZZ_ARGS=--help
 FUZZ_ARGS ?=
@@ -22,96 +22,96 @@ BENCH_ARGS ?=
 # Which benchmarks to run
 BENCHMARKS ?= encode writer ways job latency exchange steps
 
-# What is supported; the fast tests run on each of them that this machine has.
+# The supported versions; the fast tests run on each of them that this machine has.
 PYTHONS := 3.10 3.11 3.12
 
 VENV := .venv
 VENV_OLDEST := .venv-flink1.20
 VENV_PEERS := .venv-peers
 FAST_TESTS := tests/unit tests/distribution
-# Fast as well, and the same on every Python. Those of many random cases would take twice as long if they were traced.
+# Also fast, but the same on every Python. The ones with many random cases would take twice as long if traced.
 SAME_ON_EACH_PYTHON := $(TRACED_TOO) tests/property tests/receivers tests/fuzz
 TRACED_TOO := tests/conformance
 INTEGRATION_TESTS := tests/integration
 NATIVE_TESTS := tests/integration/test_prometheus_server.py
 RECORDING := .cache/recording/flights.jsonl
-# What is checked with types less strictly, see tests/mypy.ini; tests/typing is checked with the package.
+# Type-checked less strictly, see tests/mypy.ini; tests/typing is checked with the package.
 LOOSELY_TYPED := $(filter-out tests/typing/,$(sort $(dir $(wildcard tests/*/*.py)))) tests/conftest.py benchmarks/
 READY := $(VENV)/.ready-$(FLINK_VERSION)
 READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
-# Other projects' libraries, which need another protobuf than Flink has, to compare our encoders with.
+# Other projects' libraries, to compare our encoders with; they need a different protobuf version than Flink's.
 PEERS := opentelemetry-exporter-prometheus-remote-write==0.66b1 prometheus-remote-writer==1.1.3
 READY_PEERS := $(VENV_PEERS)/.ready
 BIN := $(VENV)/bin
 
-# With it, as some images set it, nothing that uv has installed is ever compiled for good, and workers take three times as
-# long to start.
+# Some images set this. Python would then never save the compiled form of packages that uv has installed, and workers
+# would take three times as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-# PyFlink starts a Java, and its workers a plain `python`: both are to be the ones that were set up here.
+# PyFlink starts Java, and its workers start a plain `python`: both must be the ones that were set up here.
 WITH_JAVA = JAVA_HOME="$$($(BIN)/python tools/get_java.py)" && export JAVA_HOME &&
 IN_PARALLEL = $(if $(filter-out 1,$(CLUSTERS)),-n $(CLUSTERS) --dist loadfile)
-# A layer of which -k or the like leaves nothing has not failed.
+# A layer has not failed if -k or a similar option deselects all its tests.
 NOTHING_SELECTED = { [ $$? -eq 5 ] && [ -n "$(PYTEST_ARGS)" ]; }
 
 .PHONY: help demo demo-serve cluster cluster-down recording pictures test test-fast test-pythons test-integration \
   test-native test-cluster test-oldest test-compose fuzz chaos coverage docs bench check format build zip \
   release-check proto clean
 
-help: ## show this
+help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) $(RECORDING) ## write three hours of recorded flights to a Prometheus of its own and show what it stored
+demo: $(READY) $(RECORDING) ## write three hours of recorded flights to a temporary Prometheus and show what it stored
 	@$(WITH_JAVA) $(BIN)/python tools/demo.py $(DEMO_ARGS)
 
-demo-serve: $(READY) ## serve what the last demo stored, to look around in it
+demo-serve: $(READY) ## serve the data of the last demo, to explore it
 	@$(BIN)/python tools/demo.py --serve $(DEMO_ARGS)
 
-cluster: $(READY) $(RECORDING) ## bring up Flink, Prometheus and Grafana in Docker, with the pipeline, and say where to look
+cluster: $(READY) $(RECORDING) ## start Flink, Prometheus and Grafana in Docker, run the pipeline, print the addresses
 	@$(BIN)/python tools/cluster.py
 
-cluster-down: ## end that cluster and delete its data
+cluster-down: ## stop that cluster and delete its data
 	@docker compose down --volumes --remove-orphans
 
-pictures: $(READY) $(RECORDING) ## run the example jobs and draw the pictures of docs/jobs.md, from what Prometheus answers
+pictures: $(READY) $(RECORDING) ## run the example jobs and draw the pictures of docs/jobs.md from Prometheus's data
 	@$(WITH_JAVA) $(BIN)/python tools/draw_jobs.py $(PICTURES_ARGS)
 
-recording: $(READY) ## fetch the recorded flights and print where they are
+recording: $(READY) ## fetch the recorded flights and print their path
 	@$(BIN)/python tools/get_recording.py
 
 test: test-fast test-cluster test-integration test-oldest test-compose ## run all tests
 
-test-fast: $(READY) ## unit, property, conformance and distribution tests, and those on model receivers
+test-fast: $(READY) ## unit, property, conformance, distribution and fuzz tests, and the tests on model receivers
 	$(BIN)/python -m pytest $(FAST_TESTS) $(SAME_ON_EACH_PYTHON) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-test-pythons: $(READY) ## the same on the other Pythons that are supported, as far as this machine has them
+test-pythons: $(READY) ## unit and distribution tests on the other supported Pythons that this machine has
 	@sh tools/test_pythons.sh $(FLINK_VERSION) "$(PYTHONS)" $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-coverage: $(READY) ## test-fast, and fail where it covers less of the package than it used to
+coverage: $(READY) ## test-fast, and fail if it covers less of the package than it used to
 	$(BIN)/python -m pytest $(FAST_TESTS) $(TRACED_TOO) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 	$(BIN)/python -m pytest $(filter-out $(TRACED_TOO),$(SAME_ON_EACH_PYTHON)) $(PYTEST_ARGS)
 
-fuzz: $(READY) ## an hour of responses, records, configurations, files and rescues that nobody meant
+fuzz: $(READY) ## an hour of random and broken responses, records, configurations, files and rescues
 	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ_ARGS)
 
-chaos: $(READY) ## an hour or two of failures around running jobs, of a hundred seeds, two at once
+chaos: $(READY) ## an hour or two of failures around running jobs, with a hundred seeds, two at a time
 	@$(fetch_prometheus)
 	$(WITH_JAVA) $(BIN)/python tools/chaos.py $(CHAOS_ARGS)
 
-test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native says which
+test-integration: $(READY) ## against a real Prometheus: PROMETHEUS_TESTS=docker|native selects which
 	@$(fetch_prometheus)
 	@$(fetch_receivers)
 	$(WITH_JAVA) $(BIN)/python -m pytest $(INTEGRATION_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-test-native: $(READY) ## those of PrometheusServer natively, whether or not Docker runs; NATIVE_TESTS=tests/integration: all
+test-native: $(READY) ## PrometheusServer's tests natively, even if Docker runs; NATIVE_TESTS=tests/integration: all
 	@PROMETHEUS_TESTS=native $(MAKE) --no-print-directory test-integration INTEGRATION_TESTS=$(NATIVE_TESTS)
 
-test-cluster: $(READY) $(RECORDING) ## on a standalone Flink cluster
+test-cluster: $(READY) $(RECORDING) ## tests on a standalone Flink cluster
 	@$(fetch_prometheus)
 	@$(fetch_native)
 	$(WITH_JAVA) $(BIN)/python -m pytest tests/cluster --durations=12 $(IN_PARALLEL) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-test-oldest: $(READY) $(RECORDING) ## the cluster tests on the oldest Flink that is supported
+test-oldest: $(READY) $(RECORDING) ## the cluster tests on the oldest supported Flink
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
 	  echo "SKIPPED: the cluster tests on Flink $(FLINK_OLDEST), which does not run on Python 3.12; use 3.11 for them"; \
 	else $(MAKE) --no-print-directory test-oldest-flink; fi
@@ -121,21 +121,21 @@ test-oldest-flink: $(READY_OLDEST)
 	@$(fetch_prometheus)
 	$(WITH_JAVA) $(VENV_OLDEST)/bin/python -m pytest tests/cluster -m "not once" --durations=12 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-test-compose: $(READY) $(RECORDING) ## the cluster of `make cluster`; skipped without Docker unless COMPOSE=required
+test-compose: $(READY) $(RECORDING) ## tests of `make cluster`'s cluster; skipped without Docker unless COMPOSE=required
 	$(BIN)/python -m pytest tests/compose --durations=5 $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-# Where Docker runs Prometheus nothing has to be fetched, unless native is what was asked for.
+# Where Docker runs Prometheus, nothing has to be fetched unless native is requested.
 fetch_prometheus = case "$(PROMETHEUS_TESTS)" in \
 	  docker) ;; \
 	  native) $(BIN)/python tools/get_prometheus.py >/dev/null ;; \
 	  *) $(BIN)/python tools/get_prometheus.py --unless-docker >/dev/null ;; \
 	esac
 
-# What scrapes clusters on this machine, and what checks rules, is native in any case; without them as below.
+# The Prometheus that scrapes clusters on this machine, and promtool, are always native. If they are missing: as below.
 fetch_native = { $(BIN)/python tools/get_prometheus.py && $(BIN)/python tools/get_prometheus.py --promtool; } >/dev/null \
 	  || [ "$$RECEIVERS" != required ]
 
-# Without these their tests are skipped, unless RECEIVERS=required. An engine may well have Prometheus but not these.
+# Without these receivers, their tests are skipped unless RECEIVERS=required. An engine may have only Prometheus.
 fetch_receivers = case "$(PROMETHEUS_TESTS)" in \
 	  native) $(BIN)/python tools/get_receivers.py >/dev/null ;; \
 	  *) $(BIN)/python tools/get_receivers.py --unless-docker >/dev/null ;; \
@@ -143,15 +143,15 @@ fetch_receivers = case "$(PROMETHEUS_TESTS)" in \
 
 docs: $(READY) ## build the site of README, guides and API reference, in site/
 	@$(BIN)/python tools/site/diagrams.py --check
-	@# Not --quiet: that would let warnings pass, too.
+	@# Not --quiet: it would also let warnings pass.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-bench: $(READY) $(READY_PEERS) ## measure the speed, and write it to benchmarks/results/
+bench: $(READY) $(READY_PEERS) ## run the benchmarks, and write the results to benchmarks/results/
 	@$(BIN)/python tools/get_prometheus.py >/dev/null
 	@$(BIN)/python tools/get_receivers.py >/dev/null
 	@$(WITH_JAVA) for each in $(BENCHMARKS); do $(BIN)/python benchmarks/$$each.py $(BENCH_ARGS) || exit 1; done
 
-check: $(READY) ## lint, formatting, spelling and types
+check: $(READY) ## check lint rules, formatting, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
@@ -159,24 +159,24 @@ check: $(READY) ## lint, formatting, spelling and types
 	@for each in $(LOOSELY_TYPED); do echo "mypy $$each" && \
 	  MYPYPATH=$$each $(BIN)/mypy --config-file tests/mypy.ini $$each || exit 1; done
 
-format: $(READY) ## put the formatting right
+format: $(READY) ## fix the formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-build: $(READY) ## make the wheel and the source distribution in dist/
+build: $(READY) ## build the wheel and the source distribution in dist/
 	rm -rf dist
 	$(BIN)/python -m build
 
-zip: $(READY) ## make dist/pyflink_prometheus-VERSION.zip, for `flink run -pyfs` where nothing can be installed
+zip: $(READY) ## build dist/pyflink_prometheus-VERSION.zip for `flink run -pyfs` where nothing can be installed
 	@$(BIN)/python tools/make_zip.py
 
-release-check: $(READY) ## build wheel, sdist and zip; run jobs with the wheel and, beside Flink alone, with the zip
+release-check: $(READY) ## build wheel, sdist and zip; run jobs with the wheel, and with the zip beside only Flink
 	@$(WITH_JAVA) $(BIN)/python tools/release_check.py $(FLINK_VERSION) $(FLINK_OLDEST)
 
 proto: $(READY) ## generate the protobuf classes from proto/
 	$(BIN)/python tools/generate_proto.py
 
-clean: ## remove all that was set up, fetched and built
+clean: ## remove everything that was set up, fetched and built
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) $(VENV)-python* .cache build dist site .mypy_cache .pytest_cache .ruff_cache \
 	  .hypothesis .coverage
 

@@ -1,12 +1,12 @@
 """
-Write a million series, of which old ones end and new ones begin all the time, to a Prometheus for half an hour.
+Write a million series to a Prometheus for half an hour, while old series keep ending and new ones keep beginning.
 
     python benchmarks/churn.py --minutes 30
-    python benchmarks/churn.py --minutes 3 --subtasks 1 2 --receiver nothing    # the sink's part, in one and in two
+    python benchmarks/churn.py --minutes 3 --subtasks 1 2 --receiver nothing    # only the sink, in one and in two
 
-Prints every ten seconds what was written, the memory of the Python workers, Flink's TaskManager and Prometheus, and the
-CPU that each takes; at the end the medians, and what the sink's counters say of the receiver's responses. Needs
-JAVA_HOME, and for a million series some twelve gigabytes of memory, most of them Prometheus's.
+Prints every ten seconds the number of written samples, and the memory and CPU of the Python workers, Flink's
+TaskManager and Prometheus; at the end the medians, and the sink's counts of the receiver's responses. Needs JAVA_HOME,
+and for a million series about twelve gigabytes of memory, most of it for Prometheus.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Usage(NamedTuple):
 
     @classmethod
     def of(cls, *pids: int) -> Usage:
-        """Return what processes use together."""
+        """Return the total usage of processes."""
         ticks = os.sysconf("SC_CLK_TCK")
         cpu = 0.0
         for pid in pids:
@@ -62,7 +62,7 @@ class Usage(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What there was to see at one time; ``series`` are those that Prometheus has had."""
+    """The measurements at one time; ``series`` counts all series that Prometheus has had."""
 
     at: float
     samples: int
@@ -77,14 +77,14 @@ def main() -> None:
     parser.add_argument("--life", type=int, default=1200, help="seconds after which each series is replaced by another")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--subtasks", type=int, nargs="+", default=[1])
-    parser.add_argument("--memory", default="3g", help="of the TaskManager")
+    parser.add_argument("--memory", default="3g", help="memory of the TaskManager")
     parser.add_argument("--receiver", choices=["prometheus", "nothing"], default="prometheus")
     options = parser.parse_args()
     table("churn: many series, of which old ones end", [run(options, subtasks) for subtasks in options.subtasks])
 
 
 def run(options: argparse.Namespace, subtasks: int) -> dict[str, object]:
-    """Run the job for as long as it is wanted, and return what was seen."""
+    """Run the job for the given time, and return a row of the table."""
     environment = {"PYTHONPATH": str(ROOT), "JAVA_TOOL_OPTIONS": "-XX:+ExitOnOutOfMemoryError"}
     conf = {"execution.checkpointing.interval": "30 s", "taskmanager.memory.process.size": options.memory}
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace, subtasks: int) -> dict[str, object]:
         cluster.cancel(job)
         cluster.wait_for_job(job, "CANCELED")
     print({**counters, "checkpoints": checkpoints["counts"]}, flush=True)
-    # The first minute is the one in which all series are new.
+    # In the first minute all series are new.
     settled = [each for each in looks if each.at > looks[0].at + 60] or looks
     rates = [(b.samples - a.samples) / (b.at - a.at) for a, b in zip(settled, settled[1:])]
     first, last = settled[0], settled[-1]
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace, subtasks: int) -> dict[str, object]:
 
 
 def watch(cluster: FlinkCluster, job: str, own_url: str | None, seconds: float) -> list[Look]:
-    """Look at all of it until the time is over."""
+    """Measure until the time is over."""
     looks: list[Look] = []
     began = time.monotonic()
     while time.monotonic() - began < seconds:
@@ -150,7 +150,7 @@ def watch(cluster: FlinkCluster, job: str, own_url: str | None, seconds: float) 
 
 
 def own_metrics(url: str) -> dict[str, float]:
-    """Return what a Prometheus says of itself."""
+    """Return a Prometheus's own metrics."""
     with urllib.request.urlopen(url, timeout=60) as response:
         text = response.read().decode()
     return {name: float(value) for name, value in re.findall(r"(?m)^([^#\s]+(?:\{[^}]*\})?) (\S+)$", text)}

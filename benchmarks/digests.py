@@ -1,7 +1,7 @@
 """
-What digests of written samples cost: the writer with and without ``set_digest_directory``, in nanoseconds per sample.
+The cost of digests of written samples: the writer with and without ``set_digest_directory``, in nanoseconds per sample.
 
-The transport responds at once, so this is the writer's own time, on all of its threads. Both take turns.
+The transport responds at once, so this is the writer's own time, on all of its threads. The two writers take turns.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class AtOnce:
 
 class Rows:
     """
-    A writer of rows, with some samples of each series in a request.
+    A writer of rows, with several samples of each series in a request.
 
-    :param per_series: how many, in each flush.
+    :param per_series: the number of samples of a series in each flush.
     """
 
     def __init__(self, per_series: int, digest_directory: str | None) -> None:
@@ -67,7 +67,7 @@ class Rows:
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     quick = parser((__doc__ or "").strip()).parse_args().quick
     with tempfile.TemporaryDirectory() as folder:
         for per_series in (1, 10):

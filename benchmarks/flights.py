@@ -1,4 +1,4 @@
-"""Records of aircraft with some metrics each, to compare encoders."""
+"""Records of aircraft with several metrics each, to compare encoders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Record = tuple[str, dict[str, str], list[tuple[float, int]]]
 
 
 def flights(metrics: int, per_series: int) -> list[Record]:
-    """Return 2000 samples of aircraft with so many metrics each and so many samples per series, as records."""
+    """Return 2000 samples as records, with this many metrics per aircraft and samples per series."""
     rng = random.Random(1)
     made: list[Record] = []
     for number in range(SAMPLES // per_series):

@@ -67,7 +67,7 @@ class Lines:
 
 
 class Watch:
-    """A thread that queries the newest sample of each series; ``seen`` has each sample and its time, by series."""
+    """A thread that queries each series' newest sample; ``seen`` has each sample and its time, by series."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/api/v1/query?query=timestamp(arrived_after_ms)"
@@ -113,7 +113,7 @@ def measure(case: Case, seconds: float) -> dict[str, object]:
         seen = watch.seen[series]
         for made_ms in made:
             if made_ms >= first_ms:
-                # When the newest sample of a series is there, so are all older ones.
+                # If the newest sample of a series is there, all older ones are.
                 latencies.append(seen[bisect_left(seen, (made_ms, 0.0))][1] - made_ms)
     arrivals = [value for samples in stored.values() for value, made_ms in samples if made_ms >= first_ms]
     if len(arrivals) != len(latencies):
@@ -128,7 +128,7 @@ def measure(case: Case, seconds: float) -> dict[str, object]:
 
 
 def named(latencies: list[float], arrivals: list[float]) -> list[tuple[str, list[float]]]:
-    """Return both with their names in the table."""
+    """Return both latencies with their names in the table."""
     return [("to query", latencies), ("to Python", arrivals)]
 
 

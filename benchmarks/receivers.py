@@ -25,7 +25,7 @@ from victoria_metrics import VictoriaMetrics
 
 STEP_MS = 100
 METRIC = "flight_altitude_feet"
-#: What the rows of :class:`Samples` have in common.
+#: The label that all rows of :class:`Samples` share.
 FAMILY = RowFamily(METRIC, ("icao24", "callsign", "operator", "source"))
 
 
@@ -45,7 +45,7 @@ def victoria_metrics() -> Iterator[str]:
 
 @contextlib.contextmanager
 def nothing() -> Iterator[str]:
-    """Yield the URL of a 1.0 receiver that only reads and responds, which leaves the writer's part."""
+    """Yield the URL of a 1.0 receiver that only reads and responds, to measure only the writer."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.Process(target=_respond, args=(theirs,), daemon=True)
     process.start()
@@ -74,14 +74,14 @@ def _respond(port: Connection) -> None:
 
 
 class Rows(NamedTuple):
-    """Samples by column: the labels', the timestamps' and the values'."""
+    """Samples by column: labels, timestamps and values."""
 
     labels: list[list[str]]
     timestamps: np.ndarray
     values: np.ndarray
 
     def part(self, start: int, end: int) -> Rows:
-        """Return some of them."""
+        """Return a slice of the rows."""
         columns = [column[start:end] for column in self.labels]
         return Rows(columns, self.timestamps[start:end], self.values[start:end])
 
@@ -90,7 +90,7 @@ class Samples:
     """
     A generator of records with one sample each, series by series.
 
-    All series have four labels besides the name. Timestamps increase across calls, because receivers refuse samples
+    All series have four labels besides the name. Timestamps increase across calls, because receivers reject samples
     older than those they have.
 
     :param series: the number of series.

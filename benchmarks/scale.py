@@ -3,10 +3,11 @@ Run the whole chain as tables for 100,000 devices, one event per second each, in
 
     python benchmarks/scale.py --devices 100000 --seconds 300
 
-Prints every ten seconds how many rows are read, how far the writer is behind the clock, and the size of state and
-memory; at the end what was held with each state backend. A reading waits five seconds for late ones, so a chain that
-keeps up is some seven seconds behind. One that doesn't is ended after these seconds. Needs JAVA_HOME, Linux, and six
-gigabytes of memory for the TaskManager, besides those of its Python workers, of the JobManager and of the receiver.
+Prints every ten seconds the number of rows read, how far the writer is behind the clock, and the size of state and
+memory; at the end the sustained rate with each state backend. A reading waits five seconds for late ones, so a chain
+that keeps up is about seven seconds behind. A chain that doesn't is stopped after ``--seconds``. Needs JAVA_HOME,
+Linux, and six gigabytes of memory for the TaskManager, besides that of its Python workers, the JobManager and the
+receiver.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from measure import table
 ROOT = Path(__file__).parents[1]
 JOB = ROOT / "benchmarks" / "jobs" / "chain.py"
 EVERY_S = 10
-#: Once they have been asked for, metrics come a moment later.
+#: Metrics arrive a moment after the first request for them.
 METRICS_S = 1
-#: How long after its last events a job that keeps up may end.
+#: The time that a job that keeps up may take to end after its last events.
 END_S = 20
 OVER = ("FINISHED", "FAILED", "CANCELED")
 
 
 class Seen(NamedTuple):
-    """What a running job was seen to do."""
+    """The observed state of a running job."""
 
     rows: int
     per_second: float
@@ -56,16 +57,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--parallelism", type=int, default=2)
     parser.add_argument("--backends", nargs="+", choices=["hashmap", "rocksdb"], default=["hashmap", "rocksdb"])
-    parser.add_argument("--memory", default="6g", help="of the TaskManager")
+    parser.add_argument("--memory", default="6g", help="memory of the TaskManager")
     parser.add_argument("--receiver", choices=["prometheus", "nothing"], default="prometheus")
     options = parser.parse_args()
     table("scale: the whole chain in real time", [measured(options, backend) for backend in options.backends])
 
 
 def measured(options: argparse.Namespace, backend: str) -> dict[str, object]:
-    """Run the job with a backend, and return what was seen."""
+    """Run the job with a backend, and return a row of the table."""
     print(f"{options.devices:,} devices, {backend}, {options.parallelism} subtasks", flush=True)
-    # Other than tests, this runs for long enough for Java's second compiler.
+    # Unlike the tests, this runs long enough for Java's second compiler.
     environment = {"PYTHONPATH": str(ROOT), "JAVA_TOOL_OPTIONS": "-XX:+ExitOnOutOfMemoryError"}
     conf = {
         "execution.checkpointing.interval": "30 s",
@@ -101,7 +102,7 @@ def measured(options: argparse.Namespace, backend: str) -> dict[str, object]:
 
 
 def watch(cluster: FlinkCluster, job: str, began_ms: int, seconds: int) -> list[Seen]:
-    """Print what happens until the job is over, or its time, and return it."""
+    """Print observations until the job or its time is over, and return them."""
     reads, writes = (vertex(cluster, job, name) for name in ("^WindowDeduplicate", "write raw"))
     wait_for(lambda: rows(cluster, job, reads), "the first rows", 300)
     first = last = time.monotonic()
@@ -109,7 +110,7 @@ def watch(cluster: FlinkCluster, job: str, began_ms: int, seconds: int) -> list[
     seen: list[Seen] = []
     while cluster.job_state(job) not in OVER and last - first < seconds + END_S:
         time.sleep(EVERY_S - METRICS_S)
-        # What is asked for now is there the next time.
+        # Metrics requested now are available the next time.
         for _ in range(2):
             count, written_ms, now = rows(cluster, job, reads), watermark(cluster, job, writes), time.monotonic()
             time.sleep(METRICS_S)
@@ -147,13 +148,13 @@ def vertex(cluster: FlinkCluster, job: str, name: str) -> str:
 
 
 def rows(cluster: FlinkCluster, job: str, reads: str) -> int:
-    """Return how many rows a step has read so far."""
+    """Return the number of rows that a step has read so far."""
     vertices = cluster.rest(f"/jobs/{job}")["vertices"]
     return next(int(each["metrics"]["read-records"]) for each in vertices if each["id"] == reads)
 
 
 def watermark(cluster: FlinkCluster, job: str, writes: str) -> int:
-    """Return up to which time a step has all rows, in milliseconds."""
+    """Return the time up to which a step has all rows, in milliseconds."""
     found = cluster.rest(f"/jobs/{job}/vertices/{writes}/watermarks")
     return min((int(each["value"]) for each in found), default=0)
 

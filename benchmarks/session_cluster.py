@@ -1,13 +1,13 @@
 """
-Submit small PyFlink jobs to one TaskManager, one after another, and look for what they leave: nothing, or exit with 1.
+Submit small PyFlink jobs to one TaskManager, one after another, and exit with 1 if they leave anything behind.
 
     python benchmarks/session_cluster.py --jobs 100
     python benchmarks/session_cluster.py --jobs 100 --as-shipped
 
-A third of the jobs end, a third fail once and are restarted, and a third are cancelled. What is looked for: metaspace,
-threads, open files and temporary files of the cluster's two Javas, and Python workers. PyFlink's jar is in the class
-path of Flink, as docs/operations.md advises, or where PyFlink ships it, in opt/. JAVA_HOME says which Java runs it, and
-the Python that runs this, which version of Flink. Linux only.
+A third of the jobs end, a third fail once and are restarted, and a third are cancelled. Measures metaspace, threads,
+open files and temporary files of the cluster's two JVMs, and Python workers. PyFlink's jar is in Flink's class path, as
+docs/operations.md advises, or where PyFlink ships it, in opt/. JAVA_HOME selects the cluster's Java; the Python that
+runs this selects the version of Flink. Linux only.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from pyflink_prometheus.testing import Receiver
 
 ROOT = Path(__file__).parents[1]
 JOB = ROOT / "tests" / "cluster" / "jobs" / "one_after_another.py"
-#: Of each kind of job a few.
+#: A few of each kind of job.
 WARM_UP_JOBS = 20
 EVERY_JOBS = 10
 TIMEOUT_S = 3600.0
-#: In seconds: Flink keeps a job's files and what it shows of it for an hour, which would be longer than this takes.
+#: In seconds: by default, Flink keeps a job's files and its display for an hour, longer than this takes.
 CONF = {"blob.service.cleanup.interval": 5, "jobstore.expiration-time": 5}
 
 
 class Left(NamedTuple):
     """
-    What is there between two jobs.
+    The resources in use between two jobs.
 
-    :param metaspace_mib: of the TaskManager, as the classes below.
-    :param threads: of both Javas, as the files below.
+    :param metaspace_mib: the TaskManager's, like the classes below.
+    :param threads: of both JVMs, like the files below.
     :param temporary: files and folders in Flink's temporary folders.
     :param workers: processes that run Python functions for the TaskManager.
     """
@@ -62,20 +62,20 @@ class Left(NamedTuple):
         )
 
 
-#: By how much each may grow after the warm-up: pools of threads and the like grow a little before they are full.
+#: The allowed growth after the warm-up: thread pools, for example, grow a little before they are full.
 ALLOWED_GROWTH = Left(
     metaspace_mib=5.0, loaded=10**9, unloaded=10**9, threads=10, open_files=20, temporary=5, workers=0
 )
 
 
 def left(cluster: FlinkCluster) -> Left:
-    """Return what is there now, when no job runs and Flink has had the time to clean up."""
+    """Return the resources in use now that no job runs, after giving Flink time to clean up."""
     time.sleep(3 * max(CONF.values()))
     (taskmanager,) = cluster.rest("/taskmanagers")["taskmanagers"]
     names = ["Memory.Metaspace.Used", "ClassLoader.ClassesLoaded", "ClassLoader.ClassesUnloaded"]
     wanted = ",".join(f"Status.JVM.{name}" for name in names)
     values: dict[str, int] = {}
-    # Flink fetches metrics because somebody asked: the first answer is of the last time.
+    # Flink fetches metrics on request: the first response has the values of the previous request.
     for _ in range(2):
         answer = cluster.rest(f"/taskmanagers/{taskmanager['id']}/metrics", get=wanted)
         values = {each["id"].removeprefix("Status.JVM."): int(each["value"]) for each in answer}
@@ -94,7 +94,7 @@ def left(cluster: FlinkCluster) -> Left:
 
 
 class Client(threading.Thread):
-    """A client that submits some jobs."""
+    """A client that submits several jobs."""
 
     def __init__(self, cluster: FlinkCluster, url: str, jobs: int, folder: Path) -> None:
         super().__init__(daemon=True)
@@ -103,7 +103,7 @@ class Client(threading.Thread):
         self.error: FlinkClusterError | None = None
 
     def run(self) -> None:
-        """Wait for it, or for the cluster's death."""
+        """Wait for the client's program, or for the cluster's death."""
         try:
             self.run_of_it = self._cluster.run_job(JOB, *self._arguments, timeout=TIMEOUT_S)
         except FlinkClusterError as error:
@@ -111,7 +111,7 @@ class Client(threading.Thread):
 
 
 def measure(cluster: FlinkCluster, url: str, jobs: int, folder: Path) -> tuple[list[tuple[int, Left]], str]:
-    """Submit jobs, some at a time; return what was left after each of these, and what the clients said of failures."""
+    """Submit jobs in groups; return the resources in use after each group, and the clients' reports of failures."""
     seen: list[tuple[int, Left]] = []
     failed = []
     for so_far in range(0, jobs, EVERY_JOBS):
@@ -120,7 +120,7 @@ def measure(cluster: FlinkCluster, url: str, jobs: int, folder: Path) -> tuple[l
         client.start()
         client.join()
         if client.run_of_it is None:
-            raise SystemExit(f"FAILED after {so_far} jobs and more: {client.error}")
+            raise SystemExit(f"FAILED after at least {so_far} jobs: {client.error}")
         said = client.run_of_it.stdout
         said = said[said.index("failed: ") :].strip()
         if not said.startswith("failed: 0 "):
@@ -131,7 +131,7 @@ def measure(cluster: FlinkCluster, url: str, jobs: int, folder: Path) -> tuple[l
 
 
 def main() -> None:
-    """Submit, measure and judge."""
+    """Submit jobs, measure, and check the growth."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--as-shipped", action="store_true", help="with PyFlink's jar where PyFlink ships it")

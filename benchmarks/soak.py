@@ -4,7 +4,7 @@ Write at a steady rate to a flaky receiver for minutes, and exit with 1 unless m
     python benchmarks/soak.py --minutes 10 --rate 5000
 
 The receiver runs in a separate process and responds with a seeded mixture of 204, 500, 503, 429, 400 and no response at
-all. New series keep arriving and old ones end (series churn), so that the cache of series is always full.
+all. New series keep arriving and old ones end (series churn), so the cache of series is always full.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Compare the operators with the same steps in Flink SQL: what a row costs in each, beyond the start of the job.
+Compare the operators with the same steps in Flink SQL: the cost of a row in each, without the start of the job.
 
 Wall time and CPU of one subtask with 1,000 devices, whose rows are out of order by up to five seconds. CPU is that of
 the JVM and of the Python worker together, and varies less on a busy machine. The last rows are the whole chain as
@@ -16,7 +16,7 @@ from receivers import prometheus
 
 PYTHON_ROWS, SQL_ROWS, CHAIN_ROWS = 200_000, 2_000_000, 1_000_000
 TIMEOUT_S = 900
-#: What is shown, the step, and the options of ``jobs/steps.py``.
+#: The row's label, the step, and the options of ``jobs/steps.py``.
 CASES = [
     ("timestamps", "plain"),
     ("timestamps and a key", "keyed"),
@@ -28,7 +28,7 @@ CASES = [
     ("SQL: ORDER BY", "reorder", "--sql"),
     ("SQL: TUMBLE", "aggregate", "--sql"),
 ]
-#: What is shown, and the options of ``jobs/chain.py``. Each step has those before it.
+#: The row's label, and the options of ``jobs/chain.py``. Each step includes the ones before it.
 CHAIN = [
     ("tables: rows, written raw", "--until=source"),
     ("tables: and reordered", "--until=reorder"),

@@ -1,9 +1,9 @@
 """
-Compare the ways of records into the sink with the same jobs without it.
+Compare the ways for records to enter the sink with the same jobs without it.
 
 Devices report in turn, so that a request holds several samples of each series. Each job runs on one subtask, with
-records from a Java source, to a Prometheus beside it. A time is that of a long job less that of a short one, so the
-start does not count. ``java`` and ``python`` are seconds of CPU, of Flink's JVM and of the Python worker.
+records from a Java source, to a Prometheus beside it. Times are the difference between a long job and a short one, so
+the start does not count. ``java`` and ``python`` are seconds of CPU, of Flink's JVM and of the Python worker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from receivers import prometheus
 
 
 class Way(NamedTuple):
-    """A job, and the one without Python that it is compared with."""
+    """A job, and the job without Python that it is compared with."""
 
     name: str
     arguments: tuple[str, ...]
@@ -47,7 +47,7 @@ SHORT, LONG = 100_000, 1_100_000
 
 
 class Cost(NamedTuple):
-    """Microseconds per record: on the clock, and of the CPU."""
+    """Microseconds per record: wall time and CPU time."""
 
     wall: float
     java: float
@@ -55,14 +55,14 @@ class Cost(NamedTuple):
 
 
 def run(arguments: tuple[str, ...], count: int, url: str, start_ms: int) -> tuple[float, float, float]:
-    """Run a job; return its seconds, and those of the CPU in Java and in Python."""
+    """Run a job; return its seconds, and the CPU seconds of Java and Python."""
     result = run_job("ways.py", *arguments, f"--count={count}", f"--url={url}", f"--start-ms={start_ms}")
     return result["seconds"], result["java"], result["python"]
 
 
 def measure(arguments: tuple[str, ...], url: str) -> Cost:
-    """Return what a record costs beyond the start."""
-    # Samples that Prometheus accepts: none is older than what was written before.
+    """Return the cost of a record, without the start."""
+    # Prometheus accepts these samples: none is older than earlier ones.
     start_ms = int(time.time() * 1000) - LONG // 1000 * 100 - 60_000
     short, long = (
         run((*arguments, f"--metric=bench_{time.monotonic_ns()}"), count, url, start_ms) for count in (SHORT, LONG)

@@ -1,8 +1,8 @@
 """
 Write to real receivers, near and far, and compare the samples per second with the receivers' own limits.
 
-The limit is the throughput of a bare HTTP client with bodies encoded beforehand, and with as many requests in flight of
-the same size. Series are cached, and each has one sample in a request.
+The limit is the throughput of a bare HTTP client with bodies encoded beforehand, with the same number and size of
+requests in flight. Series are cached, and each has one sample in a request.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Writer:
 
 
 class RowWriter(Writer):
-    """The same for rows by column, in batches as Flink sends them."""
+    """This package's writer for rows by column, in batches as Flink sends them."""
 
     def made(self, samples: Samples, count: int) -> Any:
         """Return the next samples as this takes them."""
@@ -199,7 +199,7 @@ def far(delays_ms: list[int], shards: list[int], rounds: int) -> None:
                 way(way.made(samples, 2_000))
                 counts[name] = _count_for(name, delay_ms)
                 if name.startswith("adaptive"):
-                    until = time.monotonic() + 10  # it needs some time to adapt
+                    until = time.monotonic() + 10  # time to adapt
                     while time.monotonic() < until:
                         way(way.made(samples, 100_000))
             found: dict[str, list[float]] = {name: [] for name in ways}
@@ -221,7 +221,7 @@ def far(delays_ms: list[int], shards: list[int], rounds: int) -> None:
 
 
 def memory() -> None:
-    """Measure what a bundle of 100,000 rows takes at its peak, beyond a writer that knows the series and is idle."""
+    """Measure the peak memory of a bundle of 100,000 rows, beyond an idle writer that knows the series."""
     rows = []
     for series in (1_000, 100_000):
         with nothing() as url, multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -230,13 +230,13 @@ def memory() -> None:
 
 
 def _peak_of_a_bundle(url: str, series: int) -> float:
-    """Return by how many MiB this process's memory is larger at its peak, with a bundle, than before it."""
+    """Return the MiB by which this process's memory peaks with a bundle, compared with before it."""
     samples, way = Samples(series), RowWriter(url, bundle=100_000)
     way.writer.add_rows(FAMILY, *samples.rows(series))
     way.writer.flush()
     rows = samples.rows(100_000)
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is what it is now
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current value
     before = _peak_kib()
     way(rows)
     peak = _peak_kib()
@@ -251,7 +251,7 @@ def _peak_kib() -> int:
 
 
 def _count_for(name: str, delay_ms: int) -> int:
-    """Return how many samples keep a way busy for some seconds."""
+    """Return the number of samples that keep a way busy for a few seconds."""
     if name.startswith("adaptive"):
         return 200_000
     shards, batch = map(int, name.split(" of "))

@@ -1,17 +1,17 @@
 """
-Break everything around running jobs, schedule by schedule, and see whether Prometheus has all samples all the same.
+Break everything around running jobs, schedule by schedule, and check that Prometheus still gets all samples.
 
     python tools/chaos.py --schedules 100 --seed 1 --at-once 2
-    python tools/chaos.py --schedules 1 --seed 37    # the one of this seed again
+    python tools/chaos.py --schedules 1 --seed 37    # repeat the schedule of this seed
 
-Each schedule has a job of its own. It writes the same samples as records, in batches and from a table, while five or
-six things fail that its seed chooses: a worker, the TaskManager, the JobManager, Prometheus, the network; throttling, a
-receiver of another version, clocks that jump, a full disk under the job's files; restarts from checkpoints and
-savepoints, with another parallelism or version of the job. In the end zero acceptable samples may be missing, each
-refused one must be in the files of rejected samples, and the digests of what was written must say the same. Exit status
-1 if it is not so.
+Each schedule runs its own job, which writes the same samples as records, in batches and from a table. Meanwhile five or
+six things fail, which its seed chooses: a worker, the TaskManager, the JobManager, Prometheus, the network; throttling,
+a receiver of another version, clocks that jump, a full disk under the job's files; restarts from checkpoints and
+savepoints, with another parallelism or version of the job. At the end, no acceptable sample may be missing, each
+rejected one must be in the files of rejected samples, and the digests of the written samples must agree. Otherwise the
+exit status is 1.
 
-Several schedules run at once, each on a Flink cluster, a Prometheus and a disk that no other one uses at that time.
+Several schedules run at once, each with a Flink cluster, a Prometheus and a disk that no other schedule uses meanwhile.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Lab:
     """
     A cluster, a Prometheus and a disk, for one schedule after another.
 
-    :param stack: ends all of it.
+    :param stack: closes all of them.
     """
 
     def __init__(self, stack: ExitStack) -> None:
@@ -89,7 +89,7 @@ class Lab:
             "heartbeat.timeout": "10 s",
             "cluster.registration.error-delay": "300 ms",
         }
-        # Beam closes a worker twice now and then, which ends the TaskManager ("Reference count must not be negative").
+        # Beam sometimes closes a worker twice, which ends the TaskManager ("Reference count must not be negative").
         self.cluster = FlinkCluster(
             folder / "flink",
             slots=MOST_PARALLELISM,
@@ -99,7 +99,7 @@ class Lab:
         )
         self.client = stack.enter_context(SteadyClient(self.cluster))  # imports PyFlink while the cluster starts
         stack.enter_context(self.cluster)
-        # The first sample of an empty Prometheus says which are too old.
+        # The first sample of an empty Prometheus determines which samples are too old.
         writer = RemoteWriter(SinkConfig(self.prometheus.remote_write_url))
         writer.add(PrometheusTimeSeries("began", {}, ((1.0, time.time_ns() // 1_000_000),)))
         writer.flush()
@@ -151,16 +151,16 @@ def run_schedule(lab: Lab, seed: int) -> tuple[Counter[str], list[str]]:
         if missing := job.missing(found):
             problems.append(f"{name}: {len(missing)} samples are missing: {_shown(missing)}")
         elif found != job.made(metric_name=name):
-            problems.append(f"{name}: holds others than were sent")
-    # A table has none that are too old.
+            problems.append(f"{name}: holds samples that were not sent")
+    # A table has no samples that are too old.
     for name in (names["records"], names["batches"]):
         if unaccounted := sorted(
             set(range(POISON_EVERY // 2, COUNT, POISON_EVERY)) - _refused(files / "rejected", name)
         ):
-            problems.append(f"{name}: {len(unaccounted)} refused samples are in no file: {_shown(unaccounted)}")
+            problems.append(f"{name}: {len(unaccounted)} rejected samples are in no file: {_shown(unaccounted)}")
     compared = _compared(files / "digests", lab.prometheus)
     problems += [f"digests: {each}" for each in compared if each.verdict in (Verdict.MISSING, Verdict.DIFFERENT)]
-    chaos.done["a TaskManager has died by itself"] += len(lab.cluster.died)
+    chaos.done["a TaskManager died on its own"] += len(lab.cluster.died)
     lab.cluster.died.clear()
     chaos.done += Counter(f"series and hour of digests: {each.verdict.value}" for each in compared)
     shutil.rmtree(files, ignore_errors=True)
@@ -172,7 +172,7 @@ def _shown(numbers: list[int]) -> str:
 
 
 def _refused(folder: Path, metric_name: str) -> set[int]:
-    """Return the numbers of the samples that are too old, as far as they are in the files."""
+    """Return the numbers of those too old samples that are in the files."""
     return {
         int(value)
         for rejected in read_rejected_samples(str(folder))
@@ -190,7 +190,7 @@ def _compared(digests: Path, prometheus: PrometheusServer) -> list[Compared]:
 
 
 def run_seeds(connection: Connection, logs: Path | None) -> None:
-    """Run the schedules of the seeds that come, until ``None`` does, and send back what was found."""
+    """Run the schedules of the seeds that arrive, until ``None`` arrives, and send back the findings."""
     _end_on_signals()
     lab: Lab | None = None
     with ExitStack() as stack:
@@ -205,14 +205,14 @@ def run_seeds(connection: Connection, logs: Path | None) -> None:
             if problems and lab is not None:
                 if logs is not None:
                     shutil.copytree(lab.cluster.log_dir, logs / f"seed-{seed}", dirs_exist_ok=True)
-                stack.close()  # who knows in which state it is
+                stack.close()  # its state is unknown
                 lab = None
             print(f"seed {seed}: {'; '.join(problems) or 'ok'} ({time.monotonic() - began:.0f} s)", flush=True)
             connection.send((happened, problems))
 
 
 def _end_on_signals() -> None:
-    """End all that was started, once, on SIGINT and SIGTERM."""
+    """Stop everything that was started, once, on SIGINT and SIGTERM."""
 
     def end(*_: object) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
@@ -225,7 +225,7 @@ def _end_on_signals() -> None:
 
 @dataclass
 class Report:
-    """What happened in all schedules, and what is wrong."""
+    """The events of all schedules, and the problems."""
 
     schedules: int = 0
     done: Counter[str] = field(default_factory=Counter)
@@ -246,8 +246,8 @@ def run_all(seeds: Iterator[int], report: Report, *, at_once: int, seconds: floa
     """
     Run schedules, each in one of several processes.
 
-    :param report: what is found is added to it.
-    :param seconds: begin none after so long.
+    :param report: receives the findings.
+    :param seconds: start no schedule after this time.
     """
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
@@ -273,7 +273,7 @@ def run_all(seeds: Iterator[int], report: Report, *, at_once: int, seconds: floa
                     report.add(seed, *connection.recv())
                     begin_next(connection)
                 except EOFError:
-                    if seed is not None:  # it had something to do
+                    if seed is not None:  # it was running a schedule
                         report.add(seed, Counter(), ["its process has ended"])
     finally:
         for runner in runners:
@@ -283,13 +283,13 @@ def run_all(seeds: Iterator[int], report: Report, *, at_once: int, seconds: floa
 
 
 def main() -> int:
-    """Run the schedules, and say what was found, also if it is ended early."""
+    """Run the schedules and print the findings, even if interrupted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
-    parser.add_argument("--schedules", type=int, default=100, help="how many, default: 100")
-    parser.add_argument("--seed", type=int, default=1, help="of the first one; each one has the next, default: 1")
-    parser.add_argument("--at-once", type=int, default=2, help="how many run at the same time, default: 2")
-    parser.add_argument("--seconds", type=float, default=7200.0, help="begin none after so long, default: two hours")
-    parser.add_argument("--logs", type=Path, help="a folder for Flink's logs of the schedules with problems")
+    parser.add_argument("--schedules", type=int, default=100, help="number of schedules (default: 100)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first schedule, then counting up (default: 1)")
+    parser.add_argument("--at-once", type=int, default=2, help="schedules that run at the same time (default: 2)")
+    parser.add_argument("--seconds", type=float, default=7200.0, help="start none after this time (default: two hours)")
+    parser.add_argument("--logs", type=Path, help="folder for Flink's logs of schedules with problems")
     options = parser.parse_args()
     _end_on_signals()
     began = time.monotonic()

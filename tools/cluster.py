@@ -163,7 +163,7 @@ def submit_pipeline() -> None:
     samples = wait_for(lambda: samples_written(found[1]), FIRST_SAMPLES_SECONDS)
     if samples is None:
         advice = "check `docker compose logs taskmanager`"
-        fail(f"the pipeline is running, but there are no samples of it after {FIRST_SAMPLES_SECONDS} s: {advice}")
+        fail(f"the pipeline is running, but Prometheus has no samples of it after {FIRST_SAMPLES_SECONDS} s: {advice}")
     say(f"the pipeline has written {samples:,} samples so far; it will catch up with the present within minutes")
 
 
@@ -177,7 +177,7 @@ def samples_written(job_id: str) -> int:
 
 
 def job_failure(job_id: str) -> str | None:
-    """Return why a job has failed or keeps restarting, None if it does neither."""
+    """Return why a job has failed or keeps restarting, or None if it does neither."""
     flink = url_of("jobmanager")
     if get(f"{flink}/jobs/{job_id}")["state"] not in ("FAILING", "FAILED", "RESTARTING"):
         return None
@@ -218,7 +218,7 @@ def dashboards() -> list[dict[str, Any]]:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
-    """Call a function until it returns a true value, and return that, or None after so many seconds."""
+    """Call a function until it returns a true value, and return that, or None after the given seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = condition()

@@ -132,7 +132,7 @@ def count_recorded() -> tuple[int, int]:
 
 
 def start_prometheus(port: int | None) -> PrometheusServer:
-    """Start the Prometheus 3 on PATH, else one in Docker, else a downloaded one."""
+    """Start the Prometheus 3 on PATH, or else one in Docker, or else a downloaded one."""
     on_path = binary_on_path()
     if on_path is None and PrometheusServer.default_kind() == "docker":
         return PrometheusServer.start("docker", data_dir=DATA, port=port)
@@ -165,7 +165,7 @@ def run_job(prometheus: PrometheusServer, expected: int, end_at: int, parallelis
 
 
 def show_progress(job: subprocess.Popen[bytes], prometheus: PrometheusServer, expected: int) -> None:
-    """Show progress as one changing line on a terminal, and as a line now and then elsewhere."""
+    """Show progress as one changing line on a terminal, and as an occasional line elsewhere."""
     on_terminal = sys.stdout.isatty()
     began = time.monotonic()
     next_line = 0.0

@@ -19,7 +19,7 @@ PANELS = (
     ("flight_vertical_rate_feet_per_minute", "Vertical rate (feet per minute)"),
 )
 GAP_MS = 30_000
-# Trackers misread now and then; no aircraft climbs this much in a second.
+# Trackers sometimes misread; no aircraft climbs this much in a second.
 JUMP_FEET = 2_000
 
 

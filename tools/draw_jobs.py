@@ -2,11 +2,11 @@
 Run the example jobs against a Prometheus, draw the pictures of docs/jobs.md, and measure its numbers.
 
     draw_jobs.py                    runs the jobs and draws all pictures, in a quarter of an hour
-    draw_jobs.py reorder filter     these alone
+    draw_jobs.py reorder filter     only these pictures
     draw_jobs.py windows            measures instead: windows (a quarter of an hour), bound or lateness
-    draw_jobs.py --again            asks and draws again, from what the last run stored
+    draw_jobs.py --again            queries and draws again, from the data of the last run
 
-Every point of a picture is an answer of Prometheus, none comes from the recording. The jobs read parts of that and keep
+Every point of a picture comes from Prometheus, none from the recording. The jobs read parts of the recording and keep
 its times, so the axes show the time of day of 7 October 2021.
 """
 
@@ -76,8 +76,8 @@ class Run:
         return json.loads(lines[0])["timestamp"], json.loads(lines[-1])["timestamp"]
 
 
-# In real time, late events are in a later request than those that overtook them. Faster, more of them are in the same
-# request, which the sink sorts.
+# In real time, late events are in a later request than the events that overtook them. At higher speed, more of them are
+# in the same request, which the sink sorts.
 LIVE, FASTER = ("--speed=1",), ("--speed=5",)
 SOME_MINUTES, HALF_AN_HOUR = (12, 18), (115, 150)
 # One with spikes, one whose tracker reports impossible altitudes for minutes, and one with possible wrong ones. All
@@ -227,7 +227,7 @@ def range_query(prometheus: PrometheusServer, promql: str, between: tuple[int, i
 
 
 def draw_reorder(run: Run) -> None:
-    """Draw the flight with the greatest share of refused samples, among those of at least two minutes."""
+    """Draw the flight with the greatest share of rejected samples, among flights of at least two minutes."""
     with started(run) as prometheus:
         found = prometheus.samples(ALTITUDE)
     steps = {
@@ -277,7 +277,7 @@ def measure_lateness() -> None:
 
 
 def draw_filter(run: Run) -> None:
-    """Draw flights with spikes and without."""
+    """Draw flights with and without spikes."""
     with started(run) as prometheus:
         found = {
             step: prometheus.samples(f'{ALTITUDE}{{step="{step}"}}') for step in ("reordered", "filtered", "rejected")

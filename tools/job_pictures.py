@@ -39,7 +39,7 @@ def new(rows: int = 1, columns: int = 1, *, height: float, **options: Any) -> tu
 
 
 def of_day(axis: Any, most: int = 8) -> None:
-    """Label an axis with times of day in whole minutes, at most so many."""
+    """Label an axis with a limited number of times of day, in whole minutes."""
     from matplotlib import dates
 
     begin, end = axis.get_xlim()
@@ -107,7 +107,7 @@ def reorder(
     figure, axes = new(2, height=6.2, sharex=True, sharey=True)
     for axis, samples, step, what, colour in (
         (axes[0, 0], delivered, "delivered", "Written as delivered", VERMILION),
-        (axes[1, 0], reordered, "reordered", "Written behind Reorder", BLUE),
+        (axes[1, 0], reordered, "reordered", "Written downstream of Reorder", BLUE),
     ):
         axis.plot(*split(samples), ".", markersize=3.5, color=colour)
         share = counts[step] / counts["reordered"]
@@ -118,7 +118,7 @@ def reorder(
         feet(axis)
     axes[0, 0].set_xlabel("")
     of_day(axes[1, 0])
-    figure.suptitle(f"Flight {flight}: what comes late leaves holes", fontsize=13, x=0.01, ha="left")
+    figure.suptitle(f"Flight {flight}: late samples leave gaps", fontsize=13, x=0.01, ha="left")
     saved(figure, target)
 
 
@@ -130,7 +130,7 @@ def filter_altitudes(flights: list[tuple[str, list[Sample], list[Sample], list[S
         left.plot(*split(rejected), ".", markersize=6, color=VERMILION)
         titled(left, f"{flight}: {len(rejected)} of {len(reordered):,} altitudes dropped")
         right.plot(*with_gaps(filtered), linewidth=1.6, color=BLUE)
-        titled(right, f"{flight} behind Filter")
+        titled(right, f"{flight} downstream of Filter")
         for axis in (left, right):
             axis.margins(y=0.08)
             of_day(axis, most=5)
@@ -164,7 +164,7 @@ def enrich(total: Series, by_country: Series, target: Path) -> None:
             layer[bisect_left(stamps, stamp)] += value
     colours = (BLUE, ORANGE, GREEN, PURPLE, SKY, "#dddddd")
     below.stackplot(times, *layers.values(), labels=list(layers), colors=colours, step="post")
-    titled(below, "Behind Enrich: from which country their operators are")
+    titled(below, "Downstream of Enrich: the countries of their operators")
     handles, names = below.get_legend_handles_labels()
     below.legend(handles[::-1], names[::-1], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title="country")
     for axis in (above, below):

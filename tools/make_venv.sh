@@ -13,7 +13,7 @@ fi
 echo "installing apache-flink $flink and other packages into $folder (some minutes the first time)"
 rm -f "$folder"/.ready-*
 set -- -e ".[$extra]" "apache-flink==$flink"
-# With uv it takes seconds, with pip a minute or more; pip where an index is set up for it alone.
+# uv takes seconds, pip a minute or more; pip is for machines where only pip has an index set up.
 [ "$folder" != .venv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.4" || true
 if ! .venv/bin/python -m uv pip install --quiet --python "$folder/bin/python" "$@"; then
   if ! "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; then

@@ -1,7 +1,7 @@
 """
-Make the zip that `flink run -pyfs` ships to workers on which nothing but PyFlink is installed; `make zip` runs this.
+Make the zip that `flink run -pyfs` ships to workers where only PyFlink is installed; `make zip` runs this.
 
-A wheel is a zip already, with the packages at its top. What Flink and Python go by is the name.
+A wheel is already a zip, with the packages at its top level. It only needs the extension that Flink and Python expect.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ DIST = ROOT / "dist"
 
 
 def zip_of(wheel: Path) -> Path:
-    """Copy a wheel beside itself as a zip, and return that."""
+    """Copy a wheel to a zip beside it, and return the zip."""
     name, version, *_ = wheel.name.split("-")
     return Path(shutil.copyfile(wheel, wheel.with_name(f"{name}-{version}.zip")))
 
 
 def main() -> None:
-    """Build a wheel, keep its zip in dist/, and print where that is."""
+    """Build a wheel, keep its zip in dist/, and print the zip's path."""
     with tempfile.TemporaryDirectory() as folder:
         build = [sys.executable, "-m", "build", "--wheel", "--installer", "uv", "-qq", "--outdir", folder, str(ROOT)]
         if subprocess.run(build, check=False).returncode != 0:

@@ -1,12 +1,12 @@
 """
-Check what would be released, with each Flink.
+Check the release with each Flink version.
 
     release_check.py FLINK_VERSION...
 
-Builds wheel, source distribution and zip, and looks into them. Installs the wheel beside Flink, and runs a job with it.
-Starts a cluster whose environment has apache-flink and nothing else, and runs a job there that brings the zip along.
+Builds wheel, source distribution and zip, and checks their contents. Installs the wheel beside Flink, and runs a job
+with it. Starts a cluster whose environment has only apache-flink, and runs a job there that brings the zip.
 
-The environments are kept in .cache/release; what was built is in dist/.
+The environments are kept in .cache/release; the built files are in dist/.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NEWEST_PYTHON = {"1": (3, 11)}
 
 
 def run(*command: str | Path, **options: object) -> None:
-    """Run a command, and end with a line that names it if it fails."""
+    """Run a command, and exit with a line that names it if it fails."""
     try:
         status = subprocess.run([str(part) for part in command], check=False, **options).returncode  # type: ignore[call-overload]
     except subprocess.TimeoutExpired:
@@ -60,7 +60,7 @@ def build() -> Path:
 
 
 def check_wheel(archive: zipfile.ZipFile) -> None:
-    """Fail unless the wheel holds exactly the package's files of the tree, and says who made it and where it is."""
+    """Fail unless the wheel has exactly the package's files in the tree, and metadata about its authors and URLs."""
     names = set(archive.namelist())
     (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
     packed = {name for name in names if not name.startswith(f"{metadata.partition('/')[0]}/")}
@@ -78,11 +78,11 @@ def check_wheel(archive: zipfile.ZipFile) -> None:
         if not re.search(rf"^{field}: .", text, re.MULTILINE):
             sys.exit(f"release-check: the wheel's metadata lacks {field}")
     if relative := re.findall(r"\]\((?!https?://|#)([^)]*)\)", text):
-        sys.exit(f"release-check: links in the wheel's description that lead nowhere: {', '.join(relative)}")
+        sys.exit(f"release-check: the wheel's description has relative links: {', '.join(relative)}")
 
 
 def environment(name: str, *requirements: str, has_just_been_fetched: bool = False) -> Path:
-    """Return the Python of an environment that has what is required, and nothing of the tree."""
+    """Return the Python of an environment that has the requirements, and nothing from the tree."""
     folder = CACHE / name
     python = folder / "bin" / "python"
     if not python.exists():
@@ -90,22 +90,22 @@ def environment(name: str, *requirements: str, has_just_been_fetched: bool = Fal
     uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
     uv += ["--reinstall-package", PACKAGE.replace("_", "-"), *requirements]
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]
-    # Some indexes have uv fetch, and build, all of it again.
+    # With some indexes, uv would fetch and build everything again.
     offline = (
         has_just_been_fetched
         and subprocess.run([*uv, "--offline"], check=False, stderr=subprocess.DEVNULL).returncode == 0
     )
     if not offline and subprocess.run(uv, check=False).returncode != 0:
-        run(*pip, "install", "--force-reinstall", *requirements)  # where an index is set up for pip alone
+        run(*pip, "install", "--force-reinstall", *requirements)  # if only pip has an index set up
     run(*pip, "check")
     return python
 
 
 def run_job(python: Path) -> None:
-    """Run the job with this Python, in a folder outside of the tree, with no way back into it."""
+    """Run the job with this Python in a folder outside the tree, with no import path into the tree."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment["PATH"] = f"{python.parent}{os.pathsep}{environment['PATH']}"
-    environment["PYTHONWARNINGS"] = "ignore"  # of Flink's own libraries
+    environment["PYTHONWARNINGS"] = "ignore"  # Flink's own libraries warn
     environment["_python_worker_execution_mode"] = "process"  # real workers, as on a cluster
     with tempfile.TemporaryDirectory() as elsewhere:
         job = shutil.copy(JOB, elsewhere)
@@ -113,7 +113,7 @@ def run_job(python: Path) -> None:
 
 
 def run_out_of_the_zip(python: Path, archive: Path) -> None:
-    """Run the job on a cluster of this Python, which has apache-flink alone, and compare what arrived."""
+    """Run the job on a cluster of this Python, which has only apache-flink, and compare the samples that arrive."""
     sys.path[:0] = [str(ROOT / "tests" / "cluster"), str(ZIP_JOB.parent)]
     from flink_cluster import FlinkCluster
     from zip_job import READINGS
@@ -126,8 +126,8 @@ def run_out_of_the_zip(python: Path, archive: Path) -> None:
             cluster.run_job(ZIP_JOB, receiver.url, options=("-pyfs", str(archive)))
         arrived = sorted((dict(labels)["room"], *each) for labels, of in receiver.samples().items() for each in of)
     if arrived != sorted(READINGS):
-        sys.exit(f"release-check: {len(arrived)} of {len(READINGS)} samples arrived from the zip's job")
-    print(f"{archive.name}, beside apache-flink alone: {len(arrived)} of {len(READINGS)} samples arrived")
+        sys.exit(f"release-check: {len(arrived)} of {len(READINGS)} samples from the zip's job arrived")
+    print(f"{archive.name}, beside only apache-flink: {len(arrived)} of {len(READINGS)} samples arrived")
 
 
 def main() -> None:

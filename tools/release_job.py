@@ -1,8 +1,7 @@
 """
-A small PyFlink job and the receiver that it writes to, for `make release-check`: run by a Python that has the wheel.
+A small PyFlink job and the receiver that it writes to, for `make release-check`; run by a Python that has the wheel.
 
-It is copied out of the tree and uses nothing but what the wheel installs. Exits with 0 if exactly the samples arrived
-that the job wrote.
+It is copied out of the tree and uses only what the wheel installs. Exits with 0 if exactly the written samples arrived.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ def to_series(reading: tuple[str, float, int]) -> PrometheusTimeSeries:
 
 
 def main() -> None:
-    """Run the job and compare what arrived."""
+    """Run the job, and compare the samples that arrive with the written ones."""
     home = Path(pyflink_prometheus.__file__).resolve()
     if Path(sys.prefix).resolve() not in home.parents:
-        sys.exit(f"this runs {home}, and not what was installed into {sys.prefix}")
+        sys.exit(f"this runs {home} instead of the package installed into {sys.prefix}")
     readings = [(ROOMS[number % 3], 20.0 + number, BEGIN_MS + 1000 * number) for number in range(3_000)]
     with Receiver() as receiver:
         env = StreamExecutionEnvironment.get_execution_environment()

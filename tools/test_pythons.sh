@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run the fast tests on each of these Pythons, in an environment of its own; skip those that this machine does not have.
+# Run the fast tests on each of these Pythons, each in its own environment; skip those that this machine does not have.
 #   test_pythons.sh FLINK_VERSION "PYTHON_VERSIONS" PYTEST_ARGUMENTS...
-# They are looked for on PATH and among pyenv's versions.
+# Pythons are searched on PATH and among pyenv's versions.
 set -eu
 flink=$1 versions=$2
 shift 2
@@ -27,10 +27,10 @@ for version in $versions; do
   fi
   folder=.venv-python$version
   if [ ! -e "$folder/.ready-$flink" ] || [ pyproject.toml -nt "$folder/.ready-$flink" ]; then
-    echo "installing apache-flink $flink and the tests' needs into $folder"
+    echo "installing apache-flink $flink and the tests' dependencies into $folder"
     [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
     rm -f "$folder"/.ready-*
-    # uv takes seconds where pip takes a minute; pip where an index is set up for it alone.
+    # uv takes seconds, pip a minute; pip is for machines where only pip has an index set up.
     .venv/bin/python -m uv pip install --quiet --python "$folder/bin/python" -e ".[test]" "apache-flink==$flink" ||
       "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[test]" "apache-flink==$flink"
     touch "$folder/.ready-$flink"

@@ -1,5 +1,5 @@
 """
-A small PyFlink job that `make release-check` runs on a cluster which has PyFlink and nothing else of ours.
+A small PyFlink job that `make release-check` runs on a cluster that has only PyFlink.
 
     flink run -pyfs pyflink_prometheus-VERSION.zip -py zip_job.py URL
 """
@@ -20,11 +20,11 @@ def from_the_zip() -> None:
 
     from_zip = any(part.startswith("pyflink_prometheus-") for part in Path(pyflink_prometheus.__file__).parts)
     if not from_zip or find_spec("snappy") is not None:
-        raise RuntimeError(f"this has {pyflink_prometheus.__file__} and {find_spec('snappy')}")
+        raise RuntimeError(f"not the zip alone: {pyflink_prometheus.__file__}, snappy: {find_spec('snappy')}")
 
 
 def main() -> None:
-    """Write the readings to the URL that is the argument."""
+    """Write the readings to the URL in the argument."""
     from pyflink.datastream import StreamExecutionEnvironment
 
     from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries

@@ -1,5 +1,5 @@
 """
-A job with the whole chain as tables, from readings of many devices to one Prometheus, raw and aggregated.
+A job with the whole chain as tables, which writes readings of many devices to one Prometheus, raw and aggregated.
 
     chain.py --url URL --devices 1000 --rows 1000000          prints the microseconds per row as JSON, as steps.py does
     chain.py --url URL --devices 100000 --seconds 120 --live MS  one event per second and device, in real time
@@ -69,10 +69,10 @@ def source(numbers: int, per_second: float | None) -> Source:
 
 
 def readings(t_env: StreamTableEnvironment, numbers: Table, devices: int, start_ms: int, run: str) -> Table:
-    """Return the rows of all devices, one for each and second."""
+    """Return the rows of all devices, one per device and second."""
     t_env.create_temporary_view("numbers", numbers.alias("number"))
     some, more = (", ".join(f"{of} * {size} + {n}" for n in range(size)) for of, size in zip(("number", "part"), PARTS))
-    # Device, second and disorder of a row, by its place.
+    # A row's device, second and disorder follow from its place.
     t_env.create_temporary_view(
         "places",
         t_env.sql_query(
@@ -102,12 +102,12 @@ def readings(t_env: StreamTableEnvironment, numbers: Table, devices: int, start_
         schema.column(name, sql_type)
     schema.column_by_expression(TIME, "TO_TIMESTAMP_LTZ(sent_ms, 3)")
     schema.watermark(TIME, f"TO_TIMESTAMP_LTZ(sent_ms - {DISORDER_MS + 1}, 3)")
-    # As a connector in Java hands rows to tables.
+    # As a Java connector passes rows to tables.
     return t_env.from_data_stream(row_stream(t_env, timed), schema.build())
 
 
 def results(rows: Table, run: str, until: str) -> dict[str, tuple[Table, ColumnMapping]]:
-    """Return what is written, by the name of its sink."""
+    """Return the written tables by the names of their sinks."""
     raw = ColumnMapping(labels=["device"], values=MEASURED, timestamp=TIME)
     if until != "source":
         rows = reorder_table(rows, "device", time=TIME)
@@ -178,7 +178,7 @@ class Cpu(threading.Thread):
     """
     The CPU seconds of this client's JVM, in which the job runs, and of the Python workers that it starts.
 
-    It looks now and then, because a worker is gone with its job.
+    It samples them periodically, because a worker is gone when its job ends.
     """
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ class Cpu(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Look until the job is over."""
+        """Sample until the job is over."""
         while not self._is_over.wait(0.2):
             parents = [self._java]
             while parents:
@@ -202,7 +202,7 @@ class Cpu(threading.Thread):
                         parents.append(worker)
 
     def used(self) -> tuple[float, float]:
-        """Stop, and return what Java and Python have used."""
+        """Stop, and return the CPU seconds of Java and Python."""
         self._is_over.set()
         self.join()
         return cpu_seconds(self._java) - self._before, sum(self._workers.values())
@@ -219,16 +219,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--url", required=True)
     parser.add_argument("--devices", type=int, default=1_000)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="without those of the start")
-    parser.add_argument("--start", type=int, default=100_000, help="how many rows the start has")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="number of measured rows, besides --start")
+    parser.add_argument("--start", type=int, default=100_000, help="number of rows of the short runs")
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--until", choices=["source", "reorder", "filter", "enrich", "ended", "all"], default="all")
-    parser.add_argument("--copy", action="store_true", help="let Flink copy what operators pass on, as by default")
+    parser.add_argument("--copy", action="store_true", help="let Flink copy records between operators, its default")
     parser.add_argument("--live", type=int, metavar="MS", help="in real time, once: the time of the first reading")
-    parser.add_argument("--seconds", type=int, default=120, help="how long, with --live")
+    parser.add_argument("--seconds", type=int, default=120, help="duration, with --live")
     options = parser.parse_args()
     if options.live is not None:
-        # On a cluster, which measures its CPU itself.
+        # scale.py measures the cluster's resources itself.
         job(options, options.devices * options.seconds, f"live{os.getpid()}").execute("chain")
         return
     run(options, options.start, f"first{os.getpid()}")

@@ -1,10 +1,10 @@
 """
-A job that writes a table of many series, new ones of which keep arriving while old ones end, as fast as it can.
+A job that writes a table of many series as fast as it can, while new series keep arriving and old ones end.
 
     churn.py --url URL --series 1000000 --life 1200 --subtasks 1
 
-Each device has the labels ``device``, ``site``, ``model`` and ``session``, and each ``--life`` seconds another session.
-Each subtask writes its own share of the devices, in turn. The job goes on until it is canceled.
+Each device has the labels ``device``, ``site``, ``model`` and ``session``, and a new session every ``--life`` seconds.
+Each subtask writes its own share of the devices, in turn. The job runs until it is canceled.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pyflink.table import StreamTableEnvironment
 
 from pyflink_prometheus import ColumnMapping, PrometheusSink
 
-NUMBERS = 1 << 50  # of which no job sees the end
+NUMBERS = 1 << 50  # more than any job reads
 
 
 def main() -> None:
     """Submit the job."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
     parser.add_argument("--url", required=True)
-    parser.add_argument("--series", type=int, default=1_000_000, help="at any time")
+    parser.add_argument("--series", type=int, default=1_000_000, help="number of series at any time")
     parser.add_argument("--life", type=int, default=1200, help="seconds after which each series is replaced by another")
     parser.add_argument("--subtasks", type=int, default=1)
     parser.add_argument("--bundle", type=int, default=100_000)
@@ -59,7 +59,7 @@ def main() -> None:
         metric_name="churn", labels=("device", "site", "model", "session"), values="reading", timestamp="measured_at"
     )
     sink = PrometheusSink.builder().set_prometheus_remote_write_url(options.url).set_column_mapping(mapping)
-    # Twice as many as are written at a time: of the series in its cache, a sink keeps the latest half for sure.
+    # Over twice the number of current series: a sink is only certain to keep the latest half of its cached series.
     sink.set_max_cached_series(2 * share + share // 2)
     sink.build().execute_insert(table)
 

@@ -5,8 +5,8 @@ A job with one step in event time, which prints the microseconds per row as JSON
     steps.py --step plain|reorder|aggregate --sql
 
 Rows of 1,000 devices come from a Java source of numbers, out of order by up to five seconds, and are discarded after
-the step. The job runs three times in one JVM, to warm up, with few and with many rows: the difference of the last two
-has no start in it. ``--fused`` assigns timestamps and keys in one Python step, ``--sql`` does everything in Flink SQL.
+the step. The job runs three times in one JVM: to warm up, with few and with many rows. The difference of the last two
+excludes the start. ``--fused`` assigns timestamps and keys in one Python step, ``--sql`` does everything in Flink SQL.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class WriteCpu:
 
 
 class ToRow(MapFunction):
-    """The row of a number."""
+    """Convert a number to a row."""
 
     def __init__(self, file: Path) -> None:
         self.close = WriteCpu(file)
@@ -153,7 +153,7 @@ def run(options: argparse.Namespace, count: int) -> tuple[float, float, float]:
         result.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
         before = java_cpu()
         seconds = env.execute().get_net_runtime() / 1_000
-        # A worker that ends may have closed its stderr, whose number the file then has: what Beam prints is there, too.
+        # A worker that ends may have closed its stderr; the file then gets its number, and also what Beam prints.
         python_cpu = re.findall(r"^\d+\.\d+$", file.read_text(), re.MULTILINE)
         return seconds, java_cpu() - before, max(map(float, python_cpu), default=0.0)
 
@@ -172,8 +172,8 @@ def main() -> None:
     parser.add_argument("--step", choices=["plain", *STEPS], required=True)
     parser.add_argument("--sql", action="store_true")
     parser.add_argument("--fused", action="store_true")
-    parser.add_argument("--rows", type=int, default=200_000, help="without those of the start")
-    parser.add_argument("--start", type=int, default=20_000, help="how many rows the start has")
+    parser.add_argument("--rows", type=int, default=200_000, help="number of measured rows, besides --start")
+    parser.add_argument("--start", type=int, default=20_000, help="number of rows of the short runs")
     parser.add_argument("--bundle", type=int, default=10_000)
     options = parser.parse_args()
     run(options, options.start)

@@ -1,10 +1,10 @@
 """
-A job that writes samples of devices that report in turn, and prints what it took as JSON.
+A job that writes samples of devices that report in turn, and prints its time and CPU as JSON.
 
     ways.py --way WAY --count 1000000 --url http://localhost:9090/api/v1/write [...]
 
-Records come from a Java source of numbers; with ``--rows`` they are rows of text, numbers and a time, made of these in
-SQL. ``discard`` and ``blackhole`` are the same jobs without Python. The time is that of the whole job, so run it with
+Records come from a Java source of numbers; with ``--rows``, SQL turns them into rows of text, numbers and a time.
+``discard`` and ``blackhole`` are the same jobs without Python. The time is that of the whole job, so run it with
 two counts and take the difference.
 """
 
@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--url", default="")
     parser.add_argument("--rows", action="store_true", help="rows of a table instead of numbers")
-    parser.add_argument("--pickled", action="store_true", help="records that a Python function has made")
+    parser.add_argument("--pickled", action="store_true", help="records from a Python function")
     parser.add_argument("--transport", choices=[each.name for each in Transport], default="AUTO")
     parser.add_argument("--keyed", choices=["python", "java"], help="partition by series")
     parser.add_argument("--series", type=int, default=1000)
@@ -101,7 +101,7 @@ def rows(t_env: StreamTableEnvironment, numbers, options: argparse.Namespace):
 
 
 class CpuWatch(threading.Thread):
-    """A thread that watches what the JVM and the Python workers of this job take of the CPU, in seconds."""
+    """A thread that watches the CPU seconds of this job's JVM and Python workers."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -109,7 +109,7 @@ class CpuWatch(threading.Thread):
         self._seen: dict[int, tuple[str, float]] = {}
 
     def run(self) -> None:
-        """Look at all processes of this session, a few times a second."""
+        """Check all processes of this session, a few times a second."""
         ticks = os.sysconf("SC_CLK_TCK")
         while True:
             for path in Path("/proc").glob("[0-9]*/stat"):

@@ -1,11 +1,11 @@
 """
 Draw the diagrams of docs/ as SVG, from one description each.
 
-Each is drawn twice, wide and narrow, for a desktop and for a telephone. As files they follow the reader's colour scheme
-by themselves; the site puts them into its pages, where they follow the site's (see ``hooks.py``).
+Each is drawn twice: wide for desktops and narrow for phones. As files, they follow the reader's colour scheme on their
+own; the site puts them into its pages, where they follow the site's (see ``hooks.py``).
 
-    diagrams.py           draws them anew
-    diagrams.py --check   fails if a file is not what would be drawn
+    diagrams.py           draws them
+    diagrams.py --check   fails if a file differs from what it would draw
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
 BOX_WIDTH, BOX_HEIGHT = 180, 58
 GAP_X, GAP_Y = 28, 40
-LANE_LABEL, MARGIN, GUTTER = 22, 4, 20  # arrows that would cross a label run in the gutter, at the left
+LANE_LABEL, MARGIN, GUTTER = 22, 4, 20  # arrows that would cross a label run in the gutter on the left
 NARROW_WIDTH, NARROW_GAP = 300, 24
 CORNER = 8
 
-# The colours when the file is looked at by itself. On the site docs/stylesheets/site.css says what they are.
+# The colours when the file is viewed on its own. On the site, docs/stylesheets/site.css sets them.
 COLOURS = """
   .diagram { --box: #f6f7fb; --edge: #4051b5; --ink: #1f2330; --note: #5b6172; --strong: #e4e7fa; }
   @media (prefers-color-scheme: dark) {
@@ -45,7 +45,7 @@ SHAPES = """
 
 @dataclass(frozen=True)
 class Box:
-    """One box: where it is in the grid, what it says, and how it looks (``strong``: ours, ``apart``: not Flink's)."""
+    """One box: its place in the grid, its text, and its look (``strong``: ours, ``apart``: not Flink's)."""
 
     name: str
     row: int
@@ -80,7 +80,7 @@ PATH_OF_A_SAMPLE = Diagram(
         Box("post", 2, 2, "POST", "one at a time per shard", "strong"),
         Box("written", 3, 0, "2xx", "counted as written", "apart"),
         Box("retried", 3, 1, "429 or 5xx", "or no response: retried", "apart"),
-        Box("refused", 3, 2, "Other 4xx", "counted, and to the handler", "apart"),
+        Box("refused", 3, 2, "Other 4xx", "counted, passed to handler", "apart"),
     ),
     (
         ("record", "converter"),
@@ -100,7 +100,7 @@ PATH_OF_A_SAMPLE = Diagram(
 JOB_GRAPH = Diagram(
     "job-graph",
     "The job graph: source, your steps, the Prometheus writer, and Flink's discarding sink; the writer posts to the "
-    "receiver and hands rejected samples to the handler.",
+    "receiver and passes rejected samples to the handler.",
     (
         Box("source", 0, 0, "Source", "Java or Python"),
         Box("steps", 0, 1, "Your steps", "operators, windows, SQL"),
@@ -141,7 +141,7 @@ def wide(diagram: Diagram) -> str:
 
 
 def narrow(diagram: Diagram) -> str:
-    """Draw one column of boxes; arrows that pass boxes by run beside them."""
+    """Draw one column of boxes; arrows that skip boxes run beside them."""
     drawn, places, y = [], {}, MARGIN
     for row, label in enumerate(diagram.lanes):
         drawn.append(f'<text class="lane" x="{MARGIN + GUTTER}" y="{y + 13}">{escape(label)}</text>')
@@ -201,14 +201,14 @@ def _svg(diagram: Diagram, kind: str, width: float, height: float, drawn: list[s
 
 
 def main() -> None:
-    """Draw all diagrams, or say which file is not what would be drawn."""
+    """Draw all diagrams, or report a file that differs from its drawing."""
     for diagram in DIAGRAMS:
         for name, drawn in ((diagram.file, wide(diagram)), (f"{diagram.file}-narrow", narrow(diagram))):
             path = PICTURES / f"{name}.svg"
             if "--check" not in sys.argv:
                 path.write_text(drawn, encoding="utf-8")
             elif not path.exists() or path.read_text(encoding="utf-8") != drawn:
-                sys.exit(f"{path.name} is not what tools/site/diagrams.py draws: run it")
+                sys.exit(f"run tools/site/diagrams.py: {path.name} is out of date")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """
-What mkdocstrings does not know of this project's docstrings, which are reStructuredText: roles and literal blocks.
+Support for the reStructuredText in this project's docstrings that mkdocstrings lacks: roles and literal blocks.
 
-Roles such as ``:class:`Secret``` become links to the reference, where what they name is public, and code otherwise.
+Roles such as ``:class:`Secret``` become links to the reference if they name something public, and code otherwise.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _LITERAL = re.compile(r"(^|\S)::[ ]*\n\n((?:(?:[ ]{4}.*)?\n)*(?:[ ]{4}.*)(?:\n|$
 
 
 class ReStructuredText(griffe.Extension):
-    """Turn the docstrings of public names into Markdown, once a package is loaded."""
+    """Converts the docstrings of public names to Markdown once a package is loaded."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        """Rewrite the docstrings of what the package exports, and of what its ``testing`` does."""
+        """Rewrite the docstrings of the names that the package and its ``testing`` export."""
         public: dict[str, str] = {}
         exported = []
         for module in (pkg, pkg.members.get("testing")):
@@ -46,7 +46,7 @@ class ReStructuredText(griffe.Extension):
 
 
 def _give_parameters(named_tuple: griffe.Object) -> None:
-    """Give a NamedTuple the ``__init__`` that Python makes of its fields, as griffe does for dataclasses."""
+    """Give a NamedTuple the ``__init__`` that Python makes from its fields, as griffe does for dataclasses."""
     if not any(str(base).endswith("NamedTuple") for base in named_tuple.bases) or "__init__" in named_tuple.members:
         return
     fields = [member for member in named_tuple.members.values() if member.is_attribute and member.annotation]
@@ -63,7 +63,7 @@ def _give_parameters(named_tuple: griffe.Object) -> None:
 
 
 def target(found: griffe.Object | griffe.Alias) -> griffe.Object:
-    """Return what a name stands for, where it was imported from."""
+    """Return the object that an imported name refers to."""
     return found.final_target if isinstance(found, griffe.Alias) else found
 
 

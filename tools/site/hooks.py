@@ -1,10 +1,10 @@
 """
-What MkDocs is told beside mkdocs.yml: pages that are made of other files, and what makes a build fail.
+Hooks for MkDocs in addition to mkdocs.yml: pages that are made from other files, and checks that fail the build.
 
-- README, CHANGELOG and the like become pages, and their links, written for the repository, lead to where the site has
-  the same thing, or else to the source code. A link to a file that is not there fails the build.
-- The reference has a page for each part of the package, and a place for each name of its ``__all__``: whatever is
-  renamed or added is there by itself. A name without a docstring fails the build.
+- README, CHANGELOG and similar files become pages. Their links, written for the repository, lead to the same content on
+  the site, or else to the source code. A link to a missing file fails the build.
+- The reference has a page for each part of the package, and an entry for each name in its ``__all__``, so renamed and
+  new names appear automatically. A name without a docstring fails the build.
 - Diagrams are put into the pages as SVG, so that they follow the site's colour scheme.
 """
 
@@ -32,8 +32,8 @@ PAGES = {
     "CODE_OF_CONDUCT.md": "code-of-conduct.md",
 }
 
-# What the parts of the package are called in the reference, by the folder or file where a name is; the first that
-# fits. Others get a heading made of their folder's name.
+# The headings of the package's parts in the reference, by the folder or file that defines a name; the first match
+# counts. Other parts get a heading made from their folder's name.
 PARTS = (
     ("testing", "Testing"),
     ("errors", "Errors"),
@@ -67,7 +67,7 @@ log = logging.getLogger("mkdocs.hooks.site")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that are no files of docs/."""
+    """Add the pages that are not files in docs/."""
     for source, page in PAGES.items():
         if (ROOT / source).exists():
             content = (ROOT / source).read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Lead links to where the site has what they mean, and put diagrams in."""
+    """Rewrite links to their targets on the site, and insert diagrams."""
     source = {to: made_of for made_of, to in PAGES.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
     def rewritten(link: re.Match[str]) -> str:
@@ -102,7 +102,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_post_build(config: Any) -> None:
-    """Fail if the site does not hold each public name, or if a page loads anything from elsewhere."""
+    """Fail if the site lacks a public name, or if a page loads anything from elsewhere."""
     inventory = (Path(config.site_dir) / "objects.inv").read_bytes()
     listed = {line.split()[0] for line in zlib.decompress(inventory.split(b"\n", 4)[4]).decode().splitlines()}
     for package in PACKAGES:
@@ -129,8 +129,8 @@ def reference() -> dict[str, str]:
                 if each.is_function and not each.name.startswith("_") and each.docstring is None:
                     log.error("%s has no docstring: %s", each.path, each.filepath)
             parts[_part(found.path)].append((f"{package}.{name}", _first_sentence(found.docstring.value)))
-    index = ["# API reference", "", "Everything that is public. Names are imported from `pyflink_prometheus`, and what"]
-    index += ["helps to test jobs from `pyflink_prometheus.testing`.", ""]
+    index = ["# API reference", "", "All public names. Import them from `pyflink_prometheus`, and the helpers for"]
+    index += ["tests of jobs from `pyflink_prometheus.testing`.", ""]
     pages = {}
     for number, part in enumerate(sorted(parts, key=lambda part: (*ORDER, part).index(part))):
         page = f"reference/{number + 1}-{part.lower().replace(' ', '-')}.md"
@@ -180,7 +180,7 @@ def _expanded(entry: Any, files: Files) -> Any:
 
 
 def _place(link: str, source: str, page: str, files: Files, repository: str) -> str:
-    """Return where a link leads that is written for the repository: in the site, or else in the source code."""
+    """Return the target of a link that is written for the repository: on the site, or else in the source code."""
     if "://" in link or link.startswith("mailto:") or page.startswith("reference/"):
         return link
     wanted = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
@@ -188,19 +188,19 @@ def _place(link: str, source: str, page: str, files: Files, repository: str) -> 
     if there is not None and files.get_file_from_path(there) is not None:
         return posixpath.relpath(there, posixpath.dirname(page) or ".")
     if wanted.startswith("..") or not (ROOT / wanted).exists():
-        log.error("%s links to %s, which is not there", source, link)
+        log.error("%s links to %s, which does not exist", source, link)
         return link
     return f"{repository}/{'tree' if (ROOT / wanted).is_dir() else 'blob'}/main/{wanted}"
 
 
 def _title(file: File) -> str:
-    """Return a page's heading, which reads better than its file's name where there are no files."""
+    """Return a page's heading, which reads better on a site than its file's name."""
     heading = re.search(r"^# (.+)$", file.content_string, re.MULTILINE)
     return heading[1].partition(":")[0] if heading else file.src_uri
 
 
 def _inlined(image: re.Match[str]) -> str:
-    """Return a diagram, wide and narrow, as HTML, without the colours that it has as a file."""
+    """Return a diagram, wide and narrow, as HTML, without its file's colours."""
     drawn = [(ROOT / "docs" / f"{image[1]}{kind}.svg").read_text(encoding="utf-8") for kind in ("", "-narrow")]
     shapes = [re.sub(r"(<style>).*?(?=\n  \.diagram rect)", r"\1", one, flags=re.DOTALL) for one in drawn]
     lines = "\n".join(re.sub(r"\n\s*", "\n", one).strip() for one in shapes)

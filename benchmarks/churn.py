@@ -27,6 +27,8 @@ from receivers import nothing, prometheus
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "cluster"))
 
+import itertools
+
 from flink_cluster import FlinkCluster
 from measure import resident_mib, table
 
@@ -104,7 +106,7 @@ def run(options: argparse.Namespace, subtasks: int) -> dict[str, object]:
     print({**counters, "checkpoints": checkpoints["counts"]}, flush=True)
     # In the first minute all series are new.
     settled = [each for each in looks if each.at > looks[0].at + 60] or looks
-    rates = [(b.samples - a.samples) / (b.at - a.at) for a, b in zip(settled, settled[1:])]
+    rates = [(b.samples - a.samples) / (b.at - a.at) for a, b in itertools.pairwise(settled)]
     first, last = settled[0], settled[-1]
     return {
         "": f"{options.series:,} series, {subtasks} subtasks, {options.receiver}",

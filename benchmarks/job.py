@@ -12,7 +12,7 @@ import itertools
 import statistics
 from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from measure import parser, table, take_turns
 from pyflink_job import run_job
@@ -30,7 +30,7 @@ class Case(NamedTuple):
     records: str = "converted"
     keyed: bool = False
     bundle: int = 10_000
-    in_flight: Optional[int] = None
+    in_flight: int | None = None
 
 
 # Each does more than the one before it; the differences are the parts of a record's time.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pyflink_prometheus import _validation
@@ -207,14 +207,14 @@ class SinkConfig:
 
     prometheus_remote_write_url: str = field(repr=False)
     remote_write_version: RemoteWriteVersion = RemoteWriteVersion.AUTO
-    max_batch_size_in_samples: Optional[int] = None
+    max_batch_size_in_samples: int | None = None
     max_batch_size_in_bytes: int = 2 * 1024 * 1024
     max_time_in_buffer_ms: int = 5000
-    max_in_flight_requests: Optional[int] = None
+    max_in_flight_requests: int | None = None
     adaptive_sending: AdaptiveSendingConfiguration = field(default_factory=AdaptiveSendingConfiguration)
-    max_buffered_samples: Optional[int] = None
+    max_buffered_samples: int | None = None
     max_cached_series: int = 200_000
-    max_isolation_requests: Optional[int] = None
+    max_isolation_requests: int | None = None
     retry: RetryConfiguration = field(default_factory=RetryConfiguration)
     error_handling: SinkWriterErrorHandlingBehaviorConfiguration = field(
         default_factory=SinkWriterErrorHandlingBehaviorConfiguration
@@ -230,15 +230,15 @@ class SinkConfig:
     send_native_histograms: bool = True
     metric_group_name: str = "Prometheus"
     rejected_samples_handler: Any = None
-    digest_directory: Optional[str] = None
-    max_sample_age_ms: Optional[int] = None
-    max_sample_lead_ms: Optional[int] = None
+    digest_directory: str | None = None
+    max_sample_age_ms: int | None = None
+    max_sample_lead_ms: int | None = None
     drop_out_of_order_samples: bool = False
     conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
     relabelling: Relabelling = field(default_factory=Relabelling)
     sending_limits: SendingLimits = field(default_factory=SendingLimits)
     tenant: Any = None
-    best_effort: Optional[BestEffortConfiguration] = None
+    best_effort: BestEffortConfiguration | None = None
     further_endpoints: Mapping[str, SinkConfig] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Union
 
 from pyflink_prometheus.wire.point import Point
 from pyflink_prometheus.wire.series import Series
 from pyflink_prometheus.wire.table import SeriesTable
 from pyflink_prometheus.writer.batch import Batch, FillingBatch
 
-Row = tuple[Series, int, Union[float, Point]]
+Row = tuple[Series, int, float | Point]
 
 
 def batch_of(samples: Iterable[Row]) -> Batch:

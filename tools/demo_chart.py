@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def choose(altitudes: Samples) -> list[tuple[str, str]]:
 
 def largest_step(samples: list[tuple[float, int]]) -> float:
     """Return the largest difference between two consecutive values."""
-    return max((abs(after[0] - before[0]) for before, after in zip(samples, samples[1:])), default=0.0)
+    return max((abs(after[0] - before[0]) for before, after in itertools.pairwise(samples)), default=0.0)
 
 
 def with_gaps(samples: list[tuple[float, int]]) -> tuple[list[datetime], list[float]]:

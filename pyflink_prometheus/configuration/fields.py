@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Union
+from typing import Any
 
 from pyflink_prometheus.configuration import scalars
 from pyflink_prometheus.configuration.document import Node
@@ -45,7 +45,7 @@ class ListOf:
     :param go_type: the type's name in Prometheus.
     """
 
-    kind: Union[Scalar, Section]
+    kind: Scalar | Section
     go_type: str
 
 
@@ -58,7 +58,7 @@ class MapOf:
     :param go_type: the type's name in Prometheus.
     """
 
-    kind: Union[Scalar, ListOf, Section]
+    kind: Scalar | ListOf | Section
     go_type: str
 
 
@@ -72,7 +72,7 @@ class Field:
     :param note: how, or why not; shown in the documentation, and to a user whose field is refused or has no meaning.
     """
 
-    kind: Union[Scalar, ListOf, MapOf, Section]
+    kind: Scalar | ListOf | MapOf | Section
     use: Use = Use.HONOURED
     note: str = ""
 

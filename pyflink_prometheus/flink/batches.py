@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pyflink.table import DataTypes
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: A column of a batch: a Series, or the plain value of a constant, such as a literal in a SQL query.
-Column = Union["pd.Series[Any]", Any]
+Column: TypeAlias = "pd.Series[Any] | Any"
 
 
 class BatchReader(Protocol):

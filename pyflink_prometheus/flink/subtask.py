@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Optional, Union
+from typing import Any
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.errors import InvalidTimeSeriesError, PrometheusSinkError
@@ -28,10 +28,10 @@ _log = logging.getLogger(__name__)
 #: Converts a user's record to a series, an iterable of several, or ``None`` to skip it. It runs inside the sink, on the
 #: worker. An exception fails the job, except :class:`~pyflink_prometheus.InvalidTimeSeriesError`, which rejects that
 #: record only.
-ElementConverter = Callable[[Any], Optional[Union[PrometheusTimeSeries, Iterable[PrometheusTimeSeries]]]]
+ElementConverter = Callable[[Any], PrometheusTimeSeries | Iterable[PrometheusTimeSeries] | None]
 
 #: How a record becomes series.
-Conversion = Union[ElementConverter, ColumnMapping]
+Conversion = ElementConverter | ColumnMapping
 
 # The number of writers in each metric group: all functions of an operator share one.
 _writers_of: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyflink.common import Types
 
@@ -79,7 +79,7 @@ def select(mapping: ColumnMapping, types: Mapping[str, SqlType]) -> Selection:
     check_columns(mapping.columns, list(types))
     found: dict[str, str] = {}
 
-    def take(name: str, expression: Optional[str], what: str, expected: str) -> None:
+    def take(name: str, expression: str | None, what: str, expected: str) -> None:
         if expression is None:
             raise TypeError(
                 f"CAST column {name!r} to {expected} before the sink: {what} cannot be of type {types[name].text}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from pyflink.java_gateway import get_gateway
 
@@ -26,7 +26,7 @@ class Edge(NamedTuple):
     """
 
     producer: Any
-    partitioner: Optional[str]
+    partitioner: str | None
     is_side_output: bool
 
     def loses_order(self, parallelism: int) -> bool:

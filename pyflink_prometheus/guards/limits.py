@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Optional
 
 from pyflink_prometheus import _validation
 
@@ -63,20 +62,20 @@ class SendingLimits:
     :raises TypeError: if a setting has the wrong type.
     """
 
-    max_labels: Optional[int] = None
-    max_metric_name_bytes: Optional[int] = None
-    max_label_name_bytes: Optional[int] = None
-    max_label_value_bytes: Optional[int] = None
+    max_labels: int | None = None
+    max_metric_name_bytes: int | None = None
+    max_label_name_bytes: int | None = None
+    max_label_value_bytes: int | None = None
     on_long_label_name: TooLong = TooLong.REFUSE
     on_long_label_value: TooLong = TooLong.REFUSE
-    max_new_series_per_hour: Optional[int] = None
-    max_new_series_per_day: Optional[int] = None
-    max_new_series_per_metric_per_hour: Optional[int] = None
-    max_new_series_per_metric_per_day: Optional[int] = None
-    max_samples_per_second: Optional[float] = None
-    samples_burst: Optional[float] = None
-    max_bytes_per_second: Optional[float] = None
-    bytes_burst: Optional[float] = None
+    max_new_series_per_hour: int | None = None
+    max_new_series_per_day: int | None = None
+    max_new_series_per_metric_per_hour: int | None = None
+    max_new_series_per_metric_per_day: int | None = None
+    max_samples_per_second: float | None = None
+    samples_burst: float | None = None
+    max_bytes_per_second: float | None = None
+    bytes_burst: float | None = None
     track_only: bool = False
 
     def __post_init__(self) -> None:

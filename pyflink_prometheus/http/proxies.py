@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pyflink_prometheus import _validation
@@ -17,7 +17,7 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 #: The value or values of a header.
-HeaderValue = Union[str, Secret, Sequence[Union[str, Secret]]]
+HeaderValue = str | Secret | Sequence[str | Secret]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Any
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
@@ -52,17 +52,17 @@ class ColumnMapping:
     :raises TypeError: if an argument has the wrong type; the message names it.
     """
 
-    values: Union[str, Mapping[str, str]]
+    values: str | Mapping[str, str]
     timestamp: str
-    metric_name: Optional[str] = None
-    metric_name_column: Optional[str] = None
-    labels: Union[Sequence[str], Mapping[str, str]] = ()
-    labels_column: Optional[str] = None
+    metric_name: str | None = None
+    metric_name_column: str | None = None
+    labels: Sequence[str] | Mapping[str, str] = ()
+    labels_column: str | None = None
     constant_labels: Mapping[str, str] = field(default_factory=dict)
-    histogram: Optional[str] = None
-    stale: Optional[str] = None
+    histogram: str | None = None
+    stale: str | None = None
     time_zone: str = "UTC"
-    metadata: Union[Metadata, Mapping[str, Metadata], None] = None
+    metadata: Metadata | Mapping[str, Metadata] | None = None
 
     def __post_init__(self) -> None:
         self._check_metric()
@@ -90,7 +90,7 @@ class ColumnMapping:
         return dict(self.labels)  # type: ignore[arg-type]
 
     @property
-    def value_columns(self) -> dict[Optional[str], str]:
+    def value_columns(self) -> dict[str | None, str]:
         """The column of each metric's values; ``None`` as the metric name if that is in a column."""
         if isinstance(self.values, str):
             return {self.metric_name: self.values}

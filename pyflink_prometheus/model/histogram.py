@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Union
+from typing import Any
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.model.buckets import (
@@ -24,7 +25,7 @@ CUSTOM_BUCKETS_SCHEMA = -53
 DEFAULT_MAX_BUCKETS = 160
 DEFAULT_ZERO_THRESHOLD = 2.0**-128
 
-Buckets = Union[Mapping[int, Count], Iterable["tuple[int, Count]"]]
+Buckets = Mapping[int, Count] | Iterable[tuple[int, Count]]
 
 _INT64_MAX = 2**63 - 1
 
@@ -175,7 +176,7 @@ class NativeHistogram:
         elif count is not None and count != cumulative[-1][1]:
             raise ValueError(f"count: expected the count of the +Inf bucket, {cumulative[-1][1]}, got {count}")
         counts = [each for _, each in cumulative]
-        if any(after < before for before, after in zip(counts, counts[1:])):
+        if any(after < before for before, after in itertools.pairwise(counts)):
             raise ValueError(f"buckets: expected cumulative counts, which never decrease, got {counts}")
         return NativeHistogram(
             schema=CUSTOM_BUCKETS_SCHEMA,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Union
+from typing import Any
 
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import InvalidTimeSeriesError
@@ -105,4 +105,4 @@ def _quoted(text: str) -> str:
     return f'"{text.translate(_ESCAPES)}"'
 
 
-Labels = Union[Mapping[str, str], Sequence["tuple[str, str]"]]
+Labels = Mapping[str, str] | Sequence[tuple[str, str]]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Union
 
-Count = Union[int, float]
+Count = int | float
 
 
 def total_of(counts: Sequence[Count]) -> Count:

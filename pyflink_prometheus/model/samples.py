@@ -6,7 +6,7 @@ import operator
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Optional, Union
+from typing import Any
 
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import InvalidTimeSeriesError
@@ -31,7 +31,7 @@ LIKELY_NANOSECONDS = range(10**17, 2**62)
 TIMESTAMP_LIMIT = 2**62
 
 
-Value = Union[float, NativeHistogram]
+Value = float | NativeHistogram
 
 
 def checked_samples(samples: Any) -> Sequence[Any]:
@@ -137,7 +137,7 @@ _STALE_MARKER_BYTES = (0x7FF0_0000_0000_0002).to_bytes(8, "little")
 STALE_MARKER: float = struct.unpack("<d", _STALE_MARKER_BYTES)[0]
 
 
-Sample = Union["tuple[Value, int]", "tuple[Value, int, Optional[int]]"]
+Sample = tuple[Value, int] | tuple[Value, int, int | None]
 
 
 def is_stale_marker(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.model.exemplars import Exemplar, checked_exemplar
@@ -41,7 +41,7 @@ class PrometheusTimeSeries(NamedTuple):
     metric_name: str
     labels: Labels
     samples: Sequence[Sample]
-    metadata: Optional[Metadata] = None
+    metadata: Metadata | None = None
     exemplars: Sequence[Exemplar] = ()
 
     @staticmethod

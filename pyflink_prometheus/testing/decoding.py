@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import Written
@@ -127,10 +127,8 @@ def _histogram(message: Any) -> NativeHistogram:
     )
 
 
-def _buckets(
-    spans: Iterable[Any], deltas: Iterable[int], counts: Sequence[float]
-) -> list[tuple[int, Union[int, float]]]:
-    absolute: list[Union[int, float]] = list(counts)
+def _buckets(spans: Iterable[Any], deltas: Iterable[int], counts: Sequence[float]) -> list[tuple[int, int | float]]:
+    absolute: list[int | float] = list(counts)
     if not absolute:
         count = 0
         for delta in deltas:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Optional, Union
+from typing import Any
 
 from pyflink_prometheus.config import RemoteWriteVersion
 from pyflink_prometheus.http.outcome import (
@@ -39,11 +39,11 @@ class Response:
     status: int = 204
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    written: Optional[Written] = None
+    written: Written | None = None
     says_written: bool = True
 
 
-Decide = Callable[[ReceivedRequest], Optional[Union[int, Response]]]
+Decide = Callable[[ReceivedRequest], int | Response | None]
 
 
 def _response_to(

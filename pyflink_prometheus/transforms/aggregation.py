@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
@@ -17,7 +17,7 @@ from pyflink_prometheus.transforms import distribution
 from pyflink_prometheus.transforms.event_values import ValueOf, number_of
 
 #: The labels for a key of the stream: one label's name, several names for a key that is a tuple, or a function.
-LabelsOf = Union[str, Sequence[str], Callable[[Any], Labels]]
+LabelsOf = str | Sequence[str] | Callable[[Any], Labels]
 
 #: The aggregate of the values so far. Plain types, so that savepoints do not depend on classes.
 Partial = dict[str, Any]

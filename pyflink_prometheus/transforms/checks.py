@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Protocol
+from typing import Any, Protocol
 
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.transforms.event_values import FieldOrFunction, function_of
@@ -22,7 +22,7 @@ class Check(Protocol):
     keeps_state: bool
     needs_timestamp: bool
 
-    def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
+    def judge(self, event: Any, timestamp: int, state: Any) -> tuple[str | None, Any]:
         """
         Return the reason for rejecting an event, ``None`` to accept it, and the new state.
 
@@ -62,7 +62,7 @@ class Threshold:
         """The lowest and the highest accepted value."""
         return self._min, self._max
 
-    def judge(self, event: Any, timestamp: int = 0, state: Any = None) -> tuple[Optional[str], Any]:
+    def judge(self, event: Any, timestamp: int = 0, state: Any = None) -> tuple[str | None, Any]:
         """Return the reason for rejecting an event, ``None`` to accept it, and no state."""
         value = self._value(event)
         if value is None:

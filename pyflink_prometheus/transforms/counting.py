@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
@@ -56,7 +56,7 @@ class Counting:
         """Return the end of an event's interval, exclusive, in milliseconds."""
         return timestamp - timestamp % self.interval_ms + self.interval_ms
 
-    def add(self, counted: Optional[Counted], event: Any, timestamp: int) -> tuple[Counted, bool]:
+    def add(self, counted: Counted | None, event: Any, timestamp: int) -> tuple[Counted, bool]:
         """Add an event that is not late, in place; return the state and whether the event opened its interval."""
         end = self.end_of_interval(timestamp)
         if counted is None:
@@ -70,7 +70,7 @@ class Counting:
         self._aggregation.add(counted["open"][end], event, timestamp)
         return counted, is_new
 
-    def close(self, counted: Optional[Counted], key: Any, until: int) -> tuple[Counted | None, list[Any]]:
+    def close(self, counted: Counted | None, key: Any, until: int) -> tuple[Counted | None, list[Any]]:
         """
         Close each interval that ends by ``until``; return the new state and the counters at each end, as series.
 

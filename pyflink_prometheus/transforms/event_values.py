@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, Optional, Union
+from typing import Any
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
 
 ValueOf = Callable[[Any], Any]
 #: A value of an event: a function, or the name of a field, which tables need.
-FieldOrFunction = Union[str, ValueOf]
-TimestampOf = Optional[Callable[[Any], int]]
+FieldOrFunction = str | ValueOf
+TimestampOf = Callable[[Any], int] | None
 
 
 def function_of(argument: str, given: Any) -> ValueOf:

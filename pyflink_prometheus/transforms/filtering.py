@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from pyflink_prometheus.transforms.checks import Check
 
@@ -17,7 +17,7 @@ class Judgement(NamedTuple):
     :param state: the new state of the key.
     """
 
-    rejected_by: Optional[str]
+    rejected_by: str | None
     reason: str
     state: Any
 

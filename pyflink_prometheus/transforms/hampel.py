@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any, Optional
+from typing import Any
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
@@ -59,7 +59,7 @@ class Hampel:
         self._threshold = threshold
         self.min_deviation = min_deviation
 
-    def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
+    def judge(self, event: Any, timestamp: int, state: Any) -> tuple[str | None, Any]:
         """Return the reason for rejecting an event, ``None`` to accept it, and the values to keep."""
         value = self._value(event)
         if value is None:

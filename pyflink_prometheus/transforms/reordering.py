@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from statistics import fmean
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.transforms.event_values import ValueOf, number_of
 
 #: The state of a key: the last timestamp that was released ahead of the watermark, ``None`` if none was, and the held
 #: events, by timestamp. Plain types, so that savepoints do not depend on classes.
-Held = tuple[Optional[int], dict[int, list[Any]]]
+Held = tuple[int | None, dict[int, list[Any]]]
 
 
 class SameTimestamp(enum.Enum):
@@ -43,7 +43,7 @@ class Added(NamedTuple):
     held: Held
     early: list[Any]
     replaced: bool
-    timer: Optional[int]
+    timer: int | None
 
 
 class Reordering:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
@@ -65,7 +65,7 @@ class SpeedGate:
         self.tolerance = tolerance
         self.confirmations = _validation.integer("confirmations", confirmations, least=1)
 
-    def judge(self, event: Any, timestamp: int, state: Any) -> tuple[Optional[str], Any]:
+    def judge(self, event: Any, timestamp: int, state: Any) -> tuple[str | None, Any]:
         """Return the reason for rejecting an event, ``None`` to accept it, and the new state."""
         position = self._position(event)
         if position is None or position[0] is None or position[1] is None:
@@ -99,7 +99,7 @@ class _Track(NamedTuple):
     """The last accepted point, and the last of the points that may be at a new place, with their number."""
 
     accepted: Point
-    candidate: Optional[Point]
+    candidate: Point | None
     confirmed: int
 
 

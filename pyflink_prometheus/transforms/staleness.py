@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.errors import InvalidTimeSeriesError
@@ -24,8 +24,8 @@ class Observation(NamedTuple):
     :param markers: stale markers, to be emitted before the series that was observed.
     """
 
-    heard: Optional[LastSeen]
-    timer: Optional[int]
+    heard: LastSeen | None
+    timer: int | None
     markers: list[PrometheusTimeSeries]
 
 

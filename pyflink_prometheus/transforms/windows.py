@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional, Union, get_args
+from typing import Any, NamedTuple, get_args
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
@@ -104,7 +104,7 @@ class SessionWindows:
         return [(timestamp, timestamp + self.gap_ms)]
 
 
-Windows = Union[TumblingWindows, SlidingWindows, CumulativeWindows, SessionWindows]
+Windows = TumblingWindows | SlidingWindows | CumulativeWindows | SessionWindows
 
 
 class Placed(NamedTuple):
@@ -116,7 +116,7 @@ class Placed(NamedTuple):
     :param is_late: whether all windows of the event are closed.
     """
 
-    open: Optional[Open]
+    open: Open | None
     timers: list[int]
     is_late: bool
 

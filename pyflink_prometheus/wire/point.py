@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from pyflink_prometheus.model.histogram import NativeHistogram
 from pyflink_prometheus.model.labels import LabelPairs
@@ -20,7 +20,7 @@ class Point(NamedTuple):
     :param exemplars: labels sorted by name, value, timestamp.
     """
 
-    value: Union[float, NativeHistogram]
+    value: float | NativeHistogram
     start_timestamp: int = 0
     exemplars: tuple[tuple[LabelPairs, float, int], ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ class Run(NamedTuple):
 
     series: int
     start_timestamp: int
-    samples: list[tuple[Union[float, NativeHistogram], int]]
+    samples: list[tuple[float | NativeHistogram, int]]
     exemplars: list[tuple[LabelPairs, float, int]]
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from functools import lru_cache
 from itertools import chain
-from typing import Union
 
 from pyflink_prometheus.model.labels import LabelPairs, series_key
 from pyflink_prometheus.wire.encoder_sample import ORDINARY_SAMPLE_SIZE, SAMPLE_HEAD
@@ -41,7 +40,7 @@ class Series:
         self.number = -1
 
     @property
-    def identity(self) -> Union[bytes, tuple[Tenant, bytes]]:
+    def identity(self) -> bytes | tuple[Tenant, bytes]:
         """A value that is equal for all objects of one series of one tenant."""
         return (self.tenant, self.head) if self.tenant else self.head
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from pyflink_prometheus.wire.series import Tenant
 from pyflink_prometheus.wire.table import Numbers, SeriesTable
 
 #: Places in a batch.
-Places = Union[npt.NDArray[np.int64], Sequence[int]]
+Places = npt.NDArray[np.int64] | Sequence[int]
 
 _NO_SERIES = SeriesTable()
 _NO_POINTS: Mapping[int, Point] = {}

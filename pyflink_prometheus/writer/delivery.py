@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple
 
 from pyflink_prometheus.config import OnErrorBehavior, RemoteWriteVersion, SinkConfig
 from pyflink_prometheus.errors import RemoteWriteError, RemoteWriteFatalError, RetriesExhaustedError
@@ -99,8 +99,8 @@ class Shrink:
     outcome: Outcome
 
 
-Settled = Union[Accepted, Rejected, PartlyWritten]
-Step = Union[Reserve, Post, Wait, Settled, Shrink]
+Settled = Accepted | Rejected | PartlyWritten
+Step = Reserve | Post | Wait | Settled | Shrink
 
 
 class Finding(Enum):
@@ -129,7 +129,7 @@ class Verdict(NamedTuple):
     finding: Finding
     outcome: Outcome
     version: RemoteWriteVersion
-    settled: Optional[Settled] = None
+    settled: Settled | None = None
     claims_nothing: bool = False
 
     @property
@@ -143,7 +143,7 @@ class Verdict(NamedTuple):
         return isinstance(self.settled, Accepted)
 
 
-Sending = Generator[Step, Optional[Outcome], Verdict]
+Sending = Generator[Step, Outcome | None, Verdict]
 
 
 class Delivery:
@@ -237,7 +237,7 @@ class Delivery:
                 self._learn_from_v1(self._refused_as_v2, is_same_batch=refused is not None)
             return self._judged(batch, version, outcome)
 
-    def send_empty(self, batch: Batch, refusal: Outcome) -> Generator[Step, Optional[Outcome], None]:
+    def send_empty(self, batch: Batch, refusal: Outcome) -> Generator[Step, Outcome | None, None]:
         """
         Send a request without samples, to find out whether an endpoint that has accepted nothing so far is a receiver.
 
@@ -267,7 +267,7 @@ class Delivery:
             samples=len(batch),
         )
 
-    def _post(self, batch: Batch, version: RemoteWriteVersion) -> Generator[Step, Optional[Outcome], Outcome]:
+    def _post(self, batch: Batch, version: RemoteWriteVersion) -> Generator[Step, Outcome | None, Outcome]:
         body = self._encode(batch, version)
         if self._has_quota:
             yield from self._reserve(len(batch), len(body))
@@ -279,7 +279,7 @@ class Delivery:
         self.endpoint.learn(version, outcome, self._tenant)
         return outcome
 
-    def _reserve(self, samples: int, size_in_bytes: int) -> Generator[Step, Optional[Outcome], None]:
+    def _reserve(self, samples: int, size_in_bytes: int) -> Generator[Step, Outcome | None, None]:
         """Wait for the user's own limits; the wait does not count towards the time for retries."""
         began = self.now()
         yield Reserve(samples, size_in_bytes)
@@ -301,14 +301,14 @@ class Delivery:
             self.endpoint.note_unwelcome(self._tenant)
         return self.endpoint.is_unwelcome(self._tenant)
 
-    def _wait_for_others(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
+    def _wait_for_others(self, batch: Batch, outcome: Outcome) -> Generator[Step, Outcome | None, bool]:
         """Wait before resending a refused request; return whether it may be refused only because of its tenant."""
         retries = min(FIRST_CONTACT_RETRIES, self.config.retry.max_retry_count)
         if not self._tenant or outcome.status is None or self._state.retries >= retries:
             return False
         return (yield from self._back_off(batch, outcome))
 
-    def _back_off(self, batch: Batch, outcome: Outcome) -> Generator[Step, Optional[Outcome], bool]:
+    def _back_off(self, batch: Batch, outcome: Outcome) -> Generator[Step, Outcome | None, bool]:
         """Wait before the next retry; return whether there is one left."""
         state, fail = self._state, self._fail
         waited_s = 0.0 if self._first_attempt_at is None else self.now() - self._first_attempt_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from pyflink_prometheus.model.metadata import Metadata
 
@@ -18,9 +18,9 @@ class RowFamily(NamedTuple):
     :param metadata: the metric's type, help and unit.
     """
 
-    metric_name: Optional[str]
+    metric_name: str | None
     label_names: tuple[str, ...]
-    metadata: Optional[Metadata] = None
+    metadata: Metadata | None = None
 
     def records(
         self, columns: Sequence[Sequence[str | None]], count: int

@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import Optional
 
 from pyflink_prometheus.http.outcome import Kind, Outcome
 from pyflink_prometheus.writer.batch import Batch
@@ -52,7 +51,7 @@ _LATEST_CHECKED = 3
 #: refused.
 _LEAST_CHECKS_OF_A_CLAIM = 16
 
-Steps = Generator[Step, Optional[Outcome], None]
+Steps = Generator[Step, Outcome | None, None]
 
 
 def deliver(batch: Batch, delivery: Delivery) -> Steps:
@@ -193,7 +192,7 @@ class Isolation:
             return verdict.finding is Finding.REFUSED
         return self._refused_in_a_row >= (SUSPICIOUS if known is Refusal.UNKNOWN else SUSPICIOUS_ALL_THE_SAME)
 
-    def _check(self, verdict: Verdict) -> Generator[Step, Optional[Outcome], bool]:
+    def _check(self, verdict: Verdict) -> Generator[Step, Outcome | None, bool]:
         """
         Resend a few samples of each moment; if none is accepted, settle the others without resending them.
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import compress, repeat
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -313,9 +313,9 @@ class _Part(NamedTuple):
     """The rows of one column of values."""
 
     family: RowFamily
-    names: Optional[list[Any]]
+    names: list[Any] | None
     labels: list[list[Any]]
-    maps: Optional[list[Any]]
+    maps: list[Any] | None
     timestamps: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.errors import InvalidTimeSeriesError

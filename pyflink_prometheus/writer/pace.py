@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple
 
 from pyflink_prometheus.config import SinkConfig
 from pyflink_prometheus.writer.ledger import Ledger
@@ -93,7 +94,7 @@ class Pace:
     least_batch_size: int
     most_batch_size: int
     seen: FlushStats = _NOTHING
-    throughput_before: Optional[float] = None
+    throughput_before: float | None = None
     pause: int = 0
     next_pause: int = _FIRST_PAUSE
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Union
+from typing import Any
 
 from pyflink_prometheus._validation import shown
 from pyflink_prometheus.model.timeseries import PrometheusTimeSeries
@@ -31,7 +31,7 @@ class RejectedSamples:
     :param tenant: the headers that name the tenant for which they were sent, which may not be among the labels.
     """
 
-    record: Union[PrometheusTimeSeries, Any]
+    record: PrometheusTimeSeries | Any
     count: int
     reason: RejectionReason
     message: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Union
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from pyflink_prometheus.writer.series_cache import EXCLUDED, SeriesCache
 #: In place of a number: no series, because it is not valid or refused, or because the configuration excludes it.
 INVALID_NUMBER, EXCLUDED_NUMBER = -1, -2
 
-_Row = tuple[Union[str, None], ...]
+_Row = tuple[str | None, ...]
 _Known = dict[RowFamily, dict[_Row, int]]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Optional, Union
 
 from pyflink_prometheus import _validation
 from pyflink_prometheus._validation import shown
@@ -17,7 +16,7 @@ from pyflink_prometheus.writer.ledger import Ledger
 
 #: Where the value of a header comes from: a label by its name, or a function of all labels including ``__name__``. The
 #: function is called on the worker, once for each series, and returns ``None`` or "" for no header.
-TenantSource = Union[str, Callable[[dict[str, str]], Optional[str]]]
+TenantSource = str | Callable[[dict[str, str]], str | None]
 
 #: The names in metrics for samples without a tenant, and for all tenants that are not counted separately.
 NO_TENANT, OTHER_TENANTS = "(none)", "(others)"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Callable
 
 import pytest
 from flink_cluster import PATIENCE_SECONDS, FlinkCluster, wait_for

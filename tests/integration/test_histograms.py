@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import time
@@ -184,7 +185,9 @@ def test_custom_buckets_give_the_classic_quantiles(
 
     for q in QUANTILES:
         rank, (lower, upper) = q * len(ordered), (0.0, 0.0)
-        lower, upper = next((low, high) for low, high in zip(bounds, bounds[1:]) if bisect_right(ordered, high) >= rank)
+        lower, upper = next(
+            (low, high) for low, high in itertools.pairwise(bounds) if bisect_right(ordered, high) >= rank
+        )
         before, up_to = bisect_right(ordered, lower), bisect_right(ordered, upper)
         classic = lower + (upper - lower) * (rank - before) / (up_to - before)
         assert value(server, f"histogram_quantile({q}, {metric_name})", now) == pytest.approx(classic, rel=1e-9), q

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 import sys
@@ -159,7 +160,7 @@ def test_classic_buckets_keep_their_bounds_and_counts(numbers, bounds):
     assert not histogram.is_float
     edges = [-math.inf, *sorted(bounds), math.inf]
     expected = [
-        (lower, upper, sum(lower < number <= upper for number in numbers)) for lower, upper in zip(edges, edges[1:])
+        (lower, upper, sum(lower < number <= upper for number in numbers)) for lower, upper in itertools.pairwise(edges)
     ]
     assert histogram.buckets() == [bucket for bucket in expected if bucket[2]]
     with_infinity = {**cumulative, "+Inf": len(numbers)}

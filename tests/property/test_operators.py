@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_sessions_are_what_lies_between_gaps(stamps, gap):
         open = windowing.place(open, 1.0, time, LOWEST).open
     ordered = sorted(stamps)
     sessions = [[ordered[0]]]
-    for before, time in zip(ordered, ordered[1:]):
+    for before, time in itertools.pairwise(ordered):
         if time - before > gap:
             sessions.append([])
         sessions[-1].append(time)

@@ -7,6 +7,7 @@ The schema below is ours: the fields in use, with types and values from the refe
 
 from __future__ import annotations
 
+import itertools
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -198,7 +199,7 @@ def test_what_is_mounted_is_what_the_settings_name():
         assert all(each.startswith(f"{mounts['secret']}/") for each in named)
         # A mount point within another volume would have to be created in it, but these are read-only.
         paths = sorted(f"{each}/" for each in mounts.values())
-        assert not any(longer.startswith(shorter) for shorter, longer in zip(paths, paths[1:]))
+        assert not any(longer.startswith(shorter) for shorter, longer in itertools.pairwise(paths))
         for each in JOBS:
             arguments = each["spec"]["job"]["args"]
             assert arguments[arguments.index("--config") + 1] == f"{mounts['settings']}/prometheus.yml"

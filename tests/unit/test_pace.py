@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -76,7 +77,7 @@ def test_steps_up_that_gain_nothing_become_rarer():
     tries = [
         number for number, pace in enumerate(paces) if pace.throughput_before is not None and pace.seen.attempts == 0
     ]
-    gaps = [later - earlier for earlier, later in zip(tries, tries[1:])]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert len(gaps) > 4
     assert gaps == sorted(gaps)
     assert gaps[-1] > 10 * gaps[0]

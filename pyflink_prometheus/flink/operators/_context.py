@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Any, Optional
+from typing import Any
 
 from pyflink.common import Time, Types
 from pyflink.datastream import OutputTag
@@ -138,7 +138,7 @@ class TimedState:
         self._state.update(None if value is None else (self._run, value))
 
 
-def checked_forget_after(forget_after_ms: Optional[int]) -> int | None:
+def checked_forget_after(forget_after_ms: int | None) -> int | None:
     """Check the optional time after which state is forgotten."""
     return None if forget_after_ms is None else _validation.integer("forget_after_ms", forget_after_ms, least=1)
 

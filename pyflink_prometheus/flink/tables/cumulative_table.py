@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
 
 from pyflink.table import Table
 
@@ -30,7 +29,7 @@ _KINDS = ("count", "sum")
 def cumulative_table(
     table: Table,
     metric_name: str,
-    value: Optional[str] = None,
+    value: str | None = None,
     of: str | Sequence[str] = ("count",),
     *,
     time: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from pyflink.table import DataTypes, Table
 from pyflink.table.udf import udf
@@ -35,7 +35,7 @@ def enrich_table(
     references: Mapping[Any, Mapping[str, str]],
     key: str,
     *,
-    default: Optional[Mapping[str, str]] = None,
+    default: Mapping[str, str] | None = None,
     drop_unmatched: bool = False,
 ) -> Enriched:
     """

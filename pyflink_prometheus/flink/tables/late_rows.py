@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from pyflink.table import Table
 
@@ -24,7 +24,7 @@ class SplitRows(NamedTuple):
     late: Table
 
 
-def split_late(table: Table, time: str, windows: Optional[Windows] = None) -> SplitRows:
+def split_late(table: Table, time: str, windows: Windows | None = None) -> SplitRows:
     """
     Split a table into rows that arrive in time and rows that are late.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
 
 from pyflink.table import Table
 
@@ -23,7 +22,7 @@ def reorder_table(
     *,
     time: str,
     same_timestamp: SameTimestamp = SameTimestamp.FIRST,
-    value: Optional[str] = None,
+    value: str | None = None,
 ) -> Table:
     """
     Return the rows in order of time for each key, as :class:`~pyflink_prometheus.Reorder` does, in Java.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 START_MS = 1_700_000_040_000  # a full minute
 COUNT = 1_800
@@ -18,10 +18,10 @@ class Reading(NamedTuple):
 
     n: int
     device: str
-    room: Optional[str]
-    value: Optional[float]
-    latitude: Optional[float]
-    longitude: Optional[float]
+    room: str | None
+    value: float | None
+    latitude: float | None
+    longitude: float | None
     ms: int
 
 

@@ -36,7 +36,7 @@ INTEGRATION_TESTS := tests/integration
 NATIVE_TESTS := tests/integration/test_prometheus_server.py
 RECORDING := .cache/recording/flights.jsonl
 # Type-checked less strictly, see tests/mypy.ini; tests/typing is checked with the package.
-LOOSELY_TYPED := $(filter-out tests/typing/,$(sort $(dir $(wildcard tests/*/*.py)))) tests/conftest.py benchmarks/
+LOOSELY_TYPED := $(filter-out tests/typing/,$(sort $(dir $(wildcard tests/*/*.py)))) tests/conftest.py benchmarks/ tools/
 READY := $(VENV)/.ready-$(FLINK_VERSION)
 READY_OLDEST := $(VENV_OLDEST)/.ready-$(FLINK_OLDEST)
 # Other projects' libraries, to compare our encoders with; they need a different protobuf version than Flink's.

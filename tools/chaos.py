@@ -268,6 +268,7 @@ def run_all(seeds: Iterator[int], report: Report, *, at_once: int, seconds: floa
             begin_next(ours)
         while running:
             for connection in wait(list(running)):
+                assert isinstance(connection, Connection)
                 seed = running.pop(connection)
                 try:
                     report.add(seed, *connection.recv())

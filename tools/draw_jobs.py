@@ -291,7 +291,12 @@ def draw_filter(run: Run) -> None:
     callsigns = {dict(labels)["icao24"]: dict(labels)["callsign"] for labels in found["reordered"]}
     pictures.filter_altitudes(
         [
-            (callsigns[each], *(by_aircraft[step][each] for step in ("reordered", "filtered", "rejected")))
+            (
+                callsigns[each],
+                by_aircraft["reordered"][each],
+                by_aircraft["filtered"][each],
+                by_aircraft["rejected"][each],
+            )
             for each in SPIKED
         ],
         TARGET / "filter.png",
@@ -338,7 +343,7 @@ def draw_mark_stale(without: Run, with_markers: Run) -> None:
         counted = range_query(prometheus, f"count({ALTITUDE})", with_markers.times)
         heard = range_query(prometheus, f"count({HEARD})", with_markers.times)
     means = [sum(value for value, _ in only(each)[20:]) / len(only(each)[20:]) for each in (ghosts, counted, heard)]
-    print(f"silence: {means[0]:.1f} aircraft without markers, {means[1]:.1f} with, {means[2]:.1f} heard, on average")
+    print(f"mark_stale: {means[0]:.1f} aircraft without markers, {means[1]:.1f} with, {means[2]:.1f} heard, on average")
     counts = (only(ghosts), only(counted))
     pictures.mark_stale(flight, last, (only(ghost), only(ended)), counts, only(heard), TARGET / "mark_stale.png")
 

@@ -62,7 +62,7 @@ class Executable:
     def fetch_release(self) -> None:
         """Fetch the official release for this machine."""
         lines = download.text(f"{self.release}/{self.checksums}").splitlines()
-        sums = dict(reversed(line.split()) for line in lines if line)
+        sums = {name: checksum for checksum, name in (line.split() for line in lines if line)}
         if self.archive not in sums:
             raise download.DownloadError(f"{self.release}: no {self.archive}")
         self._say(f"fetching {self.release}/{self.archive}")

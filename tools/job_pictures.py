@@ -203,7 +203,7 @@ def aggregate(operator: str, raw: Series, quantiles: Series, target: Path) -> No
     saved(figure, target)
 
 
-def silence(
+def mark_stale(
     flight: str,
     last: int,
     shown: tuple[list[Sample], list[Sample]],

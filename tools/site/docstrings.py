@@ -38,18 +38,19 @@ class ReStructuredText(griffe.Extension):
         if found.docstring is not None:
             text = _LITERAL.sub(_fenced, found.docstring.value)
             found.docstring.value = _ROLE.sub(lambda role: _link(role[1], owner, public), text)
-        if found.is_class:
+        if isinstance(found, griffe.Class):
             _give_parameters(found)
             for member in found.members.values():
-                if not member.is_alias:
+                if isinstance(member, griffe.Object):
                     self._rewrite(member, found, public)
 
 
-def _give_parameters(named_tuple: griffe.Object) -> None:
+def _give_parameters(named_tuple: griffe.Class) -> None:
     """Give a NamedTuple the ``__init__`` that Python makes from its fields, as griffe does for dataclasses."""
     if not any(str(base).endswith("NamedTuple") for base in named_tuple.bases) or "__init__" in named_tuple.members:
         return
-    fields = [member for member in named_tuple.members.values() if member.is_attribute and member.annotation]
+    members = named_tuple.members.values()
+    fields = [member for member in members if isinstance(member, griffe.Attribute) and member.annotation]
     parameters = [griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)] + [
         griffe.Parameter(
             field.name,

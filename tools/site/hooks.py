@@ -140,14 +140,13 @@ def reference() -> dict[str, str]:
     return {"reference/index.md": "\n".join(index), **pages}
 
 
-_loaded: dict[str, griffe.Module] = {}
+_loaded: dict[str, Any] = {}
 
 
-def _load() -> dict[str, griffe.Module]:
+def _load() -> dict[str, Any]:
     if not _loaded:
-        loader = griffe.GriffeLoader(
-            search_paths=[ROOT], extensions=griffe.load_extensions("griffe_sphinx", ROOT / "tools/site/docstrings.py")
-        )
+        extensions = griffe.load_extensions("griffe_sphinx", str(ROOT / "tools/site/docstrings.py"))
+        loader = griffe.GriffeLoader(search_paths=[ROOT], extensions=extensions)
         package = loader.load(PACKAGES[0])
         _loaded.update({path: package if path == PACKAGES[0] else package[path.partition(".")[2]] for path in PACKAGES})
     return _loaded

@@ -199,7 +199,7 @@ def far(delays_ms: list[int], shards: list[int], rounds: int) -> None:
                 way(way.made(samples, 2_000))
                 counts[name] = _count_for(name, delay_ms)
                 if name.startswith("adaptive"):
-                    until = time.monotonic() + 10  # time to adapt
+                    until = time.monotonic() + 10 + delay_ms / 5  # time to adapt
                     while time.monotonic() < until:
                         way(way.made(samples, 100_000))
             found: dict[str, list[float]] = {name: [] for name in ways}

@@ -84,8 +84,9 @@ def began():
 @pytest.mark.parametrize("version", [V1, V2])
 def test_all_is_stored(prometheus_empty, write, verify, metric_name, version, monkeypatch):
     monkeypatch.setattr(stored_samples, "_SAMPLES_A_QUERY", 300)
-    records = records_of(metric_name, began(), 2_500)
-    records += [(f"{metric_name}_2", {}, ((value, began()),)) for value in (math.nan, 1.0)]
+    first_ms = began()
+    records = records_of(metric_name, first_ms, 2_500)
+    records += [(f"{metric_name}_2", {}, ((value, first_ms),)) for value in (math.nan, 1.0)]
     write(prometheus_empty, records, remote_write_version=version, max_batch_size_in_samples=200)
     status, report = verify(prometheus_empty)
     assert (status, report["not_stored"]) == (0, [])

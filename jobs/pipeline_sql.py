@@ -66,7 +66,7 @@ def main() -> None:
 
     reordered = reorder_table(t_env.sql_query(WITH_KEYS), "icao24", time=TIME)
     possible = filter_table(reordered, "icao24", *CHECKS, time=TIME).accepted
-    # Computed once for everything downstream.
+    # Share the rows, so that Flink computes them once for all the statements below.
     rows = shared_table(enrich_table(possible, OPERATORS, "code", default=OTHER_OPERATOR).rows, time=TIME)
 
     ended = mark_stale_table(rows, STALE_AFTER_MS, FLIGHT, list(METRICS), time=TIME)

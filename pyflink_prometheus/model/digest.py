@@ -22,9 +22,9 @@ _ALL_BITS = (1 << 64) - 1
 
 def value_bits(values: npt.NDArray[np.float64]) -> Digests:
     """
-    Return the bits of floats, the same for every NaN except the stale marker.
+    Return the bits of each float. All NaNs have the same bits, except for the stale marker.
 
-    Prometheus's API returns a value as text, which preserves all bits of a number and none of a NaN.
+    Prometheus's API returns values as text, which preserves every bit of a number but no payload of a NaN.
     """
     bits = values.view(np.uint64)
     unordered = np.isnan(values)

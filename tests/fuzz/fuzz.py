@@ -2,7 +2,7 @@
 Feed the package random and broken input for a while, and report failures; exit status 1 if there are any.
 
     python tests/fuzz/fuzz.py --seconds 3600 --seed 7
-    python tests/fuzz/fuzz.py --seed 7 --case answers:123
+    python tests/fuzz/fuzz.py --seed 7 --case responses:123
 
 The input: receivers' responses, records, configurations, files of rejected samples and their rescue. Nothing may take
 longer than configured, every sample must be accounted for, and no secret may be shown. The second form repeats one
@@ -20,15 +20,16 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-import answers  # noqa: E402  (it is found by now)
-import files  # noqa: E402  (it is found by now)
-import records  # noqa: E402  (it is found by now)
-import rescues  # noqa: E402  (it is found by now)
-import stanzas  # noqa: E402  (it is found by now)
+# The path is set by now.
+import files  # noqa: E402
+import records  # noqa: E402
+import rescues  # noqa: E402
+import responses  # noqa: E402
+import stanzas  # noqa: E402
 from watched import Target, run  # noqa: E402
 
 TARGETS: dict[str, Target] = {
-    "answers": answers.run,
+    "responses": responses.run,
     "records": records.run,
     "stanzas": stanzas.run,
     "files": files.run,
@@ -44,7 +45,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="duration (default: an hour)")
     parser.add_argument("--seed", type=int, help="default: random")
     parser.add_argument("--target", choices=TARGETS, action="append", help="default: all")
-    parser.add_argument("--case", help="repeat one case of this seed, such as answers:123")
+    parser.add_argument("--case", help="repeat one case of this seed, such as responses:123")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     if options.case:

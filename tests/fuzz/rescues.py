@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from answers import AnsweringServer, TimedTransport
 from files import rejected, spoiled, write
+from responses import RespondingServer, TimedTransport
 from shapes import T
 from watched import Case
 
@@ -108,7 +108,7 @@ def run_resend(case: Case) -> None:
     _write(rng, folder)
     seeds = [rng.getrandbits(32) for _ in range(rng.randrange(6))]
     expected: dict[Sample, Any] = {}
-    with AnsweringServer(seeds) as server, _secrets(case) as secrets:
+    with RespondingServer(seeds) as server, _secrets(case) as secrets:
         options = [*_endpoint(case, server.address, secrets), "--samples-per-second", rng.choice(["0.3", "5", "1e6"])]
         arguments = ["resend", str(folder), "--json", *options]
         for round_ in range(2):

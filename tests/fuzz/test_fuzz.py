@@ -7,7 +7,7 @@ from fuzz import TARGETS
 from watched import run
 
 SEED = 1
-CASES = {"answers": 30, "records": 60, "stanzas": 400, "files": 150, "text": 60, "resend": 30}
+CASES = {"responses": 30, "records": 60, "stanzas": 400, "files": 150, "text": 60, "resend": 30}
 
 
 @pytest.mark.parametrize("name", TARGETS)

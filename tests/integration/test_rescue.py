@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,10 +67,11 @@ def rescue(*arguments: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def killed_after_a_step(*arguments: Any) -> None:
+def killed_after_a_step(*arguments: Any, temporary_files: Path) -> None:
     """Start the command, and kill it once it has reported its progress."""
     command = [sys.executable, "-m", "pyflink_prometheus", "rescue", *map(str, arguments)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    pipes: Any = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temporary_files)}, **pipes) as process:
         assert process.stderr is not None
         assert any(" samples (" in line for line in process.stderr)
         process.kill()
@@ -118,7 +121,7 @@ def test_blocks_of_refused_samples_hold_them_all(refuse, late, promtool, prometh
 
 @pytest.mark.parametrize("version", [RemoteWriteVersion.V1, RemoteWriteVersion.V2], ids=lambda each: each.name)
 def test_samples_that_are_sent_again_into_a_window_are_all_stored(
-    refuse, late, now_ms, open_writer, prometheus_kind, version
+    refuse, late, now_ms, open_writer, prometheus_kind, tmp_path, version
 ):
     with PrometheusServer.start(prometheus_kind) as strict:
         folder = refuse(strict)
@@ -130,7 +133,10 @@ def test_samples_that_are_sent_again_into_a_window_are_all_stored(
         writer.add(("newest", {}, ((1.0, now_ms),)))
         writer.flush()
         endpoint = ("--url", server.remote_write_url, "--remote-write-version", f"{version.name[1:]}.0")
-        killed_after_a_step("resend", folder / "not", *endpoint, "--samples-per-second", 500)
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        killed_after_a_step("resend", folder / "not", *endpoint, "--samples-per-second", 500, temporary_files=temporary)
+        assert not list(temporary.iterdir())
         told = rescue("resend", folder / "not", *endpoint, "--samples-per-second", 50_000, "--json")
         assert told.returncode == 0, told.stdout + told.stderr
         assert json.loads(told.stdout)["accepted"] == len(late)

@@ -256,7 +256,7 @@ class EntraAuth(TokenAuth):
         """Return the exception for an error of azure-identity."""
         words = one_line(redacted(str(error), trace.secrets))
         what = f"no token from {self._source}: {words or type(error).__name__}"
-        if trace.is_unanswered and not is_untrusted(error):
+        if trace.has_no_response and not is_untrusted(error):
             return CredentialsUnavailableError(what)
         if trace.status is not None and (is_retryable(trace.status) or trace.status in _RETRYABLE):
             retry_after_s = parse_retry_after(trace.retry_after, time.time())
@@ -273,13 +273,13 @@ class _Trace:
     """The latest request and response of a credential, and the secrets that it has sent."""
 
     def __init__(self) -> None:
-        self.is_unanswered = False
+        self.has_no_response = False
         self.status: int | None = None
         self.retry_after: str | None = None
         self.secrets: list[str] = []
 
     def request(self, request: Any) -> None:
-        self.is_unanswered = True
+        self.has_no_response = True
         http_request = request.http_request
         form = getattr(http_request, "_data", None) or getattr(http_request, "data", None)
         if isinstance(form, Mapping):
@@ -287,7 +287,7 @@ class _Trace:
         self.secrets += [http_request.headers[name] for name in _SECRET_HEADERS if name in http_request.headers]
 
     def response(self, response: Any) -> None:
-        self.is_unanswered = False
+        self.has_no_response = False
         self.status = response.http_response.status_code
         self.retry_after = response.http_response.headers.get("Retry-After")
 

@@ -1,4 +1,8 @@
-"""Responses of any shape and speed to a whole writer: it ends in time, accounts for everything, and shows no secret."""
+"""
+Random responses, of any shape and speed, to a complete writer.
+
+Whatever the receiver sends, the writer finishes in time, accounts for every sample and reveals no secret.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ from pyflink_prometheus.writer.writer import RemoteWriter
 TIMEOUT_S = 0.1
 #: How much longer than configured an attempt may take on a busy machine.
 SLACK_S = 30.0
-MOST_ANSWERS = 8
+MOST_RESPONSES = 8
 MOST_SAMPLES = 40
 
 _WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
@@ -51,11 +55,11 @@ _ODD_STATUSES = ["0", "99", "600", "999", "-1", "20", "2xx", "", "1000", "204.5"
 _NUMBERS = ["0", "1", "2", "7", "40", "-1", "1.5", "", "x", "1e3", "9" * 30, "9" * 5000, "²", "1, 2", " 3 "]
 
 
-class AnsweringServer:
+class RespondingServer:
     """
-    A server that treats each request as the next of its answers says, and accepts requests after the last answer.
+    A server that treats each request as the next of its responses determines, and accepts requests after the last one.
 
-    :param seeds: the seeds of the answers, each with its own generator, because requests come on several threads.
+    :param seeds: the seeds of the responses, each with its own generator, because requests come on several threads.
     :ivar requests: all requests that were read completely.
     """
 
@@ -69,7 +73,7 @@ class AnsweringServer:
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
-    def __enter__(self) -> AnsweringServer:
+    def __enter__(self) -> RespondingServer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,8 +108,8 @@ class AnsweringServer:
                             self._seeds = iter([seed, *self._seeds])
                     return
                 if seed is None:
-                    connection.sendall(_good_answer_to(request))
-                elif not self._answer(connection, rng, request):
+                    connection.sendall(_good_response_to(request))
+                elif not self._respond(connection, rng, request):
                     return
 
     def _read(self, connection: socket.socket) -> bytes | None:
@@ -129,44 +133,44 @@ class AnsweringServer:
         self.requests.append(request)
         return request
 
-    def _answer(self, connection: socket.socket, rng: random.Random, request: bytes) -> bool:
-        """Send an answer; return whether the connection stays."""
+    def _respond(self, connection: socket.socket, rng: random.Random, request: bytes) -> bool:
+        """Send a response; return whether the connection stays."""
         connection.settimeout(10)
-        answer = answer_to(rng, request)
+        response = response_to(rng, request)
         way = rng.randrange(12)
         if way == 0:
-            answer = answer[: rng.randrange(len(answer))]
+            response = response[: rng.randrange(len(response))]
         elif way == 1:
-            connection.sendall(answer[: rng.randrange(len(answer))])
+            connection.sendall(response[: rng.randrange(len(response))])
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
         elif way == 2:  # byte by byte, for longer than the client may wait
             until = time.monotonic() + rng.choice([TIMEOUT_S / 2, 2 * TIMEOUT_S + BODY_SECONDS])
-            for byte in answer:
+            for byte in response:
                 if time.monotonic() > until or self._stop.is_set():
                     return False
                 connection.sendall(bytes([byte]))
                 time.sleep(rng.choice([0, 0.001, 0.01]))
             return rng.random() < 0.5
         elif way == 3:  # a part, and then nothing
-            connection.sendall(answer[: rng.randrange(len(answer))])
+            connection.sendall(response[: rng.randrange(len(response))])
             self._stop.wait(2 * TIMEOUT_S + BODY_SECONDS)
             return False
         elif way == 4:
-            answer = b"HTTP/1.1 100 Continue\r\n\r\n" * rng.choice([1, 3, 200]) + answer
+            response = b"HTTP/1.1 100 Continue\r\n\r\n" * rng.choice([1, 3, 200]) + response
         elif way == 5:
-            answer += rng.randbytes(rng.randrange(100))
+            response += rng.randbytes(rng.randrange(100))
         elif way == 6:
-            answer = rng.randbytes(rng.choice([1, 10, 100_000]))
+            response = rng.randbytes(rng.choice([1, 10, 100_000]))
         elif way == 7:
-            place = rng.randrange(len(answer))
-            answer = answer[:place] + rng.randbytes(3) + answer[place + 1 :]
-        connection.sendall(answer)
+            place = rng.randrange(len(response))
+            response = response[:place] + rng.randbytes(3) + response[place + 1 :]
+        connection.sendall(response)
         return way > 7 and rng.random() < 0.8
 
 
-def _good_answer_to(request: bytes) -> bytes:
-    """Return the answer of a receiver that has written everything."""
+def _good_response_to(request: bytes) -> bytes:
+    """Return the response of a receiver that has written everything."""
     head, _, body = request.partition(b"\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:])
     content = decode_request(body, headers).content
@@ -175,8 +179,8 @@ def _good_answer_to(request: bytes) -> bytes:
     return b"HTTP/1.1 204 OK\r\n" + written + b"\r\n"
 
 
-def answer_to(rng: random.Random, request: bytes) -> bytes:
-    """Return the bytes of an answer."""
+def response_to(rng: random.Random, request: bytes) -> bytes:
+    """Return the bytes of a response."""
     head = request.partition(b"\r\n\r\n")[0]
     status = rng.choice(_ODD_STATUSES) if rng.random() < 0.1 else str(rng.choice(_STATUSES))
     content = rng.choice(
@@ -256,10 +260,10 @@ class TimedTransport(RequestsTransport):
 
 
 def run(case: Case) -> None:
-    """Write samples to a receiver that answers anything."""
+    """Write samples to a receiver that responds with anything."""
     rng = case.rng
-    seeds = [rng.getrandbits(32) for _ in range(rng.randrange(1, MOST_ANSWERS))]
-    with AnsweringServer(seeds) as server:
+    seeds = [rng.getrandbits(32) for _ in range(rng.randrange(1, MOST_RESPONSES))]
+    with RespondingServer(seeds) as server:
         rejected = Rejections()
         clock, overdue = FakeClock(float(T // 1000)), list[float]()
         config = _config(case, server.address, rejected)

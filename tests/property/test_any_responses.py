@@ -22,7 +22,7 @@ from pyflink_prometheus.writer.writer import RemoteWriter
 
 T = 1_700_000_000_000
 NO_COUNT = Outcome(Kind.REFUSED, "HTTP 400", 400)
-answers = st.sampled_from(
+responses = st.sampled_from(
     [204, 204, 204, 429, 500, 503, 400, 413, 415, NO_COUNT, Outcome(Kind.RETRYABLE, "no connection")]
 )
 
@@ -63,7 +63,7 @@ def balance(ledger):
 @settings(max_examples=150)
 @given(
     series=st.lists(st.integers(0, 5), min_size=1, max_size=60),
-    script=st.lists(answers | st.just(401), max_size=60) | st.lists(answers, max_size=60),
+    script=st.lists(responses | st.just(401), max_size=60) | st.lists(responses, max_size=60),
     shards=st.integers(1, 4),
     batch=st.integers(1, 8),
     retries=st.integers(0, 4),
@@ -71,7 +71,7 @@ def balance(ledger):
     flush_every=st.integers(1, 30),
     version=st.sampled_from([RemoteWriteVersion.V1, RemoteWriteVersion.AUTO]),
 )
-def test_any_sequence_of_answers(series, script, shards, batch, retries, discard, flush_every, version):
+def test_any_sequence_of_responses(series, script, shards, batch, retries, discard, flush_every, version):
     shared, rejections = Shared(script), Rejections()
     behavior = OnErrorBehavior.DISCARD_AND_CONTINUE if discard else OnErrorBehavior.FAIL
     writer = RemoteWriter(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 from pyflink_prometheus.clock import Clock
 from pyflink_prometheus.config import BestEffortConfiguration, SinkConfig
@@ -13,6 +15,7 @@ from pyflink_prometheus.writer.delivery import Settled
 from pyflink_prometheus.writer.destination import Destination, DestinationBacklog
 from pyflink_prometheus.writer.lanes import Lane, Remainder
 from pyflink_prometheus.writer.ledger import Ledger, RejectionReason
+from pyflink_prometheus.writer.prepared import PreparedRequest
 from pyflink_prometheus.writer.settlement import Settlement
 from pyflink_prometheus.writer.shard import Shard
 
@@ -108,6 +111,18 @@ class BestEffortBacklog(DestinationBacklog):
         self.raise_failure()
 
 
+class Droppable(NamedTuple):
+    """
+    A request that may be dropped, as long as the lock is held.
+
+    :param sequence: its place in the order of all requests.
+    :param drop: removes and returns it.
+    """
+
+    sequence: int
+    drop: Callable[[], Remainder]
+
+
 class BestEffortShard(Shard):
     """The thread that sends the requests of a best-effort endpoint, and continues after failures."""
 
@@ -148,35 +163,38 @@ class BestEffortShard(Shard):
 
     # The threads that hand batches over, and the caller's. The caller must hold the lock.
 
-    def oldest_waiting(self) -> int | None:
-        """
-        Return the sequence of the oldest request that waits behind others; ``None`` if there is none.
+    def oldest_waiting(self) -> Droppable | None:
+        """Return the oldest request that waits behind another one of its tenant, if there is one."""
+        sequence = self._lanes.oldest_behind
+        if sequence is not None:  # those in the queue are newer
+            return Droppable(sequence, self._lanes.drop_behind)
+        earlier_tenants = set()
+        for place, request in enumerate(self._queued()):
+            tenant = request.batch.tenant
+            if tenant in earlier_tenants or self._lanes.has(tenant):
+                return Droppable(request.sequence, partial(self._drop_queued, place))
+            earlier_tenants.add(tenant)
+        return None
 
-        Requests in the queue are newer than all requests in the lanes, so they come after the lanes' first requests.
-        """
-        oldest = self._lanes.oldest_behind
-        if oldest is None and self._lanes.oldest_first is None and self.queue.sealed:
-            oldest = self.queue.sealed[0].requests(self._prepare)[0].sequence
-        return oldest
+    def oldest_first(self) -> Droppable | None:
+        """Return the oldest request that waits behind none of its tenant and is not in flight, if there is one."""
+        sequence = self._lanes.oldest_first
+        if sequence is not None:
+            return Droppable(sequence, self._lanes.drop_first)
+        return next((Droppable(each.sequence, partial(self._drop_queued, 0)) for each in self._queued()), None)
 
-    def drop_waiting(self) -> Remainder:
-        """Remove and return the oldest request that waits behind others."""
-        if self._lanes.oldest_behind is not None:
-            return Remainder(self._lanes.drop_behind(), 0)
-        return Remainder(self.queue.sealed.popleft().requests(self._prepare)[0], 0)
+    def _queued(self) -> Iterator[PreparedRequest]:
+        for sealed in self.queue.sealed:
+            yield from sealed.requests(self._prepare)  # one: see Destination.take
 
-    def oldest_first(self) -> int | None:
-        """Return the sequence of the oldest request that is the first of its tenant, excluding the one in flight."""
-        return self._lanes.oldest_first
-
-    def drop_first(self) -> Remainder:
-        """Remove and return the oldest request that is the first of its tenant."""
-        return self._lanes.drop_first()
+    def _drop_queued(self, place: int) -> Remainder:
+        request = self.queue.sealed[place].requests(self._prepare)[0]
+        del self.queue.sealed[place]
+        return Remainder(request, 0)
 
     def remaining(self) -> list[Remainder]:
         """Return all requests."""
-        queued = [Remainder(each, 0) for sealed in self.queue.sealed for each in sealed.requests(self._prepare)]
-        return [*self._lanes.remaining(), *queued]
+        return [*self._lanes.remaining(), *(Remainder(each, 0) for each in self._queued())]
 
 
 class BestEffortDestination(Destination):
@@ -234,11 +252,9 @@ class BestEffortDestination(Destination):
             if not self._bounded.is_too_large:
                 return None
             shards = self._best_effort_shards
-            waiting = {each: shard for shard in shards if (each := shard.oldest_waiting()) is not None}
-            if waiting:
-                return waiting[min(waiting)].drop_waiting()
-            first = {each: shard for shard in shards if (each := shard.oldest_first()) is not None}
-            return first[min(first)].drop_first() if first else None
+            waiting = [each for shard in shards if (each := shard.oldest_waiting()) is not None]
+            droppable = waiting or [each for shard in shards if (each := shard.oldest_first()) is not None]
+            return min(droppable, key=lambda each: each.sequence).drop() if droppable else None
 
 
 def reject_rest(settlement: Settlement, remainder: Remainder, reason: RejectionReason, message: str) -> None:

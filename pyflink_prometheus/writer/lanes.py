@@ -87,18 +87,6 @@ class Lanes:
 
     # The shard's thread.
 
-    def add(self, requests: Iterable[PreparedRequest]) -> None:
-        """Add requests, each behind those of its tenant."""
-        with self._lock:
-            for request in requests:
-                tenant = request.batch.tenant
-                lane = self._lanes.get(tenant)
-                if lane is None:
-                    lane = self._lanes[tenant] = Lane(tenant)
-                else:
-                    self._behind[request.sequence] = lane
-                lane.requests.append(request)
-
     def ready(self, now: float) -> Lane | None:
         """Return the next lane that has something to do now; its first request is in flight from then on."""
         with self._lock:
@@ -122,17 +110,32 @@ class Lanes:
 
     # Any thread. The caller must hold the lock.
 
+    def add(self, requests: Iterable[PreparedRequest]) -> None:
+        """Add requests, each behind those of its tenant."""
+        for request in requests:
+            tenant = request.batch.tenant
+            lane = self._lanes.get(tenant)
+            if lane is None:
+                lane = self._lanes[tenant] = Lane(tenant)
+            else:
+                self._behind[request.sequence] = lane
+            lane.requests.append(request)
+
+    def has(self, tenant: Tenant) -> bool:
+        """Return whether a tenant has requests."""
+        return tenant in self._lanes
+
     @property
     def oldest_behind(self) -> int | None:
         """The sequence of the oldest request behind the first of its lane; ``None`` if there is none."""
         return next(iter(self._behind), None)
 
-    def drop_behind(self) -> PreparedRequest:
+    def drop_behind(self) -> Remainder:
         """Remove and return the oldest request behind the first of its lane."""
         _, lane = self._behind.popitem(last=False)
         request = lane.requests[1]
         del lane.requests[1]
-        return request
+        return Remainder(request, 0)
 
     @property
     def oldest_first(self) -> int | None:

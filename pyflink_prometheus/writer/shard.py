@@ -174,14 +174,17 @@ class Shard:
                 self._backlog.wait_until(due)
             elif (sealed := self._next_batch(due)) is not None:
                 requests = sealed.requests(self._prepare)
+                with self._backlog.lock:
+                    if self.queue.sealed and self.queue.sealed[0] is sealed:  # else another thread has dropped it
+                        self.queue.sealed.popleft()
+                        self._lanes.add(requests)
                 if rejected := sealed.size - sum(len(request.batch) for request in requests):
                     self._backlog.settle(rejected, 0)
-                self._lanes.add(requests)
         return None
 
     def _next_batch(self, due: float) -> SealedBatch | None:
         """
-        Wait for a sealed batch, or seal one that has become too old.
+        Wait for a sealed batch, or seal one that has become too old; it stays in the queue.
 
         :param due: the time of the monotonic clock at which to return ``None``, as when the writer stops.
         """
@@ -189,7 +192,7 @@ class Shard:
         with queue.changed:
             while not self._backlog.is_stopped and (now := self._clock.monotonic()) < due:
                 if queue.sealed:
-                    return queue.sealed.popleft()
+                    return queue.sealed[0]
                 wait_s = due - now
                 if queue.filling_since is not None:
                     left_s = self._config.max_time_in_buffer_ms / 1000 - (now - queue.filling_since)

@@ -197,7 +197,7 @@ def _problem_of(resend: Resend) -> str:
 
 def _duplicates(samples: LateSamples) -> Counter[str]:
     """Return counts of the samples left out of a collection that has been read to the end."""
-    return Counter({"duplicate": samples.duplicates, "of another value at the same time": samples.conflicts})
+    return Counter({"duplicate": samples.duplicates, "conflicting": samples.conflicts})
 
 
 def _report_resend(

@@ -184,7 +184,7 @@ def _held(folder: Path, reasons: list[RejectionReason] | tuple[RejectionReason, 
                     first = held.samples.setdefault(sample, value)
                     if first is not value:
                         same = repr(first) == repr(value) and is_stale_marker(first) == is_stale_marker(value)
-                        held.left_out["duplicate" if same else "of another value at the same time"] += 1
+                        held.left_out["duplicate" if same else "conflicting"] += 1
     held.left_out += Counter()
     return held
 

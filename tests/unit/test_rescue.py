@@ -459,7 +459,7 @@ def test_what_is_left_out_is_said_and_damage_shows_in_the_status(kept, capsys):
     with Receiver() as receiver:
         assert run("resend", folder, "--url", receiver.url, "--json") == 0
         left_out = json.loads(capsys.readouterr().out)["left_out"]
-        assert left_out == {"duplicate": 1, "of another value at the same time": 1}
+        assert left_out == {"duplicate": 1, "conflicting": 1}
         (file,) = folder.glob("*.jsonl")
         with file.open("a") as more:
             more.write("{damaged}\n")

@@ -167,7 +167,12 @@ def test_the_oldest_overflows_also_where_it_waits_behind_others_of_its_tenant(st
     assert sorted(dropped(rejections, "a") + dropped(rejections, "b")) == list(range(20, 70))
     responses.clear()
     responds.set()
-    eventually(lambda: clock.advance(61) or not second.ledger.samples_pending)
+
+    def is_settled():
+        clock.advance(61)
+        return not second.ledger.samples_pending
+
+    eventually(is_settled)
     assert stored(transports[1], "a") == [*range(10), *range(80, 90)]
     assert stored(transports[1], "b") == [*range(10, 20), *range(70, 80), *range(90, 100)]
 

@@ -77,8 +77,8 @@ def left(cluster: FlinkCluster) -> Left:
     values: dict[str, int] = {}
     # Flink fetches metrics on request: the first response has the values of the previous request.
     for _ in range(2):
-        answer = cluster.rest(f"/taskmanagers/{taskmanager['id']}/metrics", get=wanted)
-        values = {each["id"].removeprefix("Status.JVM."): int(each["value"]) for each in answer}
+        response = cluster.rest(f"/taskmanagers/{taskmanager['id']}/metrics", get=wanted)
+        values = {each["id"].removeprefix("Status.JVM."): int(each["value"]) for each in response}
         time.sleep(1)
     metaspace, loaded, unloaded = (values.get(name, 0) for name in names)
     javas = [Path(f"/proc/{pid}") for pid in cluster.java_pids()]

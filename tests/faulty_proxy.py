@@ -20,8 +20,8 @@ from pyflink_prometheus.testing import decode_request
 FAULTS = {
     "hang up": False,
     "reset before": False,
-    "reset in the answer": True,
-    "late answer": True,
+    "reset in the response": True,
+    "late response": True,
     "500": False,
     "503": False,
     "429": False,
@@ -58,25 +58,25 @@ class FaultyProxy:
                     if fault == "415 to 2.0" and "write.v2" not in self.headers["Content-Type"]:
                         fault = None
                     if fault is None or FAULTS.get(fault):
-                        status, answer, content = _forward(upstream, body, dict(self.headers.items()))
+                        status, response, content = _forward(upstream, body, dict(self.headers.items()))
                         proxy.forwarded.append((decode_request(body, dict(self.headers.items())).samples, status))
                 if fault is None:
-                    self.connection.sendall(answer + content)
+                    self.connection.sendall(response + content)
                 elif fault == "hang up":
                     self.close_connection = True
                 elif fault == "reset before":
                     self.reset()
-                elif fault == "reset in the answer":
-                    self.connection.sendall(answer[:7])
+                elif fault == "reset in the response":
+                    self.connection.sendall(response[:7])
                     self.reset()
-                elif fault == "late answer":
+                elif fault == "late response":
                     time.sleep(late_s)
-                    self.connection.sendall(answer + content)
+                    self.connection.sendall(response + content)
                 elif fault == "garbage":
                     self.connection.sendall(b"\x00\xff no HTTP at all \r\n\r\n")
                     self.close_connection = True
                 elif fault == "drip":
-                    for byte in answer + content:
+                    for byte in response + content:
                         self.connection.sendall(bytes([byte]))
                         time.sleep(0.0005)
                 else:
@@ -122,9 +122,9 @@ def _forward(upstream: str, body: bytes, headers: dict[str, str]) -> tuple[int, 
     request = urllib.request.Request(upstream, data=body, headers=headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
-            status, content, answered = response.status, response.read(), response.headers
+            status, content, headers = response.status, response.read(), response.headers
     except urllib.error.HTTPError as error:
-        status, content, answered = error.code, error.read(), error.headers
-    kept = [f"{name}: {value}\r\n" for name, value in answered.items() if name.endswith("-Written")]
+        status, content, headers = error.code, error.read(), error.headers
+    kept = [f"{name}: {value}\r\n" for name, value in headers.items() if name.endswith("-Written")]
     length = "" if status == 204 else f"Content-Length: {len(content)}\r\n"
-    return status, f"HTTP/1.1 {status} Answer\r\n{''.join(kept)}{length}\r\n".encode(), content
+    return status, f"HTTP/1.1 {status} Response\r\n{''.join(kept)}{length}\r\n".encode(), content

@@ -24,7 +24,7 @@ _HEADERS = {
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Answered(NamedTuple):
+class ResponseHead(NamedTuple):
     """A receiver's response, without its text, on which nothing should depend."""
 
     status: int
@@ -59,11 +59,11 @@ def post(url, version, message):
     headers = {**_HEADERS[version], "Content-Encoding": "snappy"}
     request = urllib.request.Request(url, data=snappy.compress(message), headers=headers)
     try:
-        with _OPENER.open(request, timeout=60) as answer:
-            return Answered(answer.status, _written(answer.headers))
+        with _OPENER.open(request, timeout=60) as response:
+            return ResponseHead(response.status, _written(response.headers))
     except urllib.error.HTTPError as error:
         with error:
-            return Answered(error.code, _written(error.headers))
+            return ResponseHead(error.code, _written(error.headers))
 
 
 def _written(headers):

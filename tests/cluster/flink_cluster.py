@@ -241,8 +241,8 @@ class FlinkCluster:
         """
         self.raise_if_dead()
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        with _OPENER.open(f"{self.rest_url}{path}{query}", timeout=30) as answer:
-            return json.load(answer)
+        with _OPENER.open(f"{self.rest_url}{path}{query}", timeout=30) as response:
+            return json.load(response)
 
     def raise_if_dead(self) -> None:
         """Raise, with the ends of its logs, if a process has died that was not ended on purpose."""
@@ -276,8 +276,8 @@ class FlinkCluster:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with _OPENER.open(request, timeout=30) as answer:
-                trigger = json.load(answer)["request-id"]
+            with _OPENER.open(request, timeout=30) as response:
+                trigger = json.load(response)["request-id"]
         except urllib.error.HTTPError as error:
             with error:
                 raise FlinkClusterError(f"job {job_id} is not stopped: {error.read()!r}") from error

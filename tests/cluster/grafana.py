@@ -143,8 +143,8 @@ def run(server: PrometheusServer, target: Target, chosen: Mapping[str, str], now
 def ask(server: PrometheusServer, path: str, **parameters: str) -> Any:
     """Return the data of a response of Prometheus's HTTP API; invalid PromQL raises."""
     query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-    with _OPENER.open(f"{server.url}{path}{query}", timeout=30) as answer:
-        return json.load(answer)["data"]
+    with _OPENER.open(f"{server.url}{path}{query}", timeout=30) as response:
+        return json.load(response)["data"]
 
 
 def selectors(server: PrometheusServer, promql: str) -> list[str]:

@@ -30,13 +30,13 @@ class Failures(NamedTuple):
         return next((line for line in lines if line.startswith(beginning)), self.errors[job])
 
 
-def answer(request: ReceivedRequest) -> int:
+def respond(request: ReceivedRequest) -> int:
     return int(request.series[0].metric_name.removeprefix("status_"))
 
 
 @pytest.fixture(scope="module")
 def failures() -> Iterator[Failures]:
-    with Receiver(answer) as receiver, socket.socket() as deaf:
+    with Receiver(respond) as receiver, socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused, and nothing else gets the port
         nowhere = f"http://127.0.0.1:{deaf.getsockname()[1]}/api/v1/write"
         job = run_job_file("doomed.py", receiver.url, nowhere)
@@ -61,7 +61,7 @@ def test_404_fails_the_job_at_once_and_names_the_flag(failures):
     assert failures.requests["status_404"] == 1
 
 
-def test_an_endpoint_that_never_answers_fails_the_job_and_asks_for_the_url(failures):
+def test_an_endpoint_that_never_responds_fails_the_job_and_asks_for_the_url(failures):
     line = failures.line("unreachable", "pyflink_prometheus.errors.RetriesExhaustedError: ")
     assert failures.nowhere in line
     assert "Connection refused" in line

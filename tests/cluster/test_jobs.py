@@ -206,8 +206,8 @@ def test_a_job_that_is_killed_and_restored_writes_what_it_would_have_written(
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", WRITTEN)
-def test_what_a_job_says_to_ask_prometheus_has_an_answer(killed: dict[str, Submitted], name: str) -> None:
-    assert_queries_have_answers(killed[name])
+def test_what_a_job_says_to_ask_prometheus_has_a_result(killed: dict[str, Submitted], name: str) -> None:
+    assert_queries_have_results(killed[name])
 
 
 @pytest.mark.once
@@ -227,7 +227,7 @@ def test_the_whole_chain_writes_nothing_that_is_refused_and_ends_what_is_silent(
     flink_cluster.run_job(Path(file), *arguments, options=("-pyfs", str(JOBS)))
     rows = job.rows()
 
-    assert set(answers_to_writes(prometheus_empty)) == {"204"}
+    assert set(responses_to_writes(prometheus_empty)) == {"204"}
     assert expected.differences(job.stored(), whole_chain(rows)) == []
 
     altitudes = expected.of_aircraft(expected.possible(rows), ("altitude",), by=FLIGHT_OF)
@@ -251,13 +251,13 @@ def test_the_jobs_in_sql_write_what_those_in_python_write(
         submit(flink_cluster, [job, twin])
         for each in (job, twin):
             flink_cluster.wait_for_job(each.job_id)
-            assert_queries_have_answers(each)
+            assert_queries_have_results(each)
         in_order = other.samples('flight_altitude_feet{step="reordered"}')
     rows = job.rows()
     assert expected.differences(in_order, reordered(rows)) == []
     aggregates = {name: of for name, of in ALTITUDES.items() if "quantile" not in name}
     in_python = {**expected.of_aircraft(rows), **expected.of_windows(rows, "altitude", aggregates, OPERATOR)}
-    assert set(answers_to_writes(prometheus_empty)) == {"204"}
+    assert set(responses_to_writes(prometheus_empty)) == {"204"}
     assert expected.differences(job.stored(), in_python) == []
 
 
@@ -293,16 +293,16 @@ def test_the_jobs_to_try_a_cluster_with_write_all_their_rows(flink_cluster: Flin
     assert {request.headers.get("authorization") for request in receiver.requests} == {None, "Basic Zmxpbms6aHVzaA=="}
 
 
-def assert_queries_have_answers(job: Submitted) -> None:
+def assert_queries_have_results(job: Submitted) -> None:
     queries = re.findall(r"^  (\S.*)$", job.printed, re.MULTILINE)
     assert len(queries) >= 2
     assert all(job.server.query(query, job.end_at / 1000) for query in queries)
 
 
-def answers_to_writes(server: PrometheusServer) -> dict[str, int]:
+def responses_to_writes(server: PrometheusServer) -> dict[str, int]:
     """Return how often Prometheus has responded with each status to a remote-write request."""
-    with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
-        text = answer.read().decode()
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as response:
+        text = response.read().decode()
     found = re.findall(r'prometheus_http_requests_total\{code="(\d+)",handler="/api/v1/write"\} (\d+)', text)
     return {code: int(count) for code, count in found if int(count)}
 

@@ -109,7 +109,7 @@ def oldest_checkpoint_s(cluster: FlinkCluster, job_id: str) -> float:
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("break_endpoint", ["is silent", "answers 503"], indirect=True)
+@pytest.mark.parametrize("break_endpoint", ["is silent", "responds with 503"], indirect=True)
 def test_cancelling_while_the_endpoint_is_down_leaves_no_worker_behind(
     flink_cluster: FlinkCluster, break_endpoint: tuple[str, Callable[[], None]]
 ) -> None:

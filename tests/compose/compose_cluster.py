@@ -87,16 +87,16 @@ class ComposeCluster:
     def rest(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
         """Return a response of Flink's REST API."""
         data = None if body is None else json.dumps(body).encode()
-        return _answer(urllib.request.Request(f"{self.flink_url}{path}", data, _JSON, method=method))
+        return _fetch(urllib.request.Request(f"{self.flink_url}{path}", data, _JSON, method=method))
 
     def rules(self) -> list[dict[str, Any]]:
         """Return the groups of rules that Prometheus has loaded, with the state of each rule."""
-        groups: list[dict[str, Any]] = _answer(f"{self.prometheus.url}/api/v1/rules")["data"]["groups"]
+        groups: list[dict[str, Any]] = _fetch(f"{self.prometheus.url}/api/v1/rules")["data"]["groups"]
         return groups
 
     def grafana(self, path: str) -> Any:
         """Return a response of Grafana's API without login."""
-        return _answer(f"{self.grafana_url}{path}")
+        return _fetch(f"{self.grafana_url}{path}")
 
     def value(self, promql: str) -> float | None:
         """Return the result of a query for one number, None if there is none."""
@@ -163,9 +163,9 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 300) -> A
         time.sleep(POLL_SECONDS)
 
 
-def _answer(request: urllib.request.Request | str) -> Any:
-    with _OPENER.open(request, timeout=30) as answer:
-        return json.loads(answer.read() or "null")
+def _fetch(request: urllib.request.Request | str) -> Any:
+    with _OPENER.open(request, timeout=30) as response:
+        return json.loads(response.read() or "null")
 
 
 def _free_ports(count: int) -> list[int]:

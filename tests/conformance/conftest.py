@@ -144,16 +144,16 @@ def serve_once():
     """Return a function that listens for one connection, sends bytes and closes it (``None``: never responds)."""
     opened, stop = [], threading.Event()
 
-    def listen(answer):
+    def listen(response):
         listener = socket.create_server(("127.0.0.1", 0))
 
         def serve():
             connection, _ = listener.accept()
             _read_request(connection)
-            if answer is None:
+            if response is None:
                 stop.wait(10)
             else:
-                connection.sendall(answer)
+                connection.sendall(response)
             connection.close()
 
         thread = threading.Thread(target=serve, daemon=True)

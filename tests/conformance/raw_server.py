@@ -12,7 +12,7 @@ class RawServer:
     """
     A server on loopback that passes each request of each connection to a function.
 
-    :param answer: the bytes to send, or a function of the connection that sends them; it also reads the request if
+    :param response: the bytes to send, or a function of the connection that sends them; it also reads the request if
         ``reads`` is false.
     :param tls: wraps each connection.
     :param keep: whether to wait for another request on the connection.
@@ -21,11 +21,11 @@ class RawServer:
     :ivar stop: set when the test is over, for functions that run until then.
     """
 
-    def __init__(self, answer, *, tls=None, keep=False, reads=True):
+    def __init__(self, response, *, tls=None, keep=False, reads=True):
         self.requests = []
         self.connections = 0
         self.stop = threading.Event()
-        self._answer, self._tls, self._keep, self._reads = answer, tls, keep, reads
+        self._response, self._tls, self._keep, self._reads = response, tls, keep, reads
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -62,10 +62,10 @@ class RawServer:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
                 while not self._reads or self._read(connection):
-                    if callable(self._answer):
-                        self._answer(connection)
+                    if callable(self._response):
+                        self._response(connection)
                     else:
-                        connection.sendall(self._answer)
+                        connection.sendall(self._response)
                     if not self._keep:
                         return
 

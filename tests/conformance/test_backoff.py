@@ -114,7 +114,7 @@ def test_retry_after_makes_retries_no_longer_than_was_set(version, start, receiv
     assert sum(clock.sleeps) <= 480
 
 
-def test_answers_that_are_slow_count_as_well(version, start, receiver, clock):
+def test_responses_that_are_slow_count_as_well(version, start, receiver, clock):
     def decide(request):
         clock.advance(29)
         return 503

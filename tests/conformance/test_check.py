@@ -44,7 +44,7 @@ def trusted(authority, tmp_path):
 def serve():
     """Return a function that starts a server of bytes."""
     with contextlib.ExitStack() as stack:
-        yield lambda answer, **settings: stack.enter_context(RawServer(answer, **settings))
+        yield lambda response, **settings: stack.enter_context(RawServer(response, **settings))
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ def serve():
     """Return a function that starts a server of bytes."""
     servers = []
 
-    def start(answer, **settings):
-        servers.append(RawServer(answer, **settings))
+    def start(response, **settings):
+        servers.append(RawServer(response, **settings))
         return servers[-1]
 
     yield start
@@ -104,7 +104,7 @@ def closed_port():
 
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 2", b"HTTP/1.1 204 No Content\r\nX-A: "], ids=["status", "header"])
-def test_an_answer_whose_head_drips_is_given_up_after_the_timeout(serve, post, first):
+def test_a_response_whose_head_drips_is_given_up_after_the_timeout(serve, post, first):
     server: RawServer = serve(drip(lambda: server, first))
     outcome = post(server.url(), socket_timeout_ms=1_000)
     assert (outcome.kind, outcome.message, outcome.timed_out) == (Kind.RETRYABLE, "no response within 1 s", True)
@@ -172,7 +172,7 @@ def test_a_connection_is_kept_unless_what_is_behind_it_fails(serve, transport, s
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"HTTP/1.0 400 Bad\r\n\r\nthe words",
         b"HTTP/1.1 400 Bad\r\nConnection: close\r\n\r\nthe words",
@@ -183,8 +183,8 @@ def test_a_connection_is_kept_unless_what_is_behind_it_fails(serve, transport, s
         b"HTTP/1.1 100 Continue\r\n\r\n" + response(400, body=b"the words"),
     ],
 )
-def test_the_words_of_an_answer_are_read_however_they_are_framed(serve, transport, answer):
-    outcome = transport(serve(answer).url()).post(b"body", HEADERS)
+def test_the_words_of_a_response_are_read_however_they_are_framed(serve, transport, response):
+    outcome = transport(serve(response).url()).post(b"body", HEADERS)
     assert (outcome.kind, outcome.status, outcome.body_excerpt) == (Kind.REFUSED, 400, "the words")
 
 
@@ -203,16 +203,16 @@ WORDS = "out of order sample é".encode()
     ],
     ids=["gzip", "in any case", "deflate", "bare deflate", "identity", "not gzip at all"],
 )
-def test_the_words_of_an_answer_are_read_although_they_are_compressed(serve, post, encoding, body):
+def test_the_words_of_a_response_are_read_although_they_are_compressed(serve, post, encoding, body):
     assert post(serve(response(400, f"Content-Encoding: {encoding}", body=body)).url()).body_excerpt == WORDS.decode()
 
 
-def test_a_compressed_answer_is_unpacked_up_to_a_limit(serve, post):
+def test_a_compressed_response_is_unpacked_up_to_a_limit(serve, post):
     bomb = gzip.compress(b"x" * 30_000_000)
     assert 0 < len(post(serve(response(400, "Content-Encoding: gzip", body=bomb)).url()).body_excerpt) <= 8192
 
 
-def test_an_answer_in_an_encoding_that_was_not_asked_for_is_said_to_be_one(serve, post):
+def test_a_response_in_an_encoding_that_was_not_asked_for_is_said_to_be_one(serve, post):
     server = serve(response(400, "Content-Encoding: br", body=b"\x8b\x02\x80"))
     assert post(server.url()).body_excerpt == "(a body encoded as 'br')"
     assert "accept-encoding: identity" in server.requests[0].lower()
@@ -248,7 +248,7 @@ def test_digest_authentication_of_requests_makes_its_second_attempt(serve, post)
 
 
 @pytest.mark.parametrize(
-    ("answer", "shown"),
+    ("response", "shown"),
     [
         (b"\x00\xff garbage\r\n\r\n", "\\x00ÿ garbage"),
         (b"HTTP/2 400 Bad\r\n\r\n", "HTTP/2"),
@@ -258,8 +258,8 @@ def test_digest_authentication_of_requests_makes_its_second_attempt(serve, post)
     ],
     ids=["garbage", "another HTTP", "long header", "many headers", "two lengths"],
 )
-def test_what_is_no_answer_of_http_is_retryable_and_said_to_be_none(serve, post, answer, shown):
-    outcome = post(serve(answer).url())
+def test_what_is_no_http_response_is_retryable_and_said_to_be_none(serve, post, response, shown):
+    outcome = post(serve(response).url())
     assert (outcome.kind, outcome.status) == (Kind.RETRYABLE, None)
     assert outcome.message.startswith("the response is not valid HTTP: ")
     assert shown in outcome.message
@@ -274,10 +274,10 @@ def test_http_at_a_port_that_speaks_tls_is_fatal_where_that_is_certain(serve, po
     assert outcome.message.startswith("use https:// in the URL: ")
 
 
-def test_http_at_a_port_that_hangs_up_is_retryable_with_advice_until_it_has_answered(serve, transport, tls):
+def test_http_at_a_port_that_hangs_up_is_retryable_with_advice_until_it_has_responded(serve, transport, tls):
     assert transport(serve(b"", tls=tls).url()).post(b"", HEADERS).message.startswith("use https:// in the URL if this")
-    answers = iter([response(204), b""])
-    client = transport(serve(lambda connection: connection.sendall(next(answers))).url())
+    responses = iter([response(204), b""])
+    client = transport(serve(lambda connection: connection.sendall(next(responses))).url())
     assert client.post(b"", HEADERS).kind is Kind.ACCEPTED
     outcome = client.post(b"", HEADERS)
     assert outcome.kind is Kind.RETRYABLE

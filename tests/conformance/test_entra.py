@@ -168,10 +168,10 @@ def test_a_token_that_the_receiver_no_longer_accepts_is_replaced_once(write, rec
 
 
 @pytest.mark.parametrize(
-    "answer", [(500, "down"), (503, {"error": "busy"}), (429, {}), (410, ""), (404, ""), None], ids=str
+    "response", [(500, "down"), (503, {"error": "busy"}), (429, {}), (410, ""), (404, ""), None], ids=str
 )
-def test_a_metadata_service_that_fails_is_asked_again_by_the_sink_alone(write, metadata, answer):
-    metadata.script += [answer] * 3
+def test_a_metadata_service_that_fails_is_asked_again_by_the_sink_alone(write, metadata, response):
+    metadata.script += [response] * 3
     writer = write(V1, ONE, request_signer=EntraAuth.managed_identity())
     assert (writer.ledger.samples_accepted, writer.ledger.requests_retried) == (1, 3)
     assert len(metadata.requests) == 4
@@ -253,10 +253,10 @@ def test_a_secret_that_is_refused_fails_the_job_and_is_not_shown(start, authorit
     assert "c4nary" not in str(error.value)
 
 
-@pytest.mark.parametrize("answer", [(500, "down"), (503, {"error": "temporarily_unavailable"}), None], ids=str)
-def test_an_authority_that_fails_is_asked_again(write, authority, answer):
-    tokens, answers = authority.tokens, [answer] * 2
-    authority.tokens = lambda asked: answers.pop() if answers else tokens(asked)
+@pytest.mark.parametrize("response", [(500, "down"), (503, {"error": "temporarily_unavailable"}), None], ids=str)
+def test_an_authority_that_fails_is_asked_again(write, authority, response):
+    tokens, responses = authority.tokens, [response] * 2
+    authority.tokens = lambda asked: responses.pop() if responses else tokens(asked)
     writer = write(V1, ONE, request_signer=EntraAuth.application(CLIENT, TENANT, "s3cret", authority=authority.host))
     assert writer.ledger.samples_accepted == 1
     assert writer.ledger.requests_retried == 2

@@ -32,8 +32,8 @@ CERTAIN = [
 ]
 
 
-def receiver_of_1_0(receiver, answer_to_v2):
-    receiver.decide = lambda request: answer_to_v2 if request.version is V2 else Reply(204)
+def receiver_of_1_0(receiver, response_to_v2):
+    receiver.decide = lambda request: response_to_v2 if request.version is V2 else Reply(204)
 
 
 def write_one_by_one(writer, *names):
@@ -42,10 +42,10 @@ def write_one_by_one(writer, *names):
         writer.flush()
 
 
-@pytest.mark.parametrize("answer", CERTAIN)
-def test_the_same_samples_are_sent_again_as_1_0_to_a_receiver_of_1_0(write, receiver, answer):
+@pytest.mark.parametrize("response", CERTAIN)
+def test_the_same_samples_are_sent_again_as_1_0_to_a_receiver_of_1_0(write, receiver, response):
     """2xx without any Written header SHOULD be treated as 415; on 415 a sender MAY use another content type."""
-    receiver_of_1_0(receiver, answer)
+    receiver_of_1_0(receiver, response)
     writer = write(AUTO, *SOME)
     assert receiver.versions == [V2, V1]
     assert receiver.requests[0].samples == receiver.requests[1].samples
@@ -53,16 +53,16 @@ def test_the_same_samples_are_sent_again_as_1_0_to_a_receiver_of_1_0(write, rece
     assert writer.ledger.requests_accepted == 1
 
 
-@pytest.mark.parametrize("answer", CERTAIN)
-def test_the_version_of_the_receiver_is_remembered(start, receiver, answer):
-    receiver_of_1_0(receiver, answer)
+@pytest.mark.parametrize("response", CERTAIN)
+def test_the_version_of_the_receiver_is_remembered(start, receiver, response):
+    receiver_of_1_0(receiver, response)
     write_one_by_one(start(AUTO), "a", "b", "c")
     assert receiver.versions == [V2, V1, V1, V1]
 
 
-@pytest.mark.parametrize("answer", CERTAIN)
-def test_the_version_of_the_receiver_is_remembered_by_all_that_write_in_parallel(start, receiver, answer):
-    receiver_of_1_0(receiver, answer)
+@pytest.mark.parametrize("response", CERTAIN)
+def test_the_version_of_the_receiver_is_remembered_by_all_that_write_in_parallel(start, receiver, response):
+    receiver_of_1_0(receiver, response)
     writer = start(AUTO, max_in_flight_requests=4, max_batch_size_in_samples=5)
     writer.add(ONE)
     writer.flush()
@@ -126,14 +126,14 @@ def test_a_receiver_that_is_busy_first_and_of_1_0_then_is_understood(start, rece
     assert [name for name, _ in receiver.stored] == ["a", "b"]
 
 
-@pytest.mark.parametrize("answer", CERTAIN)
-def test_who_wants_2_0_alone_is_told_that_the_receiver_does_not_understand_it(start, receiver, answer):
-    receiver_of_1_0(receiver, answer)
+@pytest.mark.parametrize("response", CERTAIN)
+def test_who_wants_2_0_alone_is_told_that_the_receiver_does_not_understand_it(start, receiver, response):
+    receiver_of_1_0(receiver, response)
     writer = start(V2)
     writer.add(ONE)
     with pytest.raises(RemoteWriteFatalError, match="does not support Remote-Write 2.0.*set AUTO or V1") as error:
         writer.flush()
-    assert error.value.status == answer.status
+    assert error.value.status == response.status
     assert receiver.versions == [V2]
     assert writer.ledger.samples_accepted == 0
 
@@ -232,7 +232,7 @@ def test_400_with_written_headers_is_never_sent_as_1_0(write, receiver, status):
 
 
 @pytest.mark.parametrize(
-    ("answers", "versions"),
+    ("responses", "versions"),
     [
         ([Reply(400, "too many labels")], [V2, V2, V1, V1]),
         ([Reply(204), Reply(204)], [V2, V2, V2, V1, V1]),
@@ -240,8 +240,8 @@ def test_400_with_written_headers_is_never_sent_as_1_0(write, receiver, status):
     ],
     ids=["400", "204", "415"],
 )
-def test_a_receiver_of_2_0_once_answered_for_by_something_else_is_sent_2_0_again(
-    start, receiver, clock, answers, versions
+def test_a_receiver_of_2_0_for_which_something_else_once_responded_is_sent_2_0_again(
+    start, receiver, clock, responses, versions
 ):
     """
     It has sent Written headers, and a gateway responds in its place; or it is rolled back to 1.0 for a while.
@@ -249,7 +249,7 @@ def test_a_receiver_of_2_0_once_answered_for_by_something_else_is_sent_2_0_again
     A 2xx without headers is not believed the first time. Otherwise the sink uses 1.0 for a minute, and no sample is
     lost.
     """
-    receiver.script += [204, *answers]
+    receiver.script += [204, *responses]
     writer = start(AUTO)
     write_one_by_one(writer, "a", "b", "c")
     assert receiver.versions == versions
@@ -270,10 +270,10 @@ def test_one_success_without_headers_changes_nothing_at_a_receiver_of_2_0(start,
     assert writer.ledger.samples_accepted == 3
 
 
-@pytest.mark.parametrize("answer", [*CERTAIN, pytest.param(Reply(400, "cannot read this"), id="400")])
-def test_2_0_is_tried_again_from_time_to_time_at_a_receiver_of_1_0(start, receiver, clock, answer):
+@pytest.mark.parametrize("response", [*CERTAIN, pytest.param(Reply(400, "cannot read this"), id="400")])
+def test_2_0_is_tried_again_from_time_to_time_at_a_receiver_of_1_0(start, receiver, clock, response):
     """After a minute, then after twice as long each time, up to an hour; each attempt costs one request, no sample."""
-    receiver_of_1_0(receiver, answer)
+    receiver_of_1_0(receiver, response)
     writer = start(AUTO)
     tries = []
     for number in range(16):
@@ -301,7 +301,7 @@ def test_a_version_that_was_chosen_stays(start, receiver, clock, spoken):
 
 @pytest.mark.parametrize("claimed", ["0.1.0", "1.0.0", "2.0.0", "3.0.0"])
 @pytest.mark.parametrize("spoken", [AUTO, V1, V2])
-def test_senders_must_not_assume_the_receivers_version_from_the_headers_of_its_answers(
+def test_senders_must_not_assume_the_receivers_version_from_the_headers_of_its_responses(
     start, receiver, spoken, claimed
 ):
     def decide(request):
@@ -313,7 +313,7 @@ def test_senders_must_not_assume_the_receivers_version_from_the_headers_of_its_a
     assert receiver.versions == [V1 if spoken is V1 else V2] * 2
 
 
-def test_written_headers_in_answers_to_1_0_do_not_bring_2_0_back(start, receiver):
+def test_written_headers_in_responses_to_1_0_do_not_bring_2_0_back(start, receiver):
     receiver.script += [Reply(415)]
     receiver.decide = lambda request: Reply(204, headers=written(samples=1))
     write_one_by_one(start(AUTO), "a", "b", "c")

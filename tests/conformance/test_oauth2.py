@@ -167,12 +167,12 @@ def test_a_token_that_another_shard_has_replaced_is_not_dropped(auth, endpoint):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [(500, "no"), (503, "no"), (429, ""), (408, ""), (400, {"error": "temporarily_unavailable"}), None],
     ids=str,
 )
-def test_an_endpoint_that_fails_is_asked_again(write, receiver, auth, endpoint, answer):
-    endpoint.script += [answer] * 3
+def test_an_endpoint_that_fails_is_asked_again(write, receiver, auth, endpoint, response):
+    endpoint.script += [response] * 3
     writer = write(V1, ONE, request_signer=auth())
     assert (writer.ledger.samples_accepted, writer.ledger.requests_retried) == (1, 3)
     assert len(receiver.requests) == 1

@@ -44,7 +44,7 @@ def context(authority):
 def serve():
     """Return a function that starts a server of bytes."""
     with contextlib.ExitStack() as stack:
-        yield lambda answer=DONE, **settings: stack.enter_context(RawServer(answer, **settings))
+        yield lambda response=DONE, **settings: stack.enter_context(RawServer(response, **settings))
 
 
 @pytest.fixture
@@ -80,11 +80,11 @@ def piped(connection, port):
 def tunnel_to(receiver):
     """Return a proxy's function that makes a tunnel, whatever host is requested."""
 
-    def answer(connection):
+    def respond(connection):
         connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         piped(connection, receiver.port)
 
-    return answer
+    return respond
 
 
 def test_plain_requests_go_to_the_proxy_with_its_credentials(serve, post):
@@ -248,7 +248,7 @@ def socks(receiver, asked):
             received += connection.recv(count - len(received))
         return received
 
-    def answer(connection):
+    def respond(connection):
         read(connection, read(connection, 2)[1])
         connection.sendall(b"\x05\x02")
         user = read(connection, read(connection, 2)[1])
@@ -261,7 +261,7 @@ def socks(receiver, asked):
         connection.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
         piped(connection, receiver.port)
 
-    return answer
+    return respond
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -106,7 +106,7 @@ def test_senders_must_not_interpret_the_error_message(version, start, receiver, 
 
 
 @pytest.mark.parametrize("status", [400, 401, 415, 404])
-def test_senders_must_not_interpret_the_error_message_of_any_answer_to_auto(start, receiver, status):
+def test_senders_must_not_interpret_the_error_message_of_any_response_to_auto(start, receiver, status):
     effects = []
     for text in TEXTS:
         receiver.forget()
@@ -181,7 +181,7 @@ def test_senders_must_not_take_missing_written_headers_for_zero_in_1_0(write, re
 
 @pytest.mark.parametrize("headers", [written(), written(samples=1), written(samples=99)])
 @pytest.mark.parametrize("status", [200, 204])
-def test_written_headers_in_answers_to_1_0_mean_nothing(write, receiver, headers, status):
+def test_written_headers_in_responses_to_1_0_mean_nothing(write, receiver, headers, status):
     """Some receivers send zeros there, although they have written everything."""
     receiver.decide = lambda request: Reply(status, headers=headers)
     assert account(write(V1, *OF_ALL_KINDS)) == (10, {}, 2, 0, 0, 0)
@@ -288,9 +288,9 @@ def test_what_was_partly_written_is_told_with_how_many_are_missing(write, receiv
     assert {record.metric_name for record in rejected.candidates} == {"e", *(f"m{number}" for number in range(6))}
 
 
-def test_the_account_adds_up_whatever_is_answered(version, start, receiver):
-    answers = [204, 400, 413, 429, 500, Reply(400, "", written(1)), Reply(200, "", written(2)), 422, 202]
-    receiver.decide = lambda request: answers[len(receiver.requests) % len(answers)] if request.samples else 204
+def test_the_account_adds_up_whatever_the_response(version, start, receiver):
+    responses = [204, 400, 413, 429, 500, Reply(400, "", written(1)), Reply(200, "", written(2)), 422, 202]
+    receiver.decide = lambda request: responses[len(receiver.requests) % len(responses)] if request.samples else 204
     writer = start(version, max_batch_size_in_samples=5)
     for number in range(100):
         writer.add((f"m{number % 8}", {}, ((1.0, T + number),)))
@@ -318,13 +318,13 @@ def test_a_redirect_is_neither_followed_nor_retried(version, start, receiver, st
     assert [(request.method, request.path) for request in receiver.requests] == [("POST", "/api/v1/write")]
 
 
-def test_the_answers_body_is_read_only_up_to_a_limit(post):
+def test_the_responses_body_is_read_only_up_to_a_limit(post):
     outcome, _ = post(lambda request: Response(400, "x" * 1_000_000))
     assert outcome.kind is Kind.REFUSED
     assert 0 < len(outcome.body_excerpt) <= 10_000
 
 
-def test_an_answer_that_breaks_off_after_its_status_counts_by_its_status(serve_once, attempt):
+def test_a_response_that_breaks_off_after_its_status_counts_by_its_status(serve_once, attempt):
     outcome = attempt(serve_once(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000\r\n\r\nout of"))
     assert (outcome.kind, outcome.status) == (Kind.REFUSED, 400)
 

@@ -267,9 +267,9 @@ def test_a_name_that_does_not_resolve_is_retryable(attempt):
     assert "no-such-host.invalid" in outcome.message
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 2", b"garbage\r\n\r\n"])
-def test_an_answer_that_breaks_off_before_its_status_is_retryable(serve_once, attempt, answer):
-    outcome = attempt(serve_once(answer))
+@pytest.mark.parametrize("response", [b"", b"HTTP/1.1 2", b"garbage\r\n\r\n"])
+def test_a_response_that_breaks_off_before_its_status_is_retryable(serve_once, attempt, response):
+    outcome = attempt(serve_once(response))
     assert (outcome.kind, outcome.status) == (Kind.RETRYABLE, None)
 
 

@@ -92,8 +92,8 @@ class Asking(Signer):
     """A user's signer that reads the response, and raises."""
 
     def __call__(self, request):
-        def look(answer, **_):
-            raise requests.ConnectionError(f"{answer} to {self.secret}")
+        def look(response, **_):
+            raise requests.ConnectionError(f"{response} to {self.secret}")
 
         request.register_hook("response", look)
         return request
@@ -242,7 +242,7 @@ PLACES: dict[str, Callable[..., dict[str, Any]]] = {
     "AuthBase, name": lambda url, secret, **_: {"request_signer": Signer("value", f"{secret} ")},
     "AuthBase that raises": lambda url, secret, **_: {"request_signer": Failing(secret)},
     "AuthBase that exits": lambda url, secret, **_: {"request_signer": Exiting(secret)},
-    "AuthBase that looks at the answer": lambda url, secret, **_: {"request_signer": Asking(secret)},
+    "AuthBase that looks at the response": lambda url, secret, **_: {"request_signer": Asking(secret)},
     "proxy": lambda url, secret, monkeypatch, **_: in_the_proxy(url, secret, monkeypatch),
 }
 
@@ -396,7 +396,7 @@ def test_a_secret_that_is_broken_is_not_shown(assert_hidden, place, how):
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("place", PLACES)
-def test_whatever_is_answered_the_secret_is_not_shown(assert_hidden, place, end):
+def test_whatever_the_response_the_secret_is_not_shown(assert_hidden, place, end):
     server: RawServer
     with RawServer(ENDS[end](lambda: server)) as server:
         assert_hidden(place, CANARY, server.url())

@@ -265,8 +265,8 @@ def test_a_signal_ends_it_where_it_was_ignored_at_its_start(scrape, start, tmp_p
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
 def test_it_goes_on_after_an_error(scrape, start, status):
-    answers = iter([Response(status, "the receiver's words"), Response(status, "the receiver's words")])
-    with Receiver(lambda request: next(answers, None)) as receiver:
+    responses = iter([Response(status, "the receiver's words"), Response(status, "the receiver's words")])
+    with Receiver(lambda request: next(responses, None)) as receiver:
         program = start(scrape("a 1\n"), receiver.url)
         wait_for(lambda: len({each for samples in receiver.samples("a").values() for each in samples}) > 3, program)
         assert program.stop() == 0

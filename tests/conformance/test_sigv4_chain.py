@@ -266,10 +266,10 @@ def test_keys_that_the_receiver_refuses_are_fetched_anew(start, verifying, place
 
 
 @everywhere
-@pytest.mark.parametrize("answer", [(500, "down"), (503, "down"), None], ids=str)
-def test_a_service_that_fails_is_asked_again(start, clock, verifying, place, answer):
+@pytest.mark.parametrize("response", [(500, "down"), (503, "down"), None], ids=str)
+def test_a_service_that_fails_is_asked_again(start, clock, verifying, place, response):
     service, _, signer = place
-    service.script += [answer] * 8  # botocore asks a container's or instance's service several times in a row
+    service.script += [response] * 8  # botocore asks a container's or instance's service several times in a row
     writer = start(V1, request_signer=signer, retry=RetryConfiguration(max_retry_count=20))
     samples(writer, 1)
     assert writer.ledger.samples_accepted == 1

@@ -65,11 +65,11 @@ def test_files_of_an_entry_are_used_and_followed(authority, transport, tmp_path)
     (tmp_path / "password").write_text("hunter22")
     serials = []
 
-    def answer(connection):
+    def respond(connection):
         serials.append(connection.getpeercert()["serialNumber"])
         connection.sendall(response(204, "Connection: close"))
 
-    with RawServer(answer, tls=demanding(authority)) as server:
+    with RawServer(respond, tls=demanding(authority)) as server:
         to_receiver = transport(
             {
                 "url": server.url(scheme="https"),

@@ -158,11 +158,11 @@ def test_a_rotated_certificate_is_used_from_the_next_request_on_even_with_a_kept
     authority.issue_cert("127.0.0.1").configure_cert(context)
     seen = []
 
-    def answer(connection):
+    def respond(connection):
         seen.append(connection.getpeercert()["serialNumber"])
         connection.sendall(response(200, "Content-Length: 0"))
 
-    with RawServer(answer, tls=context, keep=True) as server:
+    with RawServer(respond, tls=context, keep=True) as server:
         to_receiver = transport(server, files.settings())
         for _ in range(2):
             assert to_receiver.post(b"body", HEADERS).kind is Kind.ACCEPTED

@@ -55,7 +55,7 @@ class WebService:
                 with contextlib.suppress(OSError):  # a client that is gone
                     super().handle()
 
-            def answer(self):
+            def respond(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode("latin-1")
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 asked = Asked(self.command, self.path, headers, body)
@@ -74,7 +74,7 @@ class WebService:
                 self.end_headers()
                 self.wfile.write(text.encode())
 
-            do_GET = do_PUT = do_POST = answer  # noqa: N815
+            do_GET = do_PUT = do_POST = respond  # noqa: N815
 
             def log_message(self, format, *args):
                 pass

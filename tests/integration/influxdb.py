@@ -110,8 +110,8 @@ class InfluxDb:
 
     def _post(self, path: str, parameters: dict[str, str]) -> bytes:
         data = urllib.parse.urlencode(parameters).encode()
-        with _OPENER.open(f"{self.url}{path}", data=data, timeout=60) as answer:
-            return bytes(answer.read())
+        with _OPENER.open(f"{self.url}{path}", data=data, timeout=60) as response:
+            return bytes(response.read())
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS

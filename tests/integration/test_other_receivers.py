@@ -66,8 +66,8 @@ def post(url, message):
         "X-Prometheus-Remote-Write-Version": "0.1.0",
     }
     request = urllib.request.Request(url, data=snappy.compress(message.SerializeToString()), headers=headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.status == 204
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.status == 204
 
 
 @pytest.mark.parametrize("receiver", OLD_RECEIVERS, indirect=True)

@@ -35,8 +35,8 @@ def write(server: PrometheusServer, labels: Mapping[str, str], samples: Iterable
             "X-Prometheus-Remote-Write-Version": "0.1.0",
         },
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.status == 204
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.status == 204
 
 
 def bits(value: float) -> bytes:
@@ -68,7 +68,7 @@ def test_any_time_is_read_to_the_millisecond(prometheus_empty: PrometheusServer,
     assert prometheus_empty.count("somewhen", start_ms=start + 1, end_ms=start + 3) == 3
 
 
-def test_more_samples_than_fit_an_answer_come_back_once_each(
+def test_more_samples_than_fit_a_response_come_back_once_each(
     prometheus: PrometheusServer, metric_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pyflink_prometheus.testing.prometheus_server._SAMPLES_A_QUERY", 100)

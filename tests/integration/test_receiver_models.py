@@ -6,7 +6,7 @@ import math
 import time
 
 import pytest
-from raw_requests import V1, V2, Answered, encode, post
+from raw_requests import V1, V2, ResponseHead, encode, post
 
 from pyflink_prometheus import STALE_MARKER, PrometheusTimeSeries
 from pyflink_prometheus.http.outcome import Written
@@ -266,7 +266,7 @@ def test_every_real_receiver_accepts_a_request_without_samples(request, real, ve
     if version is V1:
         messages.append(b"\x10\x00")  # a field that Mimir and Cortex know, and others skip
     for message in messages:
-        assert post(receiver.remote_write_url, version, message) == Answered(204, counts)
+        assert post(receiver.remote_write_url, version, message) == ResponseHead(204, counts)
 
 
 @pytest.mark.parametrize(("real", "path"), [("victoria_metrics", "/write"), ("influxdb", "/write?db=samples")])

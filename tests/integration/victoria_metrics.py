@@ -95,8 +95,8 @@ class VictoriaMetrics:
         return found
 
     def _get(self, path: str, parameters: dict[str, str]) -> str:
-        with _OPENER.open(f"{self.url}{path}?{urllib.parse.urlencode(parameters)}", timeout=60) as answer:
-            return str(answer.read(), "utf-8")
+        with _OPENER.open(f"{self.url}{path}?{urllib.parse.urlencode(parameters)}", timeout=60) as response:
+            return str(response.read(), "utf-8")
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -65,8 +65,8 @@ def steps_of(batch, settings, endpoint, encode=encode, draw=lambda: 1.0):
     return deliver(batch, delivery)
 
 
-def run(batch, settings, answer, *, reached_before=True):
-    """Run a delivery with ``answer(decoded request) -> status``; return the settled samples in order, and the steps."""
+def run(batch, settings, respond, *, reached_before=True):
+    """Run a delivery with ``respond(decoded request) -> status``; return the settled samples in order and the steps."""
     endpoint = Endpoint(RemoteWriteVersion.V1)
     endpoint.reached = endpoint.is_receiver = reached_before
     steps = steps_of(batch, settings, endpoint)
@@ -80,7 +80,7 @@ def run(batch, settings, answer, *, reached_before=True):
         seen.append(step)
         reply = None
         if isinstance(step, Post):
-            reply = classify_status(answer(decode_request(step.body)))
+            reply = classify_status(respond(decode_request(step.body)))
 
 
 def settled(seen, kind):
@@ -93,13 +93,13 @@ def test_a_refused_sample_costs_one_sample(size, data):
     poison = data.draw(st.sets(st.sampled_from(batch.values.tolist())))
     troubles = iter(data.draw(st.lists(st.sampled_from([204, 429, 500, 503]), max_size=40)))
 
-    def answer(request):
+    def respond(request):
         trouble = next(troubles, 204)
         if trouble != 204:
             return trouble
         return 400 if poison & {value for _, value, _ in request.samples} else 204
 
-    seen = run(batch, config(), answer)
+    seen = run(batch, config(), respond)
     by_time = sorted(batch.values.tolist())
     assert sorted(settled(seen, Accepted)) == [value for value in by_time if value not in poison]
     assert settled(seen, Rejected) == [value for value in by_time if value in poison]
@@ -123,13 +123,13 @@ def test_isolation_costs_no_more_requests_than_it_may_and_asks_for_every_sample(
     poison = data.draw(st.sets(st.sampled_from(batch.values.tolist())))
     asked = set()
 
-    def answer(request):
+    def respond(request):
         values = {value for _, value, _ in request.samples}
         if values != set(batch.values.tolist()):
             asked.update(values)
         return 400 if poison & values else 204
 
-    seen = run(batch, config(isolation=bound), answer)
+    seen = run(batch, config(isolation=bound), respond)
     assert sum(isinstance(step, Post) for step in seen) <= 1 + bound
     assert sorted(settled(seen, Accepted) + settled(seen, Rejected)) == sorted(batch.values.tolist())
     assert set(settled(seen, Rejected)) >= poison
@@ -192,7 +192,7 @@ def test_retries_are_counted_and_then_the_policy_decides(size, retries):
 
 
 @given(st.sampled_from([401, 403, 404, 405, 302]))
-def test_a_fatal_answer_ends_it_at_once_and_shows_no_secret(status):
+def test_a_fatal_response_ends_it_at_once_and_shows_no_secret(status):
     with pytest.raises(RemoteWriteFatalError) as caught:
         run(batch_of_size(3), config(discard=True), lambda request: status)
     assert caught.value.status == status
@@ -203,7 +203,7 @@ def test_a_fatal_answer_ends_it_at_once_and_shows_no_secret(status):
     ("reached_before", "retries", "message"),
     [(False, FIRST_CONTACT_RETRIES, "got no response"), (True, 40, "failed 41 times")],
 )
-def test_an_endpoint_that_never_answered_is_given_up_earlier(reached_before, retries, message):
+def test_an_endpoint_that_never_responded_is_given_up_earlier(reached_before, retries, message):
     endpoint = Endpoint(RemoteWriteVersion.V1)
     endpoint.reached = reached_before
     steps = steps_of(batch_of_size(1), config(retries=40), endpoint, draw=lambda: 0.0)

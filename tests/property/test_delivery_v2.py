@@ -28,8 +28,8 @@ V1, V2, AUTO = RemoteWriteVersion.V1, RemoteWriteVersion.V2, RemoteWriteVersion.
 NO_CONNECTION = Outcome(Kind.RETRYABLE, "no connection")
 
 
-def run(batch, version, answer):
-    """Run a delivery with ``answer(values, version) -> outcome``; return the steps and the samples of each POST."""
+def run(batch, version, respond):
+    """Run a delivery with ``respond(values, version) -> outcome``; return the steps and the samples of each POST."""
     endpoint = Endpoint(version)
     endpoint.is_receiver = True
     steps = steps_of(batch, config(), endpoint, encode=lambda part, version: part)
@@ -45,7 +45,7 @@ def run(batch, version, answer):
         reply = None
         if isinstance(step, Post):
             part: Any = step.body  # as `encode` left it
-            reply = answer(part.values, step.version)
+            reply = respond(part.values, step.version)
             posts.append((step.version, tuple(part.values), reply))
 
 
@@ -93,11 +93,11 @@ def test_a_receiver_of_2_0_is_sent_again_only_what_it_has_written_nothing_of(siz
     assert sorted(settled_values) == sorted(batch.values.tolist())
     assert_in_order([step for step in seen if not isinstance(step, PartlyWritten)])
     assert {version for version, *_ in posts} == {V2}
-    answered: set[float] = set()
+    counted: set[float] = set()
     for _, values, reply in posts:
-        assert not answered & set(values)
+        assert not counted & set(values)
         if reply.written is not None and (reply.written.samples or len(values) == 1):
-            answered.update(values)
+            counted.update(values)
 
 
 @given(st.integers(1, 40), st.sampled_from([415, 204, 200, 400, 422]), st.data())
@@ -121,8 +121,8 @@ def test_a_receiver_of_1_0_gets_every_sample_in_1_0_and_is_remembered(size, old_
 @given(st.integers(1, 10), st.integers(0, 20), st.integers(0, 5))
 def test_a_receiver_that_takes_a_request_and_claims_less_is_believed(size, claims, exemplars):
     batch = batch_of_size(size)
-    answer = replace(classify_status(204), written=Written(samples=claims, exemplars=exemplars))
-    seen, posts, _ = run(batch, AUTO, lambda values, version: answer)
+    response = replace(classify_status(204), written=Written(samples=claims, exemplars=exemplars))
+    seen, posts, _ = run(batch, AUTO, lambda values, version: response)
     assert len(posts) == 1
     (step,) = [step for step in seen if not isinstance(step, Post)]
     assert type(step) is (Accepted if claims >= size else PartlyWritten if claims else Rejected)

@@ -96,12 +96,12 @@ def test_a_receiver_that_is_upgraded_to_2_0(start, clock, status):
     assert versions(transport)[-1] is V2
 
 
-@pytest.mark.parametrize("answer", [Response(200, says_written=False), Response(400, "gateway", says_written=False)])
+@pytest.mark.parametrize("response", [Response(200, says_written=False), Response(400, "gateway", says_written=False)])
 @pytest.mark.parametrize("before", [0, 1])
-def test_a_gateway_that_once_answers_in_the_receivers_place(start, clock, answer, before):
+def test_a_gateway_that_once_responds_in_the_receivers_place(start, clock, response, before):
     """It has forwarded nothing, and its response looks like a 1.0 receiver's."""
     model = PrometheusModel(NOW)
-    once = [*[None] * before, answer]
+    once = [*[None] * before, response]
     transport = ScriptedTransport(once, decide=model)
     writer, _ = start(transport)
     sent = workload(1, poison=0.0, batches=4, batch=BATCH)
@@ -113,7 +113,7 @@ def test_a_gateway_that_once_answers_in_the_receivers_place(start, clock, answer
     assert len(transport.requests) <= 4 + 4
 
 
-def test_a_receiver_that_answers_415_to_1_0_under_auto(start, clock):
+def test_a_receiver_that_responds_with_415_to_1_0_under_auto(start, clock):
     """It supported 1.0, and now accepts only 2.0."""
     model = PrometheusModel(NOW)
     receiver = Successive(old_receiver(model, 204))

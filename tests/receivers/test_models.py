@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from raw_requests import V1, V2, Answered, encode, post
+from raw_requests import V1, V2, ResponseHead, encode, post
 from workload import NOW
 
 from pyflink_prometheus.http.outcome import Written
@@ -39,22 +39,22 @@ ALL, NONE = Written(2), Written()
 MODELS = {
     "mimir": (
         lambda: MimirModel(NOW),
-        {(V1, bad): (Answered(400, None), True) for bad in BAD}
-        | {(V2, bad): (Answered(400, ALL), True) for bad in BAD},
+        {(V1, bad): (ResponseHead(400, None), True) for bad in BAD}
+        | {(V2, bad): (ResponseHead(400, ALL), True) for bad in BAD},
     ),
     "cortex": (
         lambda: CortexModel(NOW),
         {
-            **{(V1, bad): (Answered(400, None), True) for bad in BAD},
-            **{(V2, bad): (Answered(400, ALL), True) for bad in ("late", "too new")},
-            (V2, "invalid"): (Answered(400, None), False),
+            **{(V1, bad): (ResponseHead(400, None), True) for bad in BAD},
+            **{(V2, bad): (ResponseHead(400, ALL), True) for bad in ("late", "too new")},
+            (V2, "invalid"): (ResponseHead(400, None), False),
         },
     ),
-    "thanos": (ThanosModel, {(version, "late"): (Answered(409, None), True) for version in (V1, V2)}),
+    "thanos": (ThanosModel, {(version, "late"): (ResponseHead(409, None), True) for version in (V1, V2)}),
     "all or nothing": (
         lambda: AllOrNothingModel(NOW),
         {
-            (version, bad): (Answered(400, NONE if version is V2 else None), False)
+            (version, bad): (ResponseHead(400, NONE if version is V2 else None), False)
             for version in (V1, V2)
             for bad in BAD
         },
@@ -64,18 +64,18 @@ MODELS = {
 
 @pytest.mark.parametrize("order", [1, -1], ids=["bad first", "good first"])
 @pytest.mark.parametrize(
-    ("new_model", "version", "bad", "answered", "is_stored"),
+    ("new_model", "version", "bad", "response", "is_stored"),
     [
         pytest.param(new_model, version, bad, *expected, id=f"{name}-{version.value}-{bad}")
         for name, (new_model, cases) in MODELS.items()
         for (version, bad), expected in cases.items()
     ],
 )
-def test_one_bad_sample(new_model, version, bad, answered, is_stored, order):
+def test_one_bad_sample(new_model, version, bad, response, is_stored, order):
     model = new_model()
     with Receiver(model) as receiver:
         post(receiver.url, version, encode(version, FIRST))
-        assert post(receiver.url, version, encode(version, *[BAD[bad], GOOD][::order])) == answered
+        assert post(receiver.url, version, encode(version, *[BAD[bad], GOOD][::order])) == response
     assert model.stored == [("a{}", 1.0, NOW), *[("z{}", 2.0, NOW)] * is_stored]
 
 
@@ -93,7 +93,7 @@ def test_one_bad_sample(new_model, version, bad, answered, is_stored, order):
 def test_all_that_is_good_is_stored_and_counted(new_model, status, version, written):
     model = new_model()
     with Receiver(model) as receiver:
-        assert post(receiver.url, version, encode(version, FIRST, GOOD)) == Answered(status, written)
+        assert post(receiver.url, version, encode(version, FIRST, GOOD)) == ResponseHead(status, written)
     assert model.stored == [("a{}", 1.0, NOW), ("z{}", 2.0, NOW)]
 
 
@@ -121,10 +121,10 @@ def test_a_replica_that_is_not_elected_stores_nothing():
     model = MimirModel(NOW)
     replica = HaReplicaModel(model, elected=False)
     with Receiver(replica) as receiver:
-        assert post(receiver.url, V2, encode(V2, FIRST)) == Answered(202, Written(1))
+        assert post(receiver.url, V2, encode(V2, FIRST)) == ResponseHead(202, Written(1))
         assert model.stored == []
         replica.elected = True
-        assert post(receiver.url, V2, encode(V2, FIRST)) == Answered(200, Written(1))
+        assert post(receiver.url, V2, encode(V2, FIRST)) == ResponseHead(200, Written(1))
         assert replica.stored == model.stored != []
 
 
@@ -132,8 +132,8 @@ def test_a_limit_of_bytes_is_of_the_decoded_message():
     model = ByteLimitModel(PrometheusModel(NOW), max_bytes=1_000, status=400)
     with Receiver(model) as receiver:
         large = encode(V2, series("a", 1.0, NOW, text="x" * 1_000))
-        assert post(receiver.url, V2, large) == Answered(400, None)
-        assert post(receiver.url, V2, encode(V2, GOOD)) == Answered(204, Written(1))
+        assert post(receiver.url, V2, large) == ResponseHead(400, None)
+        assert post(receiver.url, V2, encode(V2, GOOD)) == ResponseHead(204, Written(1))
     assert model.stored == [("z{}", 2.0, NOW)]
 
 
@@ -147,5 +147,5 @@ def test_overload_passes():
 def test_a_gateway_takes_the_counts_away_and_no_more():
     model = WithoutCountsModel(PrometheusModel(NOW))
     with Receiver(model) as receiver:
-        assert post(receiver.url, V2, encode(V2, FIRST)) == Answered(204, None)
+        assert post(receiver.url, V2, encode(V2, FIRST)) == ResponseHead(204, None)
     assert len(model.stored) == 1

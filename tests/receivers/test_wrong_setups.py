@@ -30,8 +30,8 @@ LOGIN_PAGE = Response(
 )
 
 
-def always(answer):
-    return lambda request: answer
+def always(response):
+    return lambda request: response
 
 
 def refuses(*statuses_by_version):
@@ -114,8 +114,8 @@ def test_a_wrong_setup_fails_with_advice(clock, decide, version, advice):
 
 @pytest.mark.parametrize("version", [AUTO, V1], ids=lambda version: version.value)
 def test_a_login_page_that_comes_after_a_redirect_is_not_followed(clock, version):
-    answer = Response(302, headers={"Location": "https://login.invalid/"}, says_written=False)
-    with Receiver(always(answer)) as receiver:
+    response = Response(302, headers={"Location": "https://login.invalid/"}, says_written=False)
+    with Receiver(always(response)) as receiver:
         _, error = write(receiver.url, clock, version)
     assert isinstance(error, RemoteWriteFatalError)
     assert len(receiver.requests) == 1
@@ -154,10 +154,10 @@ def test_plain_http_to_a_port_that_speaks_tls(clock, version):
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 def test_a_receiver_that_is_not_ready_is_no_wrong_setup(clock, status):
-    answers = iter([status] * 5)
+    responses = iter([status] * 5)
 
     def decide(request):
-        return Response(next(answers, 204), says_written=False)
+        return Response(next(responses, 204), says_written=False)
 
     with Receiver(decide) as receiver:
         config = SinkConfig(

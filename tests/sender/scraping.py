@@ -84,9 +84,9 @@ class ScrapingSender:
         lines: list[Line] = []
         up = 0.0
         try:
-            answer = requests.get(self._args.scrape, headers={"Accept": ACCEPT}, timeout=SCRAPE_TIMEOUT_S)
-            answer.raise_for_status()
-            lines = parse(answer.content.decode("utf-8"), answer.headers.get("Content-Type", ""), now_ms)
+            response = requests.get(self._args.scrape, headers={"Accept": ACCEPT}, timeout=SCRAPE_TIMEOUT_S)
+            response.raise_for_status()
+            lines = parse(response.content.decode("utf-8"), response.headers.get("Content-Type", ""), now_ms)
             up = 1.0
         except (requests.RequestException, ValueError) as error:
             _log.error("scraping %s failed: %s", self._args.scrape, error)

@@ -36,7 +36,7 @@ def test_the_waits_begin_anew_once_it_has_understood_2_0():
 def test_a_version_that_was_chosen_is_never_left():
     for version in (V1, V2):
         endpoint = Endpoint(version)
-        endpoint.prefer(V2 if version is V1 else V1, "of what it answered", 0.0)
+        endpoint.prefer(V2 if version is V1 else V1, "of what it responded", 0.0)
         assert {endpoint.next_version(hours * 3600.0) for hours in range(10)} == {version}
 
 

@@ -48,7 +48,7 @@ def test_each_status_has_one_meaning(statuses, kind):
         (402, "the URL, the credentials"),
     ],
 )
-def test_a_fatal_answer_says_first_what_to_change_and_then_what_the_receiver_says(status, advice):
+def test_a_fatal_response_says_first_what_to_change_and_then_what_the_receiver_says(status, advice):
     said, _, words = classify_status(status, "go away").message.rpartition(" (")
     assert advice in said
     assert words == f"HTTP {status}: go away)"

@@ -45,7 +45,7 @@ class Java:
 
     def clear(self, key):
         self.maps[key.SerializeToString()].clear()
-        return self._answer("clear")
+        return self._respond("clear")
 
     def append_raw(self, key, data):
         stream = io.BytesIO(data)
@@ -57,19 +57,19 @@ class Java:
             assert stream.read(1)[0] == CachingMapStateHandler.SET_VALUE
             entry = stream.read(number())
             self.maps[key.SerializeToString()][entry] = stream.read(number())
-        return self._answer("put")
+        return self._respond("put")
 
     def take(self):
         """Return the requests since the last call, and forget them."""
         seen, self.seen = self.seen, []
         return seen
 
-    def _answer(self, kind):
+    def _respond(self, kind):
         self.seen.append(f"send {kind}")
-        return Answer(self, kind)
+        return Response(self, kind)
 
 
-class Answer(_Future):
+class Response(_Future):
     def __init__(self, java, kind):
         super().__init__()
         self._java, self._kind = java, kind

@@ -62,7 +62,7 @@ def eventually(condition):
         time.sleep(0.001)
 
 
-def test_a_flush_returns_when_everything_is_answered(start):
+def test_a_flush_returns_when_everything_has_a_response(start):
     transport = ScriptedTransport()
     writer = start(transport)
     for number in range(10):

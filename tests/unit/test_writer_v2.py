@@ -112,21 +112,21 @@ def test_the_log_says_how_many_of_a_request_were_refused(start, caplog):
 
 @pytest.mark.parametrize("shards", [1, 4])
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         Outcome(Kind.REFUSED, "HTTP 415", 415),
         Outcome(Kind.ACCEPTED, "HTTP 204", 204),
         Outcome(Kind.REFUSED, "HTTP 400", 400),
     ],
-    ids=lambda answer: str(answer.status),
+    ids=lambda response: str(response.status),
 )
-def test_a_receiver_of_1_0_is_found_out_and_remembered(start, caplog, answer, shards):
+def test_a_receiver_of_1_0_is_found_out_and_remembered(start, caplog, response, shards):
     class Old(ScriptedTransport):
         def post(self, body, headers):
             if "v2" not in headers["Content-Type"]:
                 return super().post(body, headers)
             self.requests.append(decode_request(body, headers))
-            return answer
+            return response
 
     transport = Old()
     writer = start(transport, max_in_flight_requests=shards)
@@ -166,9 +166,9 @@ def test_a_receiver_that_refuses_both_versions_may_still_be_one_of_2_0(start, re
     assert [each.record.samples for each in rejections] == [((1.0, T + 1),)]
 
 
-@pytest.mark.parametrize("answer", [415, Outcome(Kind.ACCEPTED, "HTTP 204", 204)])
-def test_2_0_alone_fails_at_a_receiver_that_does_not_understand_it_and_says_what_to_do(start, answer):
-    writer = start(ScriptedTransport([answer]), remote_write_version=V2)
+@pytest.mark.parametrize("response", [415, Outcome(Kind.ACCEPTED, "HTTP 204", 204)])
+def test_2_0_alone_fails_at_a_receiver_that_does_not_understand_it_and_says_what_to_do(start, response):
+    writer = start(ScriptedTransport([response]), remote_write_version=V2)
     with pytest.raises(RemoteWriteFatalError, match="set AUTO or V1 with set_remote_write_version; it responded "):
         add(writer, 1)
     assert writer.ledger.samples_accepted == 0
@@ -265,12 +265,12 @@ def test_an_exemplar_that_cannot_be_written_costs_no_sample(start, rejections, c
 
 
 def test_exemplars_are_counted_by_what_the_receiver_says(start):
-    answers: list[int | Response] = [
+    responses: list[int | Response] = [
         Response(204, written=Written(1, 0, 0)),
         Response(400, "old exemplar", written=Written(1, 0, 1)),
         400,
     ]
-    writer = start(ScriptedTransport(answers))
+    writer = start(ScriptedTransport(responses))
     for number in range(3):
         exemplars = [Exemplar({}, 1.0, T), Exemplar({}, 2.0, T + 1)]
         writer.add(("m", {}, ((1.0, T + number),), None, exemplars))

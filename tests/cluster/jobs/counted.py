@@ -51,8 +51,8 @@ NAMES_IN_A_URL = 20
 
 def get(url: str) -> Any:
     """Return a response of the REST API."""
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(url, timeout=60) as response:
+        return json.load(response)
 
 
 def metrics(job_url: str) -> dict[str, int]:

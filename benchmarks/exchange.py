@@ -44,7 +44,7 @@ def main() -> None:
         "PrometheusTimeSeries": crossing(coder, PrometheusTimeSeries(*PLAIN)),
         "an instance of a class of the job's own file": crossing(coder, Slotted(*PLAIN)),
     }
-    report("hop: pickle and unpickle one record", side_by_side(ways, per_round=RECORDS), baseline="a plain tuple")
+    report("exchange: pickle and unpickle one record", side_by_side(ways, per_round=RECORDS), baseline="a plain tuple")
 
 
 if __name__ == "__main__":

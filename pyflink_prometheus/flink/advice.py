@@ -32,7 +32,7 @@ class BundleAdvice:
 
     def __init__(self, ledger: Ledger, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._watch = PaceWatch(ledger, monotonic)
-        self._seen = FlushStats()
+        self._stats = FlushStats()
         self._is_given = False
 
     def flushed(self, took_s: float, batch_size: int) -> None:
@@ -45,15 +45,15 @@ class BundleAdvice:
         if self._is_given:
             return
         self._watch.waited(took_s)
-        self._seen = seen = self._seen.plus(self._watch.stats())
-        if seen.flushes < _MIN_FLUSHES or seen.elapsed_s < _MIN_SECONDS:
+        self._stats = stats = self._stats.plus(self._watch.stats())
+        if stats.flushes < _MIN_FLUSHES or stats.elapsed_s < _MIN_SECONDS:
             return
-        self._seen = FlushStats()
-        samples_per_flush = seen.samples / seen.flushes
+        self._stats = FlushStats()
+        samples_per_flush = stats.samples / stats.flushes
         if (
-            seen.waiting < _MIN_SHARE_OF_WAITING
+            stats.waiting < _MIN_SHARE_OF_WAITING
             or not 0 < samples_per_flush <= batch_size / 2
-            or seen.repeated > _MAX_SHARE_OF_RETRIES * seen.attempts
+            or stats.repeated > _MAX_SHARE_OF_RETRIES * stats.attempts
         ):
             return
         self._is_given = True
@@ -61,8 +61,8 @@ class BundleAdvice:
             "raise python.fn-execution.bundle.size (default 1000), and python.fn-execution.bundle.time if that ends "
             "bundles first: the job spends %.0f %% of its time waiting for responses (%.0f ms each), with only %.0f "
             "samples in flight at a time because PyFlink's bundles hold no more; one request could hold %d",
-            100 * seen.waiting,
-            1000 * seen.mean_time_in_flight_s,
+            100 * stats.waiting,
+            1000 * stats.mean_time_in_flight_s,
             samples_per_flush,
             batch_size,
         )

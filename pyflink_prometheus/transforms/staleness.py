@@ -19,12 +19,12 @@ class Observation(NamedTuple):
     """
     The result of a sample or a timer.
 
-    :param heard: the new state, ``None`` for none.
+    :param last_seen: the new state, ``None`` for none.
     :param timer: a timer to register, ``None`` if there is no new one.
     :param markers: stale markers, to be emitted before the series that was observed.
     """
 
-    heard: LastSeen | None
+    last_seen: LastSeen | None
     timer: int | None
     markers: list[PrometheusTimeSeries]
 
@@ -39,9 +39,11 @@ class StalenessTracker:
     def __init__(self, timeout_ms: int) -> None:
         self._timeout_ms = _validation.integer("timeout_ms", timeout_ms, least=1)
 
-    def observe(self, heard: LastSeen | None, series: PrometheusTimeSeries, watermark: int) -> Observation:
+    def observe(self, last_seen: LastSeen | None, series: PrometheusTimeSeries, watermark: int) -> Observation:
         """
-        Record the samples of a series; changes ``heard`` in place. Ignores an invalid series, which the sink rejects.
+        Record the samples of a series; changes ``last_seen`` in place.
+
+        Ignores an invalid series, which the sink rejects.
 
         If its first sample comes later than the timeout after the previous one, the series is marked stale in between,
         even if no watermark arrived to fire the timer: the distance between watermarks depends on the job's speed.
@@ -52,43 +54,43 @@ class StalenessTracker:
             value, last = max(series.samples, key=_time)[:2]
             end = last + self._timeout_ms
         except (InvalidTimeSeriesError, TypeError, ValueError, IndexError, KeyError):
-            return Observation(heard, None, [])
-        timer, known = (None, {}) if heard is None else heard
-        before = known.get(labels)
+            return Observation(last_seen, None, [])
+        timer, timestamps = (None, {}) if last_seen is None else last_seen
+        before = timestamps.get(labels)
         markers = []
         if before is not None and first > before + self._timeout_ms:
             markers.append(_marker(labels, before + self._timeout_ms))
         if is_stale_marker(value):
             if before is not None and last >= before:
-                del known[labels]  # the stream has marked it stale itself
+                del timestamps[labels]  # the stream has marked it stale itself
         elif end > watermark:
-            known[labels] = last if before is None else max(last, before)
+            timestamps[labels] = last if before is None else max(last, before)
             if timer is None or end < timer:
-                return Observation((end, known), end, markers)
-        return Observation(None if timer is None or not known else (timer, known), None, markers)
+                return Observation((end, timestamps), end, markers)
+        return Observation(None if timer is None or not timestamps else (timer, timestamps), None, markers)
 
-    def look(self, heard: LastSeen | None, watermark: int) -> Observation:
+    def expire(self, last_seen: LastSeen | None, watermark: int) -> Observation:
         """
-        Mark stale each series whose timeout has passed; changes ``heard`` in place.
+        Mark stale each series whose timeout has passed; changes ``last_seen`` in place.
 
         The timestamp of a marker is that of the last sample plus the timeout. The watermark has passed it, so the
         marker is newer than all samples of its series, and the same in each run.
         """
-        _, known = (None, {}) if heard is None else heard
-        ends = sorted((last + self._timeout_ms, labels) for labels, last in known.items())
+        _, timestamps = (None, {}) if last_seen is None else last_seen
+        ends = sorted((last + self._timeout_ms, labels) for labels, last in timestamps.items())
         ended = [(end, labels) for end, labels in ends if end <= watermark]
         for _, labels in ended:
-            del known[labels]
+            del timestamps[labels]
         markers = [_marker(labels, end) for end, labels in ended]
-        if not known:
+        if not timestamps:
             return Observation(None, None, markers)
         timer = ends[len(ended)][0]
-        return Observation((timer, known), timer, markers)
+        return Observation((timer, timestamps), timer, markers)
 
     @staticmethod
-    def timers(heard: LastSeen) -> list[int]:
+    def timers(last_seen: LastSeen) -> list[int]:
         """Return the timer that the state needs."""
-        return [heard[0]]
+        return [last_seen[0]]
 
 
 def _time(sample: Any) -> Any:

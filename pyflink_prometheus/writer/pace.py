@@ -81,7 +81,7 @@ class Pace:
     :param most_shards: the upper bound of ``shards``.
     :param least_batch_size: the lower bound of ``batch_size``.
     :param most_batch_size: the upper bound of ``batch_size``.
-    :param seen: the statistics since the last decision.
+    :param stats: the statistics since the last decision.
     :param throughput_before: samples per second before the last step up; ``None`` if that step has been decided on.
     :param pause: how many decisions to skip before the next step up.
     :param next_pause: the pause after the next step that fails.
@@ -93,7 +93,7 @@ class Pace:
     most_shards: int
     least_batch_size: int
     most_batch_size: int
-    seen: FlushStats = _NOTHING
+    stats: FlushStats = _NOTHING
     throughput_before: float | None = None
     pause: int = 0
     next_pause: int = _FIRST_PAUSE
@@ -114,24 +114,24 @@ class Pace:
             least = most = batch_size
         return Pace(least_shards, batch_size, least_shards, most_shards, least, most)
 
-    def next(self, seen: FlushStats) -> Pace:
+    def next(self, stats: FlushStats) -> Pace:
         """Return the pace after one more flush."""
-        if not seen.attempts:
+        if not stats.attempts:
             return self  # nothing was sent
-        seen = self.seen.plus(seen)
-        if seen.attempts < _REQUESTS_A_SHARD * self.shards:
-            return replace(self, seen=seen)
-        decided = replace(self, seen=_NOTHING, throughput_before=None, pause=max(0, self.pause - 1))
-        throughput = self._throughput(seen)
-        if seen.repeated > _MAX_RETRY_SHARE * seen.attempts:
+        stats = self.stats.plus(stats)
+        if stats.attempts < _REQUESTS_A_SHARD * self.shards:
+            return replace(self, stats=stats)
+        decided = replace(self, stats=_NOTHING, throughput_before=None, pause=max(0, self.pause - 1))
+        throughput = self._throughput(stats)
+        if stats.repeated > _MAX_RETRY_SHARE * stats.attempts:
             return decided._down()._pause_steps_up()
         if self.throughput_before is not None:
             if throughput < _MIN_GAIN * self.throughput_before:
                 return decided._down()._pause_steps_up()
             decided = replace(decided, next_pause=_FIRST_PAUSE)
-        elif seen.samples < seen.flushes * self.shards * self.batch_size / 4:
+        elif stats.samples < stats.flushes * self.shards * self.batch_size / 4:
             return replace(decided, shards=max(self.least_shards, self.shards // 2))
-        return decided._up_if_needed(seen, throughput)
+        return decided._up_if_needed(stats, throughput)
 
     def no_batch_above(self, samples: int) -> Pace:
         """Return the pace for a receiver that does not accept larger requests than that."""
@@ -142,15 +142,15 @@ class Pace:
             most_batch_size=min(self.most_batch_size, samples),
         )
 
-    def _throughput(self, seen: FlushStats) -> float:
+    def _throughput(self, stats: FlushStats) -> float:
         """Return the samples per second of these requests while all shards were busy."""
-        if seen.time_in_flight_s <= 0:
+        if stats.time_in_flight_s <= 0:
             return 0.0
-        return self.shards * seen.samples / seen.time_in_flight_s
+        return self.shards * stats.samples / stats.time_in_flight_s
 
-    def _up_if_needed(self, seen: FlushStats, throughput: float) -> Pace:
-        enough = seen.samples > seen.flushes * self.shards * self.batch_size
-        if self.pause or not enough or seen.waiting < _MIN_WAITING_SHARE:
+    def _up_if_needed(self, stats: FlushStats, throughput: float) -> Pace:
+        enough = stats.samples > stats.flushes * self.shards * self.batch_size
+        if self.pause or not enough or stats.waiting < _MIN_WAITING_SHARE:
             return self
         if self.shards < self.most_shards and self.batch_size >= self._usual_batch_size:
             return replace(self, shards=min(2 * self.shards, self.most_shards), throughput_before=throughput)

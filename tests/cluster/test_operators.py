@@ -123,8 +123,8 @@ def test_filter_and_its_reasons(results):
     ]
 
 
-def test_silence_and_its_markers_keep_their_bits(results):
-    ended = [(name, time) for name, samples in results["silence"] for value, time in samples if value == "stale"]
+def test_stale_markers_and_their_series_keep_their_bits(results):
+    ended = [(name, time) for name, samples in results["mark_stale"] for value, time in samples if value == "stale"]
     assert sorted(ended) == [
         ('reading{device="a"}', 35_000),
         ('reading{device="a"}', 94_000),

@@ -82,7 +82,7 @@ def test_more_subtasks_without_a_key_are_warned_of_and_with_a_key_are_not(outcom
 
 def test_the_writer_is_told_how_records_come_to_it(outcome):
     keyed_for_nothing, pickled, typed = [True, True], [False, True], [False, False]
-    assert outcome.seen["hops"] == {
+    assert outcome.seen["exchanges"] == {
         "chained": None,
         "keyed for one": keyed_for_nothing,
         "keyed for two": pickled,

@@ -183,20 +183,20 @@ def test_counters_never_fall_and_end_at_the_count(stamps, interval, rng):
 
 
 @given(st.lists(times, unique=True, min_size=1), st.lists(times), st.integers(1, 60))
-def test_silence_ends_each_gap_once_whatever_the_watermarks(stamps, watermarks, timeout):
+def test_a_stale_marker_ends_each_gap_once_whatever_the_watermarks(stamps, watermarks, timeout):
     """Samples in order, each after any watermark that is not beyond it."""
-    listening, heard, out = StalenessTracker(timeout), None, []
+    tracker, last_seen, out = StalenessTracker(timeout), None, []
     stamps = sorted(stamps)
     pending = sorted(watermarks)
     for time in stamps:
         while pending and pending[0] < time:
-            heard, _, markers = listening.look(heard, pending.pop(0))
+            last_seen, _, markers = tracker.expire(last_seen, pending.pop(0))
             out += markers
         series = PrometheusTimeSeries("m", {}, ((1.0, time),))
-        heard, _, markers = listening.observe(heard, series, LOWEST)
+        last_seen, _, markers = tracker.observe(last_seen, series, LOWEST)
         out += [*markers, series]
-    heard, timer, markers = listening.look(heard, HIGHEST)
-    assert (heard, timer) == (None, None)
+    last_seen, timer, markers = tracker.expire(last_seen, HIGHEST)
+    assert (last_seen, timer) == (None, None)
     found = [(is_stale_marker(value), time) for each in (*out, *markers) for value, time, *_ in each.samples]
     expected = []
     for time, after in zip(stamps, [*stamps[1:], math.inf]):

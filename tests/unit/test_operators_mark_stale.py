@@ -101,7 +101,7 @@ def test_what_cannot_be_written_passes_for_the_sink_to_refuse(record):
     assert harness.keys_with_state == set()
 
 
-def test_silence_goes_on_from_a_savepoint():
+def test_the_timeout_goes_on_from_a_savepoint():
     first = Harness(MarkStale(100)).send(series(10), 10)
     assert shown(Harness(MarkStale(100), first.savepoint()).advance()) == [("m{}", 110, "ended")]
 

@@ -29,7 +29,7 @@ OPERATORS = {
     "windows": Aggregate("m", float, TumblingWindows(10), ("sum", 0.5), timestamp=time_of),
     "sessions": Aggregate("m", float, SessionWindows(3), "count", timestamp=time_of),
     "counters": CumulativeAggregate("m", float, ("count", "sum"), interval_ms=10, timestamp=time_of),
-    "silence": MarkStale(7, to_series),
+    "mark_stale": MarkStale(7, to_series),
 }
 
 

@@ -75,7 +75,7 @@ def test_a_receiver_that_has_enough_to_do_is_not_given_more_at_once():
 def test_steps_up_that_gain_nothing_become_rarer():
     paces = run(begin(), 4000, 100_000, **NEAR)
     tries = [
-        number for number, pace in enumerate(paces) if pace.throughput_before is not None and pace.seen.attempts == 0
+        number for number, pace in enumerate(paces) if pace.throughput_before is not None and pace.stats.attempts == 0
     ]
     gaps = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert len(gaps) > 4

@@ -44,12 +44,12 @@ class MarkStale(KeyedProcessFunction):
     def __init__(self, timeout_ms: int, element_converter: ElementConverter | None = None) -> None:
         if element_converter is not None:
             _validation.function("element_converter", element_converter)
-        self._listening = StalenessTracker(timeout_ms)
+        self._tracker = StalenessTracker(timeout_ms)
         self._converter = element_converter
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Set up state and counters; Flink calls this before the first record."""
-        self._heard = TimedState(runtime_context, "heard", self._listening.timers)
+        self._last_seen = TimedState(runtime_context, "last_seen", self._tracker.timers)
         self._counters = Counters(runtime_context, "numSeriesEnded")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
@@ -60,24 +60,24 @@ class MarkStale(KeyedProcessFunction):
             return
         timers = ctx.timer_service()
         watermark = timers.current_watermark()
-        before = heard = self._heard.value(timers)
+        before = last_seen = self._last_seen.value(timers)
         for record in as_records(converted):
             series = as_time_series(record)
-            heard, timer, markers = self._listening.observe(heard, series, watermark)
+            last_seen, timer, markers = self._tracker.observe(last_seen, series, watermark)
             if timer is not None:
-                self._heard.register(timers, timer)
+                self._last_seen.register(timers, timer)
             self._counters.add("numSeriesEnded", len(markers))
             yield from markers
             yield series
-        if heard is not None or before is not None:
-            self._heard.update(heard)
+        if last_seen is not None or before is not None:
+            self._last_seen.update(last_seen)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """Mark the series stale that have ended by now."""
         timers = ctx.timer_service()
-        heard, timer, markers = self._listening.look(self._heard.value(timers), timers.current_watermark())
+        last_seen, timer, markers = self._tracker.expire(self._last_seen.value(timers), timers.current_watermark())
         if timer is not None:
-            self._heard.register(timers, timer)
-        self._heard.update(heard)
+            self._last_seen.register(timers, timer)
+        self._last_seen.update(last_seen)
         self._counters.add("numSeriesEnded", len(markers))
         yield from markers

@@ -172,14 +172,16 @@ def batch() -> dict[str, Any]:
     return {}
 
 
-def hops() -> dict[str, Any]:
+def exchanges() -> dict[str, Any]:
     """Return how records reach the writer, as configured for it, without running the job."""
     seen: list[Exchange | None] = []
 
     class Witness(WriterFunction):
-        def __init__(self, subtask: SubtaskWriter, converter: ElementConverter | None, hop: Exchange | None) -> None:
-            super().__init__(subtask, converter, hop)
-            seen.append(hop)
+        def __init__(
+            self, subtask: SubtaskWriter, converter: ElementConverter | None, exchange: Exchange | None
+        ) -> None:
+            super().__init__(subtask, converter, exchange)
+            seen.append(exchange)
 
     def witnessed(stream: DataStream, parallelism: int = 1) -> Exchange | None:
         stream.sink_to(builder().set_parallelism(parallelism).build())
@@ -225,4 +227,4 @@ class Remember(logging.Handler):
 
 
 if __name__ == "__main__":
-    print(json.dumps({job.__name__: job() for job in (streaming, thread_mode_without_metrics, batch, hops)}))
+    print(json.dumps({job.__name__: job() for job in (streaming, thread_mode_without_metrics, batch, exchanges)}))

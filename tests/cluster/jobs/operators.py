@@ -182,7 +182,7 @@ def streams(env: StreamExecutionEnvironment) -> dict[str, DataStream]:
     java_process = get_gateway().jvm.java.lang.ProcessHandle.current().pid()
     here = slow.filter(lambda event: event[0] == 0).map(lambda event: os.getpid() == java_process)
     found["runs in Java's process"] = here
-    found["silence"] = by_device(readings).process(MarkStale(30_000, to_series))
+    found["mark_stale"] = by_device(readings).process(MarkStale(30_000, to_series))
 
     # In a chain: records that Reorder releases must keep their own timestamps, or they would land in the wrong windows.
     ordered = by_device(readings).process(Reorder())

@@ -210,7 +210,7 @@ def main() -> None:
         Aggregate("reading", lambda e: e[2], TumblingWindows(WINDOW_MS), ("mean", "max", 0.5), labels="device")
     )
     series = counted.uid("counted").union(windows.uid("windows"))
-    ended = series.key_by(device, Types.STRING()).process(MarkStale(TIMEOUT_MS)).uid("silence")
+    ended = series.key_by(device, Types.STRING()).process(MarkStale(TIMEOUT_MS)).uid("mark_stale")
     sink = PrometheusSink.builder().set_prometheus_remote_write_url(options.url).set_uid("writer").build()
     ended.union(sited(raw, count)).key_by(device, Types.STRING()).sink_to(sink)
     add_tables(env, raw, events, options.url)

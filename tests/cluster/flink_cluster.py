@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FLINK_HOME = Path(pyflink.__file__).parent
 # No test depends on the machine's speed: failures are detected directly, and the time limit, far longer than anything
 # takes, is only for things that hang. pytest's own limit is longer still.
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 600.0
 STOP_SECONDS = 20.0
 # Each request costs a cluster a few milliseconds of a core, so requests become rarer when a result takes longer.
 POLL_SECONDS, POLL_SECONDS_AT_MOST = 0.1, 0.5

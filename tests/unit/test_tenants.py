@@ -38,7 +38,7 @@ class Setup:
     def __init__(self, open_writer, headers=None, decide=None, clock=None, keep_labels=False, most=20, **settings):
         self.transport = ScriptedTransport(decide=decide or (lambda request: None))
         self.rejections = Rejections()
-        self.clock = clock or SelfMovingClock()
+        self.clock = clock or FakeClock()
         settings = {"max_in_flight_requests": 1, "remote_write_version": RemoteWriteVersion.V2, **settings}
         self.writer = open_writer(
             new_transport=lambda config: self.transport,
@@ -191,7 +191,7 @@ def is_fast(request):
 
 
 def test_a_tenant_that_the_receiver_does_not_know_is_rejected_and_the_others_go_on(setup, caplog):
-    tenants = setup(decide=lambda request: 401 if tenant_of(request) == "bad" else None)
+    tenants = setup(decide=lambda request: 401 if tenant_of(request) == "bad" else None, clock=SelfMovingClock())
     for number in range(3):
         tenants.add({"tenant": "bad"}, at=T + number)
         tenants.add({"tenant": "good"}, at=T + number)
@@ -208,7 +208,7 @@ def test_a_tenant_that_the_receiver_does_not_know_is_rejected_and_the_others_go_
 
 
 def test_credentials_that_are_refused_for_all_tenants_fail_the_job(setup):
-    tenants = setup(decide=lambda request: 401)
+    tenants = setup(decide=lambda request: 401, clock=SelfMovingClock())
     tenants.add({"tenant": "a"})
     tenants.add({"tenant": "b"})
     with pytest.raises(RemoteWriteFatalError, match="401"):
@@ -218,7 +218,7 @@ def test_credentials_that_are_refused_for_all_tenants_fail_the_job(setup):
 
 def test_credentials_that_are_refused_for_all_tenants_from_now_on_fail_the_job(setup):
     refused = threading.Event()
-    tenants = setup(decide=lambda request: 403 if refused.is_set() else None)
+    tenants = setup(decide=lambda request: 403 if refused.is_set() else None, clock=SelfMovingClock())
     for step in range(2):
         if step:
             refused.set()
@@ -234,6 +234,7 @@ def test_credentials_that_are_refused_for_all_tenants_from_now_on_fail_the_job(s
 def test_a_tenant_whose_retries_are_exhausted_may_be_dropped_alone(setup):
     tenants = setup(
         decide=lambda request: 429 if tenant_of(request) == "slow" else None,
+        clock=SelfMovingClock(),
         retry=RetryConfiguration(max_retry_count=3),
         error_handling=SinkWriterErrorHandlingBehaviorConfiguration(
             on_max_retry_exceeded=OnErrorBehavior.DISCARD_AND_CONTINUE
@@ -258,7 +259,7 @@ def test_tenants_are_counted_apart_up_to_a_bound(setup):
 
 
 def test_requests_of_others_are_sent_while_the_offenders_of_a_tenant_are_found(setup):
-    tenants = setup(decide=lambda request: 400 if tenant_of(request) == "bad" else None, clock=FakeClock())
+    tenants = setup(decide=lambda request: 400 if tenant_of(request) == "bad" else None)
     for tenant in ("bad", "good"):
         tenants.add({"tenant": tenant}, *[float(number) for number in range(8)])
     tenants.flush()

@@ -1,7 +1,7 @@
 """
 Random responses, of any shape and speed, to a complete writer.
 
-Whatever the receiver sends, the writer finishes in time, accounts for every sample and reveals no secret.
+Whatever the receiver sends, the writer finishes in time, accounts for every sample, and reveals no secret.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Random responses, of any shape and speed, to a complete writer.
 
-Whatever the receiver sends, the writer finishes in time, accounts for every sample, and reveals no secret.
+No response may keep the writer from finishing in time, from accounting for every sample, or from hiding secrets.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Random responses, of any shape and speed, to a complete writer.
 
-No response may keep the writer from finishing in time, from accounting for every sample, or from hiding secrets.
+They check that the writer always finishes in time, counts every sample, and keeps secrets hidden.
 """
 
 from __future__ import annotations

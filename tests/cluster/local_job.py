@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,12 @@ JOBS = Path(__file__).parent / "jobs"
 
 @dataclass(frozen=True)
 class FinishedJob:
-    """The exit status and the output of a job file."""
+    """The exit status and the output of a job file, and what Flink logged, by file."""
 
     status: int
     stdout: str
     stderr: str
+    logs: dict[str, str]
 
 
 def run_job_file(name: str, *arguments: str, timeout_s: float = 600, workers: str = "process") -> FinishedJob:
@@ -34,26 +36,28 @@ def run_job_file(name: str, *arguments: str, timeout_s: float = 600, workers: st
     :param timeout_s: the seconds after which it is ended, with all its processes, and the test fails.
     """
     command = [sys.executable, str(JOBS / name), *arguments]
-    process = subprocess.Popen(
-        command,
-        env=_environment(workers),
-        cwd=JOBS,  # workers import from here first, and must not find another copy of the package
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        stdout, stderr = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        stdout, stderr = process.communicate()
-        raise AssertionError(f"{name} did not end within {timeout_s} s\n{stdout}\n{stderr}") from None
-    return FinishedJob(process.returncode, stdout, stderr)
+    with tempfile.TemporaryDirectory() as log_dir:
+        process = subprocess.Popen(
+            command,
+            env=_environment(workers, log_dir),
+            cwd=JOBS,  # workers import from here first, and must not find another copy of the package
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            stdout, stderr = process.communicate()
+            raise AssertionError(f"{name} did not end within {timeout_s} s\n{stdout}\n{stderr}") from None
+        logs = {str(file): file.read_text(errors="replace") for file in Path(log_dir).iterdir()}
+    return FinishedJob(process.returncode, stdout, stderr, logs)
 
 
-def _environment(workers: str) -> dict[str, str]:
+def _environment(workers: str, log_dir: str) -> dict[str, str]:
     scripts = Path(sys.executable).parent
     package_parent = Path(pyflink_prometheus.__file__).resolve().parents[1]
     return {
@@ -61,6 +65,8 @@ def _environment(workers: str) -> dict[str, str]:
         # PyFlink sometimes starts a plain `python`, and JOBS holds modules that the job files share.
         "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(package_parent), str(JOBS), os.environ.get("PYTHONPATH", "")]),
+        # Otherwise all local jobs of this machine log to one file, and each empties it when it starts.
+        "FLINK_LOG_DIR": log_dir,
         "JAVA_TOOL_OPTIONS": f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} {SHORT_LIVED}",
         # Without it a local job runs its Python functions in threads of the client's own process.
         "_python_worker_execution_mode": workers,

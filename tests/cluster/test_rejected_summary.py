@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from flink_cluster import FlinkCluster
@@ -43,10 +42,9 @@ def test_a_local_job_says_on_the_console_how_many_were_not_written_and_where_the
     # One line, or one for each subtask if the first one had ended when the other began.
     assert len(found) == len(counts) in (1, 2)
     assert [sum(column) for column in zip(*counts)] == [100, 23, 123]
-    (log,) = {each[4] for each in found if each}
-    text = Path(log).read_text(errors="replace")
-    assert "reason refused" in text
-    assert text.count("; settings: prometheus_remote_write_url: http://127.0.0.1:") == 2
+    (file,) = {each[4] for each in found if each}
+    assert "reason refused" in job.logs[file]
+    assert job.logs[file].count("; settings: prometheus_remote_write_url: http://127.0.0.1:") == 2
 
 
 @pytest.mark.once

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from flink_cluster import SHORT_LIVED
+from flink_cluster import PATIENCE_SECONDS, SHORT_LIVED
 
 import pyflink_prometheus
 
@@ -19,21 +19,20 @@ JOBS = Path(__file__).parent / "jobs"
 
 @dataclass(frozen=True)
 class FinishedJob:
-    """The exit status and the output of a job file, and what Flink logged, by file."""
+    """The output of a job file, and what Flink logged, by file."""
 
-    status: int
     stdout: str
     stderr: str
     logs: dict[str, str]
 
 
-def run_job_file(name: str, *arguments: str, timeout_s: float = 600, workers: str = "process") -> FinishedJob:
+def run_job_file(name: str, *arguments: str, workers: str = "process") -> FinishedJob:
     """
     Run one of ``jobs/`` to its end.
 
     :param name: the file's name.
     :param workers: ``process``, as on a cluster, or ``loopback``: threads of the job file's own process.
-    :param timeout_s: the seconds after which it is ended, with all its processes, and the test fails.
+    :raises AssertionError: if it fails or does not end, with the errors in Flink's log and the log's end.
     """
     command = [sys.executable, str(JOBS / name), *arguments]
     with tempfile.TemporaryDirectory() as log_dir:
@@ -47,14 +46,25 @@ def run_job_file(name: str, *arguments: str, timeout_s: float = 600, workers: st
             text=True,
             start_new_session=True,
         )
+        problem = ""
         try:
-            stdout, stderr = process.communicate(timeout=timeout_s)
+            stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             stdout, stderr = process.communicate()
-            raise AssertionError(f"{name} did not end within {timeout_s} s\n{stdout}\n{stderr}") from None
+            problem = f"did not end within {PATIENCE_SECONDS:.0f} s"
         logs = {str(file): file.read_text(errors="replace") for file in Path(log_dir).iterdir()}
-    return FinishedJob(process.returncode, stdout, stderr, logs)
+    if process.returncode:
+        problem = problem or f"ended with status {process.returncode}"
+        raise AssertionError(
+            "\n".join([f"{name} {problem}", stdout, stderr, *map(_worst_and_last_lines, logs.values())])
+        )
+    return FinishedJob(stdout, stderr, logs)
+
+
+def _worst_and_last_lines(log: str) -> str:
+    lines = log.splitlines()
+    return "\n".join([*(line for line in lines[:-100] if " ERROR " in line), "...", *lines[-100:]])
 
 
 def _environment(workers: str, log_dir: str) -> dict[str, str]:

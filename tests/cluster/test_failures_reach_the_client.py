@@ -40,7 +40,6 @@ def failures() -> Iterator[Failures]:
         deaf.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused, and nothing else gets the port
         nowhere = f"http://127.0.0.1:{deaf.getsockname()[1]}/api/v1/write"
         job = run_job_file("doomed.py", receiver.url, nowhere)
-        assert job.status == 0, job.stderr
         requests = Counter(request.series[0].metric_name for request in receiver.requests)
         yield Failures(json.loads(job.stdout.splitlines()[-1]), receiver.url, nowhere, requests)
 

@@ -44,8 +44,7 @@ def run(folder: Path, hook: str, job_file: str = "breakdowns.py") -> tuple[Unrel
     """Return the stored samples of a job, and the latest record before the first worker crashed."""
     store = UnreliableStore()
     with Receiver(store) as receiver:
-        job = run_job_file(job_file, receiver.url, str(folder), hook)
-    assert job.status == 0, job.stderr
+        run_job_file(job_file, receiver.url, str(folder), hook)
     return store, int((folder / "broken-down-at").read_text())
 
 

@@ -28,7 +28,6 @@ WRITTEN = (
 def test_a_local_job_says_on_the_console_how_many_were_not_written_and_where_the_reasons_are():
     with Receiver(refuse, versions=[RemoteWriteVersion.V1]) as receiver:
         job = run_job_file("rejecting.py", receiver.url, "2", "20", workers="loopback")
-    assert job.status == 0, job.stderr
     found = [
         re.fullmatch(
             WRITTEN + r"; (\d+) of (\d+) samples were not written \(invalid \d+, refused \d\); the reasons are in "

@@ -38,7 +38,6 @@ class Outcome:
 def outcome() -> Outcome:
     with Receiver() as receiver:
         job = run_job_file("many_sinks.py", receiver.url)
-        assert job.status == 0, job.stderr
         return Outcome(json.loads(job.stdout.splitlines()[-1]), receiver)
 
 

@@ -139,7 +139,6 @@ def is_running(pid: int) -> bool:
 def test_cancelling_a_local_job_while_the_endpoint_is_down_lets_the_client_end() -> None:
     """Its flush continues in a thread of the client, which a job cannot reach, until the retries are exhausted."""
     client = run_job_file("cancelled.py", workers="loopback")
-    assert client.status == 0, client.stderr
     assert client.stdout.splitlines()[-3:] == [
         "cancelled, and the endpoint has not responded yet",
         "the sink continues to retry",

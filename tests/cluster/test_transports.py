@@ -48,7 +48,6 @@ def outcome(request: pytest.FixtureRequest) -> Outcome:
             jobs.add(str(item.callspec.params.get("job", "auto")))
     with Receiver() as receiver:
         job = run_job_file("transports.py", receiver.url, *jobs)
-        assert job.status == 0, job.stderr
         return Outcome(json.loads(job.stdout.splitlines()[-1]), receiver)
 
 

@@ -344,7 +344,7 @@ def test_a_body_that_drips_is_given_up_after_the_timeout(attempt):
 
     thread = threading.Thread(target=drip, daemon=True)
     thread.start()
-    outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/", socket_timeout_ms=200)
+    outcome = attempt(f"http://127.0.0.1:{listener.getsockname()[1]}/", socket_timeout_ms=1_000)
     assert not stop.is_set()  # the response was still arriving
     stop.set()
     thread.join(120)

@@ -15,7 +15,7 @@ from pathlib import Path
 from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.datastream.functions import MapFunction, RuntimeContext
-from replayable import numbers
+from replayable import numbers, restart_after_failures
 
 from pyflink_prometheus import PrometheusSink, PrometheusTimeSeries, RetryConfiguration, Transport
 from pyflink_prometheus.flink import transformer
@@ -100,9 +100,7 @@ def main() -> None:
         transformer.SubtaskWriter = WriterWithoutHook  # type: ignore[misc]
 
     config = Configuration()
-    config.set_string("restart-strategy.type", "fixed-delay")
-    config.set_string("restart-strategy.fixed-delay.attempts", "10")
-    config.set_string("restart-strategy.fixed-delay.delay", "100 ms")
+    restart_after_failures(config)
     # Only a checkpoint ends these bundles.
     config.set_string("python.fn-execution.bundle.size", "100000")
     config.set_string("python.fn-execution.bundle.time", "60000")

@@ -16,7 +16,7 @@ from typing import Any
 
 from pyflink.common import Configuration, Duration, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
-from replayable import numbers
+from replayable import numbers, restart_after_failures
 from resumed_operators import DEVICES, START_MS, Time
 
 from pyflink_prometheus import CumulativeAggregate, Reorder, key_by_with_timestamps
@@ -43,9 +43,7 @@ def main() -> None:
     """Run the job."""
     config = Configuration()
     config.set_string("python.fn-execution.bundle.time", "300")
-    config.set_string("restart-strategy.type", "fixed-delay")
-    config.set_string("restart-strategy.fixed-delay.attempts", "3")
-    config.set_string("restart-strategy.fixed-delay.delay", "100 ms")
+    restart_after_failures(config)
     env = StreamExecutionEnvironment.get_execution_environment(config)
     env.set_python_executable(sys.executable)
     env.set_parallelism(1)

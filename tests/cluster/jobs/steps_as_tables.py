@@ -15,7 +15,7 @@ from pyflink.common import Configuration, Row, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import Schema, StreamTableEnvironment, Table
 from readings import COUNT, OUT_OF_ORDERNESS_MS, TARDY, reading
-from replayable import numbers
+from replayable import numbers, restart_after_failures
 
 import pyflink_prometheus as p
 from pyflink_prometheus import ColumnMapping, PrometheusSink
@@ -131,14 +131,12 @@ def main() -> None:
     url, per_second = sys.argv[1:3]
     config = Configuration()
     for option, value in {
-        "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": "5",
-        "restart-strategy.fixed-delay.delay": "100 ms",
         "table.local-time-zone": "UTC",
         "pipeline.auto-watermark-interval": "20 ms",
         "python.fn-execution.bundle.time": "100",
     }.items():
         config.set_string(option, value)
+    restart_after_failures(config)
     env = StreamExecutionEnvironment.get_execution_environment(config)
     env.set_python_executable(sys.executable)
     env.set_parallelism(2)

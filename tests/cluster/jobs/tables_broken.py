@@ -15,7 +15,7 @@ from breakdowns import BREAKDOWN_AFTER, RECORDS, RECORDS_PER_SECOND, SERIES, Wri
 from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
-from replayable import numbers
+from replayable import numbers, restart_after_failures
 
 from pyflink_prometheus import ColumnMapping, PrometheusSink, RetryConfiguration
 from pyflink_prometheus.flink import table_writer
@@ -51,14 +51,12 @@ def main() -> None:
     table_writer.ColumnReader = BreakingReader  # type: ignore[misc]
     config = Configuration()
     for option, value in {
-        "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": "10",
-        "restart-strategy.fixed-delay.delay": "100 ms",
         # Only a checkpoint ends these bundles, each in one batch.
         "python.fn-execution.bundle.size": "100000",
         "python.fn-execution.bundle.time": "60000",
     }.items():
         config.set_string(option, value)
+    restart_after_failures(config)
     env = StreamExecutionEnvironment.get_execution_environment(config)
     env.set_python_executable(sys.executable)
     env.set_parallelism(1)

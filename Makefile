@@ -84,8 +84,10 @@ test: test-fast test-cluster test-integration test-oldest test-compose ## run al
 test-fast: $(READY) ## unit, property, conformance, distribution and fuzz tests, and the tests on model receivers
 	$(BIN)/python -m pytest $(FAST_TESTS) $(SAME_ON_EACH_PYTHON) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
-test-pythons: $(READY) ## unit and distribution tests on the other supported Pythons that this machine has
-	@sh tools/test_pythons.sh $(FLINK_VERSION) "$(PYTHONS)" $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
+test-pythons: $(addprefix test-python-,$(PYTHONS)) ## unit and distribution tests on the other Pythons this machine has
+
+test-python-%: $(READY)
+	@sh tools/test_python.sh $(FLINK_VERSION) $* $(FAST_TESTS) $(PYTEST_ARGS) || $(NOTHING_SELECTED)
 
 coverage: $(READY) ## test-fast, and fail if it covers less of the package than it used to
 	$(BIN)/python -m pytest $(FAST_TESTS) $(TRACED_TOO) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
